@@ -1,0 +1,183 @@
+//! A look at evidence without a verdict. Nothing here was verified: anybody
+//! can write such a certificate.
+
+use std::fmt::Write as _;
+
+use der::Decode;
+use x509_cert::name::Name;
+
+use crate::{
+    apple::{self, Property},
+    certificate::Certificate,
+    extension::{
+        AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Extension, KEY_USAGE,
+        NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
+    },
+    object,
+    reason::Refusal,
+};
+
+/// An attestation object of format "apple", decoded and **not verified**.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnverifiedObject {
+    /// The certificates of `x5c`, in their order; each with the reason why it
+    /// cannot be decoded, if so.
+    pub certificates: Vec<Result<UnverifiedCertificate, Refusal>>,
+}
+
+impl UnverifiedObject {
+    /// Decodes an attestation object.
+    ///
+    /// # Errors
+    /// The object's own shape is refused. What is wrong with a certificate
+    /// stands in its place.
+    pub fn decode(object: &[u8]) -> Result<Self, Refusal> {
+        Ok(Self {
+            certificates: object::certificates(object)?
+                .into_iter()
+                .map(UnverifiedCertificate::decode)
+                .collect(),
+        })
+    }
+}
+
+/// A certificate, decoded and **not verified**.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnverifiedCertificate {
+    /// The subject (RFC 4514 text, control characters escaped).
+    pub subject: String,
+    /// The issuer (RFC 4514 text, control characters escaped).
+    pub issuer: String,
+    /// The serial number, hexadecimal.
+    pub serial_number: String,
+    /// Start of validity, seconds since the Unix epoch.
+    pub not_before: u64,
+    /// End of validity, seconds since the Unix epoch.
+    pub not_after: u64,
+    /// The signature algorithm's identifier in dotted form.
+    pub signature_algorithm: String,
+    /// The SubjectPublicKeyInfo, DER.
+    pub spki_der: Vec<u8>,
+    /// The extensions in their order, repeated ones too.
+    pub extensions: Vec<UnverifiedExtension>,
+}
+
+impl UnverifiedCertificate {
+    /// Decodes a certificate (DER).
+    ///
+    /// # Errors
+    /// It is not a well-formed X.509 certificate of version 3.
+    pub fn decode(der: &[u8]) -> Result<Self, Refusal> {
+        Certificate::check_size(der)?;
+        let certificate = Certificate::parse(der)?;
+        Ok(Self {
+            subject: name(certificate.subject)?,
+            issuer: name(certificate.issuer)?,
+            serial_number: hexadecimal(certificate.serial),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            signature_algorithm: certificate.algorithm.oid.to_string(),
+            spki_der: certificate.spki.to_owned(),
+            extensions: certificate
+                .extensions
+                .iter()
+                .map(UnverifiedExtension::decode)
+                .collect(),
+        })
+    }
+}
+
+/// One extension of a certificate, decoded and **not verified**.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnverifiedExtension {
+    /// The identifier in dotted form.
+    pub oid: String,
+    /// What it states, where that is known.
+    pub name: Option<&'static str>,
+    /// Whether it is critical.
+    pub critical: bool,
+    /// Its value as it stands in the certificate.
+    pub value: Vec<u8>,
+    /// The value for people, or why it cannot be decoded; `None` where this
+    /// crate does not read it or where it is blank.
+    pub decoded: Result<Option<String>, Refusal>,
+}
+
+impl UnverifiedExtension {
+    fn decode(extension: &Extension<'_>) -> Self {
+        let (name, decoded) = match extension.oid {
+            AUTHORITY_KEY_IDENTIFIER => (
+                Some("authorityKeyIdentifier"),
+                extension
+                    .authority_key_identifier()
+                    .map(|identifier| identifier.map(hexadecimal)),
+            ),
+            BASIC_CONSTRAINTS => (
+                Some("basicConstraints"),
+                extension.basic_constraints().map(|constraints| {
+                    Some(match constraints.path_length {
+                        Some(length) => format!("CA: {}, path length: {length}", constraints.ca),
+                        None => format!("CA: {}", constraints.ca),
+                    })
+                }),
+            ),
+            EXTENDED_KEY_USAGE => (Some("extKeyUsage"), Ok(None)),
+            KEY_USAGE => (
+                Some("keyUsage"),
+                extension
+                    .key_cert_sign()
+                    .map(|signs| Some(format!("keyCertSign: {signs}"))),
+            ),
+            NAME_CONSTRAINTS => (Some("nameConstraints"), Ok(None)),
+            SUBJECT_KEY_IDENTIFIER => (
+                Some("subjectKeyIdentifier"),
+                extension
+                    .subject_key_identifier()
+                    .map(|identifier| Some(hexadecimal(identifier))),
+            ),
+            oid if apple::is_apple(oid) => (apple::name(oid), apple_value(extension)),
+            _ => (None, Ok(None)),
+        };
+        Self {
+            oid: extension.oid.to_string(),
+            name,
+            critical: extension.critical,
+            value: extension.value.to_owned(),
+            decoded,
+        }
+    }
+}
+
+fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Refusal> {
+    Ok(match apple::property(extension)? {
+        Property::Freshness(code) => (!code.is_empty()).then(|| hexadecimal(code)),
+        Property::KernelExtensions(state) => state.map(|state| state.to_string()),
+        Property::SecureBoot(state) => state.map(|state| state.to_string()),
+        Property::Sip(state) => state.map(|state| state.to_string()),
+        Property::Text(text) => text,
+        Property::Unknown => None,
+    })
+}
+
+fn name(der: &[u8]) -> Result<String, Refusal> {
+    let text = Name::from_der(der)?.to_string();
+    Ok(text.chars().fold(String::new(), |mut shown, letter| {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+        shown
+    }))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

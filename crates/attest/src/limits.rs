@@ -1,0 +1,36 @@
+//! Bounds on everything that a stranger may send, each with its reason.
+
+/// Bytes of an attestation object. Apple's have about 2 KiB; five
+/// certificates at their own limit do not fit, and need not.
+pub const MAX_OBJECT_BYTES: usize = 64 * 1024;
+
+/// Bytes of one certificate. Apple's leaf has about 900.
+pub const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+
+/// Certificates in `x5c`. Apple sends two; a copy of the root and room for a
+/// deeper hierarchy make five.
+pub const MAX_CHAIN_CERTIFICATES: usize = 5;
+
+/// Extensions in one certificate. Apple's leaf has a dozen; the search for
+/// repeated ones is quadratic.
+pub const MAX_EXTENSIONS: usize = 64;
+
+/// Nested CBOR containers and tags. The object needs three: the map, the
+/// statement, `x5c`.
+pub const MAX_CBOR_DEPTH: usize = 8;
+
+/// Keys of one CBOR map. WebAuthn knows three for the object; the search for
+/// repeated ones is quadratic.
+pub const MAX_CBOR_KEYS: usize = 32;
+
+/// Bytes of one textual property. Serial numbers, UDIDs and versions have at
+/// most some dozens, and all of them are stored with an authorization.
+pub const MAX_PROPERTY_BYTES: usize = 256;
+
+/// Bytes of a certificate's serial number (RFC 5280 section 4.1.2.2: "up to
+/// 20 octets").
+pub const MAX_SERIAL_BYTES: usize = 20;
+
+/// Remembered intermediates. Apple has one; the rest is room for rotation and
+/// laboratories.
+pub const MAX_CACHED_INTERMEDIATES: usize = 16;

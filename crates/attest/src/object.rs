@@ -1,0 +1,233 @@
+//! The WebAuthn attestation object: CBOR, read by hand and strictly.
+//!
+//! ```text
+//! {"fmt": "apple", "attStmt": {"x5c": [leaf DER, intermediate DER, ..]}}
+//! ```
+//!
+//! Keys stand in any order and unknown ones, of whatever type, are skipped.
+//! Refused are repeated keys, indefinite lengths, tags before anything that
+//! is read, lengths beyond the input (nothing is allocated for them), deep
+//! nesting and trailing bytes.
+
+use minicbor::{Decoder, data::Type};
+
+use crate::{
+    limits::{MAX_CBOR_DEPTH, MAX_CBOR_KEYS, MAX_CHAIN_CERTIFICATES, MAX_OBJECT_BYTES},
+    reason::{Reason, Refusal},
+};
+
+/// The format of Apple's Managed Device Attestation.
+const FORMAT: &str = "apple";
+
+/// Reads an object of format "apple" down to the certificates of its `x5c`:
+/// slices of the input, one to [`MAX_CHAIN_CERTIFICATES`].
+pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    if object.is_empty() {
+        return Err(Refusal::new(Reason::ObjectEmpty, "0 bytes"));
+    }
+    if object.len() > MAX_OBJECT_BYTES {
+        return Err(Refusal::new(
+            Reason::ObjectTooLarge,
+            format!("{} bytes, at most {MAX_OBJECT_BYTES}", object.len()),
+        ));
+    }
+    let mut decoder = Decoder::new(object);
+    let [format, statement] = read_map(&mut decoder, Reason::ObjectNotMap, ["fmt", "attStmt"])?;
+    if decoder.position() != object.len() {
+        return Err(Refusal::new(
+            Reason::TrailingBytes,
+            format!(
+                "the object ends at byte {} of {}",
+                decoder.position(),
+                object.len()
+            ),
+        ));
+    }
+
+    // The format decides what a statement means, so it is judged first.
+    let format = format.ok_or_else(|| Refusal::new(Reason::FormatMissing, "no key \"fmt\""))?;
+    let mut decoder = Decoder::new(format);
+    expect(&decoder, Type::String, Reason::FormatMalformed)?;
+    let format = decoder.str().map_err(not_cbor)?;
+    if format != FORMAT {
+        let shown: String = format.chars().take(64).collect();
+        return Err(Refusal::new(
+            Reason::FormatNotSupported,
+            format!("fmt is {shown:?}, only {FORMAT:?} is supported"),
+        ));
+    }
+
+    let statement =
+        statement.ok_or_else(|| Refusal::new(Reason::StatementMissing, "no key \"attStmt\""))?;
+    let mut decoder = Decoder::new(statement);
+    let [chain] = read_map(&mut decoder, Reason::StatementMalformed, ["x5c"])?;
+    read_chain(chain.ok_or_else(|| Refusal::new(Reason::ChainMissing, "no key \"x5c\""))?)
+}
+
+fn read_chain(encoded: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let mut decoder = Decoder::new(encoded);
+    expect(&decoder, Type::Array, Reason::ChainMalformed)?;
+    let count = length(decoder.array().map_err(not_cbor)?)?;
+    if count == 0 {
+        return Err(Refusal::new(Reason::ChainEmpty, "x5c is []"));
+    }
+    if count > MAX_CHAIN_CERTIFICATES as u64 {
+        return Err(Refusal::new(
+            Reason::ChainTooLong,
+            format!("{count} certificates, at most {MAX_CHAIN_CERTIFICATES}"),
+        ));
+    }
+    (0..count)
+        .map(|_| {
+            expect(&decoder, Type::Bytes, Reason::ChainMalformed)?;
+            decoder.bytes().map_err(not_cbor)
+        })
+        .collect()
+}
+
+/// A key of a map, compared by value where its type is one that has an
+/// obvious value, else by its encoding.
+#[derive(PartialEq)]
+enum Key<'b> {
+    Bytes(&'b [u8]),
+    Encoded(&'b [u8]),
+    Integer(i128),
+    Text(&'b str),
+}
+
+/// Reads a map to its end and gives the encoded values of the wanted keys.
+fn read_map<'b, const N: usize>(
+    decoder: &mut Decoder<'b>,
+    otherwise: Reason,
+    wanted: [&str; N],
+) -> Result<[Option<&'b [u8]>; N], Refusal> {
+    expect(decoder, Type::Map, otherwise)?;
+    let count = length(decoder.map().map_err(not_cbor)?)?;
+    if count > MAX_CBOR_KEYS as u64 {
+        return Err(Refusal::new(
+            Reason::TooManyKeys,
+            format!("{count} keys, at most {MAX_CBOR_KEYS}"),
+        ));
+    }
+    let mut found = [None; N];
+    let mut keys = Vec::with_capacity(wanted.len());
+    for _ in 0..count {
+        let start = decoder.position();
+        let key = read_key(decoder)?;
+        if keys.contains(&key) {
+            return Err(Refusal::new(
+                Reason::DuplicateKey,
+                format!("the key at byte {start} stands earlier too"),
+            ));
+        }
+        let start = decoder.position();
+        skip(decoder, 1)?;
+        if let Key::Text(text) = key
+            && let Some(index) = wanted.iter().position(|name| *name == text)
+        {
+            found[index] = decoder.input().get(start..decoder.position());
+        }
+        keys.push(key);
+    }
+    Ok(found)
+}
+
+fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Refusal> {
+    let start = decoder.position();
+    Ok(match decoder.datatype().map_err(not_cbor)? {
+        Type::Bytes => Key::Bytes(decoder.bytes().map_err(not_cbor)?),
+        Type::String => Key::Text(decoder.str().map_err(not_cbor)?),
+        Type::U8
+        | Type::U16
+        | Type::U32
+        | Type::U64
+        | Type::I8
+        | Type::I16
+        | Type::I32
+        | Type::I64
+        | Type::Int => Key::Integer(decoder.int().map_err(not_cbor)?.into()),
+        _ => {
+            skip(decoder, 1)?;
+            Key::Encoded(
+                decoder
+                    .input()
+                    .get(start..decoder.position())
+                    .unwrap_or_default(),
+            )
+        }
+    })
+}
+
+/// Passes over one item that stands inside `depth` containers.
+fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Refusal> {
+    let items = match decoder.datatype().map_err(not_cbor)? {
+        Type::Array => length(decoder.array().map_err(not_cbor)?)?,
+        // Each entry takes at least two bytes, so no count that the input
+        // could hold saturates.
+        Type::Map => length(decoder.map().map_err(not_cbor)?)?.saturating_mul(2),
+        Type::Tag => {
+            decoder.tag().map_err(not_cbor)?;
+            1
+        }
+        Type::ArrayIndef | Type::BytesIndef | Type::MapIndef | Type::StringIndef => {
+            return length(None).map(drop);
+        }
+        Type::Bytes => return decoder.bytes().map(drop).map_err(not_cbor),
+        Type::String => return decoder.str().map(drop).map_err(not_cbor),
+        // The decoder would pass over both.
+        Type::Break | Type::Unknown(_) => {
+            return Err(Refusal::new(
+                Reason::ObjectNotCbor,
+                format!("no item begins at byte {}", decoder.position()),
+            ));
+        }
+        // Numbers and simple values: no item within them.
+        _ => return decoder.skip().map_err(not_cbor),
+    };
+    if depth >= MAX_CBOR_DEPTH {
+        return Err(Refusal::new(
+            Reason::TooDeep,
+            format!(
+                "more than {MAX_CBOR_DEPTH} levels at byte {}",
+                decoder.position()
+            ),
+        ));
+    }
+    for _ in 0..items {
+        skip(decoder, depth + 1)?;
+    }
+    Ok(())
+}
+
+/// The next item is of this type; if it only lacks a definite length it is
+/// refused for that, else for the reason given.
+fn expect(decoder: &Decoder<'_>, wanted: Type, otherwise: Reason) -> Result<(), Refusal> {
+    let found = decoder.datatype().map_err(not_cbor)?;
+    match (found, wanted) {
+        _ if found == wanted => Ok(()),
+        (Type::ArrayIndef, Type::Array)
+        | (Type::BytesIndef, Type::Bytes)
+        | (Type::MapIndef, Type::Map)
+        | (Type::StringIndef, Type::String) => length(None).map(drop),
+        _ => Err(Refusal::new(
+            otherwise,
+            format!("found {found} where {wanted} belongs"),
+        )),
+    }
+}
+
+fn length(claimed: Option<u64>) -> Result<u64, Refusal> {
+    claimed.ok_or_else(|| {
+        Refusal::new(
+            Reason::IndefiniteLength,
+            "an array, map or string of indefinite length",
+        )
+    })
+}
+
+fn not_cbor(error: minicbor::decode::Error) -> Refusal {
+    Refusal::new(Reason::ObjectNotCbor, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! Evidence from a pretend authority, good and bad, before every back-end.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test that needs it"
+)]
+
+mod anchors;
+mod backends;
+mod corpus;
+mod laboratory;
+mod mutations;
+mod scenarios;

@@ -1,0 +1,294 @@
+//! Creating the CAs themselves.
+//!
+//! Three certificates per installation: a root that signs nothing but the two
+//! others; the issuing CA of the devices, confined to clientAuth; and the CA
+//! of the server's own TLS certificate, confined to serverAuth and to one
+//! host. The root is therefore no general CA.
+
+use std::{net::IpAddr, time::Duration};
+
+use const_oid::db::rfc4519::ORGANIZATIONAL_UNIT_NAME;
+use der::{Decode, Encode};
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, date_time_ymd,
+};
+use thiserror::Error;
+use x509_cert::{ext::pkix::name::GeneralName, name::Name};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    SerialNumber,
+    issuer::key_identifier,
+    leaf::is_dns_name,
+    tbs::{Certificate, TbsCertificate},
+};
+
+/// The organizational unit that marks a laboratory CA.
+const LABORATORY: &str = "LABORATORY";
+
+const YEAR: u64 = 365 * 24 * 3600 + 6 * 3600;
+
+/// The last second at which a CA of 20 years can start: 9979-12-01, so that
+/// it ends before the four digits of a certificate's years do.
+const LATEST: u64 = 252_768_470_400;
+
+/// How far notBefore lies in the past: devices' clocks are not exact.
+const BACKDATED: u64 = 300;
+
+/// What the three CAs are created from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuthorityPlan {
+    /// The operator, as it stands in every CA's name: 1 to 40 characters.
+    pub name: String,
+    /// The key of the devices' issuing CA.
+    pub issuing_key: KeyType,
+    /// The host of the base URL: the only one that the TLS CA may certify.
+    pub host: Host,
+    /// Whether to mark every CA as a laboratory's, for good.
+    pub laboratory: bool,
+    /// The present, in seconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// The keys that a CA can have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyType {
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+}
+
+/// The host part of a URL.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Host {
+    /// A DNS name.
+    Dns(String),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+/// Three fresh CAs.
+#[derive(Debug)]
+pub struct Authority {
+    /// The trust anchor. P-384, 20 years, path length 1.
+    pub root: CaMaterial,
+    /// Issues to devices. 10 years, path length 0, clientAuth.
+    pub issuing: CaMaterial,
+    /// Issues to the server itself. P-256, 10 years, path length 0,
+    /// serverAuth, name constraints (critical).
+    pub tls: CaMaterial,
+}
+
+/// A CA certificate and its private key. `Debug` shows no key.
+pub struct CaMaterial {
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// The private key, unencrypted PKCS#8 PEM, wiped from memory on drop.
+    pub key_pem: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for CaMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CaMaterial")
+            .field("certificate_pem", &self.certificate_pem)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no CAs were created.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum AuthorityError {
+    /// The host is not a DNS name.
+    #[error("the host of the base URL is no DNS name that a certificate can hold")]
+    BadHost,
+    /// The name is empty, longer than 40 characters, or holds a control
+    /// character.
+    #[error("the CA's name must have 1 to 40 characters, none of them a control character")]
+    BadName,
+    /// Key generation or encoding failed.
+    #[error("the cryptographic library could not create the key or the certificate")]
+    Library,
+    /// The name holds the laboratory mark.
+    #[error("the CA's name may not hold the word LABORATORY: it marks laboratory CAs")]
+    NameHoldsMark,
+    /// The time is before 1970-01-01T00:05, or too late for a certificate.
+    #[error("the clock is wrong: no certificate can start now and last 20 years")]
+    Time,
+}
+
+/// Creates the root, the devices' issuing CA and the TLS CA, with fresh keys
+/// and random serial numbers.
+///
+/// # Errors
+/// [`AuthorityError`]
+pub fn create(plan: &AuthorityPlan) -> Result<Authority, AuthorityError> {
+    if !(1..=40).contains(&plan.name.chars().count()) || plan.name.chars().any(char::is_control) {
+        return Err(AuthorityError::BadName);
+    }
+    if plan.name.contains(LABORATORY) {
+        return Err(AuthorityError::NameHoldsMark);
+    }
+    let constraints = host_constraints(&plan.host)?;
+
+    let root = Draft::new(plan, "Root CA", KeyType::P384, 20, 1)?;
+    let mut issuing = Draft::new(plan, "Issuing CA", plan.issuing_key, 10, 0)?;
+    issuing.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let mut tls = Draft::new(plan, "TLS CA", KeyType::P256, 10, 0)?;
+    tls.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    tls.params.name_constraints = Some(constraints);
+
+    Ok(Authority {
+        issuing: issuing.signed_by(&root)?,
+        tls: tls.signed_by(&root)?,
+        root: root.signed_by(&root)?,
+    })
+}
+
+/// Whether a CA certificate carries the laboratory mark in its name. False for
+/// anything that is no certificate.
+#[must_use]
+pub fn is_laboratory(certificate_der: &[u8]) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate_der) else {
+        return false;
+    };
+    let subject = certificate
+        .tbs_certificate
+        .to_der()
+        .and_then(|der| TbsCertificate::from_der(&der)?.subject.decode_as::<Name>());
+    subject.is_ok_and(|subject| {
+        subject.iter().any(|attribute| {
+            attribute.oid == ORGANIZATIONAL_UNIT_NAME
+                && attribute.value.value() == LABORATORY.as_bytes()
+        })
+    })
+}
+
+/// Whether a CA certificate is name-constrained to exactly this host, as the
+/// TLS CA of an [`AuthorityPlan`] with it is. False for anything else.
+#[must_use]
+pub fn is_constrained_to(certificate_der: &[u8], host: &Host) -> bool {
+    let permitted = || {
+        let certificate = Certificate::from_der(certificate_der)?;
+        let tbs_der = certificate.tbs_certificate.to_der()?;
+        let constraints = TbsCertificate::from_der(&tbs_der)?
+            .extension::<x509_cert::ext::pkix::NameConstraints>()?
+            .and_then(|(_, constraints)| constraints.permitted_subtrees);
+        Ok::<_, der::Error>(constraints.unwrap_or_default())
+    };
+    match permitted().as_deref() {
+        Ok([subtree]) => match (&subtree.base, host) {
+            (GeneralName::DnsName(name), Host::Dns(host)) => name.as_str() == host,
+            (GeneralName::IpAddress(subnet), Host::Ip(host)) => {
+                let address = match host {
+                    IpAddr::V4(address) => address.octets().to_vec(),
+                    IpAddr::V6(address) => address.octets().to_vec(),
+                };
+                let mask = vec![0xff; address.len()];
+                subnet.as_bytes() == [address, mask].concat()
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Permits the host and nothing else that a TLS certificate can name. A DNS
+/// constraint covers the subdomains as well (RFC 5280 section 4.2.1.10: "Any
+/// DNS name that can be constructed by simply adding zero or more labels to
+/// the left-hand side of the name satisfies the name constraint").
+fn host_constraints(host: &Host) -> Result<NameConstraints, AuthorityError> {
+    match host {
+        Host::Dns(name) if is_dns_name(name) => Ok(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName(name.clone())],
+            excluded_subtrees: vec![
+                GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4])),
+                GeneralSubtree::IpAddress(CidrSubnet::V6([0; 16], [0; 16])),
+            ],
+        }),
+        Host::Dns(_) => Err(AuthorityError::BadHost),
+        Host::Ip(address) => {
+            let prefix = if address.is_ipv4() { 32 } else { 128 };
+            Ok(NameConstraints {
+                permitted_subtrees: vec![GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(
+                    *address, prefix,
+                ))],
+                // The empty name is a suffix of every DNS name.
+                excluded_subtrees: vec![GeneralSubtree::DnsName(String::new())],
+            })
+        }
+    }
+}
+
+/// A CA certificate about to be signed.
+struct Draft {
+    params: CertificateParams,
+    key: KeyPair,
+}
+
+impl Draft {
+    fn new(
+        plan: &AuthorityPlan,
+        role: &str,
+        key_type: KeyType,
+        years: u64,
+        path_len: u8,
+    ) -> Result<Self, AuthorityError> {
+        let algorithm = match key_type {
+            KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
+            KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
+        };
+        let key = KeyPair::generate_for(algorithm).map_err(|_| AuthorityError::Library)?;
+        let mut random = [0; 16];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| AuthorityError::Library)?;
+
+        let mut name = DistinguishedName::new();
+        name.push(DnType::OrganizationName, plan.name.as_str());
+        let common_name = if plan.laboratory {
+            name.push(DnType::OrganizationalUnitName, LABORATORY);
+            format!("{LABORATORY} {} {role}", plan.name)
+        } else {
+            format!("{} {role}", plan.name)
+        };
+        name.push(DnType::CommonName, common_name);
+
+        let not_before = plan
+            .now
+            .checked_sub(BACKDATED)
+            .filter(|not_before| *not_before < LATEST)
+            .ok_or(AuthorityError::Time)?;
+        let at = |seconds| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(SerialNumber::from_random(random).as_bytes().to_vec().into());
+        params.distinguished_name = name;
+        params.not_before = at(not_before);
+        params.not_after = at(not_before + years * YEAR);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_len));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        params.key_identifier_method =
+            KeyIdMethod::PreSpecified(key_identifier(key.der_bytes()).to_vec());
+        Ok(Self { params, key })
+    }
+
+    fn signed_by(&self, issuer: &Self) -> Result<CaMaterial, AuthorityError> {
+        let issuer = rcgen::Issuer::from_params(&issuer.params, &issuer.key);
+        let certificate = self
+            .params
+            .signed_by(&self.key, &issuer)
+            .map_err(|_| AuthorityError::Library)?;
+        Ok(CaMaterial {
+            certificate_pem: certificate.pem(),
+            key_pem: Zeroizing::new(self.key.serialize_pem()),
+        })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}

@@ -1,0 +1,161 @@
+//! Certification requests (PKCS #10, RFC 2986).
+
+mod names;
+mod signature;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use der::{
+    Decode, Reader,
+    asn1::{AnyRef, BitStringRef},
+};
+use thiserror::Error;
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+
+pub use names::RequestedNames;
+
+/// The largest CSR that is read, in bytes of DER.
+pub const MAX_CSR_LEN: usize = 16 * 1024;
+
+/// A certification request whose self-signature verified.
+///
+/// RFC 2986 section 4:
+///
+/// ```text
+/// CertificationRequest ::= SEQUENCE {
+///     certificationRequestInfo CertificationRequestInfo,
+///     signatureAlgorithm AlgorithmIdentifier{{ SignatureAlgorithms }},
+///     signature          BIT STRING
+/// }
+///
+/// CertificationRequestInfo ::= SEQUENCE {
+///     version       INTEGER { v1(0) } (v1,...),
+///     subject       Name,
+///     subjectPKInfo SubjectPublicKeyInfo{{ PKInfoAlgorithms }},
+///     attributes    [0] Attributes{{ CRIAttributes }}
+/// }
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Csr {
+    spki_der: Vec<u8>,
+    spki_sha256: [u8; 32],
+    names: RequestedNames,
+}
+
+impl Csr {
+    /// Reads one DER CSR and verifies that it was signed with its own key: on
+    /// P-256 or P-384 with SHA-256, SHA-384 or SHA-512 in any combination,
+    /// with RSA of 2048 to 4096 bits and PKCS#1 v1.5, or with Ed25519.
+    ///
+    /// The signature is checked last, over the bytes as they came.
+    ///
+    /// # Errors
+    /// [`CsrError`] names the first rule that the CSR breaks.
+    pub fn parse(der: &[u8]) -> Result<Self, CsrError> {
+        if der.len() > MAX_CSR_LEN {
+            return Err(CsrError::TooLarge);
+        }
+        let (request, rest) =
+            AnyRef::from_der_partial(der).map_err(|_| CsrError::Malformed("request"))?;
+        if !rest.is_empty() {
+            return Err(CsrError::TrailingData);
+        }
+        let (info_der, algorithm, signature) = request
+            .sequence(|reader| {
+                Ok::<_, der::Error>((
+                    reader.tlv_bytes()?,
+                    AlgorithmIdentifierRef::decode(reader)?,
+                    BitStringRef::decode(reader)?,
+                ))
+            })
+            .map_err(|_| CsrError::Malformed("request"))?;
+        let (version, subject, spki_der, attributes) = AnyRef::from_der(info_der)
+            .and_then(|info| {
+                info.sequence(|reader| {
+                    Ok::<_, der::Error>((
+                        u8::decode(reader)?,
+                        AnyRef::decode(reader)?,
+                        reader.tlv_bytes()?,
+                        AnyRef::decode(reader)?,
+                    ))
+                })
+            })
+            .map_err(|_| CsrError::Malformed("request information"))?;
+        if version != 0 {
+            return Err(CsrError::UnsupportedVersion);
+        }
+        let spki = SubjectPublicKeyInfoRef::from_der(spki_der)
+            .map_err(|_| CsrError::Malformed("public key"))?;
+        let verification = signature::algorithm(&spki, &algorithm)?;
+        let names = RequestedNames::read(subject, attributes)?;
+        verification.verify(info_der, &signature)?;
+        let mut spki_sha256 = [0; 32];
+        spki_sha256.copy_from_slice(digest(&SHA256, spki_der).as_ref());
+        Ok(Self {
+            spki_der: spki_der.to_vec(),
+            spki_sha256,
+            names,
+        })
+    }
+
+    /// The `SubjectPublicKeyInfo`, byte for byte as in the CSR.
+    #[must_use]
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki_der
+    }
+
+    /// SHA-256 of [`Csr::spki_der`].
+    #[must_use]
+    pub fn spki_sha256(&self) -> &[u8; 32] {
+        &self.spki_sha256
+    }
+
+    /// What the CSR asks for. None of it reaches a certificate by itself.
+    #[must_use]
+    pub fn names(&self) -> &RequestedNames {
+        &self.names
+    }
+}
+
+/// Why a CSR is refused.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum CsrError {
+    /// The self-signature does not verify with the CSR's own key.
+    #[error("the CSR's signature does not verify with the CSR's own public key")]
+    BadSignature,
+    /// More than one extension request.
+    #[error("the CSR has more than one extensionRequest; put all extensions into one")]
+    DuplicateAttribute,
+    /// One extension requested twice.
+    #[error("the CSR requests the same extension twice")]
+    DuplicateExtension,
+    /// One subject alternative name requested twice.
+    #[error("the CSR requests the same subject alternative name twice")]
+    DuplicateName,
+    /// The named part does not decode.
+    #[error("the CSR's {0} is not valid DER of its type")]
+    Malformed(&'static str),
+    /// An assigner or hardware type whose OID is padded.
+    #[error("the CSR's {0} holds an object identifier that is not minimally encoded")]
+    NonMinimal(&'static str),
+    /// More than [`MAX_CSR_LEN`] bytes.
+    #[error("the CSR is larger than 16 KiB")]
+    TooLarge,
+    /// Bytes after the CSR.
+    #[error("the CSR is followed by other data")]
+    TrailingData,
+    /// A key that is none of P-256, P-384, RSA of 2048 to 4096 bits, Ed25519.
+    #[error("the CSR's key is none of P-256, P-384, RSA of 2048 to 4096 bits, Ed25519")]
+    UnsupportedKey,
+    /// A signature algorithm that does not go with the key, or uses SHA-1.
+    #[error(
+        "the CSR's signature algorithm does not fit its key; sign with SHA-256, SHA-384 or \
+         SHA-512 (Ed25519 keys: with Ed25519)"
+    )]
+    UnsupportedSignature,
+    /// A version other than 0.
+    #[error("the CSR's version is not v1(0)")]
+    UnsupportedVersion,
+    /// RSA below 2048 bits, or with an exponent below 65537 or even.
+    #[error("the CSR's RSA key is weak; use 2048 to 4096 bits and the exponent 65537")]
+    WeakKey,
+}

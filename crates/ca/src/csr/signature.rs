@@ -1,0 +1,155 @@
+//! The self-signature of a CSR.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use const_oid::db::{
+    rfc5912::{
+        ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ECDSA_WITH_SHA_512, ID_EC_PUBLIC_KEY,
+        RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1, SHA_256_WITH_RSA_ENCRYPTION,
+        SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
+    },
+    rfc8410::ID_ED_25519,
+};
+use der::{
+    Decode, Sequence,
+    asn1::{BitStringRef, UintRef},
+};
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+
+use super::CsrError;
+
+/// A key with the one algorithm that its signature claims.
+pub(super) struct Verification<'a> {
+    algorithm: &'static dyn VerificationAlgorithm,
+    public_key: &'a [u8],
+}
+
+impl Verification<'_> {
+    pub(super) fn verify(
+        &self,
+        signed: &[u8],
+        signature: &BitStringRef<'_>,
+    ) -> Result<(), CsrError> {
+        let signature = signature
+            .as_bytes()
+            .ok_or(CsrError::Malformed("signature"))?;
+        UnparsedPublicKey::new(self.algorithm, self.public_key)
+            .verify(signed, signature)
+            .map_err(|_| CsrError::BadSignature)
+    }
+}
+
+enum Key {
+    P256,
+    P384,
+    Rsa,
+    Ed25519,
+}
+
+/// Chooses the algorithm by the key, then by the digest that the signature
+/// names. The digest is not bound to the curve: OpenSSL signs with SHA-256 on
+/// P-384 unless told otherwise.
+pub(super) fn algorithm<'a>(
+    spki: &SubjectPublicKeyInfoRef<'a>,
+    claimed: &AlgorithmIdentifierRef<'_>,
+) -> Result<Verification<'a>, CsrError> {
+    let (key, public_key) = read_key(spki)?;
+    // RFC 5758 section 3.2 has ECDSA omit the parameters, RFC 4055 section 5
+    // has RSA write NULL "and implementations MUST accept the parameters being
+    // absent as well as present". Both forms are taken for both.
+    let plain = match claimed.parameters {
+        None => true,
+        Some(parameters) => parameters.is_null() && !matches!(key, Key::Ed25519),
+    };
+    if !plain {
+        return Err(CsrError::UnsupportedSignature);
+    }
+    let algorithm: &'static dyn VerificationAlgorithm = match (key, claimed.oid) {
+        (Key::P256, ECDSA_WITH_SHA_256) => &ECDSA_P256_SHA256_ASN1,
+        (Key::P256, ECDSA_WITH_SHA_384) => &ECDSA_P256_SHA384_ASN1,
+        (Key::P256, ECDSA_WITH_SHA_512) => &ECDSA_P256_SHA512_ASN1,
+        (Key::P384, ECDSA_WITH_SHA_256) => &ECDSA_P384_SHA256_ASN1,
+        (Key::P384, ECDSA_WITH_SHA_384) => &ECDSA_P384_SHA384_ASN1,
+        (Key::P384, ECDSA_WITH_SHA_512) => &ECDSA_P384_SHA512_ASN1,
+        (Key::Rsa, SHA_256_WITH_RSA_ENCRYPTION) => &RSA_PKCS1_2048_8192_SHA256,
+        (Key::Rsa, SHA_384_WITH_RSA_ENCRYPTION) => &RSA_PKCS1_2048_8192_SHA384,
+        (Key::Rsa, SHA_512_WITH_RSA_ENCRYPTION) => &RSA_PKCS1_2048_8192_SHA512,
+        (Key::Ed25519, ID_ED_25519) => &ED25519,
+        _ => return Err(CsrError::UnsupportedSignature),
+    };
+    Ok(Verification {
+        algorithm,
+        public_key,
+    })
+}
+
+/// The kind of key, and its bytes as the verifier takes them: an uncompressed
+/// point, an `RSAPublicKey`, or 32 bytes.
+fn read_key<'a>(spki: &SubjectPublicKeyInfoRef<'a>) -> Result<(Key, &'a [u8]), CsrError> {
+    let public_key = spki
+        .subject_public_key
+        .as_bytes()
+        .ok_or(CsrError::Malformed("public key"))?;
+    let key = match (spki.algorithm.oid, spki.algorithm.parameters) {
+        (ID_EC_PUBLIC_KEY, Some(curve)) => {
+            let (key, length) = match curve.decode_as() {
+                Ok(SECP_256_R_1) => (Key::P256, 65),
+                Ok(SECP_384_R_1) => (Key::P384, 97),
+                _ => return Err(CsrError::UnsupportedKey),
+            };
+            // SEC 1 section 2.3.3: 04 announces an uncompressed point.
+            if public_key.first() != Some(&4) || public_key.len() != length {
+                return Err(CsrError::UnsupportedKey);
+            }
+            key
+        }
+        // RFC 3279 section 2.3.1: "The parameters field MUST have ASN.1 type
+        // NULL for this algorithm identifier."
+        (RSA_ENCRYPTION, Some(parameters)) if parameters.is_null() => {
+            check_rsa_key(public_key)?;
+            Key::Rsa
+        }
+        // RFC 8410 section 3: "the parameters MUST be absent".
+        (ID_ED_25519, None) if public_key.len() == 32 => Key::Ed25519,
+        _ => return Err(CsrError::UnsupportedKey),
+    };
+    Ok((key, public_key))
+}
+
+/// RFC 8017 appendix A.1.1:
+///
+/// ```text
+/// RSAPublicKey ::= SEQUENCE {
+///     modulus           INTEGER,  -- n
+///     publicExponent    INTEGER   -- e
+/// }
+/// ```
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    public_exponent: UintRef<'a>,
+}
+
+/// The caps keep verification cheap: large moduli and exponents cost
+/// milliseconds each.
+fn check_rsa_key(der: &[u8]) -> Result<(), CsrError> {
+    let key = RsaPublicKey::from_der(der).map_err(|_| CsrError::Malformed("public key"))?;
+    let modulus = key.modulus.as_bytes();
+    let leading_zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    let bits = modulus.len() * 8 - leading_zeros as usize;
+    let exponent = key.public_exponent.as_bytes();
+    if bits > 4096 || exponent.len() > 4 {
+        return Err(CsrError::UnsupportedKey);
+    }
+    let exponent = exponent
+        .iter()
+        .fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+    if bits < 2048 || exponent < 65_537 || exponent % 2 == 0 {
+        return Err(CsrError::WeakKey);
+    }
+    Ok(())
+}

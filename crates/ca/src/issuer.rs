@@ -1,0 +1,385 @@
+//! A CA that issues: its certificate, its signer, and what it signs.
+
+use std::{fmt, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use const_oid::{AssociatedOid, db::rfc5280::ANY_EXTENDED_KEY_USAGE};
+use der::{
+    DateTime, Decode, Encode,
+    asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString, UintRef},
+};
+use pem_rfc7468::LineEnding;
+use thiserror::Error;
+use x509_cert::{
+    certificate::Version,
+    ext::{
+        Extension,
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+            SubjectAltName as SubjectAltNames, SubjectKeyIdentifier,
+        },
+    },
+    spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef},
+    time::{Time, Validity},
+};
+
+use crate::{
+    IssuedCert, LeafTemplate, PrepareError, PreparedCert, SerialNumber, SignError, Signer,
+    leaf::subject_der,
+    tbs::{Certificate, TbsCertificate},
+};
+
+/// A CA certificate together with the signer over its key.
+pub struct Issuer {
+    id: [u8; 32],
+    certificate_der: Vec<u8>,
+    certificate_pem: String,
+    subject_der: Vec<u8>,
+    key_identifier: Vec<u8>,
+    extended_key_usage: Option<Vec<ObjectIdentifier>>,
+    not_before: u64,
+    not_after: u64,
+    signer: Box<dyn Signer>,
+}
+
+impl Issuer {
+    /// Reads a CA certificate and pairs it with its signer.
+    ///
+    /// # Errors
+    /// [`IssuerError`] where the certificate may not sign certificates, or the
+    /// signer holds another key.
+    pub fn new(certificate_der: &[u8], signer: Box<dyn Signer>) -> Result<Self, IssuerError> {
+        let malformed = |_| IssuerError::Malformed;
+        let certificate = Certificate::from_der(certificate_der).map_err(malformed)?;
+        let tbs_der = certificate.tbs_certificate.to_der().map_err(malformed)?;
+        let tbs = TbsCertificate::from_der(&tbs_der).map_err(malformed)?;
+        if tbs.version != Version::V3 {
+            return Err(IssuerError::NotACa);
+        }
+        // RFC 5280 section 4.2.1.9: "Conforming CAs MUST include this
+        // extension in all CA certificates [...] and MUST mark the extension
+        // as critical in such certificates."
+        match tbs.extension::<BasicConstraints>().map_err(malformed)? {
+            Some((true, constraints)) if constraints.ca => {}
+            _ => return Err(IssuerError::NotACa),
+        }
+        // RFC 5280 section 4.2.1.3: "Conforming CAs MUST include this
+        // extension in certificates that contain public keys that are used to
+        // validate digital signatures on other public key certificates".
+        match tbs.extension::<KeyUsage>().map_err(malformed)? {
+            Some((_, usage)) if usage.key_cert_sign() => {}
+            _ => return Err(IssuerError::NoKeyCertSign),
+        }
+        // RFC 5280 section 4.2.1.2: "this extension MUST appear in all
+        // conforming CA certificates".
+        let Some((_, SubjectKeyIdentifier(key_identifier))) =
+            tbs.extension::<SubjectKeyIdentifier>().map_err(malformed)?
+        else {
+            return Err(IssuerError::NoSubjectKeyIdentifier);
+        };
+        let extended_key_usage = tbs
+            .extension::<ExtendedKeyUsage>()
+            .map_err(malformed)?
+            .map(|(_, usage)| usage.0);
+        // An empty SEQUENCE: RFC 5280 section 4.1.2.6, "If the subject is a CA
+        // [...], then the subject field MUST be populated with a non-empty
+        // distinguished name".
+        if tbs.subject.value().is_empty() {
+            return Err(IssuerError::EmptySubject);
+        }
+        let spki_der = tbs.subject_public_key_info.to_der().map_err(malformed)?;
+        if spki_der != signer.spki_der() {
+            return Err(IssuerError::OtherKey);
+        }
+        Ok(Self {
+            id: sha256(certificate_der),
+            certificate_der: certificate_der.to_vec(),
+            certificate_pem: to_pem(certificate_der).ok_or(IssuerError::Malformed)?,
+            subject_der: tbs.subject.to_der().map_err(malformed)?,
+            key_identifier: key_identifier.into_bytes().into_vec(),
+            extended_key_usage,
+            not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
+            not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
+            signer,
+        })
+    }
+
+    /// SHA-256 of the certificate's DER: what an intent records, so that
+    /// recovery finds the issuer that prepared it.
+    #[must_use]
+    pub fn id(&self) -> [u8; 32] {
+        self.id
+    }
+
+    /// The CA certificate, DER.
+    #[must_use]
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate_der
+    }
+
+    /// The CA certificate as PEM, with a final newline.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Last second of the CA's validity, since the Unix epoch.
+    #[must_use]
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
+    /// First second of the CA's validity, since the Unix epoch.
+    #[must_use]
+    pub fn not_before(&self) -> u64 {
+        self.not_before
+    }
+
+    /// Builds the whole `TBSCertificate` of a leaf.
+    ///
+    /// # Errors
+    /// [`PrepareError`]; nothing of the template is dropped or cut silently.
+    pub fn prepare(
+        &self,
+        leaf: &LeafTemplate,
+        serial: SerialNumber,
+    ) -> Result<PreparedCert, PrepareError> {
+        self.check_validity(leaf.not_before, leaf.not_after)?;
+        let usage = leaf.usage.oid();
+        if let Some(allowed) = &self.extended_key_usage
+            && !allowed.contains(&usage)
+            && !allowed.contains(&ANY_EXTENDED_KEY_USAGE)
+        {
+            return Err(PrepareError::UsageOutsideIssuer);
+        }
+        let spki =
+            SubjectPublicKeyInfoRef::from_der(&leaf.spki_der).map_err(|_| PrepareError::Spki)?;
+        let subject = subject_der(&leaf.subject)?;
+        let tbs = TbsCertificate {
+            version: Version::V3,
+            serial_number: UintRef::new(serial.as_bytes()).map_err(|_| PrepareError::Tbs)?,
+            signature: self.algorithm(),
+            // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a
+            // non-empty distinguished name". It is the CA's own subject, byte
+            // for byte: path building compares the two.
+            issuer: AnyRef::from_der(&self.subject_der).map_err(|_| PrepareError::Tbs)?,
+            validity: Validity::new(time(leaf.not_before)?, time(leaf.not_after)?),
+            subject: AnyRef::from_der(&subject).map_err(|_| PrepareError::Tbs)?,
+            subject_public_key_info: AnyRef::from_der(&leaf.spki_der)
+                .map_err(|_| PrepareError::Spki)?,
+            extensions: Some(self.leaf_extensions(leaf, &spki)?),
+        };
+        let tbs_der = tbs.to_der().map_err(|_| PrepareError::Tbs)?;
+        Ok(PreparedCert {
+            tbs_der,
+            serial,
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            issuer_id: self.id,
+        })
+    }
+
+    /// Takes up a recorded `TBSCertificate` again, byte for byte, to sign what
+    /// an interrupted issuance had prepared.
+    ///
+    /// # Errors
+    /// [`PrepareError::OtherIssuer`] where the bytes name another issuer, and
+    /// other variants where they are nothing that [`Issuer::prepare`] writes.
+    pub fn resume(&self, tbs_der: &[u8]) -> Result<PreparedCert, PrepareError> {
+        let tbs = TbsCertificate::from_der(tbs_der).map_err(|_| PrepareError::Tbs)?;
+        if tbs.to_der().as_deref() != Ok(tbs_der) {
+            return Err(PrepareError::Tbs);
+        }
+        let authority = tbs
+            .extension::<AuthorityKeyIdentifier>()
+            .map_err(|_| PrepareError::Tbs)?
+            .and_then(|(_, authority)| authority.key_identifier);
+        if tbs.issuer.to_der().as_deref() != Ok(&self.subject_der)
+            || authority.as_ref().map(OctetString::as_bytes) != Some(&self.key_identifier)
+            || tbs.signature != self.algorithm()
+        {
+            return Err(PrepareError::OtherIssuer);
+        }
+        match tbs.extension::<BasicConstraints>() {
+            Ok(Some((true, constraints))) if !constraints.ca && tbs.version == Version::V3 => {}
+            _ => return Err(PrepareError::NotALeaf),
+        }
+        let serial = SerialNumber::from_magnitude(tbs.serial_number.as_bytes())?;
+        let not_before = tbs.validity.not_before.to_unix_duration().as_secs();
+        let not_after = tbs.validity.not_after.to_unix_duration().as_secs();
+        self.check_validity(not_before, not_after)?;
+        Ok(PreparedCert {
+            tbs_der: tbs_der.to_vec(),
+            serial,
+            not_before,
+            not_after,
+            issuer_id: self.id,
+        })
+    }
+
+    /// Signs a prepared certificate, and uses it up.
+    ///
+    /// # Errors
+    /// [`SignError`]. The prepared certificate is gone; its recorded bytes can
+    /// be taken up again with [`Issuer::resume`].
+    pub fn sign(&self, prepared: PreparedCert) -> Result<IssuedCert, SignError> {
+        if prepared.issuer_id != self.id {
+            return Err(SignError::OtherIssuer);
+        }
+        let signature = self.signer.sign(&prepared.tbs_der)?;
+        let encoding = |_| SignError::Encoding;
+        let der = Certificate {
+            tbs_certificate: AnyRef::from_der(&prepared.tbs_der).map_err(encoding)?,
+            signature_algorithm: self.algorithm(),
+            signature: BitStringRef::from_bytes(&signature).map_err(encoding)?,
+        }
+        .to_der()
+        .map_err(encoding)?;
+        Ok(IssuedCert {
+            pem: to_pem(&der).ok_or(SignError::Encoding)?,
+            der,
+            serial: prepared.serial,
+            not_before: prepared.not_before,
+            not_after: prepared.not_after,
+        })
+    }
+
+    fn algorithm(&self) -> AlgorithmIdentifierRef<'static> {
+        AlgorithmIdentifierRef {
+            oid: self.signer.algorithm().oid(),
+            parameters: None,
+        }
+    }
+
+    /// A leaf that outlives its issuer, or predates it, does not verify for
+    /// the whole of its stated validity.
+    fn check_validity(&self, not_before: u64, not_after: u64) -> Result<(), PrepareError> {
+        if self.not_before <= not_before && not_before < not_after && not_after <= self.not_after {
+            Ok(())
+        } else {
+            Err(PrepareError::Validity)
+        }
+    }
+
+    fn leaf_extensions(
+        &self,
+        leaf: &LeafTemplate,
+        spki: &SubjectPublicKeyInfoRef<'_>,
+    ) -> Result<Vec<Extension>, PrepareError> {
+        let public_key = spki
+            .subject_public_key
+            .as_bytes()
+            .ok_or(PrepareError::Spki)?;
+        let octets = |bytes: &[u8]| OctetString::new(bytes).map_err(|_| PrepareError::Tbs);
+        let mut extensions = vec![
+            extension(
+                false,
+                &AuthorityKeyIdentifier {
+                    key_identifier: Some(octets(&self.key_identifier)?),
+                    authority_cert_issuer: None,
+                    authority_cert_serial_number: None,
+                },
+            )?,
+            extension(
+                false,
+                &SubjectKeyIdentifier(octets(&key_identifier(public_key))?),
+            )?,
+            extension(
+                true,
+                &BasicConstraints {
+                    ca: false,
+                    path_len_constraint: None,
+                },
+            )?,
+            extension(true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
+            extension(false, &ExtendedKeyUsage(vec![leaf.usage.oid()]))?,
+        ];
+        // RFC 5280 section 4.1.2.6: "If subject naming information is present
+        // only in the subjectAltName extension [...], then the subject name
+        // MUST be an empty sequence and the subjectAltName extension MUST be
+        // critical."
+        let critical = leaf.subject.is_empty();
+        if !leaf.names.is_empty() {
+            let names = leaf
+                .names
+                .iter()
+                .map(crate::SubjectAltName::to_general_name)
+                .collect::<Result<Vec<_>, _>>()?;
+            extensions.push(extension(critical, &SubjectAltNames(names))?);
+        } else if critical {
+            return Err(PrepareError::NoName);
+        }
+        Ok(extensions)
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("certificate_pem", &self.certificate_pem)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a certificate and a signer make no issuer.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum IssuerError {
+    /// The subject is an empty name.
+    #[error("the CA certificate has an empty subject")]
+    EmptySubject,
+    /// Not exactly one DER certificate, or one of its extensions is doubled or
+    /// does not decode.
+    #[error("the CA certificate is not exactly one well-formed DER certificate")]
+    Malformed,
+    /// Key usage without keyCertSign, or no key usage.
+    #[error("the CA certificate has no key usage keyCertSign")]
+    NoKeyCertSign,
+    /// No subject key identifier to name in what it issues.
+    #[error("the CA certificate has no subject key identifier")]
+    NoSubjectKeyIdentifier,
+    /// Not version 3 with critical basicConstraints and cA.
+    #[error("the certificate is no CA: it needs version 3 and critical basicConstraints with cA")]
+    NotACa,
+    /// The signer's public key is not the certificate's.
+    #[error("the key does not belong to the CA certificate")]
+    OtherKey,
+}
+
+/// RFC 7093 section 2 method 1: "The keyIdentifier is composed of the leftmost
+/// 160-bits of the SHA-256 hash of the value of the BIT STRING
+/// subjectPublicKey (excluding the tag, length, and number of unused bits)."
+pub(crate) fn key_identifier(subject_public_key: &[u8]) -> [u8; 20] {
+    let mut truncated = [0; 20];
+    truncated.copy_from_slice(&sha256(subject_public_key)[..20]);
+    truncated
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut value = [0; 32];
+    value.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    value
+}
+
+fn to_pem(der: &[u8]) -> Option<String> {
+    pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, der).ok()
+}
+
+/// UTCTime to the end of 2049, GeneralizedTime from then on: RFC 5280 section
+/// 4.1.2.5.
+fn time(seconds: u64) -> Result<Time, PrepareError> {
+    DateTime::from_unix_duration(Duration::from_secs(seconds))
+        .map(Time::from)
+        .map_err(|_| PrepareError::Validity)
+}
+
+fn extension<T: AssociatedOid + Encode>(
+    critical: bool,
+    value: &T,
+) -> Result<Extension, PrepareError> {
+    let encoded = value.to_der().and_then(OctetString::new);
+    Ok(Extension {
+        extn_id: T::OID,
+        critical,
+        extn_value: encoded.map_err(|_| PrepareError::Tbs)?,
+    })
+}

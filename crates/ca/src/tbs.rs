@@ -1,0 +1,85 @@
+//! `TBSCertificate` and `Certificate` with names and keys as raw DER.
+//!
+//! x509-cert's own types decode names and keys and write them anew. Here the
+//! issuer's name and the certified key are copied byte for byte, so they are
+//! kept undecoded; everything else uses x509-cert's types.
+
+use der::{
+    Decode, Sequence,
+    asn1::{AnyRef, BitStringRef, UintRef},
+};
+use x509_cert::{
+    certificate::Version, ext::Extension, spki::AlgorithmIdentifierRef, time::Validity,
+};
+
+/// RFC 5280 section 4.1:
+///
+/// ```text
+/// Certificate  ::=  SEQUENCE  {
+///      tbsCertificate       TBSCertificate,
+///      signatureAlgorithm   AlgorithmIdentifier,
+///      signatureValue       BIT STRING  }
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq, Sequence)]
+pub(crate) struct Certificate<'a> {
+    pub(crate) tbs_certificate: AnyRef<'a>,
+    pub(crate) signature_algorithm: AlgorithmIdentifierRef<'a>,
+    pub(crate) signature: BitStringRef<'a>,
+}
+
+/// RFC 5280 section 4.1:
+///
+/// ```text
+/// TBSCertificate  ::=  SEQUENCE  {
+///      version         [0]  EXPLICIT Version DEFAULT v1,
+///      serialNumber         CertificateSerialNumber,
+///      signature            AlgorithmIdentifier,
+///      issuer               Name,
+///      validity             Validity,
+///      subject              Name,
+///      subjectPublicKeyInfo SubjectPublicKeyInfo,
+///      issuerUniqueID  [1]  IMPLICIT UniqueIdentifier OPTIONAL,
+///      subjectUniqueID [2]  IMPLICIT UniqueIdentifier OPTIONAL,
+///      extensions      [3]  EXPLICIT Extensions OPTIONAL  }
+/// ```
+///
+/// The unique identifiers are left out: conforming CAs do not write them
+/// (section 4.1.2.8), so a certificate with one does not decode.
+#[derive(Clone, Debug, Eq, PartialEq, Sequence)]
+pub(crate) struct TbsCertificate<'a> {
+    #[asn1(context_specific = "0", default = "Default::default")]
+    pub(crate) version: Version,
+    pub(crate) serial_number: UintRef<'a>,
+    pub(crate) signature: AlgorithmIdentifierRef<'a>,
+    pub(crate) issuer: AnyRef<'a>,
+    pub(crate) validity: Validity,
+    pub(crate) subject: AnyRef<'a>,
+    pub(crate) subject_public_key_info: AnyRef<'a>,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
+    pub(crate) extensions: Option<Vec<Extension>>,
+}
+
+impl TbsCertificate<'_> {
+    /// Decodes the one extension of the type, with its critical flag. `None`
+    /// where there is none, `Err` where it is there twice or does not decode.
+    pub(crate) fn extension<'b, T>(&'b self) -> Result<Option<(bool, T)>, der::Error>
+    where
+        T: Decode<'b, Error = der::Error> + const_oid::AssociatedOid,
+    {
+        let mut matching = self
+            .extensions
+            .iter()
+            .flatten()
+            .filter(|extension| extension.extn_id == T::OID);
+        match (matching.next(), matching.next()) {
+            (None, _) => Ok(None),
+            (Some(only), None) => {
+                let value = T::from_der(only.extn_value.as_bytes())?;
+                Ok(Some((only.critical, value)))
+            }
+            // RFC 5280 section 4.2: "A certificate MUST NOT include more than
+            // one instance of a particular extension."
+            (Some(_), Some(_)) => Err(der::ErrorKind::Failed.into()),
+        }
+    }
+}

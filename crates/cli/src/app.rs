@@ -1,0 +1,303 @@
+//! The wiring: from a directory to an engine. `serve`, `demo` and
+//! `config check` all come through here.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use assay_attest::TrustAnchor;
+use assay_ca::{
+    FileSigner, Issuer,
+    authority::{self, Host},
+};
+use assay_engine::{
+    Engine, Limits, Setup,
+    admission::{Admission, AdmissionPolicy, DeviceList, Devices},
+    ports::{Clock, Random},
+    urls::Urls,
+};
+use assay_proto::{DottedOid, Timestamp};
+use assay_store::{OpenMode, SledStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::{
+    config::{BaseUrl, Config, Mode, Tls, UrlHost},
+    dir::Dir,
+    stop::{OrStop, Stop},
+};
+
+/// Everything that the directory's files say, checked; the database is not
+/// open yet.
+pub struct Parts {
+    pub config: Config,
+    anchors: Vec<TrustAnchor>,
+    devices: Option<Arc<Devices>>,
+    issuer: Issuer,
+    laboratory: bool,
+    tls_issuer: Option<Issuer>,
+}
+
+/// A server's insides.
+pub struct App {
+    pub config: Config,
+    /// The list of devices, where admission goes by one.
+    pub devices: Option<Arc<Devices>>,
+    pub engine: Arc<Engine>,
+    pub store: Arc<SledStore>,
+}
+
+impl Parts {
+    /// Reads and checks the files in `dir`.
+    pub fn load(dir: &Dir) -> Result<Self, Stop> {
+        Self::try_load(dir).map_err(Stop::usage)
+    }
+
+    fn try_load(dir: &Dir) -> anyhow::Result<Self> {
+        ensure!(
+            dir.config().exists(),
+            "{} has no assay.toml: make a server there with `assay --dir {} init`, or name the right directory with --dir",
+            dir.path().display(),
+            dir.path().display()
+        );
+        let config = Config::load(&dir.config())?;
+        let (issuer, laboratory) = load_issuer(dir, "issuing")?;
+        if config.needs_laboratory() && !laboratory {
+            bail!(
+                "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one: make another with `assay init --laboratory`"
+            );
+        }
+        let tls_issuer = match config.server.tls {
+            Tls::OwnCa => Some(load_issuer(dir, "tls")?.0),
+            Tls::Files | Tls::Off => None,
+        };
+        let mut anchors = vec![TrustAnchor::apple()];
+        for path in &config.apple.laboratory_roots {
+            anchors.push(load_laboratory_root(&dir.resolve(path))?);
+        }
+        let devices = match config.admission.mode {
+            Mode::AnyAttested => None,
+            Mode::Listed => Some(Arc::new(Devices::new(read_devices(
+                &dir.resolve(&config.admission.devices),
+            )?))),
+        };
+        Ok(Self {
+            config,
+            anchors,
+            devices,
+            issuer,
+            laboratory,
+            tls_issuer,
+        })
+    }
+
+    /// Checks that this server may serve TLS for `base_url`.
+    fn check_host(&self, base_url: &BaseUrl) -> anyhow::Result<()> {
+        let Some(issuer) = &self.tls_issuer else {
+            return Ok(());
+        };
+        let host = match base_url.host() {
+            UrlHost::Dns(name) => Host::Dns(name.clone()),
+            UrlHost::Ip(address) => Host::Ip(*address),
+        };
+        ensure!(
+            authority::is_constrained_to(issuer.certificate_der(), &host),
+            "the TLS CA may not certify {}, the host of the base URL: its name constraints were set by init; \
+             give server.base_url that host, or use tls = \"files\" or \"off\"",
+            base_url.host()
+        );
+        Ok(())
+    }
+
+    /// Opens the database and puts everything together.
+    pub fn open(self, dir: &Dir, base_url: &BaseUrl) -> Result<App, Stop> {
+        self.check_host(base_url).map_err(Stop::usage)?;
+        let mode = if self.laboratory {
+            OpenMode::Laboratory
+        } else {
+            OpenMode::Any
+        };
+        let store = SledStore::open(&dir.db(), mode).map_err(Stop::usage)?;
+        if store.is_laboratory() != self.laboratory {
+            return Err(Stop::usage(anyhow!(
+                "the database in {} and the CA in {} do not belong together: one is a laboratory's, the other is not",
+                dir.db().display(),
+                dir.ca_certificate("issuing").display()
+            )));
+        }
+        let store = Arc::new(store);
+        let admission = match &self.devices {
+            Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
+            None => Admission::AnyAttested {
+                bind: self.config.admission.bind.attribute(),
+            },
+        };
+        let assigners: HashSet<DottedOid> = self
+            .config
+            .apple
+            .assigners
+            .iter()
+            .filter_map(|assigner| DottedOid::parse(assigner))
+            .collect();
+        let engine = Engine::new(Setup {
+            admission: AdmissionPolicy {
+                admission,
+                assigners,
+            },
+            anchors: self.anchors,
+            clock: Arc::new(SystemClock),
+            issuer: self.issuer,
+            limits: Limits {
+                order_lifetime: self.config.acme.order_lifetime.seconds(),
+                ..Limits::default()
+            },
+            profile: self.config.profile.clone(),
+            random: Arc::new(SystemRandom),
+            server_issuer: self.tls_issuer,
+            store: Arc::clone(&store) as _,
+            terms_of_service: self.config.acme.terms_of_service.clone(),
+            urls: Urls::new(base_url.to_string()),
+        });
+        Ok(App {
+            config: self.config,
+            devices: self.devices,
+            engine: Arc::new(engine),
+            store,
+        })
+    }
+}
+
+/// `assay config check`
+pub fn check(dir: &Dir, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
+    let parts = Parts::load(dir)?;
+    if let Some(base_url) = &parts.config.server.base_url {
+        parts.check_host(base_url).map_err(Stop::usage)?;
+    }
+    let devices = parts.devices.as_ref().map(|devices| devices.list().len());
+    let base_url = parts
+        .config
+        .server
+        .base_url
+        .as_ref()
+        .map(ToString::to_string);
+    let roots: Vec<&str> = parts.anchors.iter().map(TrustAnchor::name).collect();
+    let written = if json {
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({
+                "ok": true,
+                "laboratory": parts.laboratory,
+                "base_url": base_url,
+                "listen": parts.config.server.listen.to_string(),
+                "devices": devices,
+                "attestation_roots": roots,
+            })
+        )
+    } else {
+        writeln!(
+            out,
+            "{} is in order.\n  base URL           {}\n  listens on         {}\n  attestation roots  {}\n  devices            {}",
+            dir.config().display(),
+            base_url
+                .as_deref()
+                .unwrap_or("https://localhost and the bound port"),
+            parts.config.server.listen,
+            roots.join(", "),
+            match devices {
+                Some(0) => "none: every order is refused until devices are listed".to_owned(),
+                Some(count) => format!("{count} listed"),
+                None => "any that proves itself (laboratory)".to_owned(),
+            }
+        )
+    };
+    written.or_fault("cannot write to standard output")
+}
+
+/// Reads a list of devices.
+pub fn read_devices(path: &Path) -> anyhow::Result<DeviceList> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the list of devices {}", path.display()))?;
+    DeviceList::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// The one certificate in a PEM text, DER.
+pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
+    let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+    match (certificates.next(), certificates.next()) {
+        (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
+        (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {error}")),
+        (None, _) => Err(anyhow!("there is no PEM certificate in it")),
+        (Some(Ok(_)), Some(_)) => Err(anyhow!("there is more than one certificate in it")),
+    }
+}
+
+/// A CA that may sign, and whether its name says that it is a laboratory's.
+fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
+    let (certificate_path, key_path) = (dir.ca_certificate(name), dir.ca_key(name));
+    let pem = fs::read_to_string(&certificate_path)
+        .with_context(|| format!("cannot read {}", certificate_path.display()))?;
+    let certificate =
+        one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
+    let mode = fs::metadata(&key_path)
+        .with_context(|| format!("cannot read {}", key_path.display()))?
+        .permissions()
+        .mode();
+    ensure!(
+        mode & 0o007 == 0,
+        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
+        key_path.display(),
+        mode & 0o777
+    );
+    let key = fs::read_to_string(&key_path)
+        .with_context(|| format!("cannot read {}", key_path.display()))?;
+    let signer =
+        FileSigner::from_pkcs8_pem(&key).with_context(|| format!("{}", key_path.display()))?;
+    let issuer = Issuer::new(&certificate, Box::new(signer))
+        .with_context(|| format!("{}", certificate_path.display()))?;
+    Ok((issuer, authority::is_laboratory(&certificate)))
+}
+
+fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
+    let pem =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let root = one_certificate(&pem)
+        .and_then(|der| Ok(TrustAnchor::laboratory(&der, &name)?))
+        .with_context(|| format!("{}", path.display()))?;
+    Ok(root)
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 reads as 1970: the engine never runs behind what
+        // it recorded, and nothing is valid then.
+        Timestamp(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        )
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    #[expect(
+        clippy::expect_used,
+        reason = "without chance nothing may go on: no nonce, no token, no serial number"
+    )]
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the operating system gives no random bytes");
+    }
+}

@@ -1,0 +1,233 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{BaseUrl, Mode},
+    inspect::InspectArgs,
+};
+
+/// An ACME certificate authority that issues only to devices that prove what
+/// they are.
+#[derive(Debug, Parser)]
+#[command(
+    name = "assay",
+    version,
+    after_help = "Exit codes: 0 done, 1 refused or different, 2 usage or configuration, 3 server or network fault.\n\n\
+                  Examples:\n  assay demo\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
+                  assay --dir /var/lib/assay serve\n  assay --dir /var/lib/assay orders list"
+)]
+pub struct Cli {
+    /// The server's directory.
+    #[arg(
+        long,
+        global = true,
+        env = "ASSAY_DIR",
+        default_value = "assay",
+        value_name = "DIR"
+    )]
+    pub dir: PathBuf,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows an enrolment from nothing to a certificate, and a refusal.
+    #[command(after_help = "Example:\n  assay demo --keep")]
+    Demo(DemoArgs),
+    /// Makes a new server: its CAs, its database, its configuration.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
+                      assay --dir lab init --laboratory-root authority/root.pem"
+    )]
+    Init(InitArgs),
+    /// Runs the server.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443")]
+    Serve(ServeArgs),
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Tells what became of orders.
+    #[command(subcommand)]
+    Orders(OrdersCommand),
+    /// Tells what an attestation object, a certificate or chain, or a CSR says.
+    #[command(
+        after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem"
+    )]
+    Inspect(InspectArgs),
+    /// Pretends to be a device, an attestation authority, or many devices.
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
+}
+
+/// `assay demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keeps the directory, and leaves the server running until interrupted.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `assay init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The operator's name, which goes into the CAs' names.
+    #[arg(long, default_value = "Assay", value_name = "N")]
+    pub name: String,
+    /// The origin of all URLs, for example https://ca.example.org.
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<BaseUrl>,
+    /// The kind of key of the CA that issues to devices.
+    #[arg(long, value_enum, default_value = "p256")]
+    pub key: KeyKind,
+    /// Marks the server as a laboratory's, for good.
+    #[arg(long)]
+    pub laboratory: bool,
+    /// The certificate of an attestation authority to trust beside Apple's;
+    /// implies --laboratory.
+    #[arg(long, value_name = "FILE")]
+    pub laboratory_root: Vec<PathBuf>,
+    /// Who may order; any-attested implies --laboratory.
+    #[arg(long, value_enum, default_value = "listed")]
+    pub admission: Mode,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen, instead of where the configuration says; port 0 takes a
+    /// free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `assay config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Checks configuration, CAs and the list of devices, as serve would.
+    Check {
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `assay orders`
+#[derive(Debug, Subcommand)]
+pub enum OrdersCommand {
+    /// Lists the orders, the newest last.
+    List {
+        /// The most orders to list.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tells one order's story.
+    Show {
+        /// The order: the last part of its URL.
+        id: String,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `assay simulate`
+#[derive(Debug, Subcommand)]
+pub enum SimulateCommand {
+    /// Makes an attestation authority: root.pem, root.key, sub.pem, sub.key.
+    #[command(after_help = "Example:\n  assay simulate authority authority")]
+    Authority {
+        /// Where to write it; made when it is not there.
+        #[arg(value_name = "DIR")]
+        authority: PathBuf,
+    },
+    /// Enrols one pretended device over TLS.
+    #[command(
+        after_help = "Example:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02XXXX --udid 00008110-A"
+    )]
+    Enroll(EnrollArgs),
+    /// Enrols many pretended devices, and measures.
+    #[command(
+        after_help = "Example:\n  assay simulate load --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --devices 1000 --concurrency 8"
+    )]
+    Load(LoadArgs),
+}
+
+/// Where a pretended device goes.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The server's directory URL.
+    #[arg(long, value_name = "URL")]
+    pub directory: String,
+    /// The CA certificates that the device trusts for TLS, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: PathBuf,
+    /// The attestation authority's directory.
+    #[arg(long, value_name = "DIR")]
+    pub authority: PathBuf,
+}
+
+/// `assay simulate enroll`
+#[derive(Debug, Args)]
+pub struct EnrollArgs {
+    #[command(flatten)]
+    pub target: Target,
+    /// The device's serial number.
+    #[arg(long)]
+    pub serial: String,
+    /// The device's UDID.
+    #[arg(long)]
+    pub udid: String,
+    /// What the device orders for; its serial number where not given.
+    #[arg(long, value_name = "ID")]
+    pub client_identifier: Option<String>,
+    /// The kind of the device's key.
+    #[arg(long, value_enum, default_value = "p256")]
+    pub key: KeyKind,
+    /// Where to write key.pem, cert.pem, chain.pem and attestation.cbor.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay simulate load`
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub target: Target,
+    /// How many devices enrol.
+    #[arg(long, value_name = "N")]
+    pub devices: u32,
+    /// How many of them at once.
+    #[arg(long, value_name = "C")]
+    pub concurrency: u32,
+    /// The server's process, to measure its processor time.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyKind {
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+}

@@ -1,0 +1,307 @@
+//! `assay.toml`: what it may say, and what it says.
+
+mod base_url;
+mod duration;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use assay_engine::{
+    domain::Attribute,
+    profile::{CsrNames, Profile, SanRule},
+};
+use assay_proto::DottedOid;
+use serde::Deserialize;
+
+pub use base_url::{BaseUrl, UrlHost};
+pub use duration::Duration;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[acme]`
+    pub acme: Acme,
+    /// `[attestation.apple]`
+    pub apple: Apple,
+    /// `[admission]`
+    pub admission: Admission,
+    /// `[profile.default]`
+    pub profile: Profile,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// The origin that all URLs begin with; without one, the bound port on
+    /// localhost.
+    pub base_url: Option<BaseUrl>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the TLS certificate comes from.
+    pub tls: Tls,
+    /// The TLS certificate chain, with `tls = "files"`.
+    pub tls_certificate: Option<PathBuf>,
+    /// The TLS key, with `tls = "files"`.
+    pub tls_key: Option<PathBuf>,
+    /// The proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The most connections at once.
+    pub max_connections: usize,
+}
+
+/// Where the TLS certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// From files.
+    Files,
+    /// There is none: a proxy in front ends TLS.
+    Off,
+    /// From the TLS CA of this server.
+    OwnCa,
+}
+
+/// `[acme]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Acme {
+    /// The URL of the terms of service that an account must agree to.
+    pub terms_of_service: Option<String>,
+    /// The URL of a page about this CA.
+    pub website: Option<String>,
+    /// How long an order may take.
+    pub order_lifetime: Duration,
+}
+
+/// `[attestation.apple]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Apple {
+    /// Roots beside Apple's own: laboratories only.
+    pub laboratory_roots: Vec<PathBuf>,
+    /// The assigners that a permanent identifier may name.
+    pub assigners: Vec<String>,
+}
+
+/// `[admission]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Admission {
+    /// Who may order.
+    pub mode: Mode,
+    /// With `any-attested`: what a permanent identifier names.
+    pub bind: Bind,
+    /// With `listed`: the list.
+    pub devices: PathBuf,
+}
+
+/// Who may order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Every device that proves itself: laboratories only.
+    AnyAttested,
+    /// The devices of a list.
+    Listed,
+}
+
+/// What a permanent identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bind {
+    /// The serial number.
+    Serial,
+    /// The UDID.
+    Udid,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct ProfileTable {
+    subject: String,
+    san: Vec<String>,
+    lifetime: Duration,
+    csr_names: CsrNamesText,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CsrNamesText {
+    Ignore,
+    Refuse,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tables {
+    server: Server,
+    acme: Acme,
+    attestation: AttestationTable,
+    admission: Admission,
+    profile: ProfilesTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AttestationTable {
+    apple: Apple,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProfilesTable {
+    default: ProfileTable,
+}
+
+impl Config {
+    /// Reads the file at `path`, and the process's environment.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text, std::env::vars()).with_context(|| format!("{}", path.display()))
+    }
+
+    /// Reads `text`, overridden by the variables `ASSAY_SECTION__KEY`.
+    pub fn parse(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut table: toml::Table = toml::from_str(text)?;
+        keys::check(&table)?;
+        keys::override_from(&mut table, environment)?;
+        let tables: Tables = toml::Value::Table(table).try_into()?;
+        tables.check()
+    }
+
+    /// Whether anything here is for laboratories only.
+    pub fn needs_laboratory(&self) -> bool {
+        self.admission.mode == Mode::AnyAttested || !self.apple.laboratory_roots.is_empty()
+    }
+}
+
+impl Tables {
+    fn check(self) -> anyhow::Result<Config> {
+        let Self {
+            server,
+            acme,
+            attestation: AttestationTable { apple },
+            admission,
+            profile: ProfilesTable { default: profile },
+        } = self;
+        let files = server.tls_certificate.is_some() && server.tls_key.is_some();
+        let any_file = server.tls_certificate.is_some() || server.tls_key.is_some();
+        anyhow::ensure!(
+            (server.tls == Tls::Files) == files && any_file == files,
+            "server.tls_certificate and server.tls_key go with server.tls = \"files\", and only with it"
+        );
+        anyhow::ensure!(
+            server.max_connections > 0,
+            "server.max_connections must be at least 1"
+        );
+        for assigner in &apple.assigners {
+            anyhow::ensure!(
+                DottedOid::parse(assigner).is_some(),
+                "attestation.apple.assigners: {assigner:?} is not a dotted-decimal object identifier"
+            );
+        }
+        anyhow::ensure!(
+            (60..=30 * 86_400).contains(&acme.order_lifetime.seconds()),
+            "acme.order_lifetime must be from 1m to 30d"
+        );
+        anyhow::ensure!(
+            (600..=3650 * 86_400).contains(&profile.lifetime.seconds()),
+            "profile.default.lifetime must be from 10m to 3650d"
+        );
+        let subject =
+            Profile::parse_subject(&profile.subject).context("profile.default.subject")?;
+        let san = profile
+            .san
+            .iter()
+            .map(|rule| SanRule::parse(rule))
+            .collect::<Result<Vec<_>, _>>()
+            .context("profile.default.san")?;
+        anyhow::ensure!(
+            !subject.is_empty() || !san.is_empty(),
+            "profile.default needs a subject or a san: a certificate without any name is of no use"
+        );
+        Ok(Config {
+            server,
+            acme,
+            apple,
+            admission,
+            profile: Profile {
+                subject,
+                san,
+                lifetime: profile.lifetime.seconds(),
+                csr_names: match profile.csr_names {
+                    CsrNamesText::Ignore => CsrNames::Ignore,
+                    CsrNamesText::Refuse => CsrNames::Refuse,
+                },
+            },
+        })
+    }
+}
+
+impl Bind {
+    /// The attribute.
+    pub fn attribute(self) -> Attribute {
+        match self {
+            Self::Serial => Attribute::Serial,
+            Self::Udid => Attribute::Udid,
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            tls: Tls::OwnCa,
+            tls_certificate: None,
+            tls_key: None,
+            trusted_proxies: Vec::new(),
+            max_connections: 4096,
+        }
+    }
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            terms_of_service: None,
+            website: None,
+            order_lifetime: Duration::from_seconds(8 * 3600),
+        }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Listed,
+            bind: Bind::Serial,
+            devices: PathBuf::from("devices.csv"),
+        }
+    }
+}
+
+impl Default for ProfileTable {
+    fn default() -> Self {
+        Self {
+            subject: "CN={spki-sha256}".to_owned(),
+            san: Vec::new(),
+            lifetime: Duration::from_seconds(90 * 86_400),
+            csr_names: CsrNamesText::Ignore,
+        }
+    }
+}

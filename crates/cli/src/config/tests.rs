@@ -1,0 +1,193 @@
+use super::*;
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    Config::parse(text, std::iter::empty())
+}
+
+fn error(text: &str) -> String {
+    format!("{:#}", parse(text).unwrap_err())
+}
+
+fn with_variable(name: &str, value: &str) -> anyhow::Result<Config> {
+    Config::parse("", std::iter::once((name.to_owned(), value.to_owned())))
+}
+
+#[test]
+fn an_empty_file_is_the_safe_default() {
+    let config = parse("").unwrap();
+    assert_eq!(config.admission.mode, Mode::Listed);
+    assert_eq!(config.profile, Profile::privacy_preserving());
+    assert_eq!(config.server.tls, Tls::OwnCa);
+    assert!(config.server.listen.ip().is_loopback());
+    assert!(!config.needs_laboratory());
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    for (text, expected) in [
+        (
+            "[sever]\n",
+            "unknown key \"sever\" at the top: did you mean \"server\"?",
+        ),
+        (
+            "[server]\nbaseurl = \"https://a\"\n",
+            "unknown key \"server.baseurl\" in [server]: did you mean \"base_url\"?",
+        ),
+        (
+            "[attestation.aple]\n",
+            "unknown key \"attestation.aple\" in [attestation]: did you mean \"apple\"?",
+        ),
+        (
+            "[profile.default]\nzzzzzzzzzzzzzzzz = 1\n",
+            "unknown key \"profile.default.zzzzzzzzzzzzzzzz\" in [profile.default]: known are subject, san, lifetime, csr_names",
+        ),
+        ("server = 1\n", "server must be a table: write [server]"),
+        ("[server.listen]\n", "server.listen must not be a table"),
+    ] {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn values_are_checked() {
+    for (text, expected) in [
+        (
+            "[server]\nbase_url = \"http://a\"\n",
+            "must begin with https://",
+        ),
+        (
+            "[server]\nbase_url = \"https://a/\"\n",
+            "must not end in a slash",
+        ),
+        ("[server]\ntls = \"files\"\n", "go with server.tls"),
+        ("[server]\ntls_key = \"x\"\n", "go with server.tls"),
+        ("[server]\nmax_connections = 0\n", "at least 1"),
+        ("[acme]\norder_lifetime = \"8\"\n", "not a span of time"),
+        ("[acme]\norder_lifetime = \"1s\"\n", "from 1m to 30d"),
+        (
+            "[profile.default]\nlifetime = \"1s\"\n",
+            "from 10m to 3650d",
+        ),
+        ("[profile.default]\nsubject = \"\"\n", "without any name"),
+        (
+            "[profile.default]\nsubject = \"CN={x}\"\n",
+            "{x} is not one of",
+        ),
+        (
+            "[profile.default]\nsan = [\"dns\"]\n",
+            "\"dns\" is not one of",
+        ),
+        (
+            "[attestation.apple]\nassigners = [\"1\"]\n",
+            "\"1\" is not a dotted-decimal",
+        ),
+        (
+            "[admission]\nmode = \"everybody\"\n",
+            "unknown variant `everybody`",
+        ),
+    ] {
+        let error = error(text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_what_is_harmless() {
+    let config = with_variable("ASSAY_SERVER__BASE_URL", "https://ca.example.org").unwrap();
+    assert_eq!(
+        config.server.base_url.unwrap().to_string(),
+        "https://ca.example.org"
+    );
+    let config = with_variable("ASSAY_SERVER__MAX_CONNECTIONS", "7").unwrap();
+    assert_eq!(config.server.max_connections, 7);
+    let config =
+        with_variable("ASSAY_PROFILE__DEFAULT__SAN", "[\"permanent-identifier\"]").unwrap();
+    assert_eq!(config.profile.san, [SanRule::PermanentIdentifier]);
+    assert!(with_variable("ASSAY_DIR", "/nowhere").is_ok());
+}
+
+#[test]
+fn scenario_123_the_environment_does_not_weaken_security() {
+    for name in [
+        "ASSAY_ADMISSION__MODE",
+        "ASSAY_ADMISSION__DEVICES",
+        "ASSAY_ATTESTATION__APPLE__LABORATORY_ROOTS",
+    ] {
+        let error = format!("{:#}", with_variable(name, "any-attested").unwrap_err());
+        assert!(error.contains("set it in assay.toml"), "{error}");
+    }
+    let error = format!(
+        "{:#}",
+        with_variable("ASSAY_SERVER__BASEURL", "x").unwrap_err()
+    );
+    assert!(error.contains("names no key"), "{error}");
+}
+
+#[test]
+fn base_urls() {
+    for (text, host, port, shown) in [
+        (
+            "https://CA.example.org",
+            "ca.example.org",
+            443,
+            "https://ca.example.org",
+        ),
+        (
+            "https://ca.example.org:443",
+            "ca.example.org",
+            443,
+            "https://ca.example.org",
+        ),
+        (
+            "https://127.0.0.1:8443",
+            "127.0.0.1",
+            8443,
+            "https://127.0.0.1:8443",
+        ),
+        ("https://[::1]:8443", "::1", 8443, "https://[::1]:8443"),
+        ("https://[::1]", "::1", 443, "https://[::1]"),
+    ] {
+        let url: BaseUrl = text.parse().unwrap();
+        assert_eq!((url.host().to_string().as_str(), url.port()), (host, port));
+        assert_eq!(url.to_string(), shown);
+    }
+    for text in [
+        "https://",
+        "https://a:0",
+        "https://a:x",
+        "https://a:99999",
+        "https://a b",
+        "https://-a",
+        "https://a/b",
+        "https://u@a",
+        "https://a?b",
+        "https://[::1",
+        "https://1.2.3",
+        "https://::1",
+        "HTTPS://a",
+    ] {
+        assert!(text.parse::<BaseUrl>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn spans_of_time() {
+    assert_eq!(
+        Duration::parse("90d").map(Duration::seconds),
+        Some(7_776_000)
+    );
+    assert_eq!(Duration::parse("5m").map(Duration::seconds), Some(300));
+    for text in [
+        "",
+        "d",
+        "-1d",
+        "+1d",
+        "1.5h",
+        "90",
+        "1w",
+        "99999999999999999999d",
+        "1é",
+    ] {
+        assert_eq!(Duration::parse(text), None, "{text}");
+    }
+}

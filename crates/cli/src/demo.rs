@@ -1,0 +1,195 @@
+//! `assay demo`: from nothing to a certificate and to a refusal, through
+//! exactly the wiring of `serve`.
+
+use std::{fs, path::Path};
+
+use assay_engine::ports::Store;
+use assay_simulator::{
+    EnrollError, Enrolled, Enrollment, authority::AttestationAuthority, enroll,
+    evidence::DeviceProperties,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::{
+    args::{DemoArgs, KeyKind},
+    config::Mode,
+    dir::Dir,
+    init,
+    orders::{self, Answer, Question},
+    print, serve,
+    simulate::{in_words, now},
+    stop::{OrStop, Stop},
+};
+
+const SERIAL: &str = "C02DEMO0001";
+const UDID: &str = "00008112-000A5DE200FACADE";
+const OTHER_SERIAL: &str = "C02DEMO0666";
+const OTHER_UDID: &str = "00008112-000BADC0FFEE0BAD";
+
+/// `assay demo`
+pub async fn run(args: &DemoArgs) -> Result<(), Stop> {
+    let temporary = tempfile::Builder::new()
+        .prefix("assay-demo-")
+        .tempdir()
+        .or_fault("cannot make a temporary directory")?;
+    let home = temporary.path().to_owned();
+    let dir = Dir::new(home.join("assay"));
+    // Kept from here on if asked, whatever happens: it may show what went wrong.
+    let _temporary = if args.keep {
+        let kept = temporary.keep();
+        print(format_args!("Everything is kept in {}.", kept.display()))?;
+        None
+    } else {
+        Some(temporary)
+    };
+
+    print("1. An attestation authority, in the place of Apple's.")?;
+    let authority = AttestationAuthority::create(now()?).or_fault("cannot make the authority")?;
+    let authority_dir = home.join("authority");
+    authority
+        .save(&authority_dir)
+        .or_fault("cannot keep the authority")?;
+
+    print("2. A laboratory server that trusts it: root, issuing and TLS CA, database.")?;
+    init::create(
+        &dir,
+        &init::Plan {
+            name: "Demo",
+            base_url: None,
+            key: KeyKind::P256,
+            laboratory: true,
+            laboratory_roots: vec![(
+                "laboratory-root-1.pem".to_owned(),
+                authority.root_pem().to_owned(),
+            )],
+            admission: Mode::Listed,
+        },
+    )?;
+    print(format_args!(
+        "3. One device is listed: serial {SERIAL}, in devices.csv."
+    ))?;
+    fs::write(
+        dir.resolve(Path::new("devices.csv")),
+        format!("serial,udid,comment\n{SERIAL},,the demo's device\n"),
+    )
+    .or_fault("cannot write devices.csv")?;
+
+    let ready = serve::prepare(&dir, Some(([127, 0, 0, 1], 0).into())).await?;
+    let directory = ready.app.engine.urls().directory();
+    let store = ready.app.store.clone();
+    print(format_args!("4. The server listens on {directory}."))?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(ready.run(async {
+        // Either way it is time to end.
+        let _ = stopped.await;
+    }));
+
+    let ca_bundle =
+        fs::read_to_string(dir.ca_certificate("root")).or_fault("cannot read the root")?;
+    print(format_args!("\n5. The device {SERIAL} enrols:"))?;
+    let own = DeviceProperties::mac(SERIAL, UDID);
+    let enrolled = attempt(&directory, &ca_bundle, own, &authority)
+        .await?
+        .or_fault("the listed device was not enrolled")?;
+    show_certificate(&enrolled)?;
+
+    print(format_args!(
+        "\n6. Another device, {OTHER_SERIAL}, orders for {SERIAL} too:"
+    ))?;
+    let other = DeviceProperties::mac(OTHER_SERIAL, OTHER_UDID);
+    match attempt(&directory, &ca_bundle, other, &authority).await? {
+        Ok(_) => {
+            return Err(Stop::fault(anyhow::anyhow!(
+                "another device's evidence was accepted: this must never happen"
+            )));
+        }
+        Err(error) if error.is_refusal() => show_refusal(&error, store.as_ref()).await?,
+        Err(error) => return Err(Stop::fault(error)),
+    }
+
+    if args.keep {
+        print(format_args!(
+            "\nThe server goes on; end it with Ctrl-C. Try:\n  \
+             assay simulate enroll --directory {directory} --ca-bundle {} --authority {} --serial {SERIAL} --udid {UDID}\n  \
+             assay --dir {} orders list",
+            dir.ca_certificate("root").display(),
+            authority_dir.display(),
+            dir.path().display()
+        ))?;
+        tokio::signal::ctrl_c()
+            .await
+            .or_fault("cannot take Ctrl-C")?;
+    }
+    // The server may have ended by itself; its result tells.
+    let _ = stop.send(());
+    server.await.or_fault("the server broke off")?
+}
+
+/// One enrolment for [`SERIAL`], its steps printed.
+async fn attempt(
+    directory: &str,
+    ca_bundle: &str,
+    properties: DeviceProperties,
+    authority: &AttestationAuthority,
+) -> Result<Result<Enrolled, EnrollError>, Stop> {
+    let enrollment = Enrollment::new(directory, ca_bundle, SERIAL, properties);
+    let mut printed = Ok(());
+    let result = enroll(&enrollment, authority, &mut |step| {
+        if printed.is_ok() {
+            printed = print(format_args!("     {}", in_words(step)));
+        }
+    })
+    .await;
+    printed.map(|()| result)
+}
+
+fn show_certificate(enrolled: &Enrolled) -> Result<(), Stop> {
+    let der = CertificateDer::from_pem_slice(enrolled.certificate_pem.as_bytes())
+        .or_fault("the certificate is not PEM")?;
+    let certificate = assay_attest::UnverifiedCertificate::decode(&der)
+        .map_err(|refusal| anyhow::anyhow!("{refusal}"))
+        .or_fault("the certificate cannot be read")?;
+    let time = |seconds| assay_proto::Timestamp(seconds);
+    print(format_args!(
+        "   It has its certificate:\n     subject     {}\n     issuer      {}\n     serial      {}\n     valid       {} to {}\n     key         the one that was attested, in the device's Secure Enclave\n\n{}",
+        certificate.subject,
+        certificate.issuer,
+        certificate.serial_number,
+        time(certificate.not_before),
+        time(certificate.not_after),
+        enrolled.certificate_pem.trim_end()
+    ))
+}
+
+async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop> {
+    print(format_args!(
+        "   It is refused. The client sees:\n     {error}"
+    ))?;
+    let latest = match orders::answer(store, &Question::List(1)).await {
+        Ok(Answer::List(orders)) => orders,
+        Ok(Answer::Show(_)) => Vec::new(),
+        Err(fault) => return Err(Stop::fault(fault)),
+    };
+    let Some(order) = latest.last() else {
+        return Err(Stop::fault(anyhow::anyhow!(
+            "the refused order was not kept"
+        )));
+    };
+    match orders::answer(store, &Question::Show(order.id.clone())).await {
+        Ok(Answer::Show(Some(story))) => print(format_args!(
+            "   The operator sees (assay orders show {}):\n{}",
+            order.id,
+            indent(&story.to_string())
+        )),
+        _ => Err(Stop::fault(anyhow::anyhow!(
+            "the refused order cannot be read"
+        ))),
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("     {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

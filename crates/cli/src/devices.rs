@@ -1,0 +1,74 @@
+//! Keeps the list of devices as its file is: re-read on SIGHUP, and within two
+//! seconds of a change.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use assay_engine::admission::Devices;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::app::read_devices;
+
+const CHECK: Duration = Duration::from_secs(1);
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+}
+
+/// Watches `path`, for ever. A bad file keeps the old list.
+pub async fn watch(devices: Arc<Devices>, path: PathBuf) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut ticks = interval(CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = stamp(&path);
+    loop {
+        let asked = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = hangup.recv() => true,
+        };
+        let present = stamp(&path);
+        if !asked && present == seen {
+            continue;
+        }
+        seen = present;
+        let reading = path.clone();
+        let read = tokio::task::spawn_blocking(move || read_devices(&reading)).await;
+        match read {
+            Ok(Ok(list)) => {
+                tracing::info!(
+                    event = "devices_reloaded",
+                    devices = list.len(),
+                    "list of devices read again"
+                );
+                devices.replace(list);
+            }
+            Ok(Err(error)) => tracing::error!(
+                event = "devices_refused",
+                error = %format!("{error:#}"),
+                "the list of devices cannot be used: the old one stays"
+            ),
+            Err(error) => {
+                tracing::error!(event = "devices_refused", %error, "the list of devices was not read")
+            }
+        }
+    }
+}
+
+/// A look at a file's metadata blocks for microseconds, less than a thread for
+/// it would cost.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        modified: metadata.modified().ok(),
+        length: metadata.len(),
+    })
+}

@@ -1,0 +1,54 @@
+//! Where everything lies in a server's directory.
+
+use std::path::{Path, PathBuf};
+
+/// A server's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dir(PathBuf);
+
+impl Dir {
+    /// The directory at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `assay.toml`
+    pub fn config(&self) -> PathBuf {
+        self.0.join("assay.toml")
+    }
+
+    /// The certificate of the CA `name`: root, issuing or tls.
+    pub fn ca_certificate(&self, name: &str) -> PathBuf {
+        self.0.join("ca").join(format!("{name}.pem"))
+    }
+
+    /// The key of the CA `name`: root, issuing or tls.
+    pub fn ca_key(&self, name: &str) -> PathBuf {
+        self.0.join("ca").join(format!("{name}.key"))
+    }
+
+    /// The database.
+    pub fn db(&self) -> PathBuf {
+        self.0.join("db")
+    }
+
+    /// Where the running server answers questions.
+    pub fn control(&self) -> PathBuf {
+        self.0.join("control.sock")
+    }
+
+    /// The laboratory roots that `init` copied.
+    pub fn attestation(&self) -> PathBuf {
+        self.0.join("attestation")
+    }
+
+    /// A path of the configuration: relative ones begin here.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+}

@@ -1,0 +1,240 @@
+//! `assay init`: a new server, whole or not at all.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, anyhow};
+use assay_attest::TrustAnchor;
+use assay_ca::authority::{self, Authority, AuthorityPlan, Host};
+use assay_engine::admission::DeviceList;
+use assay_store::SledStore;
+
+use crate::{
+    args::{InitArgs, KeyKind},
+    config::{BaseUrl, Mode, UrlHost},
+    dir::Dir,
+    stop::{OrStop, Stop},
+};
+
+/// What a new server is to be.
+pub struct Plan<'a> {
+    /// The operator's name.
+    pub name: &'a str,
+    /// The origin of all URLs; `None`: the bound port on localhost.
+    pub base_url: Option<&'a BaseUrl>,
+    /// The issuing CA's key.
+    pub key: KeyKind,
+    /// Whether it is a laboratory's.
+    pub laboratory: bool,
+    /// Attestation roots beside Apple's: file name and certificate, PEM.
+    pub laboratory_roots: Vec<(String, String)>,
+    /// Who may order.
+    pub admission: Mode,
+}
+
+/// `assay init`
+pub fn run(dir: &Dir, args: &InitArgs, out: &mut dyn Write) -> Result<(), Stop> {
+    let laboratory_roots = args
+        .laboratory_root
+        .iter()
+        .enumerate()
+        .map(|(index, path)| read_root(path, index))
+        .collect::<anyhow::Result<Vec<_>>>()
+        .map_err(Stop::usage)?;
+    let plan = Plan {
+        name: &args.name,
+        base_url: args.base_url.as_ref(),
+        key: args.key,
+        laboratory: args.laboratory
+            || !laboratory_roots.is_empty()
+            || args.admission == Mode::AnyAttested,
+        laboratory_roots,
+        admission: args.admission,
+    };
+    create(dir, &plan)?;
+    let shown = dir.path().display();
+    let written = if args.json {
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({
+                "dir": dir.path(),
+                "laboratory": plan.laboratory,
+                "root_certificate": dir.ca_certificate("root"),
+                "root_key": dir.ca_key("root"),
+                "devices": dir.resolve(Path::new("devices.csv")),
+            })
+        )
+    } else {
+        writeln!(
+            out,
+            "{}Made a new server in {shown}.\n\n\
+             Next:\n  1. Take {} offline: `serve` never opens it, and whoever has it can make CAs of this name.\n  \
+             2. Let devices and clients trust {}.\n  \
+             3. List your devices in {} (one line each: serial,udid,comment). Until then every order is refused.\n  \
+             4. assay --dir {shown} serve",
+            if plan.laboratory {
+                "This is a LABORATORY server, and stays one: do not rely on its certificates.\n"
+            } else {
+                ""
+            },
+            dir.ca_key("root").display(),
+            dir.ca_certificate("root").display(),
+            dir.resolve(Path::new("devices.csv")).display(),
+        )
+    };
+    written.or_fault("cannot write to standard output")
+}
+
+/// Makes a new server in `dir`, which must not exist or be empty. Everything
+/// is made beside it first, so that a failure leaves nothing behind.
+pub fn create(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
+    let target = dir.path();
+    match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err(Stop::usage(anyhow!(
+                "{} is not empty: nothing is ever overwritten; name another directory with --dir",
+                target.display()
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).or_usage(target.display()),
+    }
+    let authority = create_authority(plan)?;
+
+    let absolute = std::path::absolute(target).or_usage(target.display())?;
+    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(Stop::usage(anyhow!(
+            "{} cannot be a server's directory",
+            target.display()
+        )));
+    };
+    fs::create_dir_all(parent).or_usage(parent.display())?;
+    let staging = parent.join(format!(
+        ".{}.init-{}",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
+    let result = write_all(&Dir::new(&staging), plan, &authority)
+        .and_then(|()| {
+            fs::rename(&staging, &absolute)?;
+            File::open(parent)?.sync_all()?;
+            Ok(())
+        })
+        .or_fault(format_args!("cannot make a server in {}", target.display()));
+    if result.is_err() {
+        // What is left of it is of no use; the first error is the one to tell.
+        let _ = fs::remove_dir_all(&staging);
+    }
+    result
+}
+
+fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .or_fault("the clock is before 1970")?
+        .as_secs();
+    authority::create(&AuthorityPlan {
+        name: plan.name.to_owned(),
+        issuing_key: match plan.key {
+            KeyKind::P256 => authority::KeyType::P256,
+            KeyKind::P384 => authority::KeyType::P384,
+        },
+        host: match plan.base_url.map(BaseUrl::host) {
+            None => Host::Dns("localhost".to_owned()),
+            Some(UrlHost::Dns(name)) => Host::Dns(name.clone()),
+            Some(UrlHost::Ip(address)) => Host::Ip(*address),
+        },
+        laboratory: plan.laboratory,
+        now,
+    })
+    .or_usage("cannot make the CAs")
+}
+
+fn write_all(dir: &Dir, plan: &Plan<'_>, authority: &Authority) -> anyhow::Result<()> {
+    let make = |path: PathBuf| DirBuilder::new().mode(0o700).create(path);
+    make(dir.path().to_owned())?;
+    make(dir.path().join("ca"))?;
+    make(dir.attestation())?;
+    for (name, material) in [
+        ("root", &authority.root),
+        ("issuing", &authority.issuing),
+        ("tls", &authority.tls),
+    ] {
+        write_new(&dir.ca_certificate(name), &material.certificate_pem)?;
+        write_new(&dir.ca_key(name), &material.key_pem)?;
+    }
+    for (name, pem) in &plan.laboratory_roots {
+        write_new(&dir.attestation().join(name), pem)?;
+    }
+    write_new(
+        &dir.resolve(Path::new("devices.csv")),
+        &format!("{}\n", DeviceList::HEADER),
+    )?;
+    write_new(&dir.config(), &config_text(plan))?;
+    SledStore::create(&dir.db(), plan.laboratory).context("cannot make the database")?;
+    for sub in [
+        dir.path().join("ca"),
+        dir.attestation(),
+        dir.path().to_owned(),
+    ] {
+        File::open(sub)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn config_text(plan: &Plan<'_>) -> String {
+    let port = plan.base_url.map_or(8443, BaseUrl::port);
+    let listen = match plan.base_url {
+        Some(url) if !url.is_loopback() => format!("[::]:{port}"),
+        _ => format!("127.0.0.1:{port}"),
+    };
+    let base_url = match plan.base_url {
+        Some(url) => format!("base_url = \"{url}\"\n"),
+        None => "# base_url = \"https://ca.example.org\"\n".to_owned(),
+    };
+    let roots = plan
+        .laboratory_roots
+        .iter()
+        .map(|(name, _)| format!("\"attestation/{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mode = match plan.admission {
+        Mode::AnyAttested => "any-attested",
+        Mode::Listed => "listed",
+    };
+    format!(
+        "# Every key, with its default: docs/configuration.md\n\n\
+         [server]\n{base_url}listen = \"{listen}\"\n\n\
+         [attestation.apple]\nlaboratory_roots = [{roots}]\n\n\
+         [admission]\nmode = \"{mode}\"\n"
+    )
+}
+
+fn read_root(path: &Path, index: usize) -> anyhow::Result<(String, String)> {
+    let pem =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let name = format!("laboratory-root-{}.pem", index + 1);
+    let der = crate::app::one_certificate(&pem).with_context(|| format!("{}", path.display()))?;
+    TrustAnchor::laboratory(&der, &name).with_context(|| format!("{}", path.display()))?;
+    Ok((name, pem))
+}

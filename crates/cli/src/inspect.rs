@@ -1,0 +1,135 @@
+//! `assay inspect`: what a piece of evidence, a certificate or a CSR says, in
+//! words. It takes whatever it is given and believes none of it.
+
+mod certificate;
+mod csr;
+mod detect;
+mod extension;
+mod json;
+mod object;
+mod text;
+mod words;
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use assay_attest::Refusal;
+use assay_ca::CsrError;
+
+use crate::{
+    inspect::detect::Found,
+    stop::{OrStop, Stop},
+};
+
+/// The largest input that is read, in bytes: far more than any of the things
+/// that can be inspected.
+const MAX_INPUT_LEN: u64 = 1024 * 1024;
+
+/// `assay inspect`
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// The file: PEM, DER, CBOR, base64, base64url, or a challenge response in
+    /// JSON; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Why a file cannot be shown.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum InspectError {
+    /// A certificate, or a chain of which no certificate decodes.
+    #[error("this is a certificate that cannot be decoded: {0}")]
+    Certificate(Refusal),
+    /// A CSR of which nothing decodes.
+    #[error("this is a CSR that cannot be decoded: {0}")]
+    Csr(CsrError),
+    /// No bytes, or white space only.
+    #[error("the file is empty")]
+    Empty,
+    /// JSON without a text `attObj`.
+    #[error("this JSON is not a challenge response: it has no text \"attObj\"")]
+    JsonWithoutObject,
+    /// Certificates and a CSR, or several CSRs.
+    #[error("the PEM holds more than one thing: give certificates only, or one CSR")]
+    PemMixed,
+    /// PEM of other things.
+    #[error("the PEM holds neither a CERTIFICATE nor a CERTIFICATE REQUEST")]
+    PemOther,
+    /// A PEM section that does not end or is not base64.
+    #[error("the PEM is broken: {0}")]
+    PemBroken(String),
+    /// A CBOR map that is not an attestation object.
+    #[error("this CBOR map is not an attestation object that can be decoded: {0}")]
+    Object(Refusal),
+    /// More than [`MAX_INPUT_LEN`] bytes.
+    #[error("the file is larger than 1 MiB")]
+    TooLarge,
+    /// Anything else.
+    #[error(
+        "this is neither an attestation object nor a certificate nor a CSR, as PEM, DER, CBOR, \
+         base64 or base64url"
+    )]
+    Unknown,
+}
+
+/// Reads the file and writes what it says.
+///
+/// # Errors
+/// The file cannot be read (usage), or is none of the things that can be
+/// inspected (refused). A thing with broken parts is shown with its faults.
+pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
+    let shown = args.file.display();
+    let input = read(&args.file).or_usage(format!("cannot read {shown}"))?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .or_fault("the clock is set before 1970")?
+        .as_secs();
+    let report = report(&input, now).map_err(|error| {
+        // A refusal may quote the evidence.
+        let error = words::escape(&error.to_string());
+        Stop::refused(anyhow::anyhow!("{shown}: {error}"))
+    })?;
+    let written = if args.json {
+        json::write(&report, out)
+    } else {
+        text::write(&report, out)
+    };
+    match written.and_then(|()| out.flush()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.or_fault("cannot write"),
+    }
+}
+
+/// One byte more than the limit at most, so that excess shows.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(file)?)
+    };
+    let mut input = Vec::new();
+    source.take(MAX_INPUT_LEN + 1).read_to_end(&mut input)?;
+    Ok(input)
+}
+
+fn report(input: &[u8], now: u64) -> Result<json::Report, InspectError> {
+    if input.len() as u64 > MAX_INPUT_LEN {
+        return Err(InspectError::TooLarge);
+    }
+    match detect::detect(input)? {
+        Found::Certificates(ders) => certificate::report(&ders, now),
+        Found::Csr(der) => csr::report(&der),
+        Found::Object(object) => object::report(&object, now),
+    }
+    .map(json::Report::new)
+}
+
+#[cfg(test)]
+mod tests;

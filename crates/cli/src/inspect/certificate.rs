@@ -1,0 +1,132 @@
+//! Certificates.
+
+use assay_attest::{Refusal, TrustAnchor, UnverifiedCertificate};
+use assay_proto::Timestamp;
+use const_oid::ObjectIdentifier;
+
+use super::{
+    InspectError, extension,
+    json::{AppleRoot, Certificate, Content, Entry, EntryContent, Fault, Validity},
+    words,
+};
+
+/// The subject of Apple's root, as [`UnverifiedCertificate::subject`] has it.
+const APPLE_ROOT_NAME: &str = "C=US,O=Apple Inc.,CN=Apple Enterprise Attestation Root CA";
+
+/// Reports on certificates in DER, at least one.
+///
+/// # Errors
+/// None of them can be decoded.
+pub(super) fn report(ders: &[Vec<u8>], now: u64) -> Result<Content, InspectError> {
+    let decoded: Vec<_> = ders
+        .iter()
+        .map(|der| UnverifiedCertificate::decode(der))
+        .collect();
+    if let Some(Err(refusal)) = decoded.first()
+        && decoded.iter().all(Result::is_err)
+    {
+        return Err(InspectError::Certificate(refusal.clone()));
+    }
+    let certificates: Vec<_> = ders
+        .iter()
+        .zip(decoded)
+        .map(|(der, decoded)| entry(der, decoded, now))
+        .collect();
+    Ok(match <[Entry; 1]>::try_from(certificates) {
+        Ok(certificates) => Content::Certificate { certificates },
+        Err(certificates) => Content::Chain { certificates },
+    })
+}
+
+/// What one certificate says, or why it cannot be decoded.
+pub(super) fn entry(
+    der: &[u8],
+    decoded: Result<UnverifiedCertificate, Refusal>,
+    now: u64,
+) -> Entry {
+    let sha256 = words::sha256(der);
+    let content = match decoded {
+        Ok(certificate) => {
+            EntryContent::Certificate(Box::new(certificate_of(certificate, &sha256, now)))
+        }
+        Err(refusal) => EntryContent::Broken {
+            fault: fault(refusal),
+        },
+    };
+    Entry { sha256, content }
+}
+
+/// A refusal as reports have it.
+pub(super) fn fault(refusal: Refusal) -> Fault {
+    Fault {
+        reason: refusal.reason.as_str(),
+        detail: refusal.detail,
+    }
+}
+
+fn certificate_of(certificate: UnverifiedCertificate, sha256: &str, now: u64) -> Certificate {
+    let algorithm = certificate.signature_algorithm;
+    Certificate {
+        validity: if now < certificate.not_before {
+            Validity::NotYetValid
+        } else if now > certificate.not_after {
+            Validity::Expired
+        } else {
+            Validity::Valid
+        },
+        apple_root: apple_root(&certificate.issuer, sha256),
+        subject: certificate.subject,
+        issuer: certificate.issuer,
+        serial_number: certificate.serial_number,
+        not_before: Timestamp(certificate.not_before),
+        not_after: Timestamp(certificate.not_after),
+        signature_algorithm: ObjectIdentifier::new(&algorithm).map_or(algorithm, words::oid),
+        key: words::key(&certificate.spki_der),
+        spki_sha256: words::sha256(&certificate.spki_der),
+        extensions: extension::report(certificate.extensions),
+    }
+}
+
+fn apple_root(issuer: &str, sha256: &str) -> Option<AppleRoot> {
+    if sha256 == hex::encode(TrustAnchor::apple().sha256()) {
+        Some(AppleRoot::This)
+    } else if issuer == APPLE_ROOT_NAME {
+        Some(AppleRoot::Issuer)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &[u8] = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../testdata/evidence/golden/apple-enterprise-attestation-root-ca.der"
+    ));
+
+    #[test]
+    fn apples_root_is_told_by_its_bytes_and_its_issue_by_the_name() {
+        let root = UnverifiedCertificate::decode(ROOT).unwrap();
+        assert_eq!(root.subject, APPLE_ROOT_NAME);
+        let fingerprint = words::sha256(ROOT);
+        assert_eq!(
+            apple_root(&root.issuer, &fingerprint),
+            Some(AppleRoot::This)
+        );
+        let other = words::sha256(b"another certificate");
+        assert_eq!(apple_root(&root.issuer, &other), Some(AppleRoot::Issuer));
+        assert_eq!(apple_root("CN=Apple Root CA", &other), None);
+    }
+
+    #[test]
+    fn both_ends_of_the_validity_are_valid() {
+        let root = UnverifiedCertificate::decode(ROOT).unwrap();
+        let validity = |now| certificate_of(root.clone(), "", now).validity;
+        assert_eq!(validity(root.not_before - 1), Validity::NotYetValid);
+        assert_eq!(validity(root.not_before), Validity::Valid);
+        assert_eq!(validity(root.not_after), Validity::Valid);
+        assert_eq!(validity(root.not_after + 1), Validity::Expired);
+    }
+}

@@ -1,0 +1,200 @@
+//! The report, as `--json` prints it: one object on one line.
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `kind` | text | `attestation-object`, `certificate`, `chain` or `csr` |
+//! | `verified` | `false` | always: nothing was verified |
+//! | `format` | text | attestation objects only: `apple` |
+//! | `certificates` | array | all but CSRs: the certificates in the order of the file |
+//! | `request` | object | CSRs only |
+//!
+//! Of `certificates`, each:
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `sha256` | hex | the fingerprint: SHA-256 of the DER |
+//! | `fault` | object | only where the certificate cannot be decoded, and then without the keys below |
+//! | `subject`, `issuer` | text | names as in RFC 4514, control characters escaped |
+//! | `serial_number` | hex | |
+//! | `not_before`, `not_after` | text | RFC 3339 |
+//! | `validity` | text | `valid`, `expired` or `not-yet-valid`, now |
+//! | `signature_algorithm` | text | its name, or its identifier where it has none |
+//! | `key` | text | the kind of key, for example `EC P-256` |
+//! | `spki_sha256` | hex | SHA-256 of the SubjectPublicKeyInfo |
+//! | `apple_root` | text or null | `this`: it is Apple's pinned root; `issuer`: it names that root as its issuer |
+//! | `extensions` | array | in their order |
+//!
+//! Of `extensions`, each:
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `oid` | text | dotted |
+//! | `name` | text or null | what it states, where that is known |
+//! | `critical` | boolean | |
+//! | `repeated` | boolean | whether the certificate has the same extension before this one |
+//! | `value` | hex | as it stands in the certificate |
+//! | `decoded` | array of texts | the value in words; empty where it is blank or not read |
+//! | `encoding` | text | Apple's properties only: how the value is written, for example `INTEGER 0` |
+//! | `fault` | object | only where the value cannot be decoded |
+//!
+//! A `fault` has the texts `reason` (kebab case, stable) and `detail`.
+//!
+//! The `request`:
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `subject` | text | as in RFC 4514 |
+//! | `key`, `spki_sha256` | | as above |
+//! | `accepted` | boolean | whether the CSR obeys the rules and its self-signature verifies |
+//! | `names` | array or null | the names asked for, each `{"type", "value"}`; null unless accepted |
+//! | `wants_ca` | boolean or null | whether it asks to be a CA; null unless accepted |
+//! | `fault` | text | only unless accepted: why |
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
+
+use serde::Serialize;
+
+use super::words;
+
+/// What a file says.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Report {
+    verified: bool,
+    #[serde(flatten)]
+    pub(super) content: Content,
+}
+
+impl Report {
+    /// A report of something that nobody verified.
+    pub(super) fn new(content: Content) -> Self {
+        Self {
+            verified: false,
+            content,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Content {
+    AttestationObject {
+        format: &'static str,
+        certificates: Vec<Entry>,
+    },
+    Certificate {
+        certificates: [Entry; 1],
+    },
+    Chain {
+        certificates: Vec<Entry>,
+    },
+    Csr {
+        request: Request,
+    },
+}
+
+/// A certificate's place.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Entry {
+    pub(super) sha256: String,
+    #[serde(flatten)]
+    pub(super) content: EntryContent,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum EntryContent {
+    Certificate(Box<Certificate>),
+    Broken { fault: Fault },
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Certificate {
+    pub(super) subject: String,
+    pub(super) issuer: String,
+    pub(super) serial_number: String,
+    pub(super) not_before: assay_proto::Timestamp,
+    pub(super) not_after: assay_proto::Timestamp,
+    pub(super) validity: Validity,
+    pub(super) signature_algorithm: String,
+    pub(super) key: String,
+    pub(super) spki_sha256: String,
+    pub(super) apple_root: Option<AppleRoot>,
+    pub(super) extensions: Vec<Extension>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Validity {
+    Expired,
+    NotYetValid,
+    Valid,
+}
+
+/// How a certificate relates to Apple's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AppleRoot {
+    Issuer,
+    This,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Extension {
+    pub(super) oid: String,
+    pub(super) name: Option<String>,
+    pub(super) critical: bool,
+    pub(super) repeated: bool,
+    pub(super) value: String,
+    pub(super) decoded: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Fault>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Fault {
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Request {
+    pub(super) subject: String,
+    pub(super) key: String,
+    pub(super) spki_sha256: String,
+    pub(super) accepted: bool,
+    pub(super) names: Option<Vec<Name>>,
+    pub(super) wants_ca: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<String>,
+}
+
+/// A name of a SAN or of a CSR.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Name {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) value: String,
+}
+
+/// Writes the object. Characters that a terminal would obey stand in JSON's
+/// own escapes; they occur in texts only, whose meaning stays the same.
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let json = serde_json::to_string(report)?;
+    let mut safe = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if words::is_unsafe(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                // Writing to a String does not fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(letter);
+        }
+    }
+    writeln!(out, "{safe}")
+}

@@ -1,0 +1,48 @@
+//! Attestation objects.
+
+use assay_attest::UnverifiedObject;
+use minicbor::{Decoder, data::Type, decode};
+
+use super::{InspectError, certificate, json::Content};
+
+/// Reports on an attestation object.
+///
+/// # Errors
+/// Its own shape cannot be decoded, or it is of another format.
+pub(super) fn report(object: &[u8], now: u64) -> Result<Content, InspectError> {
+    let decoded = UnverifiedObject::decode(object).map_err(InspectError::Object)?;
+    let ders = certificates(object).map_err(|_| InspectError::Unknown)?;
+    Ok(Content::AttestationObject {
+        format: "apple",
+        certificates: ders
+            .into_iter()
+            .zip(decoded.certificates)
+            .map(|(der, decoded)| certificate::entry(der, decoded, now))
+            .collect(),
+    })
+}
+
+/// The bytes of the certificates, for their fingerprints. The object was
+/// decoded before, strictly: only the way to them is left.
+fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, decode::Error> {
+    let mut decoder = Decoder::new(object);
+    seek(&mut decoder, "attStmt")?;
+    seek(&mut decoder, "x5c")?;
+    let count = decoder.array()?.unwrap_or_default();
+    (0..count).map(|_| decoder.bytes()).collect()
+}
+
+/// Goes to the value of a map's key.
+fn seek(decoder: &mut Decoder<'_>, wanted: &str) -> Result<(), decode::Error> {
+    for _ in 0..decoder.map()?.unwrap_or_default() {
+        if decoder.datatype()? == Type::String {
+            if decoder.str()? == wanted {
+                return Ok(());
+            }
+        } else {
+            decoder.skip()?;
+        }
+        decoder.skip()?;
+    }
+    Err(decode::Error::end_of_input())
+}

@@ -1,0 +1,259 @@
+use std::fs;
+
+use assay_attest::Reason;
+use proptest::prelude::*;
+
+use super::{
+    InspectError, MAX_INPUT_LEN,
+    detect::{Found, detect},
+    json::{self, Content},
+    report, text, words,
+};
+
+const NOW: u64 = 1_795_000_000;
+
+fn testdata(path: &str) -> Vec<u8> {
+    fs::read(format!(
+        "{}/../../testdata/{path}",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap()
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = assay_proto::Base64Url::encode(der)
+        .replace('-', "+")
+        .replace('_', "/");
+    let padding = "=".repeat((4 - body.len() % 4) % 4);
+    let lines: Vec<_> = body
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}{padding}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
+}
+
+#[test]
+fn every_form_is_told_by_its_content() {
+    let root = testdata("evidence/root.der");
+    let csr = testdata("csr/good/subject.der");
+    let object = testdata("evidence/good/mac.cbor");
+    let base64url = assay_proto::Base64Url::encode;
+    let standard = |der: &[u8]| {
+        let pem = pem("X", der);
+        pem.lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with("--"))
+            .collect::<Vec<_>>()
+            .join("\r\n")
+    };
+    let one = || Found::Certificates(vec![root.clone()]);
+    let request = || Found::Csr(csr.clone());
+    let evidence = || Found::Object(object.clone());
+    let certificate_pem = pem("CERTIFICATE", &root);
+    let response = format!("{{\"attObj\":\"{}\",\"x\":1}}", base64url(&object));
+    let cases: Vec<(&str, Vec<u8>, Found)> = vec![
+        ("certificate", root.clone(), one()),
+        ("csr", csr.clone(), request()),
+        ("object", object.clone(), evidence()),
+        ("pem certificate", certificate_pem.clone().into(), one()),
+        (
+            "pem chain with text and a key",
+            format!(
+                "subject=x\n{certificate_pem}{}\nnext\r\n{certificate_pem}",
+                pem("PRIVATE KEY", b"key")
+            )
+            .into(),
+            Found::Certificates(vec![root.clone(), root.clone()]),
+        ),
+        (
+            "pem csr",
+            pem("CERTIFICATE REQUEST", &csr).into(),
+            request(),
+        ),
+        ("base64url certificate", base64url(&root).into(), one()),
+        ("base64url csr", base64url(&csr).into(), request()),
+        (
+            "base64url object",
+            format!("\u{feff} {}\n", base64url(&object)).into(),
+            evidence(),
+        ),
+        ("base64 in lines", standard(&object).into(), evidence()),
+        (
+            "base64 of pem",
+            standard(certificate_pem.as_bytes()).into(),
+            one(),
+        ),
+        ("response", response.clone().into(), evidence()),
+        (
+            "base64url response",
+            base64url(response.as_bytes()).into(),
+            evidence(),
+        ),
+    ];
+    for (name, input, found) in cases {
+        assert_eq!(detect(&input), Ok(found), "{name}");
+    }
+}
+
+#[test]
+fn what_is_none_of_them_is_refused() {
+    let root = pem("CERTIFICATE", &testdata("evidence/root.der"));
+    let csr = pem("CERTIFICATE REQUEST", &testdata("csr/good/subject.der"));
+    let twice = assay_proto::Base64Url::encode(b"oWNmbXRlYXBwbGU");
+    for (input, error) in [
+        (String::new(), InspectError::Empty),
+        (" \r\n".to_owned(), InspectError::Empty),
+        ("hello, world".to_owned(), InspectError::Unknown),
+        ("AQID".to_owned(), InspectError::Unknown),
+        (twice, InspectError::Unknown),
+        ("{}".to_owned(), InspectError::JsonWithoutObject),
+        (
+            r#"{"error":"no"}"#.to_owned(),
+            InspectError::JsonWithoutObject,
+        ),
+        (
+            r#"{"attObj":7}"#.to_owned(),
+            InspectError::JsonWithoutObject,
+        ),
+        (
+            r#"{"attObj":"*"}"#.to_owned(),
+            InspectError::JsonWithoutObject,
+        ),
+        (pem("PRIVATE KEY", b"key"), InspectError::PemOther),
+        (format!("{root}{csr}"), InspectError::PemMixed),
+        (format!("{csr}{csr}"), InspectError::PemMixed),
+    ] {
+        assert_eq!(detect(input.as_bytes()), Err(error), "{input}");
+    }
+    assert!(matches!(
+        detect(&root.as_bytes()[..100]),
+        Err(InspectError::PemBroken(_))
+    ));
+    // DER of another shape, CBOR of another type, an unfinished certificate.
+    let root = testdata("evidence/root.der");
+    for input in [b"\x30\x81\x00".as_slice(), b"\x80", &root[..100]] {
+        assert_eq!(detect(input), Err(InspectError::Unknown), "{input:x?}");
+    }
+}
+
+#[test]
+fn more_than_a_mebibyte_is_not_read() {
+    let most = usize::try_from(MAX_INPUT_LEN).unwrap();
+    assert_eq!(report(&vec![b'*'; most], NOW), Err(InspectError::Unknown));
+    assert_eq!(
+        report(&vec![b'*'; most + 1], NOW),
+        Err(InspectError::TooLarge)
+    );
+}
+
+#[test]
+fn a_certificate_alone_must_decode_and_a_chain_needs_one() {
+    let root = testdata("evidence/root.der");
+    let mut broken = root.clone();
+    // The version, [0] { INTEGER 2 }, becomes 1.
+    let version = broken
+        .windows(5)
+        .position(|w| w == [0xa0, 3, 2, 1, 2])
+        .unwrap();
+    broken[version + 4] = 1;
+    let refused = |input: &[u8]| match report(input, NOW) {
+        Err(InspectError::Certificate(refusal)) => refusal.reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&broken), Reason::CertificateVersion);
+    let (good, bad) = (pem("CERTIFICATE", &root), pem("CERTIFICATE", &broken));
+    assert_eq!(
+        refused(format!("{bad}{bad}").as_bytes()),
+        Reason::CertificateVersion
+    );
+    let mut out = Vec::new();
+    text::write(
+        &report(format!("{good}{bad}").as_bytes(), NOW).unwrap(),
+        &mut out,
+    )
+    .unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.starts_with("Chain, 2 certificates\nNOT VERIFIED"),
+        "{out}"
+    );
+    let last = format!(
+        "Certificate 2 of 2\n  Cannot be decoded    fault: certificate-version: the version is not 3\n  SHA-256              {}\n",
+        words::sha256(&broken)
+    );
+    assert!(out.ends_with(&last), "{out}");
+}
+
+#[test]
+fn nothing_reaches_a_terminal_that_it_would_obey() {
+    // The signature breaks, and subject and key are shown nonetheless.
+    let mut csr = testdata("csr/good/subject.der");
+    let word = b"Device";
+    let at = csr
+        .windows(word.len())
+        .position(|window| window == word)
+        .unwrap();
+    for hostile in ["\u{202e}\u{202e}", "\u{9b}31mX", "\u{1b}[31mX", "\r\nabcd"] {
+        csr[at..at + word.len()].copy_from_slice(hostile.as_bytes());
+        let report = report(&csr, NOW).unwrap();
+        let Content::Csr { request } = &report.content else {
+            panic!("{report:?}");
+        };
+        assert!(!request.accepted);
+        for write in [text::write, json::write] {
+            let mut out = Vec::new();
+            write(&report, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            let found = out.replace('\n', "").chars().find(|c| words::is_unsafe(*c));
+            assert_eq!(found, None, "{out}");
+        }
+        let mut out = Vec::new();
+        json::write(&report, &mut out).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read["request"]["subject"], request.subject.as_str());
+    }
+}
+
+fn show(input: &[u8]) {
+    if let Ok(report) = report(input, NOW) {
+        text::write(&report, &mut Vec::new()).unwrap();
+        json::write(&report, &mut Vec::new()).unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(
+        start in prop::sample::select(vec![
+            b"".as_slice(), b"\x30\x82\x01\x00\x30\x81\x80", b"\xa2cfmteapple", b"{\"attObj\":\"",
+            b"-----BEGIN CERTIFICATE-----\n",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        show(&[start, &rest].concat());
+    }
+
+    #[test]
+    fn changed_bytes_never_panic(
+        file in prop::sample::select(vec![
+            "evidence/root.der", "evidence/good/mac.cbor", "csr/good/all-names.der",
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        length in any::<prop::sample::Index>(),
+        cut in prop::bool::weighted(0.1),
+    ) {
+        let mut input = testdata(file);
+        for (at, byte) in changes {
+            let at = at.index(input.len());
+            input[at] = byte;
+        }
+        if cut {
+            input.truncate(length.index(input.len()));
+        }
+        show(&input);
+    }
+}

@@ -1,0 +1,86 @@
+//! The `assay` command: configuration, wiring, commands.
+
+#![allow(
+    unreachable_pub,
+    reason = "a binary has no outside: pub says what a module offers to the others"
+)]
+
+mod app;
+mod args;
+mod config;
+mod demo;
+mod devices;
+mod dir;
+mod init;
+mod inspect;
+mod logging;
+mod orders;
+mod serve;
+mod simulate;
+mod stop;
+mod tls;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command, ConfigCommand},
+    dir::Dir,
+    stop::{OrStop, Stop},
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(match &cli.command {
+        // The demo tells its own story.
+        Command::Demo(_) => "error",
+        _ => "info",
+    });
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            // Nothing can be said when standard error is gone.
+            let _ = writeln!(io::stderr(), "assay: {stop}");
+            stop.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Stop> {
+    let dir = Dir::new(cli.dir);
+    let mut out = io::stdout().lock();
+    match cli.command {
+        Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json, &mut out),
+        Command::Init(args) => init::run(&dir, &args, &mut out),
+        Command::Inspect(args) => inspect::run(&args, &mut out),
+        command => {
+            drop(out);
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .or_fault("cannot start the runtime")?;
+            runtime.block_on(async {
+                match command {
+                    Command::Demo(args) => demo::run(&args).await,
+                    Command::Orders(command) => orders::run(&dir, &command).await,
+                    Command::Serve(args) => serve::run(&dir, &args).await,
+                    Command::Simulate(command) => simulate::run(&command).await,
+                    Command::Config(_) | Command::Init(_) | Command::Inspect(_) => Ok(()),
+                }
+            })
+        }
+    }
+}
+
+/// Writes a line to standard output. A reader that went away is no error.
+fn print(line: impl std::fmt::Display) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::fault(error)),
+        _ => Ok(()),
+    }
+}

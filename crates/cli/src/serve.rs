@@ -1,0 +1,218 @@
+//! `assay serve`: the server, from its directory to its end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use assay_engine::Engine;
+use assay_server::{Server, ServerConfig};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    app::{App, Parts},
+    args::ServeArgs,
+    config::{BaseUrl, Tls},
+    devices,
+    dir::Dir,
+    orders::control,
+    print,
+    stop::{OrStop, Stop},
+    tls::{self, OwnIdentity},
+};
+
+/// A server that is ready: its socket is bound, its database open.
+pub struct Ready {
+    pub app: App,
+    background: Background,
+    server: Server,
+}
+
+/// Tasks that end with their server.
+struct Background(Vec<tokio::task::JoinHandle<()>>);
+
+/// `assay serve`
+pub async fn run(dir: &Dir, args: &ServeArgs) -> Result<(), Stop> {
+    let ready = prepare(dir, args.listen).await?;
+    print(format_args!(
+        "listening on {}",
+        ready.app.engine.urls().directory()
+    ))?;
+    let mut terminate = signal(SignalKind::terminate()).or_fault("cannot take SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_fault("cannot take SIGINT")?;
+    ready
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!(event = "draining", "asked to end: finishing open requests");
+        })
+        .await
+}
+
+/// Binds the socket, opens the database, recovers what was interrupted.
+pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Stop> {
+    let parts = Parts::load(dir)?;
+    let address = listen.unwrap_or(parts.config.server.listen);
+    raise_open_files(parts.config.server.max_connections);
+    let listener = TcpListener::bind(address)
+        .await
+        .or_fault(format_args!("cannot listen on {address}"))?;
+    let bound = listener
+        .local_addr()
+        .or_fault("cannot read the bound port")?;
+    let base_url = parts
+        .config
+        .server
+        .base_url
+        .clone()
+        .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
+    let app = parts.open(dir, &base_url)?;
+    let engine = &app.engine;
+    engine
+        .drop_unfinished_server_intents()
+        .await
+        .or_fault("cannot read the database")?;
+
+    let mut background = Background(Vec::new());
+    background.spawn(recover(Arc::clone(engine)));
+    match control::listen(dir) {
+        Ok(listener) => background.spawn(control::serve(listener, Arc::clone(&app.store) as _)),
+        // Paths of sockets are short; the server serves all the same.
+        Err(error) => tracing::warn!(
+            event = "no_control_socket",
+            %error,
+            "`assay orders` cannot ask this server while it runs"
+        ),
+    }
+    let identity = match app.config.server.tls {
+        Tls::Off => {
+            tracing::warn!(
+                event = "no_tls",
+                "serving plain HTTP: a proxy in front must end TLS for {base_url}"
+            );
+            None
+        }
+        Tls::Files => match (
+            &app.config.server.tls_certificate,
+            &app.config.server.tls_key,
+        ) {
+            (Some(certificate), Some(key)) => Some(
+                tls::from_files(&dir.resolve(certificate), &dir.resolve(key))
+                    .map_err(Stop::usage)?,
+            ),
+            _ => return Err(Stop::usage(anyhow!("tls = \"files\" without files"))),
+        },
+        Tls::OwnCa => {
+            let host = base_url.host().to_string();
+            let own = OwnIdentity::issue(engine, &host)
+                .await
+                .or_fault("cannot issue the TLS certificate")?;
+            let identity = Arc::clone(&own.identity);
+            background.spawn(own.renew(Arc::clone(engine), host));
+            Some(identity)
+        }
+    };
+    if let Some(list) = &app.devices {
+        let (list, path) = (Arc::clone(list), dir.resolve(&app.config.admission.devices));
+        background.spawn(async move {
+            if let Err(error) = devices::watch(list, path).await {
+                tracing::error!(event = "devices_unwatched", %error, "the list of devices is not watched");
+            }
+        });
+    }
+    let server = Server::new(
+        Arc::clone(engine),
+        ServerConfig {
+            tls: identity,
+            trusted_proxies: app.config.server.trusted_proxies.clone(),
+            max_connections: app.config.server.max_connections,
+            website: app.config.acme.website.clone(),
+            ..ServerConfig::new(listener)
+        },
+    );
+    Ok(Ready {
+        app,
+        background,
+        server,
+    })
+}
+
+impl Ready {
+    /// Serves until `shutdown`, or until the store fails.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Stop> {
+        let poisoned = self.app.store.poisoned();
+        let serving = self.server.run(shutdown);
+        let result = tokio::select! {
+            ended = serving => ended.or_fault("the server failed"),
+            fault = poisoned => Err(Stop::fault(anyhow!(
+                "{fault}. Nothing more is accepted, since it could not be kept. Mend the disk, then start again: everything acknowledged is there"
+            ))),
+        };
+        drop(self.background);
+        result
+    }
+}
+
+impl Background {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(tokio::spawn(task));
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Brings interrupted orders to their end as their leases run out.
+async fn recover(engine: Arc<Engine>) {
+    const LATER: Duration = Duration::from_secs(60);
+    loop {
+        let wait = match engine.recover().await {
+            Ok(Some(lease)) => Duration::from_secs(lease.0.saturating_sub(engine.now().0).max(1)),
+            Ok(None) => LATER,
+            Err(error) => {
+                tracing::error!(event = "recovery_failed", %error, "interrupted orders were not recovered; trying again");
+                LATER
+            }
+        };
+        tokio::time::sleep(wait.min(LATER)).await;
+    }
+}
+
+/// Makes room for `connections`, the database and a reserve, where the system
+/// allows it.
+fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let wanted = connections as u64 + 128;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(allowed),
+            maximum: limit.maximum,
+        },
+    );
+    if raised.is_err() || allowed < wanted {
+        tracing::warn!(
+            event = "few_open_files",
+            allowed,
+            wanted,
+            "max_connections is more than the system's limit of open files allows: raise LimitNOFILE, or lower it"
+        );
+    }
+}

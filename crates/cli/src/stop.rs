@@ -1,0 +1,70 @@
+//! Why a command ends other than well, and with which exit code.
+
+use std::{fmt, process::ExitCode};
+
+/// The end of a command that did not do what it was asked.
+#[derive(Debug)]
+pub struct Stop {
+    kind: Kind,
+    error: anyhow::Error,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Refused = 1,
+    Usage = 2,
+    Fault = 3,
+}
+
+impl Stop {
+    /// What was asked was refused, or something is other than it should be.
+    pub fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Kind::Refused, error)
+    }
+
+    /// The command or the configuration is wrong.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Kind::Usage, error)
+    }
+
+    /// The server, the network or the machine failed.
+    pub fn fault(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Kind::Fault, error)
+    }
+
+    fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            kind,
+            error: error.into(),
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// Turns errors into [`Stop`]s, with what was being done.
+pub trait OrStop<T> {
+    /// A mistake of whoever gave the command or wrote the configuration.
+    fn or_usage(self, doing: impl fmt::Display) -> Result<T, Stop>;
+    /// A fault of server, network or machine.
+    fn or_fault(self, doing: impl fmt::Display) -> Result<T, Stop>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrStop<T> for Result<T, E> {
+    fn or_usage(self, doing: impl fmt::Display) -> Result<T, Stop> {
+        self.map_err(|error| Stop::usage(error.into().context(doing.to_string())))
+    }
+
+    fn or_fault(self, doing: impl fmt::Display) -> Result<T, Stop> {
+        self.map_err(|error| Stop::fault(error.into().context(doing.to_string())))
+    }
+}

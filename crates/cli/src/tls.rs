@@ -1,0 +1,95 @@
+//! The server's TLS end: from files, or from its own TLS CA and renewed while
+//! running.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use assay_engine::Engine;
+use assay_proto::Timestamp;
+use assay_server::TlsIdentity;
+use rcgen::{KeyPair, PublicKeyData};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
+
+/// How long to wait after a failed renewal.
+const RETRY: Duration = Duration::from_secs(300);
+/// The longest sleep: the clock may be set meanwhile.
+const CHECK: Duration = Duration::from_secs(3600);
+
+/// A certificate that this server made for itself, and when to make the next.
+pub struct OwnIdentity {
+    pub identity: Arc<TlsIdentity>,
+    renew_at: Timestamp,
+}
+
+impl OwnIdentity {
+    /// Issues the first certificate for `host`.
+    pub async fn issue(engine: &Engine, host: &str) -> anyhow::Result<Self> {
+        let (chain, key, renew_at) = issue(engine, host).await?;
+        Ok(Self {
+            identity: Arc::new(TlsIdentity::new(chain, &key)?),
+            renew_at,
+        })
+    }
+
+    /// Renews the certificate in time, for ever.
+    pub async fn renew(mut self, engine: Arc<Engine>, host: String) {
+        loop {
+            let left = self.renew_at.0.saturating_sub(engine.now().0);
+            if left > 0 {
+                tokio::time::sleep(Duration::from_secs(left).min(CHECK)).await;
+                continue;
+            }
+            let renewed = match issue(&engine, &host).await {
+                Ok((chain, key, renew_at)) => self
+                    .identity
+                    .replace(chain, &key)
+                    .map(|()| renew_at)
+                    .map_err(anyhow::Error::from),
+                Err(error) => Err(error),
+            };
+            match renewed {
+                Ok(renew_at) => {
+                    tracing::info!(event = "tls_renewed", %renew_at, "TLS certificate renewed");
+                    self.renew_at = renew_at;
+                }
+                Err(error) => {
+                    tracing::error!(event = "tls_renewal_failed", error = %format!("{error:#}"), "TLS certificate not renewed; trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a certificate chain and its key.
+pub fn from_files(certificate: &Path, key: &Path) -> anyhow::Result<Arc<TlsIdentity>> {
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+        .map(|certificate| certificate.map(|der| der.to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(|| format!("{}", certificate.display()))?;
+    anyhow::ensure!(
+        !chain.is_empty(),
+        "{} holds no certificate",
+        certificate.display()
+    );
+    let key_der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?).with_context(|| {
+        format!(
+            "{} holds no PKCS #8 key; if it is of another form: openssl pkcs8 -topk8 -nocrypt -in {0}",
+            key.display()
+        )
+    })?;
+    let identity = TlsIdentity::new(chain, key_der.secret_pkcs8_der())
+        .with_context(|| format!("{} and {}", certificate.display(), key.display()))?;
+    Ok(Arc::new(identity))
+}
+
+/// A certificate chain (DER), its key (PKCS #8) and when to make the next.
+async fn issue(engine: &Engine, host: &str) -> anyhow::Result<(Vec<Vec<u8>>, Vec<u8>, Timestamp)> {
+    let key = KeyPair::generate()?;
+    let certificate = engine
+        .issue_server_certificate(&key.subject_public_key_info(), host)
+        .await?;
+    Ok((certificate.chain, key.serialize_der(), certificate.renew_at))
+}

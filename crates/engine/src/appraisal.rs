@@ -1,0 +1,273 @@
+//! The second gate, at the challenge: does the evidence fit the order?
+
+use assay_attest::{
+    AttestedDevice, KernelExtensions, KeyKind as AttestedKeyKind, Refusal,
+    SystemIntegrityProtection, Verifier,
+};
+use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
+
+use crate::{
+    domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Failure, Gate, KeyKind},
+    error::Error,
+    sha256,
+};
+
+/// The longest text of a device's own error that is kept, in characters.
+const MAX_DEVICE_ERROR: usize = 200;
+
+/// What a device answered to its challenge, read but not judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// An attestation object, perhaps empty.
+    Object(Vec<u8>),
+    /// The device says that it could not attest; the text is its own,
+    /// cleaned of control characters and cut.
+    Error(String),
+}
+
+/// Why evidence was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The evidence does not attest the attribute that was ordered.
+    AttributeNotAttested(Attribute),
+    /// The device could not attest.
+    DeviceError(String),
+    /// The evidence is of another device.
+    IdentifierMismatch {
+        attribute: Attribute,
+        attested: String,
+    },
+    /// The evidence proves nothing.
+    Unverified(Refusal),
+}
+
+impl Answer {
+    /// Reads the payload of a challenge's POST.
+    ///
+    /// # Errors
+    /// When the attestation object is not base64url: the client may send it
+    /// again, so the challenge stays pending.
+    pub(crate) fn read(response: &AttestationResponse) -> Result<Self, Error> {
+        match (&response.att_obj, &response.error) {
+            (Some(object), _) => Base64Url::decode(object)
+                .map(|Base64Url(bytes)| Self::Object(bytes))
+                .map_err(|error| Error::AttestationEncoding(error.to_string())),
+            (None, Some(error)) => Ok(Self::Error(clean(error))),
+            (None, None) => Ok(Self::Object(Vec::new())),
+        }
+    }
+}
+
+/// Judges `answer` for `authorization`: the evidence must be genuine and fresh,
+/// and attest the ordered identifier. Whether the attested key is the CSR's is
+/// asked at finalize.
+///
+/// # Errors
+/// Why not, for the client and for the operator.
+pub(crate) fn appraise(
+    verifier: &Verifier,
+    answer: &Answer,
+    authorization: &Authorization,
+    now: Timestamp,
+) -> Result<EvidenceRecord, Box<Failure>> {
+    let object = match answer {
+        Answer::Object(object) => object,
+        Answer::Error(text) => {
+            let cause = Cause::DeviceError(text.clone());
+            return Err(Box::new(cause.into_failure(authorization, None, now)));
+        }
+    };
+    let object_sha256 = sha256(object);
+    judge(verifier, object, authorization, now)
+        .map(|device| record(&device, object_sha256, now))
+        .map_err(|cause| Box::new(cause.into_failure(authorization, Some(object_sha256), now)))
+}
+
+fn judge(
+    verifier: &Verifier,
+    object: &[u8],
+    authorization: &Authorization,
+    now: Timestamp,
+) -> Result<AttestedDevice, Cause> {
+    let freshness = authorization.challenge.token.apple_freshness();
+    let device = verifier
+        .verify_object(object, &freshness, now.0)
+        .map_err(Cause::Unverified)?;
+    // The device-attest draft, section 5: "Verify that the attestation
+    // statement contains a device identifier and that it matches the identifier
+    // in the Order." Octet for octet, and only with the attribute that
+    // admission named.
+    let attribute = authorization.attribute;
+    let attested = match attribute {
+        Attribute::Serial => device.serial.as_deref(),
+        Attribute::Udid => device.udid.as_deref(),
+    };
+    match attested {
+        None => Err(Cause::AttributeNotAttested(attribute)),
+        Some(attested) if attested != authorization.identifier.device() => {
+            Err(Cause::IdentifierMismatch {
+                attribute,
+                attested: attested.to_owned(),
+            })
+        }
+        Some(_) => Ok(device),
+    }
+}
+
+fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> EvidenceRecord {
+    EvidenceRecord {
+        spki_sha256: device.spki_sha256,
+        key: match device.key {
+            AttestedKeyKind::P256 => KeyKind::P256,
+            AttestedKeyKind::P384 => KeyKind::P384,
+        },
+        facts: DeviceFacts {
+            serial: device.serial.clone(),
+            udid: device.udid.clone(),
+            model: device.model.clone(),
+            os_version: device.os_version.clone(),
+            sepos_version: device.sepos_version.clone(),
+            llb_version: device.llb_version.clone(),
+            sip_enabled: device
+                .sip
+                .as_ref()
+                .map(|sip| *sip == SystemIntegrityProtection::Enabled),
+            secure_boot: device.secure_boot.as_ref().map(ToString::to_string),
+            kernel_extensions_allowed: device
+                .kernel_extensions
+                .as_ref()
+                .map(|extensions| *extensions != KernelExtensions::NotAllowed),
+        },
+        root_sha256: device.root_sha256,
+        object_sha256,
+        at,
+    }
+}
+
+impl Cause {
+    fn into_failure(
+        self,
+        authorization: &Authorization,
+        object_sha256: Option<[u8; 32]>,
+        at: Timestamp,
+    ) -> Failure {
+        let ordered = authorization.identifier.to_wire();
+        // The draft, section 5: "The Server MUST provide the reason for
+        // rejecting the challenge in the "detail" field [...] unless the
+        // disclosure of the reason to the Client presents a privacy concern":
+        // another device's identity is one, so no attested value is echoed.
+        let (reason, client, detail) = match &self {
+            Self::AttributeNotAttested(attribute) => (
+                format!("{}-not-attested", attribute.as_str()),
+                format!(
+                    "the attestation does not state the device's {}",
+                    attribute.as_str()
+                ),
+                format!(
+                    "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
+                    attribute.as_str(),
+                    ordered.value
+                ),
+            ),
+            Self::DeviceError(text) => (
+                "device-could-not-attest".to_owned(),
+                "the device could not attest".to_owned(),
+                format!("the device answered with an error instead of evidence: {text}"),
+            ),
+            Self::IdentifierMismatch {
+                attribute,
+                attested,
+            } => (
+                "identifier-mismatch".to_owned(),
+                "the attestation is of another device than the one that was ordered for".to_owned(),
+                format!(
+                    "the order is for {:?}, the evidence attests the {} {attested:?}",
+                    ordered.value,
+                    attribute.as_str()
+                ),
+            ),
+            Self::Unverified(refusal) => (
+                refusal.reason.as_str().to_owned(),
+                refusal.reason.client_detail().to_owned(),
+                refusal.detail.clone(),
+            ),
+        };
+        let subproblems = match &self {
+            Self::IdentifierMismatch { .. } => vec![Subproblem {
+                kind: ProblemType::RejectedIdentifier,
+                detail: "the attestation does not prove this identifier".to_owned(),
+                identifier: Some(ordered),
+            }],
+            _ => Vec::new(),
+        };
+        Failure {
+            problem: Problem {
+                subproblems,
+                ..Problem::new(ProblemType::BadAttestationStatement, client)
+            },
+            gate: Gate::Appraisal,
+            reason,
+            detail,
+            object_sha256,
+            at,
+        }
+    }
+}
+
+/// A device's own error text, fit for a log: no control characters, not long.
+fn clean(error: &serde_json::Value) -> String {
+    let text = match error {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(MAX_DEVICE_ERROR)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(payload: serde_json::Value) -> Result<Answer, Error> {
+        Answer::read(&serde_json::from_value(payload).unwrap())
+    }
+
+    #[test]
+    fn scenario_43_what_is_not_base64url_is_malformed_and_what_is_empty_is_an_answer() {
+        assert_eq!(read(json!({})), Ok(Answer::Object(vec![])));
+        assert_eq!(read(json!({"attObj": ""})), Ok(Answer::Object(vec![])));
+        assert_eq!(
+            read(json!({"attObj": "oA"})),
+            Ok(Answer::Object(vec![0xa0]))
+        );
+        for text in ["oA==", "o A", "o+/", "oB"] {
+            assert!(
+                matches!(
+                    read(json!({"attObj": text})),
+                    Err(Error::AttestationEncoding(_))
+                ),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn scenario_49_a_devices_error_is_cleaned_and_cut() {
+        assert_eq!(
+            read(json!({"error": "no\nway\u{1b}[31m"})),
+            Ok(Answer::Error("no\u{fffd}way\u{fffd}[31m".to_owned()))
+        );
+        assert_eq!(
+            read(json!({"error": {"code": 7}})),
+            Ok(Answer::Error("{\"code\":7}".to_owned()))
+        );
+        let Ok(Answer::Error(text)) = read(json!({"error": "x".repeat(1000)})) else {
+            panic!("not an error");
+        };
+        assert_eq!(text.len(), MAX_DEVICE_ERROR);
+    }
+}

@@ -1,0 +1,149 @@
+//! The one place where a request's signature is checked. No route has a way
+//! around it: payloads come out of here only.
+
+use assay_jws::{Envelope, PublicKey, Signer, Verified};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Engine, Error,
+    domain::{Account, AccountState},
+    ports::Versioned,
+};
+
+/// A payload whose signature, URL and nonce were right.
+#[derive(Debug)]
+pub struct Payload(Verified);
+
+/// Who signed a request that either kind of key may sign.
+#[derive(Debug)]
+pub enum Requester {
+    /// The holder of an account.
+    Account(Box<Versioned<Account>>),
+    /// The holder of some key.
+    Key(PublicKey),
+}
+
+impl Engine {
+    /// Authenticates a request that an account's holder must sign: `kid`.
+    ///
+    /// # Errors
+    /// The first of: envelope, URL, nonce's MAC and age, account, signature,
+    /// nonce's use, the account's deactivation.
+    pub async fn authenticate_account(
+        &self,
+        body: &[u8],
+        url: &str,
+    ) -> Result<(Versioned<Account>, Payload), Error> {
+        match self.authenticate(body, url).await? {
+            (Requester::Account(account), payload) => Ok((*account, payload)),
+            (Requester::Key(_), _) => Err(Error::Signer(
+                "this resource takes a JWS with \"kid\", the account's URL",
+            )),
+        }
+    }
+
+    /// Authenticates a request that the holder of a key without an account may
+    /// sign: `jwk`.
+    ///
+    /// # Errors
+    /// As [`Engine::authenticate_account`].
+    pub async fn authenticate_key(
+        &self,
+        body: &[u8],
+        url: &str,
+    ) -> Result<(PublicKey, Payload), Error> {
+        match self.authenticate(body, url).await? {
+            (Requester::Key(key), payload) => Ok((key, payload)),
+            (Requester::Account(_), _) => Err(Error::Signer(
+                "this resource takes a JWS with \"jwk\", the new account's key",
+            )),
+        }
+    }
+
+    /// Authenticates a request that may be signed either way.
+    ///
+    /// # Errors
+    /// As [`Engine::authenticate_account`].
+    pub async fn authenticate(
+        &self,
+        body: &[u8],
+        url: &str,
+    ) -> Result<(Requester, Payload), Error> {
+        let now = self.now();
+        let envelope = Envelope::parse(body)?;
+        // RFC 8555 section 6.4: "If the two do not match, then the server MUST
+        // reject the request as unauthorized."
+        if envelope.url() != url {
+            return Err(Error::Url);
+        }
+        // A forged or stale nonce costs a MAC, not a signature.
+        let nonce = self.nonces.check(envelope.nonce(), now)?;
+        let requester = match envelope.signer() {
+            Signer::Jwk(key) => Requester::Key(key.clone()),
+            Signer::Kid(kid) => Requester::Account(Box::new(self.account_of_kid(kid).await?)),
+        };
+        let verified = match &requester {
+            Requester::Account(account) => envelope.verify(&account.value.key)?,
+            Requester::Key(key) => envelope.verify(key)?,
+        };
+        // RFC 8555 section 6.5: "the server MUST ensure that the nonce is
+        // used only once", read as: in an authenticated request.
+        self.nonces.redeem(nonce, now)?;
+        if verified.padded_signature() {
+            tracing::info!(
+                event = "padded_signature",
+                "a client dropped leading zero bytes of its signature"
+            );
+        }
+        if let Requester::Account(account) = &requester
+            && let AccountState::Deactivated { .. } = account.value.state
+        {
+            return Err(Error::AccountDeactivated);
+        }
+        Ok((requester, Payload(verified)))
+    }
+
+    async fn account_of_kid(&self, kid: &str) -> Result<Versioned<Account>, Error> {
+        let unknown = Error::AccountDoesNotExist("kid");
+        let Some(id) = self.urls.account_id(kid) else {
+            return Err(unknown);
+        };
+        self.store.account(id).await?.ok_or(unknown)
+    }
+}
+
+impl Payload {
+    /// Whether the request is a POST-as-GET (RFC 8555 section 6.3).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The payload's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.payload()
+    }
+
+    /// The payload as a `T`.
+    ///
+    /// # Errors
+    /// When it is empty or not of that shape.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(self.bytes()).map_err(|error| Error::Payload(error.to_string()))
+    }
+
+    /// That there is no payload.
+    ///
+    /// # Errors
+    /// When there is one: this resource can only be read.
+    pub fn expect_empty(&self) -> Result<(), Error> {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Payload(
+                "this resource can only be read: send an empty payload".to_owned(),
+            ))
+        }
+    }
+}

@@ -1,0 +1,82 @@
+use assay_proto::Timestamp;
+
+/// Which attested attribute an identifier is compared with. Admission names
+/// it; it is never "serial or UDID, whichever matches".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attribute {
+    /// The serial number, 1.2.840.113635.100.8.9.1.
+    Serial,
+    /// The UDID, 1.2.840.113635.100.8.9.2.
+    Udid,
+}
+
+impl Attribute {
+    /// Its name, as configuration and logs have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serial => "serial",
+            Self::Udid => "udid",
+        }
+    }
+}
+
+/// The kind of an attested key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the curves' names say it")]
+pub enum KeyKind {
+    P256,
+    P384,
+}
+
+/// What a verified attestation said of the device. `None`: not attested.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// The serial number.
+    pub serial: Option<String>,
+    /// The UDID; on a Mac the provisioning UDID.
+    pub udid: Option<String>,
+    /// The software update device id, for example `J413AP`.
+    pub model: Option<String>,
+    /// The version of the operating system.
+    pub os_version: Option<String>,
+    /// The version of the Secure Enclave's operating system.
+    pub sepos_version: Option<String>,
+    /// The version of the low level bootloader.
+    pub llb_version: Option<String>,
+    /// Whether System Integrity Protection is on.
+    pub sip_enabled: Option<bool>,
+    /// The secure boot level, as text.
+    pub secure_boot: Option<String>,
+    /// Whether third-party kernel extensions are allowed.
+    pub kernel_extensions_allowed: Option<bool>,
+}
+
+/// The result of a successful appraisal: kept instead of the evidence itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceRecord {
+    /// SHA-256 of the attested key's SubjectPublicKeyInfo. Only a CSR for this
+    /// key is issued for.
+    pub spki_sha256: [u8; 32],
+    /// What kind of key it is.
+    pub key: KeyKind,
+    /// What was attested of the device.
+    pub facts: DeviceFacts,
+    /// SHA-256 of the root certificate that vouched.
+    pub root_sha256: [u8; 32],
+    /// SHA-256 of the attestation object.
+    pub object_sha256: [u8; 32],
+    /// When it was appraised.
+    pub at: Timestamp,
+}
+
+impl DeviceFacts {
+    /// The value of `attribute`.
+    #[must_use]
+    pub fn get(&self, attribute: Attribute) -> Option<&str> {
+        match attribute {
+            Attribute::Serial => self.serial.as_deref(),
+            Attribute::Udid => self.udid.as_deref(),
+        }
+    }
+}

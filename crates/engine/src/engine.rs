@@ -1,0 +1,168 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use assay_attest::{TrustAnchor, Verifier};
+use assay_ca::{Issuer, SerialNumber};
+use assay_proto::Timestamp;
+
+use crate::{
+    admission::AdmissionPolicy,
+    issuance::ValidityLimits,
+    nonce::Nonces,
+    ports::{Change, ChangeSet, Clock, CommitError, Random, Store, Version},
+    profile::Profile,
+    urls::Urls,
+};
+
+/// The most attempts at a decision that others keep overtaking.
+pub(crate) const ATTEMPTS: usize = 8;
+
+/// All decisions of the certificate authority. One value serves all requests.
+pub struct Engine {
+    pub(crate) admission: AdmissionPolicy,
+    pub(crate) issuer: Issuer,
+    pub(crate) server_issuer: Option<Issuer>,
+    pub(crate) limits: Limits,
+    pub(crate) nonces: Nonces,
+    pub(crate) profile: Profile,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) terms_of_service: Option<String>,
+    pub(crate) urls: Urls,
+    pub(crate) verifier: Verifier,
+    clock: Arc<dyn Clock>,
+    latest: AtomicU64,
+    trusted_roots: Vec<[u8; 32]>,
+}
+
+/// What an engine is made of.
+pub struct Setup {
+    /// Who may order.
+    pub admission: AdmissionPolicy,
+    /// The roots that may vouch for devices.
+    pub anchors: Vec<TrustAnchor>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The CA of the devices.
+    pub issuer: Issuer,
+    /// How much one account may do.
+    pub limits: Limits,
+    /// What certificates look like.
+    pub profile: Profile,
+    /// Gives chance.
+    pub random: Arc<dyn Random>,
+    /// The CA of this server's own TLS certificate, where it has one.
+    pub server_issuer: Option<Issuer>,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The URL of the terms of service that an account must agree to.
+    pub terms_of_service: Option<String>,
+    /// The URLs.
+    pub urls: Urls,
+}
+
+/// How much one account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most identifiers of one order.
+    pub identifiers: usize,
+    /// The most orders of one account that are open at once.
+    pub open_orders: usize,
+    /// The most orders of one account for one identifier that are open at once.
+    pub open_orders_per_identifier: usize,
+    /// How long an order may take, in seconds.
+    pub order_lifetime: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            identifiers: 10,
+            open_orders: 100,
+            open_orders_per_identifier: 20,
+            order_lifetime: 8 * 3600,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine. Evidence is verified by aws-lc-rs.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self {
+            admission: setup.admission,
+            issuer: setup.issuer,
+            server_issuer: setup.server_issuer,
+            limits: setup.limits,
+            nonces: Nonces::new(setup.random.as_ref()),
+            profile: setup.profile,
+            random: setup.random,
+            latest: AtomicU64::new(setup.store.latest_time().0),
+            store: setup.store,
+            terms_of_service: setup.terms_of_service,
+            urls: setup.urls,
+            trusted_roots: setup
+                .anchors
+                .iter()
+                .map(|anchor| *anchor.sha256())
+                .collect(),
+            verifier: Verifier::new(setup.anchors, Box::new(assay_attest::AwsLc)),
+            clock: setup.clock,
+        }
+    }
+
+    /// The present moment, which never runs behind one that was acted on
+    /// before: a clock that jumps back revives nothing.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let now = self.clock.now().0;
+        Timestamp(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// A fresh nonce.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        self.nonces.issue(self.now())
+    }
+
+    /// The URLs of all resources.
+    #[must_use]
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// The URL of the terms of service.
+    #[must_use]
+    pub fn terms_of_service(&self) -> Option<&str> {
+        self.terms_of_service.as_deref()
+    }
+
+    pub(crate) fn validity_limits(&self) -> ValidityLimits {
+        ValidityLimits {
+            lifetime: self.profile.lifetime,
+            issuer_not_before: Timestamp(self.issuer.not_before()),
+            issuer_not_after: Timestamp(self.issuer.not_after()),
+        }
+    }
+
+    pub(crate) fn trusts_root(&self, sha256: &[u8; 32]) -> bool {
+        self.trusted_roots.contains(sha256)
+    }
+
+    pub(crate) fn draw_serial(&self) -> SerialNumber {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        SerialNumber::from_random(bytes)
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        name: &'static str,
+        now: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Version, CommitError> {
+        self.store.commit(name, ChangeSet { now, changes }).await
+    }
+}

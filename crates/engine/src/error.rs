@@ -1,0 +1,375 @@
+use assay_ca::CsrError;
+use assay_jws::{Algorithm, EnvelopeError, SignatureError};
+use assay_proto::{
+    ContactError, IdentifierError, Problem, ProblemType, RevocationReason, Subproblem,
+    WireIdentifier,
+};
+
+use crate::{
+    domain::{Failure, NotReady},
+    ids::AccountId,
+    nonce::NonceError,
+    ports::StoreError,
+};
+
+/// Why a use-case did not do what it was asked, grouped by who can mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    // The client: its request as such.
+    /// The JWS is not one that ACME allows.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The nonce cannot be used.
+    #[error(transparent)]
+    Nonce(#[from] NonceError),
+    /// The payload is not of the shape that this resource takes.
+    #[error("the payload does not fit: {0}")]
+    Payload(String),
+    /// The JWS does not verify.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The JWS names its key in the way that this resource does not take.
+    #[error("{0}")]
+    Signer(&'static str),
+    /// The JWS was made for another URL.
+    #[error("the JWS was signed for another URL than the one it was sent to")]
+    Url,
+
+    // The client: its account.
+    /// `onlyReturnExisting`, or the kid, names no account.
+    #[error("no account has this {0}: make one at newAccount")]
+    AccountDoesNotExist(&'static str),
+    /// The account was deactivated.
+    #[error("the account is deactivated")]
+    AccountDeactivated,
+    /// A contact cannot be used.
+    #[error(transparent)]
+    Contact(#[from] ContactError),
+    /// A key change that contradicts itself.
+    #[error("the key change is refused: {0}")]
+    KeyChange(&'static str),
+    /// Another account has the new key.
+    #[error("another account has this key")]
+    KeyInUse(AccountId),
+    /// A status that a client may not set.
+    #[error(
+        "the status {0:?} cannot be set: \"deactivated\" is the only one that a client may send"
+    )]
+    StatusNotSettable(String),
+    /// The terms of service were not agreed to.
+    #[error("the terms of service must be agreed to: send termsOfServiceAgreed = true")]
+    TermsNotAgreed {
+        /// Their URL.
+        terms: String,
+    },
+
+    // The client: something that is not there, or not its own.
+    /// No such resource, or another account's; the two are not told apart.
+    #[error("there is no such {0} under this account")]
+    NotFound(&'static str),
+
+    // The client: its order.
+    /// More open orders than one account may have.
+    #[error("too many open orders: finish them, or wait until they expire")]
+    TooManyOpenOrders,
+    /// An order without, with too many or with repeated identifiers.
+    #[error("the identifiers do not fit: {0}")]
+    IdentifierList(&'static str),
+    /// Identifiers that cannot be ordered here.
+    #[error("{} of the identifiers cannot be ordered", .0.len())]
+    Identifiers(Vec<IdentifierRefusal>),
+    /// A wanted validity outside the limits.
+    #[error("the wanted validity does not fit: {0}")]
+    Validity(String),
+    /// The order cannot be finalized now.
+    #[error(transparent)]
+    OrderNotReady(#[from] NotReady),
+    /// The order of this authorization is over.
+    #[error("the order of this authorization is no longer pending: make a new order")]
+    OrderOver,
+    /// The CSR is refused; the order stays ready.
+    #[error(transparent)]
+    Csr(#[from] CsrRefusal),
+    /// The authorization cannot be deactivated any more.
+    #[error("the authorization is final and cannot be deactivated")]
+    AuthorizationFinal,
+
+    // The client: its evidence.
+    /// The answer to a challenge cannot be read; the challenge stays pending.
+    #[error("the attestation object cannot be read: {0}")]
+    AttestationEncoding(String),
+    /// The evidence was refused; challenge, authorization and order are dead.
+    #[error("the evidence was refused: {}", .0.detail)]
+    Attestation(Box<Failure>),
+
+    // The client: revocation.
+    /// The certificate is revoked already.
+    #[error("the certificate is revoked already")]
+    AlreadyRevoked,
+    /// A reason that a client may not give.
+    #[error("revocation reason {0} is not allowed")]
+    RevocationReason(i64),
+    /// The certificate is not this CA's, or not the requester's to revoke.
+    #[error("the certificate is not one that this key may revoke")]
+    RevocationUnauthorized,
+
+    // The operator: policy.
+    /// The device may not have a certificate any more, or none of this profile.
+    #[error("the certificate is refused: {0}")]
+    Issuance(IssuanceRefusal),
+
+    // Nobody but us: faults, mended by trying again.
+    /// The list of devices could not be asked.
+    #[error("the inventory could not be asked: {0}")]
+    Inventory(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others changed the same thing again and again.
+    #[error("the same thing is being changed by too many requests at once")]
+    Contention,
+    /// A mistake of ours or a broken installation.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+/// One identifier that cannot be ordered, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentifierRefusal {
+    /// The identifier as it came.
+    pub identifier: WireIdentifier,
+    /// Why.
+    pub fault: IdentifierFault,
+}
+
+/// Why an identifier cannot be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierFault {
+    /// The assigner is none that the configuration allows.
+    #[error("this assigner is not allowed")]
+    AssignerNotAllowed,
+    /// Nothing here can prove a hardware module of this type.
+    #[error("no attestation that is accepted here proves a hardware module of this type")]
+    HardwareTypeNotProvable,
+    /// The identifier does not parse.
+    #[error(transparent)]
+    Malformed(IdentifierError),
+    /// Admission does not know the device.
+    #[error("the device is not admitted")]
+    NotAdmitted,
+}
+
+/// Why a CSR is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CsrRefusal {
+    /// The CSR is for the account's own key.
+    #[error("the CSR is for the account's key (RFC 8555 section 11.1): use the attested key")]
+    AccountKey,
+    /// The CSR asks for a CA certificate.
+    #[error("the CSR asks for a CA certificate")]
+    CaRequested,
+    /// The CSR is for another key than the attested one.
+    #[error("the CSR is for another key than the one that was attested: sign it with that key")]
+    KeyNotAttested,
+    /// The CSR names a device that was not ordered.
+    #[error("the CSR names a {0} that the order does not have")]
+    NameNotOrdered(&'static str),
+    /// The CSR carries names, and the profile refuses them.
+    #[error("the CSR carries a {0}, which this profile refuses")]
+    NamesRefused(&'static str),
+    /// The CSR does not parse or its signature is bad.
+    #[error(transparent)]
+    Unreadable(#[from] CsrError),
+}
+
+/// Why a certificate is refused though CSR and order fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssuanceRefusal {
+    /// The profile names an attribute that was not attested.
+    #[error("the profile puts the {0} into the certificate, but the evidence does not attest it")]
+    AttributeNotAttested(&'static str),
+    /// Admission does not know the device any more.
+    #[error("the device is no longer admitted")]
+    NoLongerAdmitted,
+    /// The root that vouched is not trusted any more.
+    #[error("the attestation root that vouched for the device is no longer trusted")]
+    RootNoLongerTrusted,
+}
+
+impl CsrRefusal {
+    /// The reason's stable name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AccountKey => "csr-account-key",
+            Self::CaRequested => "csr-ca-requested",
+            Self::KeyNotAttested => "csr-key-not-attested",
+            Self::NameNotOrdered(_) => "csr-name-not-ordered",
+            Self::NamesRefused(_) => "csr-names-refused",
+            Self::Unreadable(_) => "csr-unreadable",
+        }
+    }
+}
+
+impl IssuanceRefusal {
+    /// The reason's stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AttributeNotAttested(_) => "attribute-not-attested",
+            Self::NoLongerAdmitted => "no-longer-admitted",
+            Self::RootNoLongerTrusted => "root-no-longer-trusted",
+        }
+    }
+}
+
+impl IdentifierFault {
+    /// The reason's stable name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AssignerNotAllowed => "assigner-not-allowed",
+            Self::HardwareTypeNotProvable => "hardware-type-not-provable",
+            Self::Malformed(IdentifierError::Malformed { .. }) => "identifier-malformed",
+            Self::Malformed(IdentifierError::UnsupportedType(_)) => "identifier-type-unsupported",
+            Self::NotAdmitted => "not-admitted",
+        }
+    }
+
+    fn kind(&self) -> ProblemType {
+        match self {
+            Self::AssignerNotAllowed | Self::HardwareTypeNotProvable | Self::NotAdmitted => {
+                ProblemType::RejectedIdentifier
+            }
+            Self::Malformed(IdentifierError::Malformed { .. }) => ProblemType::Malformed,
+            Self::Malformed(IdentifierError::UnsupportedType(_)) => {
+                ProblemType::UnsupportedIdentifier
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Whether the fault is this server's: answered with a 5xx, and the client
+    /// may try the same again.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Inventory(_) | Self::Store(_) | Self::Contention | Self::Internal(_)
+        )
+    }
+
+    /// How many seconds the client should wait before it tries again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Inventory(_) | Self::Store(_) | Self::Contention => Some(10),
+            Self::TooManyOpenOrders => Some(600),
+            _ => None,
+        }
+    }
+}
+
+/// The one bridge from errors to what a client is told. Faults of ours say
+/// nothing of their cause: that is for the log.
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        use ProblemType as P;
+        let detail = error.to_string();
+        match error {
+            Error::Envelope(EnvelopeError::BadAlgorithm) => Self {
+                // RFC 8555 section 6.2: "The problem document returned with
+                // the error MUST include an "algorithms" field with an array
+                // of supported "alg" values."
+                algorithms: Algorithm::ALL
+                    .iter()
+                    .map(|algorithm| algorithm.as_str().to_owned())
+                    .collect(),
+                ..Self::new(P::BadSignatureAlgorithm, detail)
+            },
+            Error::Envelope(EnvelopeError::BadKey(_)) => Self::new(P::BadPublicKey, detail),
+            // RFC 8555 section 6.5: a nonce that is unacceptable "(or not
+            // present)" is answered with badNonce.
+            Error::Nonce(_) | Error::Envelope(EnvelopeError::MissingNonce) => {
+                Self::new(P::BadNonce, detail)
+            }
+            Error::Envelope(_)
+            | Error::Payload(_)
+            | Error::Signer(_)
+            | Error::KeyChange(_)
+            | Error::StatusNotSettable(_)
+            | Error::IdentifierList(_)
+            | Error::Validity(_)
+            | Error::OrderOver
+            | Error::AuthorizationFinal
+            | Error::AttestationEncoding(_) => Self::new(P::Malformed, detail),
+            Error::Signature(_)
+            | Error::Url
+            | Error::NotFound(_)
+            | Error::RevocationUnauthorized
+            | Error::Issuance(_) => Self::new(P::Unauthorized, detail),
+            Error::AccountDoesNotExist(_) => Self::new(P::AccountDoesNotExist, detail),
+            // RFC 8555 section 7.3.6: "it MUST reject further requests
+            // authorized by that account's key. The server MUST [...] [use]
+            // 401 (Unauthorized) and [...] "unauthorized"".
+            Error::AccountDeactivated => Self::new(P::Unauthorized, detail).with_status(401),
+            Error::Contact(ContactError::Unsupported(_)) => {
+                Self::new(P::UnsupportedContact, detail)
+            }
+            Error::Contact(ContactError::Invalid(_) | ContactError::TooMany) => {
+                Self::new(P::InvalidContact, detail)
+            }
+            // RFC 8555 section 7.3.5: "the server MUST use status code 409
+            // (Conflict)".
+            Error::KeyInUse(_) => Self::new(P::Malformed, detail).with_status(409),
+            Error::TermsNotAgreed { terms } => Self {
+                instance: Some(terms.clone()),
+                ..Self::new(P::UserActionRequired, detail)
+            },
+            Error::TooManyOpenOrders => Self::new(P::RateLimited, detail),
+            Error::Identifiers(refusals) => identifiers(refusals, detail),
+            Error::OrderNotReady(_) => Self::new(P::OrderNotReady, detail),
+            Error::Csr(_) => Self::new(P::BadCsr, detail),
+            Error::Attestation(failure) => failure.problem.clone(),
+            Error::AlreadyRevoked => Self::new(P::AlreadyRevoked, detail),
+            Error::RevocationReason(code) => Self::new(
+                P::BadRevocationReason,
+                format!(
+                    "revocation reason {code} is not allowed: use one of {}",
+                    RevocationReason::ALL
+                        .map(|reason| reason.code().to_string())
+                        .join(", ")
+                ),
+            ),
+            Error::Inventory(_) | Error::Store(_) | Error::Contention => Self::new(
+                P::ServerInternal,
+                "the server cannot do this at present: try again later",
+            )
+            .with_status(503),
+            Error::Internal(_) => Self::new(
+                P::ServerInternal,
+                "the server had an internal fault; its operator finds the cause in the log",
+            ),
+        }
+    }
+}
+
+fn identifiers(refusals: &[IdentifierRefusal], detail: String) -> Problem {
+    let subproblems: Vec<Subproblem> = refusals
+        .iter()
+        .map(|refusal| Subproblem {
+            kind: refusal.fault.kind(),
+            detail: refusal.fault.to_string(),
+            identifier: Some(refusal.identifier.clone()),
+        })
+        .collect();
+    let kind = match subproblems.as_slice() {
+        [first, rest @ ..] if rest.iter().all(|other| other.kind == first.kind) => first.kind,
+        _ => ProblemType::Compound,
+    };
+    Problem {
+        subproblems,
+        ..Problem::new(kind, detail)
+    }
+}

@@ -1,0 +1,280 @@
+//! The third gate, at finalize: does the CSR fit, and what goes into the
+//! certificate?
+
+use assay_ca::{Csr, LeafTemplate, LeafUsage, SubjectAltName};
+use assay_proto::{Identifier, Timestamp};
+
+use crate::{
+    domain::{Authorization, EvidenceRecord, Order, Validated},
+    error::{CsrRefusal, Error},
+    profile::{Attested, CsrNames, Profile, SanRule},
+};
+
+/// How far back a certificate's validity begins, for devices whose clock is
+/// behind, in seconds.
+pub const BACKDATE: u64 = 300;
+
+/// The validity that certificates may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidityLimits {
+    /// The longest lifetime, in seconds.
+    pub lifetime: u64,
+    /// The start of the issuer's own validity.
+    pub issuer_not_before: Timestamp,
+    /// The end of the issuer's own validity.
+    pub issuer_not_after: Timestamp,
+}
+
+impl ValidityLimits {
+    /// Judges the validity that an order asks for.
+    ///
+    /// # Errors
+    /// [`Error::Validity`] naming the limit: what was asked for is honoured
+    /// exactly or refused, never bent.
+    pub fn check(
+        &self,
+        not_before: Option<Timestamp>,
+        not_after: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let refuse = |text: String| Err(Error::Validity(text));
+        let earliest = self.issuer_not_before.max(now.minus(BACKDATE));
+        let start = not_before.unwrap_or(earliest);
+        if start < earliest {
+            return refuse(format!("notBefore is earlier than {earliest}"));
+        }
+        if start >= self.issuer_not_after {
+            return refuse(format!(
+                "notBefore is not before the end of this CA, {}",
+                self.issuer_not_after
+            ));
+        }
+        let Some(end) = not_after else { return Ok(()) };
+        let latest = self
+            .issuer_not_after
+            .min(not_before.unwrap_or(now).plus(self.lifetime));
+        if end > latest {
+            return refuse(format!("notAfter is later than {latest}"));
+        }
+        if end <= start || end <= now {
+            return refuse("notAfter is not after notBefore and the present".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The validity of a certificate that is issued at `now`. Only what was
+    /// not asked for is clamped to the issuer's own validity.
+    #[must_use]
+    pub fn of(
+        &self,
+        not_before: Option<Timestamp>,
+        not_after: Option<Timestamp>,
+        now: Timestamp,
+    ) -> (Timestamp, Timestamp) {
+        let start = not_before.unwrap_or_else(|| self.issuer_not_before.max(now.minus(BACKDATE)));
+        let end = not_after.unwrap_or_else(|| {
+            self.issuer_not_after
+                .min(not_before.unwrap_or(now).plus(self.lifetime))
+        });
+        (start, end)
+    }
+}
+
+/// Checks that the CSR is for the key that every authorization attests, and
+/// asks for nothing that the order does not have. Returns the evidence for that
+/// key.
+///
+/// # Errors
+/// [`CsrRefusal`]; the order stays ready, since only the device can mend its
+/// CSR and its attestation was costly.
+pub fn check_csr<'a>(
+    csr: &Csr,
+    order: &Order,
+    authorizations: &'a [Authorization],
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<&'a EvidenceRecord, CsrRefusal> {
+    // The device-attest draft: "the public key in the attestation matches the
+    // public key in the CSR". An authorization without evidence matches no key,
+    // and an order without authorizations has none.
+    let mut evidence = None;
+    for authorization in authorizations {
+        match authorization.validated(now).map(Validated::evidence) {
+            Some(record) if record.spki_sha256 == *csr.spki_sha256() => {
+                // With several roots in play, the one of the first is recorded.
+                evidence.get_or_insert(record);
+            }
+            _ => return Err(CsrRefusal::KeyNotAttested),
+        }
+    }
+    let evidence = evidence.ok_or(CsrRefusal::KeyNotAttested)?;
+    let names = csr.names();
+    if names.wants_ca {
+        return Err(CsrRefusal::CaRequested);
+    }
+    for name in &names.permanent_identifiers {
+        // The draft, section 3.2: "the identifierValue field of the
+        // PermanentIdentifier MUST be present"; and an "octet-for-octet match".
+        let ordered = order.identifiers.iter().any(|identifier| match identifier {
+            Identifier::PermanentIdentifier(identifier) => {
+                name.value.as_deref() == Some(identifier.device())
+                    && name.assigner.as_deref()
+                        == identifier.assigner().map(assay_proto::DottedOid::as_str)
+            }
+            Identifier::HardwareModule(_) => false,
+        });
+        if !ordered {
+            return Err(CsrRefusal::NameNotOrdered("permanent identifier"));
+        }
+    }
+    for name in &names.hardware_modules {
+        let ordered = order.identifiers.iter().any(|identifier| match identifier {
+            Identifier::HardwareModule(module) => {
+                name.serial == module.serial().as_bytes()
+                    && name.hw_type == module.hw_type().as_str()
+            }
+            Identifier::PermanentIdentifier(_) => false,
+        });
+        if !ordered {
+            return Err(CsrRefusal::NameNotOrdered("hardware module"));
+        }
+    }
+    if profile.csr_names == CsrNames::Refuse {
+        let requested = [
+            (!names.subject_is_empty, "subject"),
+            (!names.dns.is_empty(), "DNS name"),
+            (!names.emails.is_empty(), "mail address"),
+            (!names.uris.is_empty(), "URI"),
+            (!names.ips.is_empty(), "IP address"),
+            (!names.upns.is_empty(), "user principal name"),
+            (names.others > 0, "name of another kind"),
+        ];
+        if let Some((_, what)) = requested.into_iter().find(|(present, _)| *present) {
+            return Err(CsrRefusal::NamesRefused(what));
+        }
+    }
+    Ok(evidence)
+}
+
+/// What the certificate will say. Nothing of it comes from the CSR but the
+/// key, which is the attested one.
+///
+/// # Errors
+/// When the profile names what was not attested.
+pub fn leaf(
+    csr: &Csr,
+    order: &Order,
+    evidence: &EvidenceRecord,
+    profile: &Profile,
+    validity: (Timestamp, Timestamp),
+) -> Result<LeafTemplate, Error> {
+    let attested = Attested {
+        facts: &evidence.facts,
+        spki_sha256: &evidence.spki_sha256,
+    };
+    let subject = profile
+        .subject
+        .iter()
+        .map(|(field, template)| field.with(template, &attested))
+        .collect::<Result<_, _>>()
+        .map_err(Error::Issuance)?;
+    let mut names = Vec::new();
+    for rule in &profile.san {
+        match rule {
+            SanRule::HardwareModule => {
+                names.extend(order.identifiers.iter().filter_map(hardware_module));
+            }
+            SanRule::PermanentIdentifier => {
+                names.extend(order.identifiers.iter().filter_map(permanent_identifier));
+            }
+            SanRule::Uri(template) => {
+                names.push(SanRule::uri(template, &attested).map_err(Error::Issuance)?);
+            }
+        }
+    }
+    Ok(LeafTemplate {
+        spki_der: csr.spki_der().to_vec(),
+        subject,
+        names,
+        not_before: validity.0.0,
+        not_after: validity.1.0,
+        usage: LeafUsage::ClientAuth,
+    })
+}
+
+fn hardware_module(identifier: &Identifier) -> Option<SubjectAltName> {
+    match identifier {
+        Identifier::HardwareModule(module) => Some(SubjectAltName::HardwareModule {
+            hw_type: module.hw_type().to_string(),
+            serial: module.serial().as_bytes().to_vec(),
+        }),
+        Identifier::PermanentIdentifier(_) => None,
+    }
+}
+
+fn permanent_identifier(identifier: &Identifier) -> Option<SubjectAltName> {
+    match identifier {
+        Identifier::HardwareModule(_) => None,
+        Identifier::PermanentIdentifier(identifier) => Some(SubjectAltName::PermanentIdentifier {
+            value: identifier.device().to_owned(),
+            assigner: identifier.assigner().map(ToString::to_string),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+    const DAY: u64 = 86_400;
+    const LIMITS: ValidityLimits = ValidityLimits {
+        lifetime: 90 * DAY,
+        issuer_not_before: Timestamp(1_799_999_900),
+        issuer_not_after: Timestamp(1_800_000_000 + 100 * DAY),
+    };
+
+    #[test]
+    fn scenario_106_a_wanted_validity_is_honoured_exactly_or_refused() {
+        let some = |days: u64| Some(NOW.plus(days * DAY));
+        for (not_before, not_after) in [
+            (None, None),
+            (Some(NOW), None),
+            (None, some(90)),
+            (some(10), some(100)),
+            (some(99), None),
+            (Some(LIMITS.issuer_not_before), some(1)),
+        ] {
+            assert_eq!(LIMITS.check(not_before, not_after, NOW), Ok(()));
+            let (start, end) = LIMITS.of(not_before, not_after, NOW);
+            assert_eq!(start, not_before.unwrap_or(LIMITS.issuer_not_before));
+            assert!(not_after.is_none_or(|wanted| wanted == end));
+        }
+        for (not_before, not_after, limit) in [
+            (
+                Some(NOW.minus(101)),
+                None,
+                "earlier than 2027-01-15T07:58:20Z",
+            ),
+            (some(100), None, "the end of this CA"),
+            (None, some(91), "later than 2027-04-15T08:00:00Z"),
+            (some(20), some(101), "later than 2027-04-25T08:00:00Z"),
+            (some(2), some(1), "not after notBefore"),
+            (None, Some(NOW), "not after notBefore and the present"),
+        ] {
+            let Err(Error::Validity(text)) = LIMITS.check(not_before, not_after, NOW) else {
+                panic!("{not_before:?} {not_after:?} was accepted");
+            };
+            assert!(text.contains(limit), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_default_lifetime_is_clamped() {
+        let late = NOW.plus(50 * DAY);
+        assert_eq!(
+            LIMITS.of(None, None, late),
+            (late.minus(BACKDATE), LIMITS.issuer_not_after)
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! All decisions of an ACME certificate authority for attested devices: state
+//! machines of account, order, authorization and challenge; the use-cases; the
+//! three gates (admission, appraisal, issuance); and the ports to time, chance,
+//! the inventory and the store. No HTTP, no database, no files.
+//!
+//! Start at [`Engine`]: [`Engine::authenticate_account`] is the only way to a
+//! payload, [`Engine::new_order`], [`Engine::answer_challenge`] and
+//! [`Engine::finalize`] are the way to a certificate.
+
+pub mod admission;
+pub mod domain;
+pub mod ids;
+pub mod issuance;
+pub mod nonce;
+pub mod ports;
+pub mod profile;
+pub mod urls;
+
+mod appraisal;
+mod authenticate;
+mod engine;
+mod error;
+mod refusal;
+mod usecase;
+
+pub use assay_ca::SerialNumber;
+pub use assay_jws::PublicKey;
+
+pub use authenticate::{Payload, Requester};
+pub use engine::{Engine, Limits, Setup};
+pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
+pub use usecase::{Chain, OrdersPage, ServerCertificate};
+
+/// The SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,173 @@
+//! What the engine needs from outside: time, chance, the list of devices and a
+//! store.
+
+use std::fmt;
+
+use assay_ca::SerialNumber;
+use assay_jws::Thumbprint;
+use assay_proto::{Identifier, Timestamp};
+use async_trait::async_trait;
+
+use crate::{
+    domain::{Account, Authorization, Certificate, Order, ServerIntent},
+    ids::{AccountId, AuthorizationId, OrderId},
+};
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// The present moment, UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// Gives chance.
+pub trait Random: Send + Sync {
+    /// Fills `bytes` with bytes that nobody can foretell.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Where everything is kept.
+///
+/// A read shows durable data only. A commit that returned `Ok` is durable, and
+/// atomic over all its changes; a commit whose versions are stale changes
+/// nothing. Secondary indexes change in the same commit.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The account with this name.
+    async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError>;
+
+    /// The account with this key.
+    async fn account_by_key(
+        &self,
+        thumbprint: Thumbprint,
+    ) -> Result<Option<Versioned<Account>>, StoreError>;
+
+    /// The order with this name.
+    async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError>;
+
+    /// The authorization with this name.
+    async fn authorization(
+        &self,
+        id: AuthorizationId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError>;
+
+    /// The certificate with this serial number.
+    async fn certificate(
+        &self,
+        serial: SerialNumber,
+    ) -> Result<Option<Versioned<Certificate>>, StoreError>;
+
+    /// At most `limit` orders, oldest first, from the one after `after` on: of
+    /// one account, or of all.
+    async fn orders(
+        &self,
+        account: Option<AccountId>,
+        after: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError>;
+
+    /// How many of the account's orders are pending, ready or processing and
+    /// do not expire before `now`: in all, or only those that name
+    /// `identifier`. Counting stops at `limit`.
+    async fn open_orders(
+        &self,
+        account: AccountId,
+        identifier: Option<&Identifier>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
+
+    /// The orders whose certificate is being signed.
+    async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError>;
+
+    /// The intents of server certificates that were never completed.
+    async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError>;
+
+    /// The latest `now` of all commits: time never runs behind it.
+    fn latest_time(&self) -> Timestamp;
+
+    /// Makes all changes, or none; `name` is for logs and metrics. Returns the
+    /// version that every changed value has now.
+    async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError>;
+}
+
+/// Where an order stands in a list of orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OrderCursor {
+    /// When the order was made.
+    pub created: Timestamp,
+    /// The order.
+    pub id: OrderId,
+}
+
+/// A value as it was read, and the version that a change of it must name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// Its version.
+    pub version: Version,
+}
+
+/// The version of a stored value: rises with each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// Changes that are made together or not at all.
+#[derive(Clone, Debug)]
+pub struct ChangeSet {
+    /// The moment of the decision behind the changes.
+    pub now: Timestamp,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// One change: a whole new value. `Insert` wants that there is none yet;
+/// `Update` and `Delete` want the version that they were computed from.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each variant names the type that it carries")]
+pub enum Change {
+    InsertAccount(Account),
+    InsertAuthorization(Authorization),
+    InsertCertificate(Certificate),
+    InsertOrder(Order),
+    InsertServerIntent(ServerIntent),
+    UpdateAccount(Account, Version),
+    UpdateAuthorization(Authorization, Version),
+    UpdateCertificate(Certificate, Version),
+    UpdateOrder(Order, Version),
+    DeleteServerIntent(SerialNumber, Version),
+}
+
+/// A fault of the store; nothing that the client could mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store failed: {0}")]
+pub struct StoreError(pub String);
+
+/// Why a commit did not return `Ok`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// A version was stale or a value was there already; nothing was changed.
+    #[error("somebody else changed {0} first")]
+    Conflict(ConflictOn),
+    /// The store failed; whether the changes were made is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a commit was in conflict about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictOn {
+    /// Another account has that key.
+    AccountKey,
+    /// The value itself.
+    Value,
+}
+
+impl fmt::Display for ConflictOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AccountKey => "the account with that key",
+            Self::Value => "the value",
+        })
+    }
+}

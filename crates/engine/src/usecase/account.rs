@@ -1,0 +1,137 @@
+use assay_jws::PublicKey;
+use assay_proto::{AccountUpdate, Contact, NewAccount};
+
+use crate::{
+    Engine, Error,
+    domain::{Account, AccountState},
+    engine::ATTEMPTS,
+    ids::AccountId,
+    ports::{Change, CommitError, Version, Versioned},
+};
+
+impl Engine {
+    /// newAccount: makes the key's account, or finds it. `true` when it was
+    /// made now.
+    ///
+    /// # Errors
+    /// [`Error::AccountDoesNotExist`], [`Error::AccountDeactivated`],
+    /// [`Error::TermsNotAgreed`], [`Error::Contact`], faults.
+    pub async fn new_account(
+        &self,
+        key: PublicKey,
+        request: &NewAccount,
+    ) -> Result<(Account, bool), Error> {
+        for _ in 0..ATTEMPTS {
+            // RFC 8555 section 7.3.1: "If the server already has an account
+            // registered with the provided account key, then it MUST return a
+            // response with status code 200".
+            if let Some(account) = self.store.account_by_key(*key.thumbprint()).await? {
+                return match account.value.state {
+                    AccountState::Deactivated { .. } => Err(Error::AccountDeactivated),
+                    AccountState::Valid => Ok((account.value, false)),
+                };
+            }
+            if request.only_return_existing {
+                return Err(Error::AccountDoesNotExist("key"));
+            }
+            let now = self.now();
+            let contacts = Contact::parse_all(request.contact.as_deref().unwrap_or_default())?;
+            let terms_agreed = match (&self.terms_of_service, request.terms_of_service_agreed) {
+                (Some(terms), false) => {
+                    return Err(Error::TermsNotAgreed {
+                        terms: terms.clone(),
+                    });
+                }
+                (_, agreed) => agreed.then_some(now),
+            };
+            let account = Account {
+                id: AccountId::draw(self.random.as_ref()),
+                key: key.clone(),
+                contacts,
+                terms_agreed,
+                created: now,
+                state: AccountState::Valid,
+            };
+            let insert = Change::InsertAccount(account.clone());
+            match self.commit("new-account", now, vec![insert]).await {
+                Ok(_) => return Ok((account, true)),
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// A POST to an account: changes its contacts, or deactivates it.
+    ///
+    /// # Errors
+    /// [`Error::StatusNotSettable`], [`Error::Contact`], faults.
+    pub async fn update_account(
+        &self,
+        account: Versioned<Account>,
+        update: &AccountUpdate,
+    ) -> Result<Account, Error> {
+        let deactivate = match update.status.as_deref() {
+            None | Some("valid") => false,
+            Some("deactivated") => true,
+            Some(other) => return Err(Error::StatusNotSettable(other.to_owned())),
+        };
+        let contacts = update
+            .contact
+            .as_deref()
+            .map(Contact::parse_all)
+            .transpose()?;
+        if !deactivate && contacts.is_none() {
+            return Ok(account.value);
+        }
+        let id = account.value.id;
+        let mut current = account;
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let mut changed = current.value;
+            if let Some(contacts) = &contacts {
+                changed.contacts.clone_from(contacts);
+            }
+            if deactivate {
+                changed = changed.deactivate(now);
+            }
+            match self
+                .commit(
+                    "update-account",
+                    now,
+                    vec![Change::UpdateAccount(changed.clone(), current.version)],
+                )
+                .await
+            {
+                Ok(_) => return Ok(changed),
+                Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    async fn usable_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {
+        match self.store.account(id).await? {
+            Some(account) if account.value.state == AccountState::Valid => Ok(account),
+            Some(_) => Err(Error::AccountDeactivated),
+            None => Err(Error::AccountDoesNotExist("kid")),
+        }
+    }
+
+    pub(crate) async fn change_key_of(
+        &self,
+        account: Account,
+        version: Version,
+        key: PublicKey,
+    ) -> Result<Account, CommitError> {
+        let changed = account.with_key(key);
+        self.commit(
+            "key-change",
+            self.now(),
+            vec![Change::UpdateAccount(changed.clone(), version)],
+        )
+        .await
+        .map(|_| changed)
+    }
+}

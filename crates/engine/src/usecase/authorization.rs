@@ -1,0 +1,80 @@
+use assay_proto::{AuthorizationUpdate, OrderStatus, Problem, ProblemType};
+
+use crate::{
+    Engine, Error,
+    domain::{Authorization, AuthorizationStatus, Failure, Gate},
+    engine::ATTEMPTS,
+    ids::{AccountId, AuthorizationId},
+    ports::{Change, CommitError, Versioned},
+};
+
+impl Engine {
+    /// An authorization of the account's.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], faults.
+    pub async fn authorization(
+        &self,
+        account: AccountId,
+        id: AuthorizationId,
+    ) -> Result<Versioned<Authorization>, Error> {
+        match self.store.authorization(id).await? {
+            Some(authorization) if authorization.value.account == account => Ok(authorization),
+            _ => Err(Error::NotFound("authorization")),
+        }
+    }
+
+    /// Deactivates an authorization (RFC 8555 section 7.5.2). An order that
+    /// was pending or ready on it is invalid then; a valid one stays valid.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::StatusNotSettable`],
+    /// [`Error::AuthorizationFinal`], faults.
+    pub async fn update_authorization(
+        &self,
+        account: AccountId,
+        id: AuthorizationId,
+        update: &AuthorizationUpdate,
+    ) -> Result<Authorization, Error> {
+        if update.status != "deactivated" {
+            return Err(Error::StatusNotSettable(update.status.clone()));
+        }
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let Versioned { value, version } = self.authorization(account, id).await?;
+            match value.status(now) {
+                AuthorizationStatus::Deactivated => return Ok(value),
+                AuthorizationStatus::Expired | AuthorizationStatus::Invalid => {
+                    return Err(Error::AuthorizationFinal);
+                }
+                AuthorizationStatus::Pending | AuthorizationStatus::Valid => {}
+            }
+            let order = self.order(account, value.order).await?;
+            let deactivated = value.deactivate(now);
+            let mut changes = vec![Change::UpdateAuthorization(deactivated.clone(), version)];
+            if matches!(
+                order.value.status(now),
+                OrderStatus::Pending | OrderStatus::Ready
+            ) {
+                let failed = order.value.fail(Failure {
+                    problem: Problem::new(
+                        ProblemType::Unauthorized,
+                        "an authorization of this order was deactivated by its client",
+                    ),
+                    gate: Gate::Issuance,
+                    reason: "authorization-deactivated".to_owned(),
+                    detail: format!("the client deactivated the authorization {id}"),
+                    object_sha256: None,
+                    at: now,
+                });
+                changes.push(Change::UpdateOrder(failed, order.version));
+            }
+            match self.commit("deactivate-authorization", now, changes).await {
+                Ok(_) => return Ok(deactivated),
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+}

@@ -1,0 +1,113 @@
+use assay_ca::SerialNumber;
+use assay_proto::{RevocationReason, RevokeCert};
+
+use crate::{
+    Engine, Error,
+    authenticate::Requester,
+    domain::{Certificate, CertificateHolder, Revocation},
+    engine::ATTEMPTS,
+    ids::AccountId,
+    ports::{Change, CommitError, Versioned},
+    sha256,
+};
+
+/// A certificate and what a relying party needs to verify it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// PEM: the leaf, then its issuer; the root is left out (RFC 8555 section
+    /// 7.4.2 allows it, RFC 8446 too).
+    pub pem: String,
+}
+
+impl Engine {
+    /// A certificate of the account's, with its chain.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], faults.
+    pub async fn certificate(
+        &self,
+        account: AccountId,
+        serial: SerialNumber,
+    ) -> Result<Chain, Error> {
+        let Some(certificate) = self.store.certificate(serial).await? else {
+            return Err(Error::NotFound("certificate"));
+        };
+        let certificate = certificate.value;
+        match certificate.holder {
+            CertificateHolder::Device { account: owner, .. } if owner == account => {}
+            _ => return Err(Error::NotFound("certificate")),
+        }
+        if certificate.issuer != self.issuer.id() {
+            return Err(Error::Internal(format!(
+                "the CA that issued {} is not loaded any more",
+                certificate.serial
+            )));
+        }
+        let leaf = assay_ca::certificate_pem(&certificate.der)
+            .ok_or_else(|| Error::Internal("the certificate has no PEM form".to_owned()))?;
+        Ok(Chain {
+            pem: leaf + self.issuer.certificate_pem(),
+        })
+    }
+
+    /// revokeCert (RFC 8555 section 7.6), by the account that the certificate
+    /// was issued to or by the certificate's own key.
+    ///
+    /// # Errors
+    /// [`Error::RevocationUnauthorized`], [`Error::RevocationReason`],
+    /// [`Error::AlreadyRevoked`], faults.
+    pub async fn revoke(&self, requester: &Requester, request: &RevokeCert) -> Result<(), Error> {
+        let reason = request
+            .reason
+            .map(|code| RevocationReason::from_code(code).ok_or(Error::RevocationReason(code)))
+            .transpose()?;
+        let der = &request.certificate.0;
+        let serial = assay_ca::serial_number_of(der).ok_or(Error::RevocationUnauthorized)?;
+        for _ in 0..ATTEMPTS {
+            let Some(Versioned { value, version }) = self.store.certificate(serial.clone()).await?
+            else {
+                return Err(Error::RevocationUnauthorized);
+            };
+            // The bytes must be those that were issued: another CA may use the
+            // same serial number.
+            if value.der != *der || !may_revoke(requester, &value) {
+                return Err(Error::RevocationUnauthorized);
+            }
+            if value.revocation.is_some() {
+                return Err(Error::AlreadyRevoked);
+            }
+            let now = self.now();
+            let revoked = Certificate {
+                revocation: Some(Revocation { at: now, reason }),
+                ..value
+            };
+            let change = Change::UpdateCertificate(revoked, version);
+            match self.commit("revoke", now, vec![change]).await {
+                Ok(_) => {
+                    tracing::info!(
+                        event = "revoked",
+                        serial = %serial,
+                        reason = reason.map(RevocationReason::code),
+                        "revoked"
+                    );
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(Error::Contention)
+    }
+}
+
+/// Whether the requester, whose signature was verified, may revoke: the two
+/// ways that need no other authorizations.
+fn may_revoke(requester: &Requester, certificate: &Certificate) -> bool {
+    match requester {
+        Requester::Account(account) => matches!(
+            certificate.holder,
+            CertificateHolder::Device { account: owner, .. } if owner == account.value.id
+        ),
+        Requester::Key(key) => sha256(key.spki_der()) == certificate.spki_sha256,
+    }
+}

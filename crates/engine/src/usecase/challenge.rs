@@ -1,0 +1,136 @@
+use assay_proto::{AttestationResponse, OrderStatus, Timestamp};
+
+use crate::{
+    Engine, Error,
+    appraisal::{self, Answer},
+    domain::{
+        Authorization, AuthorizationStatus, ChallengeState, EvidenceRecord, Failure, Order,
+        OrderState, Validated,
+    },
+    engine::ATTEMPTS,
+    ids::{AccountId, AuthorizationId},
+    ports::{Change, CommitError, Versioned},
+    refusal,
+};
+
+impl Engine {
+    /// A POST to a challenge: the second gate. The evidence is judged here and
+    /// now; a challenge that was answered before is returned as it is.
+    ///
+    /// A refusal is committed, with authorization and order, before it is
+    /// told: RFC 8555 section 7.1.6 and the device-attest draft, section 5.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::AttestationEncoding`],
+    /// [`Error::OrderOver`], [`Error::Attestation`], faults.
+    pub async fn answer_challenge(
+        &self,
+        account: AccountId,
+        id: AuthorizationId,
+        response: &AttestationResponse,
+    ) -> Result<Authorization, Error> {
+        let mut authorization = self.authorization(account, id).await?;
+        let mut verdict = None;
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            if authorization.value.challenge.state != ChallengeState::Pending {
+                return Ok(authorization.value);
+            }
+            let order = self.order(account, authorization.value.order).await?;
+            if authorization.value.status(now) != AuthorizationStatus::Pending
+                || order.value.status(now) != OrderStatus::Pending
+            {
+                return Err(Error::OrderOver);
+            }
+            // Judged once, however often others overtake the commit.
+            let verdict = match &verdict {
+                Some(verdict) => verdict,
+                None => verdict.insert(appraisal::appraise(
+                    &self.verifier,
+                    &Answer::read(response)?,
+                    &authorization.value,
+                    now,
+                )),
+            };
+            let committed = match verdict {
+                Ok(evidence) => self.fulfil(&authorization, order, evidence, now).await?,
+                Err(failure) => self.fail(&authorization, order, failure, now).await?,
+            };
+            match committed {
+                Some(changed) => {
+                    return match verdict {
+                        Ok(_) => Ok(changed),
+                        Err(failure) => Err(Error::Attestation(failure.clone())),
+                    };
+                }
+                None => authorization = self.authorization(account, id).await?,
+            }
+        }
+        Err(Error::Contention)
+    }
+
+    /// `None` when others were faster.
+    async fn fulfil(
+        &self,
+        authorization: &Versioned<Authorization>,
+        order: Versioned<Order>,
+        evidence: &EvidenceRecord,
+        now: Timestamp,
+    ) -> Result<Option<Authorization>, Error> {
+        let mut all_valid = true;
+        for other in &order.value.authorizations {
+            if *other != authorization.value.id {
+                let other = self.authorization(order.value.account, *other).await?;
+                all_valid &= other.value.status(now) == AuthorizationStatus::Valid;
+            }
+        }
+        let state = match order.value.state.clone() {
+            OrderState::Pending(pending) if all_valid => OrderState::Ready(pending.authorized()),
+            unchanged => unchanged,
+        };
+        let fulfilled = authorization
+            .value
+            .clone()
+            .fulfil(Validated::Evidence(evidence.clone()));
+        // The order is written even when it stays pending: two answers at once
+        // to two of its challenges must not both see the other one pending.
+        let changes = vec![
+            Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
+            Change::UpdateOrder(order.value.with_state(state), order.version),
+        ];
+        match self.commit("challenge-valid", now, changes).await {
+            Ok(_) => Ok(Some(fulfilled)),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Store(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// `None` when others were faster.
+    async fn fail(
+        &self,
+        authorization: &Versioned<Authorization>,
+        order: Versioned<Order>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<Option<Authorization>, Error> {
+        let failed = authorization.value.clone().fail(failure.clone());
+        let order_id = order.value.id;
+        let changes = vec![
+            Change::UpdateAuthorization(failed.clone(), authorization.version),
+            Change::UpdateOrder(order.value.fail(failure.clone()), order.version),
+        ];
+        match self.commit("challenge-invalid", now, changes).await {
+            Ok(_) => {
+                refusal::report_failure(
+                    failure,
+                    failed.account,
+                    order_id,
+                    &failed.identifier.to_wire().value,
+                );
+                Ok(Some(failed))
+            }
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Store(fault)) => Err(fault.into()),
+        }
+    }
+}

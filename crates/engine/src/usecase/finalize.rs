@@ -1,0 +1,271 @@
+use assay_ca::{Csr, IssuedCert, PreparedCert};
+use assay_jws::PublicKey;
+use assay_proto::{Problem, ProblemType, Timestamp};
+
+use crate::{
+    Engine, Error,
+    domain::{
+        Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
+        OrderState, Processing,
+    },
+    error::{CsrRefusal, IssuanceRefusal},
+    ids::{AccountId, OrderId},
+    issuance,
+    ports::{Change, CommitError, Versioned},
+    refusal,
+};
+
+impl Engine {
+    /// finalize: the third gate, then record, sign, record.
+    ///
+    /// The two commits are never repeated: after an unknown result the order
+    /// is read back, or recovered once its lease is over, but never signed
+    /// again under another serial number.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::OrderNotReady`], [`Error::Csr`],
+    /// [`Error::Issuance`], faults.
+    pub async fn finalize(
+        &self,
+        account: AccountId,
+        id: OrderId,
+        csr: &[u8],
+    ) -> Result<Order, Error> {
+        let order = self.order(account, id).await?;
+        let now = self.now();
+        // RFC 8555 section 7.4: "A request to finalize an order will result in
+        // error if the order is not in the "ready" state. In such cases, the
+        // server MUST return a 403 (Forbidden) error with a problem document of
+        // type "orderNotReady"."
+        let ready = order.value.ready(now)?;
+        let authorizations = self.valid_authorizations(&order.value, now).await?;
+        let prepared = self
+            .prepare(&order.value, &authorizations, csr, now)
+            .await
+            .inspect_err(|error| report(&order.value, error))?;
+        let processing = ready.begin(Processing {
+            intent: Intent {
+                issuer: prepared.cert.issuer_id(),
+                tbs: prepared.cert.tbs_der().to_vec(),
+            },
+            serial: prepared.cert.serial().clone(),
+            spki_sha256: prepared.spki_sha256,
+            root_sha256: prepared.root_sha256,
+            lease_until: now.plus(Order::LEASE),
+        });
+        let value = order
+            .value
+            .with_state(OrderState::Processing(processing.clone()));
+        let begin = Change::UpdateOrder(value.clone(), order.version);
+        match self.commit("finalize-begin", now, vec![begin]).await {
+            Ok(version) => {
+                let begun = Versioned { value, version };
+                self.complete(begun, processing, prepared.cert).await
+            }
+            Err(CommitError::Conflict(_)) => {
+                let overtaken = self.order(account, id).await?;
+                Err(NotReady(overtaken.value.status(now)).into())
+            }
+            Err(CommitError::Store(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// Signs what the store holds as this order's intent, and records the
+    /// certificate. Nothing leaves before that is durable.
+    pub(crate) async fn complete(
+        &self,
+        order: Versioned<Order>,
+        processing: Processing,
+        prepared: PreparedCert,
+    ) -> Result<Order, Error> {
+        let now = self.now();
+        let issued = match self.issuer.sign(prepared) {
+            Ok(issued) => issued,
+            Err(fault) => {
+                return self
+                    .abandon(order, "signing-failed", fault.to_string())
+                    .await;
+            }
+        };
+        let certificate = certificate(&order.value, &processing, &issued, now);
+        let finished = order
+            .value
+            .with_state(OrderState::Valid(processing.complete()));
+        self.commit(
+            "finalize-complete",
+            now,
+            vec![
+                Change::InsertCertificate(certificate),
+                Change::UpdateOrder(finished.clone(), order.version),
+            ],
+        )
+        .await
+        .map_err(Error::from_commit)?;
+        tracing::info!(
+            event = "issued",
+            account = %finished.account,
+            order = %finished.id,
+            serial = %issued.serial(),
+            "issued"
+        );
+        Ok(finished)
+    }
+
+    /// Fails an order whose certificate cannot be signed.
+    pub(crate) async fn abandon(
+        &self,
+        order: Versioned<Order>,
+        reason: &str,
+        detail: String,
+    ) -> Result<Order, Error> {
+        let now = self.now();
+        let Versioned { value, version } = order;
+        let failure = Failure {
+            problem: Problem::new(
+                ProblemType::ServerInternal,
+                "the certificate could not be signed: make a new order",
+            ),
+            gate: Gate::Issuance,
+            reason: reason.to_owned(),
+            detail,
+            object_sha256: None,
+            at: now,
+        };
+        tracing::error!(
+            event = "issuance_failed",
+            account = %value.account,
+            order = %value.id,
+            reason,
+            detail = failure.detail,
+            "issuance failed"
+        );
+        let failed = value.fail(failure);
+        self.commit(
+            "finalize-abandon",
+            now,
+            vec![Change::UpdateOrder(failed.clone(), version)],
+        )
+        .await
+        .map_err(Error::from_commit)?;
+        Ok(failed)
+    }
+
+    /// The order's authorizations, all of them valid.
+    async fn valid_authorizations(
+        &self,
+        order: &Order,
+        now: Timestamp,
+    ) -> Result<Vec<Authorization>, Error> {
+        let mut authorizations = Vec::with_capacity(order.authorizations.len());
+        for id in &order.authorizations {
+            let authorization = self.authorization(order.account, *id).await?.value;
+            if authorization.validated(now).is_none() {
+                return Err(Error::Internal(format!(
+                    "the order {} is ready, but its authorization {id} is not valid",
+                    order.id
+                )));
+            }
+            authorizations.push(authorization);
+        }
+        Ok(authorizations)
+    }
+
+    /// Everything that can be refused before a certificate is signed.
+    async fn prepare(
+        &self,
+        order: &Order,
+        authorizations: &[Authorization],
+        csr: &[u8],
+        now: Timestamp,
+    ) -> Result<Prepared, Error> {
+        let csr = Csr::parse(csr).map_err(CsrRefusal::Unreadable)?;
+        let evidence = issuance::check_csr(&csr, order, authorizations, &self.profile, now)?;
+        // RFC 8555 section 11.1: "ACME clients and servers MUST verify that a
+        // CSR submitted in a finalize request does not contain a public key for
+        // any known account key pair."
+        if let Ok(key) = PublicKey::from_spki_der(csr.spki_der())
+            && self
+                .store
+                .account_by_key(*key.thumbprint())
+                .await?
+                .is_some()
+        {
+            return Err(CsrRefusal::AccountKey.into());
+        }
+        for authorization in authorizations {
+            let admitted = self.admission.admit(&authorization.identifier).await?;
+            if admitted != Ok(authorization.attribute) {
+                return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
+            }
+        }
+        if !self.trusts_root(&evidence.root_sha256) {
+            return Err(Error::Issuance(IssuanceRefusal::RootNoLongerTrusted));
+        }
+        let validity = self
+            .validity_limits()
+            .of(order.not_before, order.not_after, now);
+        let leaf = issuance::leaf(&csr, order, evidence, &self.profile, validity)?;
+        let cert = self
+            .issuer
+            .prepare(&leaf, self.draw_serial())
+            .map_err(|fault| {
+                Error::Internal(format!("the certificate cannot be built: {fault}"))
+            })?;
+        Ok(Prepared {
+            cert,
+            spki_sha256: evidence.spki_sha256,
+            root_sha256: evidence.root_sha256,
+        })
+    }
+}
+
+/// A certificate that passed the gate, not yet recorded.
+struct Prepared {
+    cert: PreparedCert,
+    spki_sha256: [u8; 32],
+    root_sha256: [u8; 32],
+}
+
+fn certificate(
+    order: &Order,
+    processing: &Processing,
+    issued: &IssuedCert,
+    now: Timestamp,
+) -> Certificate {
+    Certificate {
+        serial: issued.serial().clone(),
+        issuer: processing.intent.issuer,
+        der: issued.der().to_vec(),
+        spki_sha256: processing.spki_sha256,
+        holder: CertificateHolder::Device {
+            account: order.account,
+            order: order.id,
+            root_sha256: processing.root_sha256,
+        },
+        issued: now,
+        not_after: Timestamp(issued.not_after()),
+        revocation: None,
+    }
+}
+
+fn report(order: &Order, error: &Error) {
+    let reason = match error {
+        Error::Csr(refused) => refused.as_str(),
+        Error::Issuance(refused) => refused.as_str(),
+        _ => return,
+    };
+    let identifiers: Vec<_> = order
+        .identifiers
+        .iter()
+        .map(|identifier| identifier.to_wire().value)
+        .collect();
+    refusal::report(
+        Gate::Issuance,
+        order.account,
+        Some(order.id),
+        identifiers,
+        reason,
+        error,
+        None,
+    );
+}

@@ -1,0 +1,82 @@
+use assay_jws::{Envelope, PublicKey, Signer};
+use assay_proto::KeyChange;
+
+use crate::{
+    Engine, Error,
+    authenticate::Payload,
+    domain::Account,
+    ports::{CommitError, ConflictOn, Versioned},
+};
+
+impl Engine {
+    /// keyChange (RFC 8555 section 7.3.5): the account under a new key.
+    /// `payload` is the outer JWS's, `url` the one that it was signed for.
+    ///
+    /// # Errors
+    /// [`Error::KeyChange`], [`Error::KeyInUse`], envelope and signature
+    /// errors of the inner JWS, faults.
+    pub async fn change_key(
+        &self,
+        account: Versioned<Account>,
+        payload: &Payload,
+        url: &str,
+    ) -> Result<Account, Error> {
+        // The RFC's steps, quoted. 2: "Check that the payload of the JWS is a
+        // well-formed JWS object", 3: "Check that the JWS protected header of
+        // the inner JWS has a "jwk" field."
+        let inner = Envelope::parse_inner(payload.bytes())?;
+        // 6: "Check that the "url" parameters of the inner and outer JWSs are the
+        // same." First, since it costs nothing.
+        if inner.url() != url {
+            return Err(Error::KeyChange(
+                "the inner JWS has another \"url\" than the outer one",
+            ));
+        }
+        let Signer::Jwk(new_key) = inner.signer().clone() else {
+            return Err(Error::KeyChange("the inner JWS has no \"jwk\""));
+        };
+        // 4: "Check that the inner JWS verifies using the key in its "jwk" field."
+        let verified = inner.verify(&new_key)?;
+        // 5: "Check that the payload of the inner JWS is a well-formed keyChange
+        // object".
+        let change: KeyChange = serde_json::from_slice(verified.payload())
+            .map_err(|error| Error::Payload(error.to_string()))?;
+        // 7: "Check that the "account" field of the keyChange object contains the
+        // URL for the account matching the old key".
+        if self.urls.account_id(&change.account) != Some(account.value.id) {
+            return Err(Error::KeyChange(
+                "\"account\" is not the URL of this account",
+            ));
+        }
+        // 8: "Check that the "oldKey" field of the keyChange object is the same as
+        // the account key for the account in question."
+        let old_key = PublicKey::from_jwk(change.old_key.get().as_bytes())
+            .map_err(|_| Error::KeyChange("\"oldKey\" is not a key of this account"))?;
+        if old_key != account.value.key {
+            return Err(Error::KeyChange(
+                "\"oldKey\" is not the key of this account",
+            ));
+        }
+        // 9: "Check that no account exists whose account key is the same as the
+        // key in the "jwk" header parameter of the inner JWS." The commit below
+        // asks again, for a newAccount that comes in between.
+        let thumbprint = *new_key.thumbprint();
+        if let Some(holder) = self.store.account_by_key(thumbprint).await? {
+            return Err(Error::KeyInUse(holder.value.id));
+        }
+        match self
+            .change_key_of(account.value, account.version, new_key)
+            .await
+        {
+            Ok(account) => Ok(account),
+            Err(CommitError::Conflict(ConflictOn::AccountKey)) => {
+                match self.store.account_by_key(thumbprint).await? {
+                    Some(holder) => Err(Error::KeyInUse(holder.value.id)),
+                    None => Err(Error::Contention),
+                }
+            }
+            Err(CommitError::Conflict(ConflictOn::Value)) => Err(Error::Contention),
+            Err(CommitError::Store(fault)) => Err(fault.into()),
+        }
+    }
+}

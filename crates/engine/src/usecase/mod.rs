@@ -1,0 +1,15 @@
+//! What clients can ask for, one file a resource.
+
+mod account;
+mod authorization;
+mod certificate;
+mod challenge;
+mod finalize;
+mod key_change;
+mod order;
+mod recover;
+mod server_certificate;
+
+pub use certificate::Chain;
+pub use order::OrdersPage;
+pub use server_certificate::ServerCertificate;

@@ -1,0 +1,211 @@
+use std::collections::HashSet;
+
+use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier};
+
+use crate::{
+    Engine, Error,
+    domain::{
+        Account, Attribute, Authorization, Challenge, ChallengeState, Gate, Order, OrderState,
+        Pending, Token,
+    },
+    error::{IdentifierFault, IdentifierRefusal},
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{Change, OrderCursor, Versioned},
+    refusal,
+};
+
+/// Orders of one page of an account's list.
+const PAGE: usize = 50;
+
+/// One page of an account's orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrdersPage {
+    /// The orders, oldest first.
+    pub orders: Vec<OrderId>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<OrderCursor>,
+}
+
+impl Engine {
+    /// newOrder: the first gate. Everything that can be refused without
+    /// evidence is refused here, since an attestation is costly to the device.
+    ///
+    /// # Errors
+    /// [`Error::IdentifierList`], [`Error::Identifiers`], [`Error::Validity`],
+    /// [`Error::TooManyOpenOrders`], faults.
+    pub async fn new_order(&self, account: &Account, request: &NewOrder) -> Result<Order, Error> {
+        let now = self.now();
+        let identifiers = self.parse_identifiers(account.id, &request.identifiers)?;
+        self.validity_limits()
+            .check(request.not_before, request.not_after, now)?;
+        self.check_open_orders(account.id, &identifiers, now)
+            .await?;
+        let attributes = self.admit_all(account.id, &identifiers).await?;
+
+        let id = OrderId::draw(self.random.as_ref());
+        let latest = now.plus(self.limits.order_lifetime);
+        let expires = request.not_after.map_or(latest, |end| end.min(latest));
+        let authorizations: Vec<Authorization> = identifiers
+            .iter()
+            .zip(attributes)
+            .map(|(identifier, attribute)| Authorization {
+                id: AuthorizationId::draw(self.random.as_ref()),
+                account: account.id,
+                order: id,
+                identifier: identifier.clone(),
+                attribute,
+                expires,
+                deactivated: None,
+                challenge: Challenge {
+                    kind: ChallengeType::DeviceAttest01,
+                    token: Token::draw(self.random.as_ref()),
+                    state: ChallengeState::Pending,
+                },
+            })
+            .collect();
+        let order = Order {
+            id,
+            account: account.id,
+            identifiers,
+            authorizations: authorizations.iter().map(|one| one.id).collect(),
+            not_before: request.not_before,
+            not_after: request.not_after,
+            created: now,
+            expires,
+            state: OrderState::Pending(Pending),
+        };
+        let mut changes = vec![Change::InsertOrder(order.clone())];
+        changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
+        self.commit("new-order", now, changes)
+            .await
+            .map_err(Error::from_commit)?;
+        Ok(order)
+    }
+
+    /// An order of the account's. One whose signing was interrupted is brought
+    /// to its end first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], faults.
+    pub async fn order(&self, account: AccountId, id: OrderId) -> Result<Versioned<Order>, Error> {
+        match self.store.order(id).await? {
+            Some(order) if order.value.account == account => self.resolve(order).await,
+            _ => Err(Error::NotFound("order")),
+        }
+    }
+
+    /// The account's orders, from the one after `after` on.
+    ///
+    /// # Errors
+    /// Faults.
+    pub async fn orders(
+        &self,
+        account: AccountId,
+        after: Option<OrderCursor>,
+    ) -> Result<OrdersPage, Error> {
+        let mut found = self.store.orders(Some(account), after, PAGE + 1).await?;
+        let more = found.len() > PAGE;
+        found.truncate(PAGE);
+        Ok(OrdersPage {
+            next: found.last().copied().filter(|_| more),
+            orders: found.into_iter().map(|cursor| cursor.id).collect(),
+        })
+    }
+
+    fn parse_identifiers(
+        &self,
+        account: AccountId,
+        wire: &[WireIdentifier],
+    ) -> Result<Vec<Identifier>, Error> {
+        if wire.is_empty() {
+            return Err(Error::IdentifierList("an order needs at least one"));
+        }
+        if wire.len() > self.limits.identifiers {
+            return Err(Error::IdentifierList("more than one order may have"));
+        }
+        let mut identifiers = Vec::with_capacity(wire.len());
+        let mut refusals = Vec::new();
+        for wire in wire {
+            match Identifier::parse(wire) {
+                Ok(identifier) => identifiers.push(identifier),
+                Err(error) => refusals.push(IdentifierRefusal {
+                    identifier: wire.clone(),
+                    fault: IdentifierFault::Malformed(error),
+                }),
+            }
+        }
+        report(account, &refusals);
+        if !refusals.is_empty() {
+            return Err(Error::Identifiers(refusals));
+        }
+        let distinct: HashSet<&Identifier> = identifiers.iter().collect();
+        if distinct.len() < identifiers.len() {
+            return Err(Error::IdentifierList("one stands there twice"));
+        }
+        Ok(identifiers)
+    }
+
+    async fn admit_all(
+        &self,
+        account: AccountId,
+        identifiers: &[Identifier],
+    ) -> Result<Vec<Attribute>, Error> {
+        let mut attributes = Vec::with_capacity(identifiers.len());
+        let mut refusals = Vec::new();
+        for identifier in identifiers {
+            match self.admission.admit(identifier).await? {
+                Ok(attribute) => attributes.push(attribute),
+                Err(fault) => refusals.push(IdentifierRefusal {
+                    identifier: identifier.to_wire(),
+                    fault,
+                }),
+            }
+        }
+        report(account, &refusals);
+        if refusals.is_empty() {
+            Ok(attributes)
+        } else {
+            Err(Error::Identifiers(refusals))
+        }
+    }
+
+    async fn check_open_orders(
+        &self,
+        account: AccountId,
+        identifiers: &[Identifier],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let limit = self.limits.open_orders;
+        if self.store.open_orders(account, None, now, limit).await? >= limit {
+            return Err(Error::TooManyOpenOrders);
+        }
+        let limit = self.limits.open_orders_per_identifier;
+        for identifier in identifiers {
+            let open = self
+                .store
+                .open_orders(account, Some(identifier), now, limit)
+                .await?;
+            if open >= limit {
+                return Err(Error::TooManyOpenOrders);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(account: AccountId, refusals: &[IdentifierRefusal]) {
+    for IdentifierRefusal { identifier, fault } in refusals {
+        refusal::report(
+            Gate::Admission,
+            account,
+            None,
+            format_args!(
+                "{:?}",
+                identifier.value.chars().take(128).collect::<String>()
+            ),
+            fault.as_str(),
+            fault,
+            None,
+        );
+    }
+}

@@ -1,0 +1,126 @@
+use std::net::IpAddr;
+
+use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName};
+use assay_proto::Timestamp;
+
+use crate::{
+    Engine, Error,
+    domain::{Certificate, CertificateHolder, Intent, ServerIntent},
+    issuance::BACKDATE,
+    ports::{Change, Versioned},
+    sha256,
+};
+
+/// How long a certificate of this server's own lasts, in seconds.
+const LIFETIME: u64 = 30 * 86_400;
+
+/// A TLS certificate for this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// DER: the leaf, then its issuer.
+    pub chain: Vec<Vec<u8>>,
+    /// When it should be renewed: two thirds through its life.
+    pub renew_at: Timestamp,
+}
+
+impl Engine {
+    /// Issues a TLS certificate for this server's own end, the same way as any
+    /// other: recorded, signed, recorded. `host` is the base URL's.
+    ///
+    /// # Errors
+    /// Faults, and [`Error::Internal`] when there is no CA for it or that CA
+    /// may not sign for `host`.
+    pub async fn issue_server_certificate(
+        &self,
+        spki_der: &[u8],
+        host: &str,
+    ) -> Result<ServerCertificate, Error> {
+        let Some(issuer) = &self.server_issuer else {
+            return Err(Error::Internal("there is no TLS CA".to_owned()));
+        };
+        let now = self.now();
+        let not_after = now.plus(LIFETIME).min(Timestamp(issuer.not_after()));
+        let leaf = LeafTemplate {
+            spki_der: spki_der.to_vec(),
+            subject: Vec::new(),
+            names: vec![match host.parse::<IpAddr>() {
+                Ok(address) => SubjectAltName::Ip(address),
+                Err(_) => SubjectAltName::Dns(host.to_owned()),
+            }],
+            not_before: now.minus(BACKDATE).max(Timestamp(issuer.not_before())).0,
+            not_after: not_after.0,
+            usage: LeafUsage::ServerAuth,
+        };
+        let internal = |fault: String| Error::Internal(format!("TLS certificate: {fault}"));
+        let prepared = issuer
+            .prepare(&leaf, self.draw_serial())
+            .map_err(|fault| internal(fault.to_string()))?;
+        let serial = prepared.serial().clone();
+        let intent = ServerIntent {
+            serial: serial.clone(),
+            intent: Intent {
+                issuer: issuer.id(),
+                tbs: prepared.tbs_der().to_vec(),
+            },
+            at: now,
+        };
+        let version = self
+            .commit(
+                "server-intent",
+                now,
+                vec![Change::InsertServerIntent(intent)],
+            )
+            .await
+            .map_err(Error::from_commit)?;
+        let issued = issuer
+            .sign(prepared)
+            .map_err(|fault| internal(fault.to_string()))?;
+        let certificate = Certificate {
+            serial: serial.clone(),
+            issuer: issuer.id(),
+            der: issued.der().to_vec(),
+            spki_sha256: sha256(spki_der),
+            holder: CertificateHolder::Server,
+            issued: now,
+            not_after,
+            revocation: None,
+        };
+        self.commit(
+            "server-certificate",
+            now,
+            vec![
+                Change::InsertCertificate(certificate),
+                Change::DeleteServerIntent(serial, version),
+            ],
+        )
+        .await
+        .map_err(Error::from_commit)?;
+        Ok(ServerCertificate {
+            chain: vec![issued.der().to_vec(), issuer.certificate_der().to_vec()],
+            renew_at: now.plus(LIFETIME * 2 / 3).min(not_after),
+        })
+    }
+
+    /// Drops the intents of server certificates that another process left
+    /// unfinished. Nothing was ever used under them: their keys are gone.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn drop_unfinished_server_intents(&self) -> Result<(), Error> {
+        for Versioned { value, version } in self.store.server_intents().await? {
+            tracing::warn!(
+                event = "server_intent_dropped",
+                serial = %value.serial,
+                "a TLS certificate was not finished by an earlier process and never will be"
+            );
+            self.commit(
+                "drop-server-intent",
+                self.now(),
+                vec![Change::DeleteServerIntent(value.serial, version)],
+            )
+            .await
+            .map_err(Error::from_commit)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+
+use super::{Envelope, SignatureError, Signer};
+use crate::{Algorithm, PublicKey};
+
+/// The content of an envelope whose signature verified.
+#[derive(PartialEq, Eq)]
+pub struct Verified {
+    nonce: String,
+    padded_signature: bool,
+    payload: Vec<u8>,
+    url: String,
+}
+
+impl Verified {
+    /// The decoded payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Whether the payload has no octets, which makes a request a POST-as-GET
+    /// (RFC 8555 section 6.3). `{}` is not empty.
+    pub fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// The `url` header parameter.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The `nonce` header parameter; empty for an inner JWS, which has none.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Whether the signature verified only after leading zero octets, which its
+    /// sender had dropped, were put back.
+    pub fn padded_signature(&self) -> bool {
+        self.padded_signature
+    }
+}
+
+/// Without the payload, which may hold a one-time code.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("padded_signature", &self.padded_signature)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Envelope {
+    /// Verifies the signature and gives out the content.
+    ///
+    /// `key` is the account's key for [`Signer::Kid`], and for [`Signer::Jwk`]
+    /// that very key: another one is refused.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; the payload is lost with the envelope.
+    pub fn verify(self, key: &PublicKey) -> Result<Verified, SignatureError> {
+        if let Signer::Jwk(jwk) = &self.signer
+            && jwk != key
+        {
+            return Err(SignatureError::KeyMismatch);
+        }
+        // RFC 8725 section 3.1: "Each key MUST be used with exactly one
+        // algorithm, and this MUST be checked when the cryptographic operation
+        // is performed."
+        if self.algorithm != key.algorithm() {
+            return Err(SignatureError::AlgorithmMismatch);
+        }
+        let message = self.signing_input.as_bytes();
+        let padded_signature = if self.signature.len() == key.signature_len() {
+            key.parsed()
+                .verify_sig(message, &self.signature)
+                .map_err(|_| SignatureError::Invalid)?;
+            false
+        } else {
+            verify_shortened(key, message, &self.signature)?;
+            true
+        };
+        Ok(Verified {
+            nonce: self.nonce,
+            padded_signature,
+            payload: self.payload,
+            url: self.url,
+        })
+    }
+}
+
+/// Verifies an ECDSA signature that lacks one or two octets.
+///
+/// RFC 7518 section 3.4, of r and s: "The octet sequence representations MUST
+/// NOT be shortened to omit any leading zero octets contained in the values."
+/// Apple's ACME client shortens them all the same, in about one request of 128.
+/// Each form tried here is a complete signature, so trying several weakens
+/// nothing.
+fn verify_shortened(
+    key: &PublicKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let full = key.signature_len();
+    let half = full / 2;
+    // How many zero octets r and s get.
+    let paddings: &[(usize, usize)] = match (key.algorithm(), full.checked_sub(signature.len())) {
+        (Algorithm::EdDsa | Algorithm::Rs256, _) => &[],
+        (_, Some(1)) => &[(1, 0), (0, 1)],
+        (_, Some(2)) => &[(1, 1), (2, 0), (0, 2)],
+        _ => &[],
+    };
+    if paddings.is_empty() {
+        return Err(SignatureError::Length);
+    }
+    for (r_zeros, s_zeros) in paddings {
+        let (r, s) = signature.split_at(half - r_zeros);
+        let padded = [&[0; 2][..*r_zeros], r, &[0; 2][..*s_zeros], s].concat();
+        if key.parsed().verify_sig(message, &padded).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(SignatureError::Invalid)
+}

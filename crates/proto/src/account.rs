@@ -1,0 +1,249 @@
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::value::RawValue;
+
+/// The payload of newAccount (RFC 8555 section 7.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NewAccount {
+    /// How to reach the account's holder; not yet judged, see [`Contact`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Vec<String>>,
+    /// Whether the client agrees to the terms of service.
+    #[serde(skip_serializing_if = "is_false")]
+    pub terms_of_service_agreed: bool,
+    /// Whether the server must not make a new account (section 7.3.1).
+    #[serde(skip_serializing_if = "is_false")]
+    pub only_return_existing: bool,
+}
+
+/// The payload of a POST to an account's URL (RFC 8555 sections 7.3.2, 7.3.6).
+/// An empty object changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccountUpdate {
+    /// Replaces the contacts; an empty list removes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Vec<String>>,
+    /// `deactivated` deactivates the account; any other text is not the
+    /// client's to set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// An account as its holder sees it (RFC 8555 section 7.1.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The account's status.
+    pub status: AccountStatus,
+    /// How to reach its holder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contact: Vec<String>,
+    /// Whether its holder agreed to the terms of service.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub terms_of_service_agreed: bool,
+    /// Where its orders are listed. Some servers leave it out, against the RFC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<String>,
+}
+
+/// The status of an account (RFC 8555 section 7.1.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountStatus {
+    /// Ended by its holder.
+    Deactivated,
+    /// Ended by the server.
+    Revoked,
+    /// Usable.
+    Valid,
+}
+
+/// One page of an account's orders (RFC 8555 section 7.1.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrdersList {
+    /// The orders' URLs.
+    pub orders: Vec<String>,
+}
+
+/// The payload of the inner JWS of keyChange (RFC 8555 section 7.3.5).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyChange {
+    /// The URL of the account whose key is to change.
+    pub account: String,
+    /// The account's present key, a JWK.
+    pub old_key: Box<RawValue>,
+}
+
+/// A contact that this server can use: a `mailto:` URL with exactly one
+/// address and no header fields (RFC 8555 section 7.3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Contact(String);
+
+/// Why a contact cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContactError {
+    /// A `mailto:` URL that is not one plain address.
+    #[error("the contact {0:?} is not one plain mail address: send \"mailto:\" and one address")]
+    Invalid(String),
+    /// More contacts than this server keeps.
+    #[error("more than {} contacts: send fewer", Contact::MAX_COUNT)]
+    TooMany,
+    /// A URL of another scheme.
+    #[error("the contact {0:?} is not a mailto URL, the only scheme supported")]
+    Unsupported(String),
+}
+
+impl Contact {
+    /// The largest number of contacts of one account.
+    pub const MAX_COUNT: usize = 8;
+    /// The longest contact URL, in bytes: RFC 5321's longest address and the
+    /// scheme.
+    pub const MAX_LENGTH: usize = 254 + "mailto:".len();
+
+    /// Parses one contact.
+    ///
+    /// # Errors
+    /// See [`ContactError`].
+    pub fn parse(url: &str) -> Result<Self, ContactError> {
+        let quoted = || url.chars().take(128).collect::<String>();
+        let Some(address) = url
+            .get(..7)
+            .filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
+            .map(|_| &url[7..])
+        else {
+            return Err(ContactError::Unsupported(quoted()));
+        };
+        // RFC 8555 section 7.3: "Servers MUST reject mailto URLs [...] that
+        // contain "hfields" [RFC6068] or more than one "addr-spec" in the
+        // "to" component."
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && !br#"@,?&()<>[]:;\""#.contains(&byte))
+        };
+        match address.split_once('@') {
+            Some((local, domain))
+                if url.len() <= Self::MAX_LENGTH && plain(local) && plain(domain) =>
+            {
+                Ok(Self(url.to_owned()))
+            }
+            _ => Err(ContactError::Invalid(quoted())),
+        }
+    }
+
+    /// Parses a whole `contact` member.
+    ///
+    /// # Errors
+    /// The first contact's fault, or [`ContactError::TooMany`].
+    pub fn parse_all(urls: &[String]) -> Result<Vec<Self>, ContactError> {
+        if urls.len() > Self::MAX_COUNT {
+            return Err(ContactError::TooMany);
+        }
+        urls.iter().map(|url| Self::parse(url)).collect()
+    }
+
+    /// The URL, as it was sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Contact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Contact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let url = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&url).map_err(D::Error::custom)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rfcs_samples() {
+        // RFC 8555 section 7.3, the payload and the response.
+        let request: NewAccount = serde_json::from_str(
+            r#"{
+                "termsOfServiceAgreed": true,
+                "contact": ["mailto:cert-admin@example.org", "mailto:admin@example.org"]
+            }"#,
+        )
+        .unwrap();
+        assert!(request.terms_of_service_agreed);
+        assert!(!request.only_return_existing);
+        assert_eq!(request.contact.unwrap().len(), 2);
+        let json = r#"{
+            "status": "valid",
+            "contact": ["mailto:cert-admin@example.org", "mailto:admin@example.org"],
+            "orders": "https://example.com/acme/acct/evOfKhNU60wg/orders"
+        }"#;
+        let account: Account = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            serde_json::to_value(&account).unwrap(),
+            serde_json::from_str::<serde_json::Value>(json).unwrap()
+        );
+        // Section 7.3.6.
+        let update: AccountUpdate = serde_json::from_str(r#"{"status": "deactivated"}"#).unwrap();
+        assert_eq!(update.status.as_deref(), Some("deactivated"));
+    }
+
+    #[test]
+    fn scenario_95_contacts() {
+        for url in ["mailto:admin@example.org", "MAILTO:a+b@example.org"] {
+            assert_eq!(Contact::parse(url).unwrap().as_str(), url);
+        }
+        for url in [
+            "tel:+12025551212",
+            "https://example.org",
+            "mail",
+            "",
+            "é@example",
+        ] {
+            assert_eq!(
+                Contact::parse(url),
+                Err(ContactError::Unsupported(url.to_owned()))
+            );
+        }
+        for url in [
+            "mailto:a@b,c@d",
+            "mailto:a@b?subject=x",
+            "mailto:a@b?",
+            "mailto:",
+            "mailto:a",
+            "mailto:@b",
+            "mailto:a@",
+            "mailto:a@b@c",
+            "mailto:a b@c",
+            "mailto:<a@b>",
+            "mailto:\u{e9}@b",
+        ] {
+            assert_eq!(
+                Contact::parse(url),
+                Err(ContactError::Invalid(url.to_owned()))
+            );
+        }
+        assert!(matches!(
+            Contact::parse(&format!("mailto:a@{}", "b".repeat(260))),
+            Err(ContactError::Invalid(_))
+        ));
+        assert_eq!(
+            Contact::parse_all(&vec!["mailto:a@b".to_owned(); 9]),
+            Err(ContactError::TooMany)
+        );
+    }
+}

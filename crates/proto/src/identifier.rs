@@ -1,0 +1,391 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An identifier as it stands in JSON: a type and a value, not yet judged
+/// (RFC 8555 section 9.7.7).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WireIdentifier {
+    /// The label of the type, for example `permanent-identifier`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The value, in the grammar of its type.
+    pub value: String,
+}
+
+/// An identifier of a type that Assay issues for, its value obeying the
+/// grammar of draft-ietf-acme-device-attest.
+///
+/// Values are compared octet for octet. The draft: "no normalization or
+/// transformation is permitted."
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identifier {
+    /// The identity of the secure crypto-processor (RFC 4108).
+    HardwareModule(HardwareModule),
+    /// The identity of the device given by its maker (RFC 4043).
+    PermanentIdentifier(PermanentIdentifier),
+}
+
+/// The identifier types that Assay knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IdentifierType {
+    /// `hardware-module`
+    HardwareModule,
+    /// `permanent-identifier`
+    PermanentIdentifier,
+}
+
+/// A `permanent-identifier`: `device-identifier ["/" assigner-oid]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PermanentIdentifier {
+    device: String,
+    assigner: Option<DottedOid>,
+}
+
+/// A `hardware-module`: `serial "/" hw-type-oid`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HardwareModule {
+    serial: String,
+    hw_type: DottedOid,
+}
+
+/// An OBJECT IDENTIFIER in dotted-decimal form, as the draft's ABNF has it: a
+/// first component of 0, 1 or 2, a second of 0 to 39 under 0 and 1, no leading
+/// zeros. Arcs may be larger than any integer type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DottedOid(String);
+
+/// Why an identifier cannot be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierError {
+    /// The value does not obey the grammar of its type.
+    #[error("the value {value:?} of the {kind} identifier is malformed: {fault}")]
+    Malformed {
+        /// The identifier's type.
+        kind: IdentifierType,
+        /// The value as it came, cut to 128 characters.
+        value: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The type is none that this server issues for.
+    #[error("identifier type {0:?} is not supported: use permanent-identifier or hardware-module")]
+    UnsupportedType(String),
+}
+
+impl Identifier {
+    /// The longest value that is accepted, in bytes. Apple's serials and UDIDs
+    /// have at most 40; the limit keeps every stored record small.
+    pub const MAX_LENGTH: usize = 256;
+
+    /// Parses a wire identifier.
+    ///
+    /// # Errors
+    /// [`IdentifierError::UnsupportedType`] for another type,
+    /// [`IdentifierError::Malformed`] for a value outside the grammar.
+    pub fn parse(wire: &WireIdentifier) -> Result<Self, IdentifierError> {
+        let kind = match wire.kind.as_str() {
+            "hardware-module" => IdentifierType::HardwareModule,
+            "permanent-identifier" => IdentifierType::PermanentIdentifier,
+            _ => return Err(IdentifierError::UnsupportedType(cut(&wire.kind))),
+        };
+        let malformed = |fault| IdentifierError::Malformed {
+            kind,
+            value: cut(&wire.value),
+            fault,
+        };
+        // The draft, sections 3.1 and 4.1: "The Server MUST verify that
+        // identifier values in newOrder requests conform to the [...]
+        // production rule and MUST reject requests containing non-conforming
+        // values with a "malformed" error."
+        if wire.value.len() > Self::MAX_LENGTH {
+            return Err(malformed("longer than 256 bytes"));
+        }
+        let (name, oid) = match wire.value.split_once('/') {
+            Some((name, oid)) => (name, Some(oid)),
+            None => (wire.value.as_str(), None),
+        };
+        if name.is_empty() {
+            return Err(malformed("nothing stands before the \"/\""));
+        }
+        let oid = oid
+            .map(|oid| {
+                DottedOid::parse(oid).ok_or_else(|| {
+                    malformed("what follows the \"/\" is not a dotted-decimal object identifier")
+                })
+            })
+            .transpose()?;
+        let name = name.to_owned();
+        match (kind, oid) {
+            (IdentifierType::PermanentIdentifier, assigner) => {
+                Ok(Self::PermanentIdentifier(PermanentIdentifier {
+                    device: name,
+                    assigner,
+                }))
+            }
+            (IdentifierType::HardwareModule, Some(hw_type)) => {
+                Ok(Self::HardwareModule(HardwareModule {
+                    serial: name,
+                    hw_type,
+                }))
+            }
+            (IdentifierType::HardwareModule, None) => Err(malformed(
+                "\"/\" and the hardware type's object identifier are missing",
+            )),
+        }
+    }
+
+    /// Which type it is.
+    #[must_use]
+    pub fn kind(&self) -> IdentifierType {
+        match self {
+            Self::HardwareModule(_) => IdentifierType::HardwareModule,
+            Self::PermanentIdentifier(_) => IdentifierType::PermanentIdentifier,
+        }
+    }
+
+    /// The part that names the device, without assigner or hardware type.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        match self {
+            Self::HardwareModule(module) => &module.serial,
+            Self::PermanentIdentifier(identifier) => &identifier.device,
+        }
+    }
+
+    /// The form in JSON; [`Identifier::parse`] gives `self` back.
+    #[must_use]
+    pub fn to_wire(&self) -> WireIdentifier {
+        WireIdentifier {
+            kind: self.kind().as_str().to_owned(),
+            value: match self {
+                Self::HardwareModule(module) => format!("{}/{}", module.serial, module.hw_type),
+                Self::PermanentIdentifier(PermanentIdentifier {
+                    device,
+                    assigner: Some(assigner),
+                }) => format!("{device}/{assigner}"),
+                Self::PermanentIdentifier(identifier) => identifier.device.clone(),
+            },
+        }
+    }
+}
+
+impl PermanentIdentifier {
+    /// The device's identity: one or more characters, none of them "/".
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Who assigned the identity, where the order says so.
+    #[must_use]
+    pub fn assigner(&self) -> Option<&DottedOid> {
+        self.assigner.as_ref()
+    }
+}
+
+impl HardwareModule {
+    /// The module's serial number: one or more characters, none of them "/".
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        &self.serial
+    }
+
+    /// The type of the hardware module.
+    #[must_use]
+    pub fn hw_type(&self) -> &DottedOid {
+        &self.hw_type
+    }
+}
+
+impl DottedOid {
+    /// Parses the draft's `assigner-value` and `hw-type-value` production:
+    ///
+    /// ```text
+    /// assigner-value = first-and-second-components *("." component)
+    /// first-and-second-components = (("0" / "1") "." (*1(%x31-33) %x30-39)) / ("2" "." component)
+    /// component = "0" / (%x31-39 *%x30-39)
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut components = text.split('.');
+        let first = components.next()?;
+        let second = components.next()?;
+        let second_fits = match first {
+            "0" | "1" => {
+                is_component(second)
+                    && (second.len() == 1 || matches!(second.as_bytes(), [b'1'..=b'3', _]))
+            }
+            "2" => is_component(second),
+            _ => false,
+        };
+        (second_fits && components.all(is_component)).then(|| Self(text.to_owned()))
+    }
+
+    /// The dotted-decimal text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl IdentifierType {
+    /// The label in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HardwareModule => "hardware-module",
+            Self::PermanentIdentifier => "permanent-identifier",
+        }
+    }
+}
+
+impl fmt::Display for IdentifierType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for DottedOid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'0'] => true,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// At most 128 characters of `text`: errors quote what came, never at length.
+fn cut(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(kind: &str, value: &str) -> Result<Identifier, IdentifierError> {
+        Identifier::parse(&WireIdentifier {
+            kind: kind.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+
+    fn is_malformed(result: &Result<Identifier, IdentifierError>) -> bool {
+        matches!(result, Err(IdentifierError::Malformed { .. }))
+    }
+
+    #[test]
+    fn the_drafts_samples() {
+        for (json, device, oid) in [
+            (
+                r#"{"type":"permanent-identifier","value":"ABCDEF123456"}"#,
+                "ABCDEF123456",
+                None,
+            ),
+            (
+                r#"{"type":"permanent-identifier","value":"ABCDEF123456/1.2.3.4"}"#,
+                "ABCDEF123456",
+                Some("1.2.3.4"),
+            ),
+            (
+                r#"{"type":"hardware-module","value":"ABCD/1.2.3.4"}"#,
+                "ABCD",
+                Some("1.2.3.4"),
+            ),
+        ] {
+            let wire: WireIdentifier = serde_json::from_str(json).unwrap();
+            let identifier = Identifier::parse(&wire).unwrap();
+            assert_eq!(identifier.device(), device);
+            let parsed_oid = match &identifier {
+                Identifier::HardwareModule(module) => Some(module.hw_type()),
+                Identifier::PermanentIdentifier(identifier) => identifier.assigner(),
+            };
+            assert_eq!(parsed_oid.map(DottedOid::as_str), oid);
+            assert_eq!(serde_json::to_string(&identifier.to_wire()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn scenario_72_grammar_of_permanent_identifiers() {
+        for value in [
+            "ABC/", "/1.2.3", "A/B/1.2", "ABC/1", "ABC/3.1", "ABC/1.40", "ABC/1.02", "", "/",
+            "ABC/1.2.", "ABC/1..2", "ABC/2.01", "ABC/1.-2", "ABC/1.2 ", "ABC/01.2",
+        ] {
+            assert!(
+                is_malformed(&parse("permanent-identifier", value)),
+                "{value:?}"
+            );
+        }
+        for value in [
+            "ABC/0.39",
+            "ABC/1.0",
+            "ABC/2.999.0",
+            "ABC/2.99999999999999999999999",
+        ] {
+            assert!(parse("permanent-identifier", value).is_ok(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn scenario_73_no_wildcards() {
+        assert_eq!(
+            parse("permanent-identifier", "*.ABC").unwrap().device(),
+            "*.ABC"
+        );
+    }
+
+    #[test]
+    fn scenario_74_hardware_module_needs_its_type() {
+        assert!(is_malformed(&parse("hardware-module", "ABCD")));
+        assert!(is_malformed(&parse("hardware-module", "ABCD/")));
+        assert!(parse("hardware-module", "U/1.2.840.113635.100.8.9.2").is_ok());
+    }
+
+    #[test]
+    fn scenario_76_unknown_type() {
+        assert_eq!(
+            parse("foo", "x"),
+            Err(IdentifierError::UnsupportedType("foo".to_owned()))
+        );
+        assert_eq!(
+            parse("dns", "example.org"),
+            Err(IdentifierError::UnsupportedType("dns".to_owned()))
+        );
+    }
+
+    #[test]
+    fn scenario_77_composed_and_decomposed_letters_differ() {
+        let composed = parse("permanent-identifier", "\u{e9}").unwrap();
+        let decomposed = parse("permanent-identifier", "e\u{301}").unwrap();
+        assert_ne!(composed, decomposed);
+        assert_eq!(composed.to_wire().value.as_bytes(), [0xc3, 0xa9]);
+    }
+
+    #[test]
+    fn too_long_is_malformed() {
+        assert!(parse("permanent-identifier", &"a".repeat(256)).is_ok());
+        assert!(is_malformed(&parse(
+            "permanent-identifier",
+            &"a".repeat(257)
+        )));
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_comes_back_unchanged(value in "\\PC{0,20}(/[0-2]\\.[0-9]{1,3}(\\.[0-9]{1,4}){0,3})?") {
+            for kind in ["permanent-identifier", "hardware-module"] {
+                if let Ok(identifier) = parse(kind, &value) {
+                    prop_assert_eq!(identifier.to_wire().value, value.clone());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The words of ACME: every JSON shape of [RFC 8555] that Assay speaks, the
+//! identifiers of [draft-ietf-acme-device-attest] with their grammar, and
+//! problem documents.
+//!
+//! This crate does no I/O and takes no decision. A value of one of its parsed
+//! types ([`Identifier`], [`Contact`], [`Timestamp`], [`Base64Url`]) obeys its
+//! grammar; the other types are plain shapes for `serde`.
+//!
+//! [RFC 8555]: https://www.rfc-editor.org/rfc/rfc8555
+//! [draft-ietf-acme-device-attest]: https://datatracker.ietf.org/doc/draft-ietf-acme-device-attest/
+
+mod account;
+mod authorization;
+mod base64url;
+mod directory;
+mod identifier;
+mod order;
+mod problem;
+mod revocation;
+mod timestamp;
+
+pub use account::{
+    Account, AccountStatus, AccountUpdate, Contact, ContactError, KeyChange, NewAccount, OrdersList,
+};
+pub use authorization::{
+    AttestationResponse, Authorization, AuthorizationStatus, AuthorizationUpdate, Challenge,
+    ChallengeStatus, ChallengeType, DEVICE_ATTEST_01,
+};
+pub use base64url::{Base64Url, Base64UrlError};
+pub use directory::{Directory, DirectoryMeta};
+pub use identifier::{
+    DottedOid, HardwareModule, Identifier, IdentifierError, IdentifierType, PermanentIdentifier,
+    WireIdentifier,
+};
+pub use order::{Finalize, NewOrder, Order, OrderStatus};
+pub use problem::{Problem, ProblemType, Subproblem};
+pub use revocation::{RevocationReason, RevokeCert};
+pub use timestamp::{Timestamp, TimestampError};

@@ -1,0 +1,95 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::http::{Extensions, HeaderMap};
+use ipnet::IpNet;
+
+/// The other end of the connection that a request came in on: an extension of
+/// the request. [`Server`](crate::Server) sets it; a request without one counts
+/// as coming from 0.0.0.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// The address that a request is counted under: an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl ClientAddress {
+    /// The peer; or, where the peer is a trusted proxy, the rightmost address
+    /// of X-Forwarded-For that is none. What stands left of that address is
+    /// the client's own invention.
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let peer = extensions
+            .get::<Peer>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let mut client = peer.to_canonical();
+        let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+        let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        let mut hops = values
+            .into_iter()
+            .rev()
+            .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        while is_trusted(&client) {
+            match hops.next().and_then(|hop| parse(hop.trim())) {
+                Some(hop) => client = hop,
+                None => break,
+            }
+        }
+        Self(client)
+    }
+}
+
+/// An address, with or without a port.
+fn parse(hop: &str) -> Option<IpAddr> {
+    hop.parse()
+        .or_else(|_| hop.parse().map(|socket: SocketAddr| socket.ip()))
+        .map(|address: IpAddr| address.to_canonical())
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_forwarded_address_counts_only_behind_a_trusted_proxy() {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        for (peer, forwarded, expected) in [
+            ("192.0.2.1", &["198.51.100.7"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
+            ("::ffff:10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["::ffff:198.51.100.7"], "198.51.100.7"),
+            ("::1", &["198.51.100.7:4711"], "198.51.100.7"),
+            ("::1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            // The client wrote the first address itself.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
+            (
+                "10.0.0.1",
+                &["203.0.113.9, 198.51.100.7, 10.0.0.2"],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                &["198.51.100.7", "10.0.0.3 ,10.0.0.2"],
+                "198.51.100.7",
+            ),
+            ("10.0.0.1", &["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ] {
+            let mut extensions = Extensions::new();
+            extensions.insert(Peer(peer.parse().unwrap()));
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            assert_eq!(
+                ClientAddress::of(&extensions, &headers, &trusted),
+                ClientAddress(expected.parse().unwrap()),
+                "{peer} {forwarded:?}"
+            );
+        }
+    }
+}

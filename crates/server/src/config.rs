@@ -1,0 +1,51 @@
+use std::{sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+
+use crate::{rate_limit::RateLimits, tls::TlsIdentity};
+
+/// How a [`Server`](crate::Server) serves.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// Where connections come in.
+    pub listen: TcpListener,
+    /// The TLS end; `None` serves plain HTTP/1.1, for a proxy in front.
+    pub tls: Option<Arc<TlsIdentity>>,
+    /// The proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A page about this CA, for the directory's `meta`.
+    pub website: Option<String>,
+    /// How often one address may ask for what costs it nothing.
+    pub rate_limits: RateLimits,
+    /// The most connections at once; others wait to be accepted.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request. On HTTP/1.1
+    /// the time runs from the end of the last response: a connection is kept
+    /// open that long without a request.
+    pub header_timeout: Duration,
+    /// How long an HTTP/2 connection is kept open without a request.
+    pub idle_timeout: Duration,
+    /// How long open requests may take once the server is to end.
+    pub drain_timeout: Duration,
+}
+
+impl ServerConfig {
+    /// The usual configuration: no TLS, no proxies, 800 connections (what the
+    /// usual limit of 1,024 open files allows), 20 s for a head, 75 s idle,
+    /// 30 s to end.
+    #[must_use]
+    pub fn new(listen: TcpListener) -> Self {
+        Self {
+            listen,
+            tls: None,
+            trusted_proxies: Vec::new(),
+            website: None,
+            rate_limits: RateLimits::default(),
+            max_connections: 800,
+            header_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(75),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

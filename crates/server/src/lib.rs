@@ -1,0 +1,28 @@
+//! The HTTP skin: axum on hyper, TLS, one file per ACME resource.
+//!
+//! It parses requests into what the engine takes and renders what the engine
+//! returns; it decides nothing. [`router`] is the whole of it without sockets;
+//! [`Server`] accepts connections for it.
+//!
+//! No route reaches a payload except through the extractor `Signed`, which
+//! checks media type and size and has the engine authenticate the request.
+
+mod address;
+mod config;
+mod connection;
+mod named;
+mod rate_limit;
+mod refusal;
+mod render;
+mod routes;
+mod server;
+mod signed;
+mod surface;
+mod tls;
+
+pub use address::Peer;
+pub use config::ServerConfig;
+pub use rate_limit::{Rate, RateLimits};
+pub use routes::router;
+pub use server::Server;
+pub use tls::{TlsIdentity, TlsIdentityError};

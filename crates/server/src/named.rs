@@ -1,0 +1,74 @@
+use std::convert::Infallible;
+
+use assay_engine::{
+    Error, SerialNumber,
+    ids::{AccountId, AuthorizationId, OrderId},
+};
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+use data_encoding::HEXLOWER;
+
+/// The resource that a path names. A name that is none at all gets the same
+/// answer as one that is unknown, and only after the request was
+/// authenticated: hence the extractor itself never fails.
+pub(crate) struct Named<T>(Option<T>);
+
+/// A typed name of a resource, as it stands in a path.
+pub(crate) trait Name: Sized {
+    /// What it names.
+    const RESOURCE: &str;
+
+    /// Reads it.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl<T: Name> Named<T> {
+    /// The name.
+    pub(crate) fn known(self) -> Result<T, Error> {
+        self.0.ok_or(Error::NotFound(T::RESOURCE))
+    }
+}
+
+impl<T: Name, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.ok().and_then(|Path(text)| T::parse(&text))))
+    }
+}
+
+impl Name for AccountId {
+    const RESOURCE: &str = "account";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Name for AuthorizationId {
+    const RESOURCE: &str = "authorization";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Name for OrderId {
+    const RESOURCE: &str = "order";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Name for SerialNumber {
+    const RESOURCE: &str = "certificate";
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        Self::from_der_content(&bytes).ok()
+    }
+}

@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use assay_engine::{Error, urls::Urls};
+use assay_proto::{Problem, ProblemType};
+use axum::{
+    Json,
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+
+/// The answer to a request that was not done: a problem document.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    problem: Box<Problem>,
+    retry_after: Option<u64>,
+    location: Option<String>,
+}
+
+impl Refusal {
+    /// A request that is refused before the engine sees it.
+    pub(crate) fn malformed(status: StatusCode, detail: &str) -> Self {
+        let problem = Problem::new(ProblemType::Malformed, detail).with_status(status.as_u16());
+        Self::of_client(problem, None)
+    }
+
+    /// A client that asks too often.
+    pub(crate) fn too_fast(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let problem = Problem::new(
+            ProblemType::RateLimited,
+            format!("too many requests from this address: try again in {seconds} s"),
+        );
+        Self::of_client(problem, Some(seconds))
+    }
+
+    /// A handler that panicked: a mistake of ours.
+    pub(crate) fn panicked(message: &str) -> Self {
+        Error::Internal(format!("a request's handler panicked: {message}")).into()
+    }
+
+    /// The refusal of a key change, with the account that stands in its way.
+    pub(crate) fn of_key_change(error: Error, urls: &Urls) -> Self {
+        let location = match &error {
+            Error::KeyInUse(holder) => Some(urls.account(*holder)),
+            _ => None,
+        };
+        Self {
+            location,
+            ..Self::from(error)
+        }
+    }
+
+    fn of_client(problem: Problem, retry_after: Option<u64>) -> Self {
+        tracing::info!(
+            event = "request_refused",
+            status = problem.status,
+            kind = problem.kind.name(),
+            detail = problem.detail,
+            "request refused"
+        );
+        Self {
+            problem: Box::new(problem),
+            retry_after,
+            location: None,
+        }
+    }
+}
+
+/// What the client is told comes from the engine's one bridge; the exact text
+/// of a fault goes to the log, here and nowhere else.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let problem = Problem::from(&error);
+        let retry_after = error.retry_after();
+        if error.is_fault() {
+            tracing::error!(event = "fault", status = problem.status, %error, "fault");
+            Self {
+                problem: Box::new(problem),
+                retry_after,
+                location: None,
+            }
+        } else {
+            Self::of_client(problem, retry_after)
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // RFC 8555 section 7.3.3: "The response MUST include a Link header field
+        // with link relation "terms-of-service" and the latest
+        // terms-of-service URL."
+        let terms = match (self.problem.kind, &self.problem.instance) {
+            (ProblemType::UserActionRequired, Some(terms)) => {
+                Some([(LINK, format!("<{terms}>;rel=\"terms-of-service\""))])
+            }
+            _ => None,
+        };
+        (
+            status,
+            self.retry_after
+                .map(|seconds| [(RETRY_AFTER, seconds.to_string())]),
+            self.location.map(|url| [(LOCATION, url)]),
+            terms,
+            [(CONTENT_TYPE, Problem::MEDIA_TYPE)],
+            Json(self.problem),
+        )
+            .into_response()
+    }
+}

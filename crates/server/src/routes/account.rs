@@ -1,0 +1,33 @@
+use std::sync::Arc;
+
+use assay_engine::{Error, domain::Account, ids::AccountId, ports::Versioned};
+use assay_proto as proto;
+use axum::{Json, extract::State};
+
+use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+
+/// An account: read, updated or deactivated by its holder (RFC 8555 sections
+/// 7.3.2 and 7.3.6).
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    id: Named<AccountId>,
+    request: Signed<Versioned<Account>>,
+) -> Result<Json<proto::Account>, Refusal> {
+    check_holder(id, &request.signer.value)?;
+    let account = if request.payload.is_empty() {
+        request.signer.value
+    } else {
+        let update: proto::AccountUpdate = request.payload.read()?;
+        app.engine.update_account(request.signer, &update).await?
+    };
+    Ok(Json(render::account(app.engine.urls(), &account)))
+}
+
+/// The account in a URL must be the one that signed.
+pub(super) fn check_holder(id: Named<AccountId>, signer: &Account) -> Result<(), Error> {
+    if id.known()? == signer.id {
+        Ok(())
+    } else {
+        Err(Error::NotFound("account"))
+    }
+}

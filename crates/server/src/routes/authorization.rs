@@ -1,0 +1,29 @@
+use std::sync::Arc;
+
+use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
+use assay_proto as proto;
+use axum::{Json, extract::State};
+
+use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+
+/// An authorization: read (RFC 8555 section 7.5) or deactivated (7.5.2).
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    id: Named<AuthorizationId>,
+    request: Signed<Versioned<Account>>,
+) -> Result<Json<proto::Authorization>, Refusal> {
+    let (id, account) = (id.known()?, request.signer.value.id);
+    let engine = &app.engine;
+    let authorization = if request.payload.is_empty() {
+        engine.authorization(account, id).await?.value
+    } else {
+        let update = request.payload.read()?;
+        engine.update_authorization(account, id, &update).await?
+    };
+    let now = engine.now();
+    Ok(Json(render::authorization(
+        engine.urls(),
+        &authorization,
+        now,
+    )))
+}

@@ -1,0 +1,109 @@
+//! One file a resource. A handler takes a request apart, asks the engine and
+//! renders what comes back.
+
+mod account;
+mod authorization;
+mod certificate;
+mod challenge;
+mod directory;
+mod key_change;
+mod new_account;
+mod new_nonce;
+mod new_order;
+mod order;
+mod orders;
+mod revocation;
+
+use std::{future::Future, sync::Arc};
+
+use assay_engine::{Engine, Error};
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, get, post},
+};
+use ipnet::IpNet;
+use tracing::Instrument;
+
+use crate::{
+    rate_limit::{self, Rate, RateLimiter, RateLimits},
+    refusal::Refusal,
+    surface::{self, App},
+};
+
+/// The directory's path.
+pub(crate) const DIRECTORY: &str = "/acme/directory";
+
+/// Everything that is served, as a service without sockets.
+///
+/// A request's [`Peer`](crate::Peer) extension tells the other end of its
+/// connection; `trusted_proxies` are the peers whose X-Forwarded-For is
+/// believed; `website` stands in the directory's `meta`.
+pub fn router(
+    engine: Arc<Engine>,
+    website: Option<String>,
+    trusted_proxies: Vec<IpNet>,
+    rate_limits: RateLimits,
+) -> Router {
+    let app = Arc::new(App {
+        engine,
+        trusted_proxies,
+        website,
+    });
+    // The paths are those of `assay_engine::urls::Urls`.
+    Router::new()
+        .route(DIRECTORY, get(directory::get).post(directory::read))
+        .route(
+            "/acme/new-nonce",
+            limited(
+                rate_limits.new_nonce,
+                get(new_nonce::get)
+                    .head(new_nonce::head)
+                    .post(new_nonce::read),
+            ),
+        )
+        .route(
+            "/acme/new-account",
+            limited(rate_limits.new_account, post(new_account::post)),
+        )
+        .route("/acme/account/{id}", post(account::post))
+        .route("/acme/account/{id}/orders", post(orders::read))
+        .route("/acme/new-order", post(new_order::post))
+        .route("/acme/order/{id}", post(order::read))
+        .route("/acme/order/{id}/finalize", post(order::finalize))
+        .route("/acme/authorization/{id}", post(authorization::post))
+        .route("/acme/challenge/{id}", post(challenge::post))
+        .route("/acme/certificate/{serial}", post(certificate::read))
+        .route("/acme/revoke-cert", post(revocation::post))
+        .route("/acme/key-change", post(key_change::post))
+        .method_not_allowed_fallback(surface::method_not_allowed)
+        .fallback(surface::not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), surface::wrap))
+        .with_state(app)
+        .route("/healthz", get(async || "ok\n"))
+}
+
+fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    match rate {
+        Some(rate) => route.layer(from_fn_with_state(
+            Arc::new(RateLimiter::new(rate)),
+            rate_limit::limit,
+        )),
+        None => route,
+    }
+}
+
+/// Does `work` in a task of its own: it comes to its end even when the client
+/// hangs up and this handler is dropped.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let task = async move { work.await.map_err(Refusal::from) };
+    match tokio::spawn(task.in_current_span()).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Internal("the task was cancelled".to_owned()).into()),
+        },
+    }
+}

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use assay_engine::{domain::Account, ports::Versioned};
+use axum::{
+    extract::State,
+    http::{HeaderName, StatusCode, header::CACHE_CONTROL},
+};
+
+use crate::{
+    refusal::Refusal,
+    signed::Signed,
+    surface::{App, REPLAY_NONCE},
+};
+
+/// RFC 8555 section 7.2: "To get a fresh nonce, the client sends a HEAD request
+/// to the newNonce resource on the server. The server's response MUST include
+/// a Replay-Nonce header field containing a fresh nonce and SHOULD have status
+/// code 200 (OK)."
+pub(super) async fn head(State(app): State<Arc<App>>) -> (StatusCode, [(HeaderName, String); 2]) {
+    (StatusCode::OK, nonce(&app))
+}
+
+/// The same section: "The server MUST also respond to GET requests for this
+/// resource, returning an empty body (while still providing a Replay-Nonce
+/// header) with a status code of 204 (No Content)."
+pub(super) async fn get(State(app): State<Arc<App>>) -> (StatusCode, [(HeaderName, String); 2]) {
+    (StatusCode::NO_CONTENT, nonce(&app))
+}
+
+/// POST-as-GET; every answer to a POST carries a nonce anyway.
+pub(super) async fn read(request: Signed<Versioned<Account>>) -> Result<StatusCode, Refusal> {
+    request.payload.expect_empty()?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The same section: "The server MUST include a Cache-Control header field with
+/// the "no-store" directive in responses for the newNonce resource".
+fn nonce(app: &App) -> [(HeaderName, String); 2] {
+    [
+        (REPLAY_NONCE, app.engine.nonce()),
+        (CACHE_CONTROL, "no-store".to_owned()),
+    ]
+}

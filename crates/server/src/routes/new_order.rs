@@ -1,0 +1,18 @@
+use std::sync::Arc;
+
+use assay_engine::{domain::Account, ports::Versioned};
+use assay_proto::NewOrder;
+use axum::{extract::State, http::StatusCode, response::Response};
+
+use super::order;
+use crate::{refusal::Refusal, signed::Signed, surface::App};
+
+/// newOrder (RFC 8555 section 7.4).
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    request: Signed<Versioned<Account>>,
+) -> Result<Response, Refusal> {
+    let new: NewOrder = request.payload.read()?;
+    let order = app.engine.new_order(&request.signer.value, &new).await?;
+    Ok(order::reply(&app.engine, StatusCode::CREATED, &order))
+}

@@ -1,0 +1,123 @@
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::Poll,
+};
+
+use assay_engine::Engine;
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, LINK, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use ipnet::IpNet;
+use tracing::Instrument;
+
+use crate::{address::ClientAddress, refusal::Refusal, routes::DIRECTORY};
+
+/// The header of a nonce (RFC 8555 section 6.5.1).
+pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) website: Option<String>,
+}
+
+/// What is the same for every request, known and unknown: the log's span, the
+/// client's address, the catching of panics and the headers.
+pub(crate) async fn wrap(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let client = ClientAddress::of(
+        request.extensions(),
+        request.headers(),
+        &app.trusted_proxies,
+    );
+    request.extensions_mut().insert(client);
+    let is_post = request.method() == Method::POST;
+    let is_directory = request.uri().path() == DIRECTORY;
+    let span = tracing::info_span!(
+        "request",
+        client = %client.0,
+        method = %request.method(),
+        path = request.uri().path(),
+    );
+    let response = answer(request, next).instrument(span).await;
+    finish(&app.engine, is_post, is_directory, response)
+}
+
+/// A handler's answer; a panic costs its request, not the connection.
+async fn answer(request: Request, next: Next) -> Response {
+    let mut running = Box::pin(next.run(request));
+    let response = poll_fn(|context| {
+        // Unwind safety: the future is not polled again after a panic, and what
+        // it shares with other requests is guarded by locks that say so.
+        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Refusal::panicked(message(&*panic)).into_response()),
+        }
+    })
+    .await;
+    tracing::debug!(status = response.status().as_u16(), "answered");
+    response
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_post {
+        // RFC 8555 section 6.5: "an ACME server MUST include a Replay-Nonce header
+        // field in every successful response to a POST request and SHOULD
+        // provide it in error responses as well."
+        if let Ok(nonce) = HeaderValue::try_from(engine.nonce()) {
+            headers.insert(REPLAY_NONCE, nonce);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    // RFC 8555 section 7.1: "The "index" link relation is present on all
+    // resources other than the directory and indicates the URL of the
+    // directory."
+    if !(is_directory && response.status().is_success()) {
+        let link = format!("<{}>;rel=\"index\"", engine.urls().directory());
+        if let Ok(link) = HeaderValue::try_from(link) {
+            response.headers_mut().append(LINK, link);
+        }
+    }
+    response
+}
+
+/// Anything that is not there.
+pub(crate) async fn not_found() -> Refusal {
+    Refusal::malformed(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path: the directory lists what there is",
+    )
+}
+
+/// Anything that is there, by a method that it does not take.
+pub(crate) async fn method_not_allowed() -> Refusal {
+    // RFC 8555 section 6.3: "the server MUST return an error with status code
+    // 405 (Method Not Allowed) and type "malformed""
+    Refusal::malformed(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this resource does not take this method: use POST, or POST-as-GET to read",
+    )
+}

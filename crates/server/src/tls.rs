@@ -1,0 +1,109 @@
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// The server's TLS end: TLS 1.2 and 1.3 by aws-lc-rs, HTTP/2 and HTTP/1.1 by
+/// ALPN, and a certificate that can be replaced while it serves.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    config: Arc<ServerConfig>,
+    current: Arc<Current>,
+}
+
+/// Why a certificate and key cannot be served.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TlsIdentityError {
+    /// There is no certificate.
+    #[error("the TLS certificate chain is empty: it needs at least the server's certificate")]
+    EmptyChain,
+    /// The certificate does not parse, or the key is of no usable kind, or
+    /// the two do not belong together.
+    #[error("the TLS certificate and key cannot be used: {0}")]
+    Unusable(rustls::Error),
+}
+
+impl TlsIdentity {
+    /// An identity of a certificate chain in DER, the server's own first, and
+    /// that one's private key in PKCS#8 DER.
+    ///
+    /// # Errors
+    /// [`TlsIdentityError`]
+    pub fn new(chain_der: Vec<Vec<u8>>, key_pkcs8_der: &[u8]) -> Result<Self, TlsIdentityError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let key = certified(&provider, chain_der, key_pkcs8_der)?;
+        let current = Arc::new(Current(RwLock::new(key)));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsIdentityError::Unusable)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self {
+            config: Arc::new(config),
+            current,
+        })
+    }
+
+    /// Serves another chain and key from the next handshake on.
+    ///
+    /// # Errors
+    /// [`TlsIdentityError`]; the old ones stay then.
+    pub fn replace(
+        &self,
+        chain_der: Vec<Vec<u8>>,
+        key_pkcs8_der: &[u8],
+    ) -> Result<(), TlsIdentityError> {
+        let key = certified(self.config.crypto_provider(), chain_der, key_pkcs8_der)?;
+        *self
+            .current
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = key;
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
+fn certified(
+    provider: &CryptoProvider,
+    chain_der: Vec<Vec<u8>>,
+    key_pkcs8_der: &[u8],
+) -> Result<Arc<CertifiedKey>, TlsIdentityError> {
+    if chain_der.is_empty() {
+        return Err(TlsIdentityError::EmptyChain);
+    }
+    let chain = chain_der.into_iter().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8_der.to_vec()));
+    CertifiedKey::from_der(chain, key, provider)
+        .map(Arc::new)
+        .map_err(TlsIdentityError::Unusable)
+}
+
+/// What is served now.
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let key = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&key))
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").finish_non_exhaustive()
+    }
+}

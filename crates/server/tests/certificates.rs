@@ -1,0 +1,180 @@
+//! Download and revocation of certificates (RFC 8555 sections 7.4.2 and 7.6)
+//! over HTTP. The certificates are put into the store: who may have one is not
+//! the question here.
+
+mod common;
+
+use assay_engine::{
+    domain::{Certificate, CertificateHolder},
+    ids::OrderId,
+    ports::{Change, ChangeSet, Store},
+    sha256,
+};
+use assay_proto::{Base64Url, Timestamp};
+use assay_simulator::{Device, Jws, KeyType, Response, evidence::DeviceProperties};
+use common::{Client, NOW, World, assert_refused, url};
+use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
+
+struct Issued {
+    device: Device,
+    der: Vec<u8>,
+    url: String,
+}
+
+impl Issued {
+    fn revocation(&self, reason: Value) -> Value {
+        match reason {
+            Value::Null => json!({"certificate": Base64Url::encode(&self.der)}),
+            reason => json!({"certificate": Base64Url::encode(&self.der), "reason": reason}),
+        }
+    }
+}
+
+/// A certificate of `client`'s, as if issued.
+async fn issue(world: &World, client: &Client) -> Issued {
+    let device = Device::new(DeviceProperties::default(), KeyType::P256).unwrap();
+    let key = KeyPair::from_pem(&device.key_pem()).unwrap();
+    let mut params = CertificateParams::default();
+    let serial = sha256(&device.spki_der())[..8].to_vec();
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(
+        &[&[1], &serial[..]].concat(),
+    ));
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let account = client.account.as_deref().unwrap();
+    let serial = assay_ca::serial_number_of(&der).unwrap();
+    let certificate = Certificate {
+        serial: serial.clone(),
+        issuer: sha256(&world.issuer_der),
+        der: der.clone(),
+        spki_sha256: sha256(&device.spki_der()),
+        holder: CertificateHolder::Device {
+            account: world.engine.urls().account_id(account).unwrap(),
+            order: OrderId::from_bytes([7; 16]),
+            root_sha256: [8; 32],
+        },
+        issued: Timestamp(NOW),
+        not_after: Timestamp(NOW + 1_000),
+        revocation: None,
+    };
+    let changes = ChangeSet {
+        now: Timestamp(NOW),
+        changes: vec![Change::InsertCertificate(certificate)],
+    };
+    world.store.commit("test", changes).await.unwrap();
+    Issued {
+        url: world.engine.urls().certificate(&serial),
+        device,
+        der,
+    }
+}
+
+async fn revoke(client: &Client, payload: &Value) -> Response {
+    client.post(&url("/acme/revoke-cert"), payload).await
+}
+
+#[tokio::test]
+async fn scenario_105_a_certificate_comes_with_its_issuer_and_without_the_root() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    let answer = client.read(&issued.url).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/pem-certificate-chain")
+    );
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&answer.body)
+        .map(|certificate| certificate.unwrap().to_vec())
+        .collect();
+    assert_eq!(chain, [issued.der.clone(), world.issuer_der.clone()]);
+
+    let foreign = world.client().await.read(&issued.url).await;
+    assert_refused(&foreign, 403, "unauthorized");
+    for name in ["4242", "00", "x", "ABCDEF"] {
+        let unknown = client
+            .read(&url(&format!("/acme/certificate/{name}")))
+            .await;
+        assert_eq!(
+            (unknown.status, unknown.text()),
+            (403, foreign.text()),
+            "{name}"
+        );
+    }
+    assert_refused(
+        &client.post(&issued.url, &json!({})).await,
+        400,
+        "malformed",
+    );
+}
+
+#[tokio::test]
+async fn scenario_109_the_account_revokes_once() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    let answer = revoke(&client, &issued.revocation(json!(1))).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    assert!(answer.replay_nonce().is_some());
+    let again = revoke(&client, &issued.revocation(json!(null))).await;
+    assert_refused(&again, 400, "alreadyRevoked");
+}
+
+#[tokio::test]
+async fn scenarios_110_and_113_the_certificates_own_key_revokes() {
+    let world = World::new();
+    let issued = issue(&world, &world.client().await).await;
+    let mut holder = world.stranger();
+    holder.key = issued.device.account_key().unwrap();
+    let jws = Jws::new(&url("/acme/revoke-cert"), &issued.revocation(json!(null)));
+    let garbage = holder.send(&jws.clone().with_signature(vec![1; 64])).await;
+    assert_refused(&garbage, 403, "unauthorized");
+    // Another key's signature under the certificate's key.
+    let forger = world.stranger();
+    let forged = jws.clone().with("jwk", holder.key.jwk());
+    assert_refused(&forger.send(&forged).await, 403, "unauthorized");
+    assert_eq!(holder.send(&jws).await.status, 200);
+}
+
+#[tokio::test]
+async fn scenario_112_a_garbage_signature_revokes_nothing() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    let jws = Jws::new(&url("/acme/revoke-cert"), &issued.revocation(json!(null)));
+    let forger = Client {
+        key: world.stranger().key,
+        ..client.clone()
+    };
+    for answer in [
+        client.send(&jws.clone().with_signature(vec![1; 64])).await,
+        forger.send(&jws).await,
+    ] {
+        assert_refused(&answer, 403, "unauthorized");
+    }
+    assert_eq!(client.send(&jws).await.status, 200);
+}
+
+#[tokio::test]
+async fn scenario_114_reasons_and_foreign_certificates() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    for reason in [7, 8, 11, -1] {
+        let answer = revoke(&client, &issued.revocation(json!(reason))).await;
+        assert_refused(&answer, 400, "badRevocationReason");
+        assert!(answer.problem().detail.contains("0, 1, 3, 4, 5, 9"));
+    }
+    // Of another account, of another CA, and none at all.
+    let theirs = issue(&world, &world.client().await).await;
+    for der in [theirs.der, world.issuer_der.clone(), vec![1, 2, 3]] {
+        let payload = json!({"certificate": Base64Url::encode(&der)});
+        assert_refused(&revoke(&client, &payload).await, 403, "unauthorized");
+    }
+    for payload in [json!({}), json!({"certificate": "AQ=="})] {
+        assert_refused(&revoke(&client, &payload).await, 400, "malformed");
+    }
+    let answer = revoke(&client, &issued.revocation(json!(5))).await;
+    assert_eq!(answer.status, 200);
+}

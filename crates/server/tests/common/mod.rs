@@ -1,0 +1,293 @@
+//! A server without sockets and a client that sends it requests, right or
+//! wrong on purpose.
+
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use assay_ca::{
+    FileSigner, Issuer,
+    authority::{self, AuthorityPlan, Host, KeyType},
+};
+use assay_engine::{
+    Engine, Limits, Setup,
+    admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
+    domain::Attribute,
+    ports::{Clock, Random},
+    profile::Profile,
+    urls::Urls,
+};
+use assay_proto::Timestamp;
+use assay_server::{Rate, RateLimits, router};
+use assay_simulator::{AccountKey, Algorithm, JOSE_JSON, Jws, Response};
+use assay_store::MemoryStore;
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, header::CONTENT_TYPE},
+};
+use http_body_util::BodyExt;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub const BASE: &str = "https://ca.example.org";
+pub const TERMS: &str = "https://ca.example.org/terms";
+pub const NOW: u64 = 1_800_000_000;
+
+/// A server and what it is made of.
+pub struct World {
+    pub engine: Arc<Engine>,
+    pub issuer_der: Vec<u8>,
+    pub router: Router,
+    pub store: Arc<MemoryStore>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(None, RateLimits::off())
+    }
+
+    pub fn with(terms_of_service: Option<&str>, rate_limits: RateLimits) -> Self {
+        let authority = authority::create(&AuthorityPlan {
+            name: "Test".to_owned(),
+            issuing_key: KeyType::P256,
+            host: Host::Dns("ca.example.org".to_owned()),
+            laboratory: true,
+            now: NOW,
+        })
+        .unwrap();
+        let issuer_der =
+            CertificateDer::from_pem_slice(authority.issuing.certificate_pem.as_bytes())
+                .unwrap()
+                .to_vec();
+        let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let engine = Arc::new(Engine::new(Setup {
+            admission: AdmissionPolicy {
+                admission: Admission::Listed(Box::new(TestInventory)),
+                assigners: Default::default(),
+            },
+            anchors: Vec::new(),
+            clock: Arc::new(FixedClock),
+            issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
+            limits: Limits {
+                open_orders_per_identifier: 100,
+                ..Limits::default()
+            },
+            profile: Profile::privacy_preserving(),
+            random: Arc::new(Counter(AtomicU64::new(0))),
+            server_issuer: None,
+            store: store.clone(),
+            terms_of_service: terms_of_service.map(str::to_owned),
+            urls: Urls::new(BASE),
+        }));
+        let website = Some("https://example.org".to_owned());
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        Self {
+            router: router(engine.clone(), website, trusted, rate_limits),
+            engine,
+            issuer_der,
+            store,
+        }
+    }
+
+    /// A client with a key, not yet an account.
+    pub fn stranger(&self) -> Client {
+        Client {
+            router: self.router.clone(),
+            key: AccountKey::generate(Algorithm::Es256).unwrap(),
+            account: None,
+        }
+    }
+
+    /// A client with an account.
+    pub async fn client(&self) -> Client {
+        let mut client = self.stranger();
+        let answer = client.new_account(&json!({})).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        client
+    }
+}
+
+pub fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+    Some(Rate {
+        per_second: NonZeroU32::new(per_second).unwrap(),
+        burst: NonZeroU32::new(burst).unwrap(),
+    })
+}
+
+pub fn url(path: &str) -> String {
+    format!("{BASE}{path}")
+}
+
+#[derive(Clone)]
+pub struct Client {
+    pub router: Router,
+    pub key: AccountKey,
+    pub account: Option<String>,
+}
+
+impl Client {
+    pub async fn nonce(&self) -> String {
+        let answer = self.plain(Method::HEAD, "/acme/new-nonce").await;
+        answer.replay_nonce().unwrap().to_owned()
+    }
+
+    pub async fn plain(&self, method: Method, path: &str) -> Response {
+        self.request(
+            Request::builder()
+                .method(method)
+                .uri(path)
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await
+    }
+
+    pub async fn request(&self, request: Request<Body>) -> Response {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        Response {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    /// Signs with a fresh nonce unless the JWS decides otherwise, and sends to
+    /// the path of the JWS's own URL.
+    pub async fn send(&self, jws: &Jws) -> Response {
+        let path = jws.url().strip_prefix(BASE).unwrap().to_owned();
+        self.send_to(&path, jws).await
+    }
+
+    pub async fn send_to(&self, path: &str, jws: &Jws) -> Response {
+        let nonce = self.nonce().await;
+        let body = jws
+            .sign(&self.key, self.account.as_deref(), Some(&nonce))
+            .unwrap();
+        self.post_raw(path, body.to_string(), JOSE_JSON).await
+    }
+
+    pub async fn post_raw(
+        &self,
+        path: &str,
+        body: impl Into<Body>,
+        content_type: &str,
+    ) -> Response {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+        self.post_with(path, body, headers).await
+    }
+
+    pub async fn post_with(
+        &self,
+        path: &str,
+        body: impl Into<Body>,
+        headers: HeaderMap,
+    ) -> Response {
+        let mut request = Request::post(path).body(body.into()).unwrap();
+        *request.headers_mut() = headers;
+        self.request(request).await
+    }
+
+    pub async fn post(&self, url: &str, payload: &Value) -> Response {
+        self.send(&Jws::new(url, payload)).await
+    }
+
+    pub async fn read(&self, url: &str) -> Response {
+        self.send(&Jws::post_as_get(url)).await
+    }
+
+    pub async fn new_account(&mut self, payload: &Value) -> Response {
+        let jws = Jws::new(&url("/acme/new-account"), payload).with_jwk();
+        let answer = self.send(&jws).await;
+        if matches!(answer.status, 200 | 201) {
+            self.account = answer.location().map(str::to_owned);
+        }
+        answer
+    }
+
+    /// Orders for a serial number; must succeed.
+    pub async fn order(&self, serial: &str) -> (String, Value) {
+        let answer = self.new_order(&[("permanent-identifier", serial)]).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let location = answer.location().unwrap().to_owned();
+        (location, answer.json().unwrap())
+    }
+
+    pub async fn new_order(&self, identifiers: &[(&str, &str)]) -> Response {
+        let identifiers: Vec<_> = identifiers
+            .iter()
+            .map(|(kind, value)| json!({"type": kind, "value": value}))
+            .collect();
+        let payload = json!({"identifiers": identifiers});
+        self.post(&url("/acme/new-order"), &payload).await
+    }
+}
+
+/// That an answer is this problem: status, type, media type, and what every
+/// answer carries.
+#[track_caller]
+pub fn assert_problem(answer: &Response, status: u16, name: &str) {
+    let text = answer.text();
+    assert_eq!(answer.status, status, "{text}");
+    assert!(answer.problem().is(name), "{name}: {text}");
+    assert_eq!(answer.json().unwrap()["status"], status, "{text}");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.links("index"), [url("/acme/directory")]);
+}
+
+/// The same, as an answer to a POST.
+#[track_caller]
+pub fn assert_refused(answer: &Response, status: u16, name: &str) {
+    assert_problem(answer, status, name);
+    assert!(answer.replay_nonce().is_some());
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(NOW)
+    }
+}
+
+struct Counter(AtomicU64);
+
+impl Random for Counter {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            let block = assay_engine::sha256(&count.to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+}
+
+/// Knows the serial numbers that begin with C02.
+struct TestInventory;
+
+#[async_trait]
+impl Inventory for TestInventory {
+    async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
+        match name {
+            "DOWN" => Err(InventoryUnavailable("secret of the operator".to_owned())),
+            "PANIC" => panic!("secret of the operator"),
+            _ => Ok(name.starts_with("C02").then_some(Attribute::Serial)),
+        }
+    }
+}

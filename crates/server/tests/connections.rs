@@ -1,0 +1,246 @@
+//! The server on real sockets.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use assay_server::{Server, ServerConfig, TlsIdentity, TlsIdentityError};
+use assay_simulator::{HttpClient, Trust};
+use axum::http::{HeaderMap, Method};
+use common::World;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+
+struct Running {
+    address: String,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let listen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listen.local_addr().unwrap().to_string();
+        let mut config = ServerConfig::new(listen);
+        change(&mut config);
+        let (stop, stopped) = oneshot::channel();
+        let server = Server::new(World::new().engine, config);
+        let ended = tokio::spawn(async move {
+            server.run(async { drop(stopped.await) }).await.unwrap();
+        });
+        Self {
+            address,
+            stop,
+            ended,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+}
+
+/// Sends a request and reads until its answer's last bytes.
+async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> String {
+    stream.write_all(GET).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"ok\n") {
+        let mut buffer = [0; 1024];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "closed after {answer:?}");
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// Waits until the server closed the connection.
+async fn closed(stream: &mut (impl AsyncReadExt + Unpin)) {
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    drop(timeout(Duration::from_secs(10), end).await.unwrap());
+}
+
+fn self_signed() -> CertifiedKey<KeyPair> {
+    generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+}
+
+fn identity(key: &CertifiedKey<KeyPair>) -> Arc<TlsIdentity> {
+    let chain = vec![key.cert.der().to_vec()];
+    Arc::new(TlsIdentity::new(chain, key.signing_key.serialized_der()).unwrap())
+}
+
+fn connector(
+    trusted: &CertifiedKey<KeyPair>,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(trusted.cert.pem().as_bytes()).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
+    let key = self_signed();
+    let server = Running::start(|config| config.tls = Some(identity(&key))).await;
+    let name = ServerName::try_from("localhost").unwrap();
+    for version in [&version::TLS12, &version::TLS13] {
+        for (offered, chosen) in [
+            (&["h2", "http/1.1"][..], Some("h2")),
+            (&["http/1.1"], Some("http/1.1")),
+            (&[], None),
+        ] {
+            let mut stream = connector(&key, &[version], offered)
+                .connect(name.clone(), server.connect().await)
+                .await
+                .unwrap();
+            let alpn = stream.get_ref().1.alpn_protocol();
+            assert_eq!(alpn, chosen.map(str::as_bytes));
+            if chosen == Some("h2") {
+                stream
+                    .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+                    .await
+                    .unwrap();
+                let mut settings = [0; 9];
+                stream.read_exact(&mut settings).await.unwrap();
+                assert_eq!(settings[3], 4, "the first frame is SETTINGS");
+            } else {
+                assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_while_serving() {
+    let (first, second) = (self_signed(), self_signed());
+    let identity = identity(&first);
+    let tls = identity.clone();
+    let server = Running::start(|config| config.tls = Some(tls)).await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let connect = async |trusted: &CertifiedKey<KeyPair>| {
+        connector(trusted, &[&version::TLS13], &[])
+            .connect(name.clone(), server.connect().await)
+            .await
+    };
+    let mut open = connect(&first).await.unwrap();
+    assert!(connect(&second).await.is_err());
+    let chain = |key: &CertifiedKey<KeyPair>| vec![key.cert.der().to_vec()];
+    let mismatch = identity.replace(chain(&second), first.signing_key.serialized_der());
+    assert_eq!(
+        mismatch,
+        Err(TlsIdentityError::Unusable(rustls::Error::InconsistentKeys(
+            rustls::InconsistentKeys::KeyMismatch
+        )))
+    );
+    assert_eq!(
+        identity.replace(Vec::new(), second.signing_key.serialized_der()),
+        Err(TlsIdentityError::EmptyChain)
+    );
+    assert!(connect(&first).await.is_ok());
+    let replaced = identity.replace(chain(&second), second.signing_key.serialized_der());
+    assert_eq!(replaced, Ok(()));
+    assert!(connect(&first).await.is_err());
+    assert!(connect(&second).await.is_ok());
+    ask(&mut open).await;
+}
+
+#[tokio::test]
+async fn scenario_107_a_large_body_over_a_socket_reads_its_refusal() {
+    let server = Running::start(|_| {}).await;
+    let mut client = HttpClient::new(Trust::from_pem("").unwrap());
+    let url = format!("http://{}/acme/new-order", server.address);
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/jose+json".parse().unwrap());
+    let answer = client
+        .request(Method::POST, &url, headers, vec![b' '; 10 << 20].into())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 413);
+    ask(&mut server.connect().await).await;
+}
+
+#[tokio::test]
+async fn connections_wait_for_a_place_and_idle_ones_give_theirs_up() {
+    let server = Running::start(|config| {
+        config.max_connections = 1;
+        config.header_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let mut first = server.connect().await;
+    ask(&mut first).await;
+    let mut second = server.connect().await;
+    let waiting = timeout(Duration::from_millis(200), ask(&mut second)).await;
+    assert!(waiting.is_err(), "a second connection was served");
+    closed(&mut first).await;
+    let mut buffer = [0; 15];
+    second.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(&buffer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_and_an_idle_http2_connection_are_cut() {
+    let key = self_signed();
+    let plain = Running::start(|config| config.header_timeout = Duration::from_millis(200)).await;
+    let mut slow = plain.connect().await;
+    slow.write_all(b"GET /healthz HT").await.unwrap();
+    closed(&mut slow).await;
+
+    let tls = Running::start(|config| {
+        config.tls = Some(identity(&key));
+        config.idle_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut idle = connector(&key, &[&version::TLS13], &["h2"])
+        .connect(
+            ServerName::try_from("localhost").unwrap(),
+            tls.connect().await,
+        )
+        .await
+        .unwrap();
+    closed(&mut idle).await;
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_open_requests_and_no_longer_than_it_may() {
+    let server = Running::start(|config| config.drain_timeout = Duration::from_millis(500)).await;
+    let mut idle = server.connect().await;
+    ask(&mut idle).await;
+    // A request whose body never comes.
+    let mut open = server.connect().await;
+    open.write_all(
+        b"POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-type: application/jose+json\r\ncontent-length: 9\r\n\r\n",
+    )
+    .await
+    .unwrap();
+    sleep(Duration::from_millis(100)).await;
+    server.stop.send(()).unwrap();
+    closed(&mut idle).await;
+    assert!(TcpStream::connect(&server.address).await.is_err());
+    assert!(!server.ended.is_finished());
+    timeout(Duration::from_secs(5), server.ended)
+        .await
+        .unwrap()
+        .unwrap();
+    closed(&mut open).await;
+}

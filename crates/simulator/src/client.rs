@@ -1,0 +1,332 @@
+//! An ACME client that does what it is told, one request at a time.
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Method,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    http::{HttpClient, HttpError, Trust},
+    jose::{AccountKey, Algorithm, JoseError},
+    jws::Jws,
+    response::Response,
+};
+
+/// The media type of signed requests (RFC 8555 section 6.2).
+pub const JOSE_JSON: &str = "application/jose+json";
+
+/// How often one request is sent again after `badNonce` before its answer is handed back.
+const NONCE_RETRIES: u32 = 3;
+
+/// A client with one connection, one account key and a purse of one nonce.
+///
+/// Every method hands back what the server answered, refusals too; say
+/// [`Response::success`] to insist on a 2xx. Only the network, josekit and a directory that
+/// lacks what is asked for make a [`ClientError`].
+#[derive(Debug)]
+pub struct AcmeClient {
+    http: HttpClient,
+    directory: Value,
+    key: AccountKey,
+    account: Option<String>,
+    nonce: Option<String>,
+    bad_nonces: u32,
+}
+
+impl AcmeClient {
+    /// Reads the directory with a fresh P-256 account key.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]: no answer, or one that is not a directory.
+    pub async fn connect(directory_url: &str, ca_bundle_pem: &str) -> Result<Self, ClientError> {
+        Self::connect_over(
+            HttpClient::new(Trust::from_pem(ca_bundle_pem)?),
+            directory_url,
+            AccountKey::generate(Algorithm::Es256)?,
+        )
+        .await
+    }
+
+    /// Reads the directory over a client set up beforehand, for this account key.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]: no answer, or one that is not a directory.
+    pub async fn connect_over(
+        mut http: HttpClient,
+        directory_url: &str,
+        key: AccountKey,
+    ) -> Result<Self, ClientError> {
+        let answer = http
+            .request(Method::GET, directory_url, HeaderMap::new(), Bytes::new())
+            .await?;
+        let directory = answer.json().unwrap_or_default();
+        if answer.status != 200 || !directory.is_object() {
+            return Err(ClientError::NoDirectory {
+                url: directory_url.to_owned(),
+                status: answer.status,
+            });
+        }
+        Ok(Self {
+            http,
+            directory,
+            key,
+            account: None,
+            nonce: None,
+            bad_nonces: 0,
+        })
+    }
+
+    /// The directory as the server sent it.
+    #[must_use]
+    pub fn directory(&self) -> &Value {
+        &self.directory
+    }
+
+    /// The URL of a resource by its name in the directory, such as `newOrder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoResource`] if the directory does not list it.
+    pub fn resource(&self, name: &'static str) -> Result<String, ClientError> {
+        self.directory[name]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or(ClientError::NoResource { name })
+    }
+
+    /// The account key.
+    #[must_use]
+    pub fn key(&self) -> &AccountKey {
+        &self.key
+    }
+
+    /// Signs with another key from now on. The account stays: see [`Self::set_account`].
+    pub fn set_key(&mut self, key: AccountKey) {
+        self.key = key;
+    }
+
+    /// The account URL, once [`Self::new_account`] succeeded.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
+    /// Speaks as this account from now on; with `None` requests carry the `jwk`.
+    pub fn set_account(&mut self, account: Option<String>) {
+        self.account = account;
+    }
+
+    /// The connection, to change where it goes and what headers it sends.
+    pub fn http(&mut self) -> &mut HttpClient {
+        &mut self.http
+    }
+
+    /// How many answers said `badNonce` so far.
+    #[must_use]
+    pub fn bad_nonces(&self) -> u32 {
+        self.bad_nonces
+    }
+
+    /// Takes the nonce of the last answer, or asks newNonce for one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoNonce`] if the server gives none.
+    pub async fn nonce(&mut self) -> Result<String, ClientError> {
+        if self.nonce.is_none() {
+            self.fetch_nonce().await?;
+        }
+        let url = self.resource("newNonce")?;
+        self.nonce.take().ok_or(ClientError::NoNonce { url })
+    }
+
+    /// Asks newNonce for a nonce and keeps it for the next request.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; that the answer carries no nonce shows when one is needed.
+    pub async fn fetch_nonce(&mut self) -> Result<Response, ClientError> {
+        let url = self.resource("newNonce")?;
+        self.plain(Method::HEAD, &url).await
+    }
+
+    /// newAccount, terms of service agreed, and nothing else in the payload: what Apple's
+    /// client sends. On success the client speaks as this account.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn new_account(&mut self) -> Result<Response, ClientError> {
+        self.new_account_with(&json!({"termsOfServiceAgreed": true}))
+            .await
+    }
+
+    /// newAccount with any payload.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn new_account_with(&mut self, payload: &Value) -> Result<Response, ClientError> {
+        let jws = Jws::new(&self.resource("newAccount")?, payload).with_jwk();
+        let answer = self.send(&jws).await?;
+        if matches!(answer.status, 200 | 201) {
+            self.account = answer.location().map(str::to_owned);
+        }
+        Ok(answer)
+    }
+
+    /// newOrder for these identifiers, each a type and a value.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn new_order(
+        &mut self,
+        identifiers: &[(&str, &str)],
+    ) -> Result<Response, ClientError> {
+        let identifiers: Vec<_> = identifiers
+            .iter()
+            .map(|(kind, value)| json!({"type": kind, "value": value}))
+            .collect();
+        let url = self.resource("newOrder")?;
+        self.post(&url, &json!({"identifiers": identifiers})).await
+    }
+
+    /// A signed POST with a JSON payload.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn post(&mut self, url: &str, payload: &Value) -> Result<Response, ClientError> {
+        self.send(&Jws::new(url, payload)).await
+    }
+
+    /// A signed POST with an empty payload (RFC 8555 section 6.3).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn post_as_get(&mut self, url: &str) -> Result<Response, ClientError> {
+        self.send(&Jws::post_as_get(url)).await
+    }
+
+    /// Signs and sends. Unless the JWS decides about its nonce itself, an answer of `badNonce`
+    /// has it signed and sent again with the nonce of that answer, up to three times.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a refusal by the server is a [`Response`].
+    pub async fn send(&mut self, jws: &Jws) -> Result<Response, ClientError> {
+        let mut retries = 0;
+        loop {
+            let nonce = match jws.decides_nonce() {
+                true => None,
+                false => Some(self.nonce().await?),
+            };
+            let envelope = jws.sign(&self.key, self.account.as_deref(), nonce.as_deref())?;
+            let answer = self
+                .post_raw(jws.url(), envelope.to_string(), JOSE_JSON)
+                .await?;
+            // RFC 8555 section 6.5: "When a server rejects a request because its nonce value
+            // was unacceptable (or not present), it MUST provide HTTP status code 400 (Bad
+            // Request), and indicate the ACME error type
+            // "urn:ietf:params:acme:error:badNonce"."
+            if answer.status != 400 || !answer.problem().is("badNonce") {
+                return Ok(answer);
+            }
+            self.bad_nonces += 1;
+            if jws.decides_nonce() || retries == NONCE_RETRIES {
+                return Ok(answer);
+            }
+            retries += 1;
+        }
+    }
+
+    /// POSTs any bytes under any content type. Nothing is signed, nothing is retried.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Http`].
+    pub async fn post_raw(
+        &mut self,
+        url: &str,
+        body: impl Into<Bytes>,
+        content_type: &str,
+    ) -> Result<Response, ClientError> {
+        let mut headers = HeaderMap::new();
+        let content_type =
+            HeaderValue::from_str(content_type).map_err(|_| ClientError::ContentType {
+                content_type: content_type.to_owned(),
+            })?;
+        headers.insert(CONTENT_TYPE, content_type);
+        self.exchange(Method::POST, url, headers, body.into()).await
+    }
+
+    /// An unsigned request without a body: GET, HEAD, or what shall be refused with 405.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Http`].
+    pub async fn plain(&mut self, method: Method, url: &str) -> Result<Response, ClientError> {
+        self.exchange(method, url, HeaderMap::new(), Bytes::new())
+            .await
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, ClientError> {
+        let answer = self.http.request(method, url, headers, body).await?;
+        if let Some(nonce) = answer.replay_nonce() {
+            self.nonce = Some(nonce.to_owned());
+        }
+        Ok(answer)
+    }
+}
+
+/// Why a request could not be made at all. What the server refuses is a [`Response`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ClientError {
+    /// The content type cannot stand in a header.
+    #[error("{content_type:?} cannot be sent as a Content-Type")]
+    ContentType {
+        /// The text given.
+        content_type: String,
+    },
+    /// No HTTP answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The account key cannot sign.
+    #[error(transparent)]
+    Jose(#[from] JoseError),
+    /// The directory URL yields no JSON object.
+    #[error("{url} is no ACME directory: status {status}, or no JSON object")]
+    NoDirectory {
+        /// The directory URL.
+        url: String,
+        /// The HTTP status of the answer.
+        status: u16,
+    },
+    /// newNonce answered without a `Replay-Nonce`.
+    #[error("{url} gave no Replay-Nonce")]
+    NoNonce {
+        /// The newNonce URL.
+        url: String,
+    },
+    /// The directory does not list a resource.
+    #[error("the directory lists no {name}")]
+    NoResource {
+        /// The resource's name.
+        name: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests;

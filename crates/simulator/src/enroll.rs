@@ -1,0 +1,196 @@
+//! A whole enrolment, in the order in which an Apple device takes its steps.
+
+mod chain;
+mod error;
+mod walk;
+
+use std::time::Duration;
+
+use assay_proto::WireIdentifier;
+use serde::Serialize;
+
+pub use error::{EnrollError, UnexpectedAnswer};
+
+use crate::{
+    authority::AttestationAuthority,
+    client::ClientError,
+    device::{CsrRequest, Device, KeyType},
+    evidence::DeviceProperties,
+    http::Trust,
+    jose::{AccountKey, Algorithm, SignatureStyle},
+};
+
+/// What an enrolment is to be: the ACME payload of a configuration profile, and the device
+/// that it arrives at.
+#[derive(Clone, Debug)]
+pub struct Enrollment {
+    /// The directory URL (`DirectoryURL`).
+    pub directory: String,
+    /// The CA certificates that the device trusts for the server's TLS, in PEM.
+    pub ca_bundle_pem: String,
+    /// The one identifier of the order: for Apple type `permanent-identifier`, value the
+    /// `ClientIdentifier`.
+    pub identifier: WireIdentifier,
+    /// What the device's evidence says.
+    pub properties: DeviceProperties,
+    /// The device's key (`KeyType`, `KeySize`).
+    pub key: KeyType,
+    /// What the CSR asks for (`Subject`, `SubjectAltName`).
+    pub request: CsrRequest,
+    /// How long to ask for the outcome of the challenge, and again for that of the order.
+    pub patience: Duration,
+}
+
+impl Enrollment {
+    /// An enrolment with a P-256 key whose `ClientIdentifier` is this text.
+    #[must_use]
+    pub fn new(
+        directory: &str,
+        ca_bundle_pem: &str,
+        client_identifier: &str,
+        properties: DeviceProperties,
+    ) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            ca_bundle_pem: ca_bundle_pem.to_owned(),
+            identifier: WireIdentifier {
+                kind: "permanent-identifier".to_owned(),
+                value: client_identifier.to_owned(),
+            },
+            properties,
+            key: KeyType::P256,
+            request: CsrRequest {
+                common_name: "Pretend device".to_owned(),
+                names: Vec::new(),
+            },
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The steps of an enrolment. All but [`Step::Attest`] wait for the server.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// TCP connection and TLS handshake.
+    Connect,
+    /// GET the directory.
+    Directory,
+    /// HEAD newNonce.
+    NewNonce,
+    /// POST newAccount.
+    NewAccount,
+    /// POST newOrder.
+    NewOrder,
+    /// POST-as-GET the authorization: the challenge's token is in it.
+    Authorization,
+    /// The attestation authority vouches for the device. Costs the client, not the server.
+    Attest,
+    /// POST the evidence to the challenge.
+    Challenge,
+    /// POST-as-GET the authorization until it is decided.
+    PollAuthorization,
+    /// POST the CSR to finalize.
+    Finalize,
+    /// POST-as-GET the order until it is decided.
+    PollOrder,
+    /// POST-as-GET the certificate.
+    Certificate,
+}
+
+/// What a device ends up with.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// The account's URL.
+    pub account_url: String,
+    /// The order's URL.
+    pub order_url: String,
+    /// The certificate's URL.
+    pub certificate_url: String,
+    /// The certified private key, PKCS#8 in PEM.
+    pub key_pem: String,
+    /// The device's certificate alone, PEM.
+    pub certificate_pem: String,
+    /// The download as it came: leaf first, then its issuers.
+    pub chain_pem: String,
+    /// The attestation object (CBOR) that was sent.
+    pub attestation_object: Vec<u8>,
+    /// The challenge's token that the evidence is about.
+    pub token: String,
+    /// The certification request that was sent, DER.
+    pub csr_der: Vec<u8>,
+}
+
+/// Everything about an enrolment that can be made before the server is asked: keys and CSR.
+/// The load generator makes it ahead of time, so that the client's work does not slow the
+/// server down.
+#[derive(Debug)]
+pub struct Prepared {
+    account_key: AccountKey,
+    device: Device,
+    csr_der: Vec<u8>,
+    trust: Trust,
+}
+
+impl Prepared {
+    /// Makes the account key (P-256, in Apple's signature style), the device's key and the CSR.
+    /// `trust` stands for the enrolment's CA bundle, read once for many devices.
+    ///
+    /// # Errors
+    ///
+    /// [`EnrollError::Local`].
+    pub fn new(enrollment: &Enrollment, trust: &Trust) -> Result<Self, EnrollError> {
+        let account_key = AccountKey::generate(Algorithm::Es256)
+            .map_err(EnrollError::local)?
+            .with_style(SignatureStyle::Apple);
+        let device = Device::new(enrollment.properties.clone(), enrollment.key)
+            .map_err(EnrollError::local)?;
+        let csr_der = device
+            .csr(&enrollment.request)
+            .map_err(EnrollError::local)?;
+        Ok(Self {
+            account_key,
+            device,
+            csr_der,
+            trust: trust.clone(),
+        })
+    }
+
+    /// Takes the steps. `on_step` hears of each as it begins; when there is an error, the last
+    /// step heard of is where it happened.
+    ///
+    /// # Errors
+    ///
+    /// [`EnrollError`], which tells a refusal from a fault.
+    pub async fn enroll(
+        self,
+        enrollment: &Enrollment,
+        authority: &AttestationAuthority,
+        on_step: &mut (dyn FnMut(Step) + Send),
+    ) -> Result<Enrolled, EnrollError> {
+        walk::walk(self, enrollment, authority, on_step).await
+    }
+}
+
+/// Enrols one device: directory, newNonce, newAccount, newOrder, authorization, evidence over
+/// SHA-256 of the token, challenge, polling, finalize, polling, download. The certificate is
+/// looked at before it counts: it must be for the device's key, in a chain that leads from
+/// issuer to issuer and stops short of the root.
+///
+/// # Errors
+///
+/// [`EnrollError`], which tells a refusal from a fault.
+pub async fn enroll(
+    enrollment: &Enrollment,
+    authority: &AttestationAuthority,
+    on_step: &mut (dyn FnMut(Step) + Send),
+) -> Result<Enrolled, EnrollError> {
+    let trust = Trust::from_pem(&enrollment.ca_bundle_pem)
+        .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
+    Prepared::new(enrollment, &trust)?
+        .enroll(enrollment, authority, on_step)
+        .await
+}
+
+#[cfg(test)]
+mod tests;

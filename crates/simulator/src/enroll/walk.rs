@@ -1,0 +1,242 @@
+//! The steps themselves.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    authority::AttestationAuthority,
+    client::{AcmeClient, ClientError},
+    enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, chain},
+    http::HttpClient,
+    response::Response,
+};
+
+/// How long to wait between two polls when the server does not say.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) async fn walk(
+    prepared: Prepared,
+    enrollment: &Enrollment,
+    authority: &AttestationAuthority,
+    on_step: &mut (dyn FnMut(Step) + Send),
+) -> Result<Enrolled, EnrollError> {
+    let Prepared {
+        account_key,
+        device,
+        csr_der,
+        trust,
+    } = prepared;
+
+    on_step(Step::Connect);
+    let mut http = HttpClient::new(trust);
+    http.open(&enrollment.directory)
+        .await
+        .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
+
+    on_step(Step::Directory);
+    let client = AcmeClient::connect_over(http, &enrollment.directory, account_key)
+        .await
+        .map_err(|error| EnrollError::client(Step::Directory, error))?;
+    let mut walk = Walk {
+        client,
+        step: Step::Directory,
+        on_step,
+        patience: enrollment.patience,
+    };
+
+    walk.begin(Step::NewNonce);
+    let nonce = walk.client.fetch_nonce().await;
+    walk.asked(nonce)?;
+
+    walk.begin(Step::NewAccount);
+    let answer = walk.client.new_account().await;
+    let answer = walk.accepted(answer)?;
+    let account_url = walk.required(answer.location(), "Location")?;
+
+    walk.begin(Step::NewOrder);
+    let identifier = &enrollment.identifier;
+    let answer = walk
+        .client
+        .new_order(&[(&identifier.kind, &identifier.value)])
+        .await;
+    let answer = walk.accepted(answer)?;
+    let order_url = walk.required(answer.location(), "Location")?;
+    let order = walk.object(&answer)?;
+    // One identifier has one authorization (RFC 8555 section 7.1.3).
+    let authorization_url = walk.required(order["authorizations"][0].as_str(), "authorizations")?;
+    let finalize_url = walk.required(order["finalize"].as_str(), "finalize")?;
+
+    walk.begin(Step::Authorization);
+    let answer = walk.get(&authorization_url).await?;
+    let authorization = walk.object(&answer)?;
+    let challenge = attestation_challenge(&authorization)
+        .ok_or_else(|| walk.unexpected(UnexpectedAnswer::NoChallenge))?;
+    let challenge_url = walk.required(challenge["url"].as_str(), "url")?;
+    let token = walk.required(challenge["token"].as_str(), "token")?;
+
+    walk.begin(Step::Attest);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(EnrollError::local)?
+        .as_secs();
+    // Apple's authority signs before it knows of an account: the freshness code is SHA-256 of
+    // the token alone.
+    let freshness = Sha256::digest(&token);
+    let attestation_object = authority
+        .attest(&device.properties, &device.spki_der(), &freshness, now)
+        .map_err(EnrollError::local)?
+        .attestation_object();
+
+    walk.begin(Step::Challenge);
+    let payload = json!({"attObj": BASE64URL_NOPAD.encode(&attestation_object)});
+    let answer = walk.post(&challenge_url, &payload).await?;
+    let wait = busy(&walk.object(&answer)?, &answer);
+
+    walk.begin(Step::PollAuthorization);
+    let authorization = walk.poll(&authorization_url, &["pending"], wait).await?;
+    let challenge = attestation_challenge(&authorization).unwrap_or(&Value::Null);
+    walk.valid(&authorization, &challenge["error"])?;
+
+    walk.begin(Step::Finalize);
+    let payload = json!({"csr": BASE64URL_NOPAD.encode(&csr_der)});
+    let answer = walk.post(&finalize_url, &payload).await?;
+    let wait = busy(&walk.object(&answer)?, &answer);
+
+    walk.begin(Step::PollOrder);
+    let undecided = ["pending", "ready", "processing"];
+    let order = walk.poll(&order_url, &undecided, wait).await?;
+    walk.valid(&order, &order["error"])?;
+    let certificate_url = walk.required(order["certificate"].as_str(), "certificate")?;
+
+    walk.begin(Step::Certificate);
+    let answer = walk.get(&certificate_url).await?;
+    let chain_pem = answer.text();
+    let certificate_pem = chain::check(&chain_pem, &device.spki_der())
+        .map_err(|cause| walk.unexpected(cause))?
+        .to_owned();
+
+    Ok(Enrolled {
+        account_url,
+        order_url,
+        certificate_url,
+        key_pem: device.key_pem(),
+        certificate_pem,
+        chain_pem,
+        attestation_object,
+        token,
+        csr_der,
+    })
+}
+
+/// A client under way, and the step that its errors belong to.
+struct Walk<'a> {
+    client: AcmeClient,
+    step: Step,
+    on_step: &'a mut (dyn FnMut(Step) + Send),
+    patience: Duration,
+}
+
+impl Walk<'_> {
+    fn begin(&mut self, step: Step) {
+        self.step = step;
+        (self.on_step)(step);
+    }
+
+    async fn get(&mut self, url: &str) -> Result<Response, EnrollError> {
+        let answer = self.client.post_as_get(url).await;
+        self.accepted(answer)
+    }
+
+    async fn post(&mut self, url: &str, payload: &Value) -> Result<Response, EnrollError> {
+        let answer = self.client.post(url, payload).await;
+        self.accepted(answer)
+    }
+
+    /// Asks for an authorization or order until it is decided.
+    async fn poll(
+        &mut self,
+        url: &str,
+        undecided: &[&str],
+        mut wait: Option<Duration>,
+    ) -> Result<Value, EnrollError> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            if let Some(wait) = wait {
+                if Instant::now() + wait > deadline {
+                    return Err(EnrollError::Undecided {
+                        step: self.step,
+                        url: url.to_owned(),
+                        patience: self.patience.as_secs(),
+                    });
+                }
+                sleep(wait).await;
+            }
+            let answer = self.get(url).await?;
+            let polled = self.object(&answer)?;
+            let status = self.required(polled["status"].as_str(), "status")?;
+            if !undecided.contains(&status.as_str()) {
+                return Ok(polled);
+            }
+            wait = Some(answer.retry_after().unwrap_or(DEFAULT_INTERVAL));
+        }
+    }
+
+    fn asked<T>(&self, result: Result<T, ClientError>) -> Result<T, EnrollError> {
+        result.map_err(|error| EnrollError::client(self.step, error))
+    }
+
+    fn accepted(&self, answer: Result<Response, ClientError>) -> Result<Response, EnrollError> {
+        let step = self.step;
+        self.asked(answer)?
+            .success()
+            .map_err(|source| EnrollError::Problem { step, source })
+    }
+
+    /// Insists that an authorization or order is valid; `error` says why it is not.
+    fn valid(&self, object: &Value, error: &Value) -> Result<(), EnrollError> {
+        match object["status"].as_str() {
+            Some("valid") => Ok(()),
+            status => Err(EnrollError::invalid(
+                self.step,
+                status.unwrap_or_default(),
+                error,
+            )),
+        }
+    }
+
+    fn object(&self, answer: &Response) -> Result<Value, EnrollError> {
+        let missing = UnexpectedAnswer::Missing { name: "JSON body" };
+        answer.json().map_err(|_| self.unexpected(missing))
+    }
+
+    fn required(&self, value: Option<&str>, name: &'static str) -> Result<String, EnrollError> {
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| self.unexpected(UnexpectedAnswer::Missing { name }))
+    }
+
+    fn unexpected(&self, cause: UnexpectedAnswer) -> EnrollError {
+        EnrollError::Unexpected {
+            step: self.step,
+            cause,
+        }
+    }
+}
+
+/// How long to wait before the first poll: not at all, unless the server is still busy with
+/// what it was given. RFC 8555 section 7.4: "Send a POST-as-GET request after the time given
+/// in the Retry-After header field of the response, if any."
+fn busy(given: &Value, answer: &Response) -> Option<Duration> {
+    (given["status"] == "processing").then(|| answer.retry_after().unwrap_or(DEFAULT_INTERVAL))
+}
+
+fn attestation_challenge(authorization: &Value) -> Option<&Value> {
+    authorization["challenges"]
+        .as_array()?
+        .iter()
+        .find(|challenge| challenge["type"] == "device-attest-01")
+}

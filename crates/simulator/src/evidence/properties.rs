@@ -1,0 +1,128 @@
+//! What the authority says about a device, and the extensions that say it.
+
+use super::{Extension, der};
+
+/// Apple's extension identifiers in an attestation leaf
+/// (Apple's schema `information.device.yaml`).
+pub mod oids {
+    /// The serial number, raw UTF-8.
+    pub const SERIAL: &str = "1.2.840.113635.100.8.9.1";
+    /// The UDID (on a Mac the provisioning UDID), raw UTF-8.
+    pub const UDID: &str = "1.2.840.113635.100.8.9.2";
+    /// The software update device id (model), raw UTF-8.
+    pub const MODEL: &str = "1.2.840.113635.100.8.9.4";
+    /// The version of the operating system, raw UTF-8.
+    pub const OS_VERSION: &str = "1.2.840.113635.100.8.10.1";
+    /// The version of sepOS, raw UTF-8.
+    pub const SEPOS_VERSION: &str = "1.2.840.113635.100.8.10.2";
+    /// The version of the low level bootloader, raw UTF-8.
+    pub const LLB_VERSION: &str = "1.2.840.113635.100.8.10.3";
+    /// The freshness code, raw bytes.
+    pub const FRESHNESS: &str = "1.2.840.113635.100.8.11.1";
+    /// System Integrity Protection, a DER INTEGER.
+    pub const SIP: &str = "1.2.840.113635.100.8.13.1";
+    /// Secure boot, raw text.
+    pub const SECURE_BOOT: &str = "1.2.840.113635.100.8.13.2";
+    /// Third-party kernel extensions, a DER INTEGER.
+    pub const KERNEL_EXTENSIONS: &str = "1.2.840.113635.100.8.13.3";
+    /// The nonce of WebAuthn's anonymous "apple" format: never in an
+    /// attestation of a managed device.
+    pub const WEBAUTHN_NONCE: &str = "1.2.840.113635.100.8.2";
+}
+
+/// The facts of one device. What is `None` gets no extension; what is empty
+/// gets a blank one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceProperties {
+    /// The serial number.
+    pub serial: Option<String>,
+    /// The UDID.
+    pub udid: Option<String>,
+    /// The software update device id, e.g. `J413AP`.
+    pub model: Option<String>,
+    /// The version of the operating system, e.g. `15.5`.
+    pub os_version: Option<String>,
+    /// The version of sepOS.
+    pub sepos_version: Option<String>,
+    /// The version of the low level bootloader.
+    pub llb_version: Option<String>,
+    /// System Integrity Protection: 0 = enabled, 1 = disabled.
+    pub sip: Option<u8>,
+    /// `Full Security`, `Reduced Security` or `Permissive Security`.
+    pub secure_boot: Option<String>,
+    /// Third-party kernel extensions: 0 = not allowed, else some are.
+    pub kernel_extensions: Option<u8>,
+}
+
+impl DeviceProperties {
+    /// A Mac in good order: all nine properties.
+    #[must_use]
+    pub fn mac(serial: &str, udid: &str) -> Self {
+        Self {
+            serial: Some(serial.to_owned()),
+            udid: Some(udid.to_owned()),
+            model: Some("J413AP".to_owned()),
+            os_version: Some("15.5".to_owned()),
+            sepos_version: Some("15.5".to_owned()),
+            llb_version: Some("11881.121.1".to_owned()),
+            sip: Some(0),
+            secure_boot: Some("Full Security".to_owned()),
+            kernel_extensions: Some(0),
+        }
+    }
+
+    /// A present-day iPhone: versions and model, no macOS posture.
+    #[must_use]
+    pub fn iphone(serial: &str, udid: &str) -> Self {
+        Self {
+            model: Some("D74AP".to_owned()),
+            os_version: Some("18.5".to_owned()),
+            sepos_version: Some("18.5".to_owned()),
+            llb_version: Some("11881.121.1".to_owned()),
+            sip: None,
+            secure_boot: None,
+            kernel_extensions: None,
+            ..Self::mac(serial, udid)
+        }
+    }
+
+    /// An iPhone of the time of iOS 16: serial, UDID and sepOS only.
+    #[must_use]
+    pub fn iphone_ios16(serial: &str, udid: &str) -> Self {
+        Self {
+            serial: Some(serial.to_owned()),
+            udid: Some(udid.to_owned()),
+            sepos_version: Some("16.4".to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// The leaf's extensions for these properties, in the order of their
+    /// identifiers, none critical; the freshness code stands among them.
+    #[must_use]
+    pub fn extensions(&self, freshness: &[u8]) -> Vec<Extension> {
+        let text = |oid, value: &Option<String>| {
+            value
+                .as_ref()
+                .map(|text| Extension::new(oid, text.as_bytes()))
+        };
+        let integer = |oid, value: Option<u8>| {
+            value.map(|number| Extension::new(oid, &der::integer(number.into())))
+        };
+        [
+            text(oids::SERIAL, &self.serial),
+            text(oids::UDID, &self.udid),
+            text(oids::MODEL, &self.model),
+            text(oids::OS_VERSION, &self.os_version),
+            text(oids::SEPOS_VERSION, &self.sepos_version),
+            text(oids::LLB_VERSION, &self.llb_version),
+            Some(Extension::new(oids::FRESHNESS, freshness)),
+            integer(oids::SIP, self.sip),
+            text(oids::SECURE_BOOT, &self.secure_boot),
+            integer(oids::KERNEL_EXTENSIONS, self.kernel_extensions),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

@@ -1,0 +1,248 @@
+//! One HTTP/1.1 connection at a time to one server, as a device holds it.
+
+mod error;
+mod target;
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Method, Request,
+    client::conn::http1::{SendRequest, handshake},
+    header::HOST,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs::default_provider,
+};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+pub use error::HttpError;
+
+use crate::{
+    http::target::{Origin, Target},
+    response::Response,
+};
+
+/// The longest that one request may take, connecting included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most that an answer's body may hold, in bytes: a CRL or a long orders list fits.
+const BODY_LIMIT: usize = 16 << 20;
+
+/// Which certificate authorities a client believes. The system's own are never consulted.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    tls: Arc<ClientConfig>,
+}
+
+impl Trust {
+    /// Trusts exactly the certificates of a PEM bundle. A blank bundle trusts nobody, which is
+    /// enough for `http` URLs.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Trust`] if the bundle has text but no certificate that can be an anchor.
+    pub fn from_pem(ca_bundle_pem: &str) -> Result<Self, HttpError> {
+        let refused = |reason: String| HttpError::Trust { reason };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca_bundle_pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| refused(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| refused(error.to_string()))?;
+        }
+        if roots.is_empty() && !ca_bundle_pem.trim().is_empty() {
+            return Err(refused("it holds no CERTIFICATE block".to_owned()));
+        }
+        let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // Each simulated device is a stranger: what one learned about the server must not
+        // shorten the handshake of the next.
+        tls.resumption = Resumption::disabled();
+        Ok(Self { tls: Arc::new(tls) })
+    }
+}
+
+/// A client with at most one open connection. It is opened when first needed, kept alive, and
+/// opened again when the server closed it.
+#[derive(Debug)]
+pub struct HttpClient {
+    trust: Trust,
+    via: Option<Origin>,
+    headers: HeaderMap,
+    connection: Option<Connection>,
+}
+
+impl HttpClient {
+    /// A client that has not connected yet.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            via: None,
+            headers: HeaderMap::new(),
+            connection: None,
+        }
+    }
+
+    /// Sends everything to this origin (`http://127.0.0.1:8080`), whatever host the URLs name:
+    /// what a proxy in front of the server does. `Host` and the TLS server name stay the URL's.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Url`] if the origin is not one.
+    pub fn send_via(&mut self, origin: &str) -> Result<(), HttpError> {
+        self.via = Some(Target::parse(origin)?.origin);
+        self.connection = None;
+        Ok(())
+    }
+
+    /// Headers that every request carries from now on, such as `X-Forwarded-For` or another
+    /// `Host`. They replace the client's own of the same name.
+    pub fn always_send(&mut self, headers: HeaderMap) {
+        self.headers = headers;
+    }
+
+    /// Connects now, the TLS handshake included, unless a connection is open.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`HttpError`] but [`HttpError::Exchange`].
+    pub async fn open(&mut self, url: &str) -> Result<(), HttpError> {
+        let target = Target::parse(url)?;
+        timeout(REQUEST_TIMEOUT, self.ready(&target))
+            .await
+            .map_err(|_| target.timed_out())??;
+        Ok(())
+    }
+
+    /// Sends one request and reads the whole answer. A connection that the server has closed is
+    /// opened again before; a request that was under way when it closed is never sent twice,
+    /// because the server may have acted on it.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]; an HTTP status of 400 and above is none.
+    pub async fn request(
+        &mut self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, HttpError> {
+        let target = Target::parse(url)?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = target.path.clone();
+        request.headers_mut().insert(HOST, target.host.clone());
+        request.headers_mut().extend(headers);
+        request.headers_mut().extend(self.headers.clone());
+        timeout(REQUEST_TIMEOUT, self.exchange(&target, request))
+            .await
+            .map_err(|_| target.timed_out())?
+    }
+
+    async fn exchange(
+        &mut self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response, HttpError> {
+        let failed = |error: hyper::Error| HttpError::Exchange {
+            url: target.url.clone(),
+            reason: error.to_string(),
+        };
+        let sending = self.ready(target).await?.sender.send_request(request);
+        let answer = sending.await.map_err(failed)?;
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, BODY_LIMIT)
+            .collect()
+            .await
+            .map_err(|error| HttpError::Exchange {
+                url: target.url.clone(),
+                reason: error.to_string(),
+            })?
+            .to_bytes();
+        Ok(Response {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        })
+    }
+
+    /// A connection to the target that can take a request: the open one, or a new one.
+    async fn ready(&mut self, target: &Target) -> Result<&mut Connection, HttpError> {
+        let origin = self.via.as_ref().unwrap_or(&target.origin);
+        let usable = match self.connection.take() {
+            Some(mut open) if open.origin == *origin && open.server_name == target.server_name => {
+                open.sender.ready().await.is_ok().then_some(open)
+            }
+            _ => None,
+        };
+        let connection = match usable {
+            Some(open) => open,
+            None => Connection::open(origin, target, &self.trust).await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    origin: Origin,
+    server_name: String,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    async fn open(origin: &Origin, target: &Target, trust: &Trust) -> Result<Self, HttpError> {
+        let failed = |kind: io::ErrorKind, reason: String| HttpError::Connect {
+            address: format!("{}:{}", origin.host, origin.port),
+            kind,
+            reason,
+        };
+        let stream = TcpStream::connect((origin.host.as_str(), origin.port))
+            .await
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .map_err(|error| failed(error.kind(), error.to_string()))?;
+        let sender = if origin.tls {
+            let name = ServerName::try_from(target.server_name.clone())
+                .map_err(|_| target.invalid_url())?;
+            let stream = TlsConnector::from(Arc::clone(&trust.tls))
+                .connect(name, stream)
+                .await
+                .map_err(|error| HttpError::Tls {
+                    server_name: target.server_name.clone(),
+                    reason: error.to_string(),
+                })?;
+            spawn(stream).await
+        } else {
+            spawn(stream).await
+        };
+        Ok(Self {
+            origin: origin.clone(),
+            server_name: target.server_name.clone(),
+            sender: sender.map_err(|error| failed(io::ErrorKind::Other, error.to_string()))?,
+        })
+    }
+}
+
+/// Starts the task that drives a connection; it ends when the sender is dropped.
+async fn spawn<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, hyper::Error>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // How the connection ends is told by the request that was under way, if any.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests;

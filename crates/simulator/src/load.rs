@@ -1,0 +1,263 @@
+//! Many devices at once, to measure a server.
+//!
+//! What the client does must not be taken for what the server does. Keys and CSRs are made
+//! before the clock starts. What remains on the client's side of each enrolment is eight account
+//! signatures (P-256 by OpenSSL, about 30 microseconds each), one evidence leaf (P-384, about
+//! 100 microseconds) and one TLS handshake; the processor time of the whole client is reported
+//! beside the server's, so that a client that is the bottleneck shows as one.
+
+mod cpu;
+mod report;
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+
+pub use cpu::CpuTime;
+pub use report::{Failure, Latency, LoadReport, ServerCpu};
+
+use crate::{
+    authority::AttestationAuthority,
+    device::KeyType,
+    enroll::{EnrollError, Enrollment, Prepared, Step},
+    evidence::DeviceProperties,
+    http::{HttpError, Trust},
+};
+
+/// What load to put on a server.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The directory URL.
+    pub directory: String,
+    /// The CA certificates to trust for TLS, in PEM.
+    pub ca_bundle_pem: String,
+    /// How many devices enrol, each once, each with an account and a TLS connection of its own.
+    pub devices: u32,
+    /// How many of them at the same time; 0 counts as 1.
+    pub concurrency: u32,
+    /// What the serial numbers begin with; six digits from `000001` on follow. The serial
+    /// number is the `ClientIdentifier` too.
+    pub serial_prefix: String,
+    /// The devices' keys.
+    pub key: KeyType,
+    /// The server's process, if its processor time is to be measured: same machine, Linux.
+    pub server_pid: Option<u32>,
+}
+
+impl Load {
+    /// A hundred devices `LOAD-000001` and on, four at a time, with P-256 keys.
+    #[must_use]
+    pub fn new(directory: &str, ca_bundle_pem: &str) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            ca_bundle_pem: ca_bundle_pem.to_owned(),
+            devices: 100,
+            concurrency: 4,
+            serial_prefix: "LOAD-".to_owned(),
+            key: KeyType::P256,
+            server_pid: None,
+        }
+    }
+
+    /// The serial numbers of the devices, for the server's inventory.
+    pub fn serials(&self) -> impl Iterator<Item = String> {
+        (1..=self.devices).map(|number| format!("{}{number:06}", self.serial_prefix))
+    }
+}
+
+/// How far a load has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// So many devices have their keys and CSRs.
+    Prepared(u32),
+    /// So many devices are through, with a certificate or without.
+    Done(u32),
+}
+
+/// How one enrolment went.
+struct Outcome {
+    steps: Vec<(Step, Duration)>,
+    total: Duration,
+    error: Option<EnrollError>,
+}
+
+/// Enrols all devices and measures. A device that fails is counted, and the others go on.
+///
+/// # Errors
+///
+/// [`LoadError`]: the load could not be put on, or not measured.
+pub async fn run(
+    load: &Load,
+    authority: Arc<AttestationAuthority>,
+    on_progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<LoadReport, LoadError> {
+    let trust = Trust::from_pem(&load.ca_bundle_pem)?;
+    let mut waiting = Vec::new();
+    for (serial, number) in load.serials().zip(1..) {
+        let mut enrollment = Enrollment::new(
+            &load.directory,
+            &load.ca_bundle_pem,
+            &serial,
+            DeviceProperties::mac(&serial, &format!("UDID-{serial}")),
+        );
+        enrollment.key = load.key;
+        let prepared = Prepared::new(&enrollment, &trust).map_err(LoadError::Prepare)?;
+        waiting.push(Mutex::new(Some((enrollment, prepared))));
+        on_progress(Progress::Prepared(number));
+    }
+
+    let read = |pid: Option<u32>| pid.map(cpu::of_process).transpose();
+    let server_before = read(load.server_pid).map_err(LoadError::ServerCpu)?;
+    let client_before = cpu::of_client().map_err(LoadError::ClientCpu)?;
+    let started = Instant::now();
+
+    let waiting = Arc::new(waiting);
+    let next = Arc::new(AtomicUsize::new(0));
+    let (report, mut outcomes) = mpsc::unbounded_channel();
+    let mut workers = JoinSet::new();
+    for _ in 0..load.concurrency.max(1) {
+        let (waiting, next) = (Arc::clone(&waiting), Arc::clone(&next));
+        let (authority, report) = (Arc::clone(&authority), report.clone());
+        workers.spawn(async move {
+            while let Some(device) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let taken = device.lock().ok().and_then(|mut device| device.take());
+                let Some((enrollment, prepared)) = taken else {
+                    continue;
+                };
+                let outcome = enroll_one(&enrollment, prepared, &authority).await;
+                if report.send(outcome).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    drop(report);
+    let mut done = Vec::new();
+    let mut number = 0;
+    while let Some(outcome) = outcomes.recv().await {
+        done.push(outcome);
+        number += 1;
+        on_progress(Progress::Done(number));
+    }
+
+    let elapsed = started.elapsed();
+    let client = cpu::of_client()
+        .map_err(LoadError::ClientCpu)?
+        .since(client_before);
+    let server_after = read(load.server_pid).map_err(LoadError::ServerCpu)?;
+    let server = server_after
+        .zip(server_before)
+        .map(|(after, before)| after.since(before));
+    Ok(LoadReport::new(load, &done, elapsed, client, server))
+}
+
+async fn enroll_one(
+    enrollment: &Enrollment,
+    prepared: Prepared,
+    authority: &AttestationAuthority,
+) -> Outcome {
+    let started = Instant::now();
+    let mut begun: Vec<(Step, Instant)> = Vec::new();
+    let result = prepared
+        .enroll(enrollment, authority, &mut |step| {
+            begun.push((step, Instant::now()));
+        })
+        .await;
+    let finished = Instant::now();
+    let ends = begun
+        .iter()
+        .skip(1)
+        .map(|(_, next)| *next)
+        .chain([finished]);
+    Outcome {
+        steps: begun
+            .iter()
+            .zip(ends)
+            .map(|((step, start), end)| (*step, end - *start))
+            .collect(),
+        total: finished - started,
+        error: result.err(),
+    }
+}
+
+/// Why a load could not be put on or measured.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The client's own processor time cannot be read.
+    #[error("the processor time of this process cannot be read: {0}")]
+    ClientCpu(io::Error),
+    /// A device could not be made.
+    #[error(transparent)]
+    Prepare(EnrollError),
+    /// The server's processor time cannot be read.
+    #[error(
+        "the server's processor time cannot be read: {0}; does the process run on this machine?"
+    )]
+    ServerCpu(io::Error),
+    /// The CA bundle is of no use.
+    #[error(transparent)]
+    Trust(#[from] HttpError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_device_tries_once_and_what_fails_is_counted() {
+        let load = Load {
+            devices: 5,
+            concurrency: 2,
+            server_pid: Some(std::process::id()),
+            ..Load::new("http://127.0.0.1:1/directory", "")
+        };
+        let authority = Arc::new(AttestationAuthority::create(1_800_000_000).unwrap());
+        let mut progress = Vec::new();
+        let report = run(&load, authority, &mut |each| progress.push(each))
+            .await
+            .unwrap();
+        let expected: Vec<_> = (1..=5)
+            .map(Progress::Prepared)
+            .chain((1..=5).map(Progress::Done))
+            .collect();
+        assert_eq!(progress, expected);
+        assert_eq!((report.enrolled, report.refused, report.faults), (0, 0, 5));
+        let [failure] = report.failures.as_slice() else {
+            panic!("{:?}", report.failures);
+        };
+        assert_eq!(failure.kind, "Connect: no connection");
+        assert_eq!((failure.count, failure.refusal), (5, false));
+        assert_eq!(report.steps, []);
+        let server = report.server_cpu.unwrap();
+        assert_eq!(server.microseconds_per_enrolment, None);
+    }
+
+    #[test]
+    fn serials_are_numbered_from_one() {
+        let load = Load {
+            devices: 2,
+            ..Load::new("https://ca.example/directory", "")
+        };
+        let serials: Vec<_> = load.serials().collect();
+        assert_eq!(serials, ["LOAD-000001", "LOAD-000002"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_process_that_is_not_there_is_told_before_anything_is_sent() {
+        let load = Load {
+            devices: 0,
+            server_pid: Some(0),
+            ..Load::new("https://ca.example/directory", "")
+        };
+        let authority = Arc::new(AttestationAuthority::create(1_800_000_000).unwrap());
+        let refused = run(&load, authority, &mut |_| {}).await.unwrap_err();
+        assert!(matches!(refused, LoadError::ServerCpu(_)), "{refused:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a durable commit costs, alone and in company.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark ends with a panic; criterion's macros make undocumented items"
+)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use assay_engine::{ids::OrderId, ports::Change};
+use assay_store::SledStore;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tokio::{runtime::Runtime, task::JoinSet};
+
+/// The time that `iterations` rounds take in which each of `waiters` commits
+/// a new order.
+async fn rounds(
+    store: &Arc<SledStore>,
+    next: &Arc<AtomicU64>,
+    iterations: u64,
+    waiters: u64,
+) -> Duration {
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..waiters {
+        let (store, next) = (Arc::clone(store), Arc::clone(next));
+        tasks.spawn(async move {
+            for _ in 0..iterations {
+                let mut order = common::order(1);
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                order.id = OrderId::from_bytes(u128::from(n).to_be_bytes());
+                common::commit(&*store, vec![Change::InsertOrder(order)])
+                    .await
+                    .unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    start.elapsed()
+}
+
+fn commit(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(SledStore::create(dir.path(), false).unwrap());
+    let next = Arc::new(AtomicU64::new(0));
+    let mut group = criterion.benchmark_group("commit");
+    for waiters in [1, 64] {
+        group.throughput(Throughput::Elements(waiters));
+        group.bench_function(format!("{waiters} waiters"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                runtime.block_on(rounds(&store, &next, iterations, waiters))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, commit);
+criterion_main!(benches);

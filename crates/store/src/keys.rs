@@ -1,0 +1,174 @@
+//! The layout: one ordered map, the first byte of a key says what it is.
+//!
+//! | prefix | rest of the key | value |
+//! |---|---|---|
+//! | `a` | account | account record |
+//! | `c` | serial number | certificate record |
+//! | `e` | account, end, order | nothing: the account's open orders |
+//! | `i` | account, identifier, end, order | nothing: its open orders by identifier |
+//! | `k` | thumbprint | account: whose key it is |
+//! | `l` | account, creation, order | nothing: the account's orders |
+//! | `m` | name | the store's own numbers |
+//! | `n` | creation, order | nothing: all orders |
+//! | `o` | order | order record |
+//! | `p` | order | nothing: the orders in processing |
+//! | `s` | serial number | server intent record |
+//! | `z` | authorization | authorization record |
+//!
+//! Accounts, orders and authorizations are their 16 bytes; serial numbers
+//! their magnitude; moments seconds in 8 big-endian bytes, so that they sort;
+//! an identifier is the SHA-256 of its type, a zero byte and its value.
+//! A processing order does not expire: its end is 2^64 - 1.
+
+use assay_engine::ids::{AccountId, AuthorizationId, OrderId};
+use assay_jws::Thumbprint;
+use assay_proto::Timestamp;
+
+pub(crate) const ACCOUNT: u8 = b'a';
+pub(crate) const AUTHORIZATION: u8 = b'z';
+pub(crate) const CERTIFICATE: u8 = b'c';
+pub(crate) const ORDER: u8 = b'o';
+pub(crate) const PROCESSING: u8 = b'p';
+pub(crate) const SERVER_INTENT: u8 = b's';
+
+const ACCOUNT_BY_KEY: u8 = b'k';
+const ALL_ORDERS: u8 = b'n';
+const OPEN_ORDERS: u8 = b'e';
+const OPEN_ORDERS_BY_IDENTIFIER: u8 = b'i';
+const ORDERS_OF_ACCOUNT: u8 = b'l';
+
+/// The layout's number, 4 bytes: see [`SCHEMA_VERSION`].
+pub(crate) const SCHEMA: &[u8] = b"mschema";
+/// One byte, 1 for a laboratory.
+pub(crate) const LABORATORY: &[u8] = b"mlaboratory";
+/// The number of the last commit, 8 bytes.
+pub(crate) const SEQUENCE: &[u8] = b"msequence";
+/// The latest `now` of all commits, 8 bytes.
+pub(crate) const LATEST_TIME: &[u8] = b"mtime";
+
+/// The layout that this code reads and writes.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// The end of a processing order.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+pub(crate) fn account(id: AccountId) -> Vec<u8> {
+    join(ACCOUNT, &[id.as_bytes()])
+}
+
+pub(crate) fn account_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
+    join(ACCOUNT_BY_KEY, &[&thumbprint.0])
+}
+
+pub(crate) fn authorization(id: AuthorizationId) -> Vec<u8> {
+    join(AUTHORIZATION, &[id.as_bytes()])
+}
+
+pub(crate) fn certificate(serial: &[u8]) -> Vec<u8> {
+    join(CERTIFICATE, &[serial])
+}
+
+pub(crate) fn order(id: OrderId) -> Vec<u8> {
+    join(ORDER, &[id.as_bytes()])
+}
+
+pub(crate) fn processing(id: OrderId) -> Vec<u8> {
+    join(PROCESSING, &[id.as_bytes()])
+}
+
+pub(crate) fn server_intent(serial: &[u8]) -> Vec<u8> {
+    join(SERVER_INTENT, &[serial])
+}
+
+/// What the entries of an account's orders begin with, or of all orders.
+pub(crate) fn orders(account: Option<AccountId>) -> Vec<u8> {
+    match account {
+        Some(account) => join(ORDERS_OF_ACCOUNT, &[account.as_bytes()]),
+        None => vec![ALL_ORDERS],
+    }
+}
+
+/// What the entries of an account's open orders begin with: in all, or of
+/// those that name an identifier.
+pub(crate) fn open_orders(account: AccountId, identifier: Option<&[u8; 32]>) -> Vec<u8> {
+    match identifier {
+        Some(identifier) => join(OPEN_ORDERS_BY_IDENTIFIER, &[account.as_bytes(), identifier]),
+        None => join(OPEN_ORDERS, &[account.as_bytes()]),
+    }
+}
+
+/// The entry of an order in a list that is sorted by a moment.
+pub(crate) fn entry(mut list: Vec<u8>, moment: u64, order: OrderId) -> Vec<u8> {
+    list.extend_from_slice(&moment.to_be_bytes());
+    list.extend_from_slice(order.as_bytes());
+    list
+}
+
+/// The moment and the order in an entry's last 24 bytes.
+pub(crate) fn parse_entry(key: &[u8]) -> Option<(Timestamp, OrderId)> {
+    let (rest, order) = key.split_last_chunk()?;
+    let (_, moment) = rest.split_last_chunk()?;
+    let moment = Timestamp(u64::from_be_bytes(*moment));
+    Some((moment, OrderId::from_bytes(*order)))
+}
+
+/// The order in a key's last 16 bytes.
+pub(crate) fn parse_order(key: &[u8]) -> Option<OrderId> {
+    key.last_chunk().copied().map(OrderId::from_bytes)
+}
+
+/// What an identifier is found by.
+pub(crate) fn identifier_hash(kind: &str, value: &str) -> [u8; 32] {
+    assay_engine::sha256(&[kind.as_bytes(), b"\0", value.as_bytes()].concat())
+}
+
+/// The first key after all those that begin with `prefix`.
+pub(crate) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        // The first byte is a letter: this never runs off the front.
+        if last < u8::MAX {
+            prefix.push(last + 1);
+            break;
+        }
+    }
+    prefix
+}
+
+fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![prefix];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_sorts_by_moment_and_comes_back() {
+        let account = AccountId::from_bytes([0xff; 16]);
+        let list = orders(Some(account));
+        let early = entry(list.clone(), 255, OrderId::from_bytes([9; 16]));
+        let late = entry(list.clone(), 256, OrderId::from_bytes([1; 16]));
+        assert!(early < late);
+        assert_eq!(
+            parse_entry(&late),
+            Some((Timestamp(256), OrderId::from_bytes([1; 16])))
+        );
+        assert!(end_of(list.clone()) > entry(list, NEVER, OrderId::from_bytes([0xff; 16])));
+        assert_eq!(parse_entry(&[0; 23]), None);
+        assert_eq!(parse_order(&[0; 15]), None);
+    }
+
+    #[test]
+    fn an_end_carries() {
+        assert_eq!(end_of(b"a\xff\xff".to_vec()), b"b");
+        assert_eq!(end_of(b"a\x01\xff".to_vec()), b"a\x02");
+        assert_eq!(end_of(b"a\x01".to_vec()), b"a\x02");
+    }
+
+    #[test]
+    fn the_type_of_an_identifier_counts() {
+        assert_ne!(identifier_hash("a", "b"), identifier_hash("ab", ""));
+    }
+}

@@ -1,0 +1,113 @@
+//! From a question to reads, for every store.
+
+use assay_engine::{
+    domain::{Account, ServerIntent},
+    ids::{AccountId, OrderId},
+    ports::{OrderCursor, StoreError, Versioned},
+};
+use assay_jws::Thumbprint;
+use assay_proto::{Identifier, Timestamp};
+
+use crate::{
+    keys,
+    map::Scan,
+    record::{self, KeyCache, Record, StoredAccount, StoredServerIntent},
+};
+
+/// The value under `key`.
+pub(crate) fn one<R: Record>(
+    map: &dyn Scan,
+    cache: &KeyCache,
+    key: &[u8],
+) -> Result<Option<Versioned<R::Domain>>, StoreError> {
+    map.get(key)?
+        .map(|value| record::decode::<R>(key, &value, cache))
+        .transpose()
+}
+
+/// The account with this key.
+pub(crate) fn account_by_key(
+    map: &dyn Scan,
+    cache: &KeyCache,
+    thumbprint: &Thumbprint,
+) -> Result<Option<Versioned<Account>>, StoreError> {
+    let Some(id) = map.get(&keys::account_by_key(thumbprint))? else {
+        return Ok(None);
+    };
+    let id = AccountId::from_bytes(id.as_ref().try_into().map_err(|_| damaged_index())?);
+    let found = one::<StoredAccount>(map, cache, &keys::account(id))?;
+    // Between the two reads the account may have taken another key.
+    Ok(found.filter(|account| account.value.key.thumbprint() == thumbprint))
+}
+
+/// At most `limit` orders, oldest first, from the one after `after` on.
+pub(crate) fn orders(
+    map: &dyn Scan,
+    account: Option<AccountId>,
+    after: Option<OrderCursor>,
+    limit: usize,
+) -> Result<Vec<OrderCursor>, StoreError> {
+    let list = keys::orders(account);
+    let from = match after {
+        Some(after) => {
+            let mut from = keys::entry(list.clone(), after.created.0, after.id);
+            from.push(0);
+            from
+        }
+        None => list.clone(),
+    };
+    map.scan(&from, &keys::end_of(list))
+        .take(limit)
+        .map(|entry| {
+            let (created, id) = keys::parse_entry(&entry?.0).ok_or_else(damaged_index)?;
+            Ok(OrderCursor { created, id })
+        })
+        .collect()
+}
+
+/// How many open orders of the account end after `now`, at most `limit`.
+pub(crate) fn open_orders(
+    map: &dyn Scan,
+    account: AccountId,
+    identifier: Option<&Identifier>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let hash = identifier.map(|identifier| {
+        let wire = identifier.to_wire();
+        keys::identifier_hash(&wire.kind, &wire.value)
+    });
+    let list = keys::open_orders(account, hash.as_ref());
+    // Those that end at `now` have expired.
+    let first_end = now.0.saturating_add(1);
+    let from = [list.as_slice(), &first_end.to_be_bytes()].concat();
+    map.scan(&from, &keys::end_of(list))
+        .take(limit)
+        .try_fold(0, |count, entry| entry.map(|_| count + 1))
+}
+
+/// The orders whose certificate is being signed.
+pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, StoreError> {
+    let list = vec![keys::PROCESSING];
+    map.scan(&list, &keys::end_of(list.clone()))
+        .map(|entry| keys::parse_order(&entry?.0).ok_or_else(damaged_index))
+        .collect()
+}
+
+/// The intents of server certificates that were never completed.
+pub(crate) fn server_intents(
+    map: &dyn Scan,
+    cache: &KeyCache,
+) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
+    let list = vec![keys::SERVER_INTENT];
+    map.scan(&list, &keys::end_of(list.clone()))
+        .map(|entry| {
+            let (key, value) = entry?;
+            record::decode::<StoredServerIntent>(&key, &value, cache)
+        })
+        .collect()
+}
+
+fn damaged_index() -> StoreError {
+    StoreError("an index entry is damaged: restore the database from a backup".to_owned())
+}

@@ -1,0 +1,88 @@
+use assay_engine::{
+    domain::{Account, AccountState},
+    ids::AccountId,
+};
+use assay_jws::Thumbprint;
+use assay_proto::{Contact, Timestamp};
+use minicbor::{Decode, Encode};
+
+use super::{Damage, IndexEntry, KeyCache, Record};
+use crate::keys;
+
+/// An account.
+#[derive(Decode, Encode)]
+pub(crate) struct StoredAccount {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    id: [u8; 16],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    thumbprint: [u8; 32],
+    #[cbor(n(2), with = "minicbor::bytes")]
+    spki: Vec<u8>,
+    #[n(3)]
+    contacts: Vec<String>,
+    #[n(4)]
+    terms_agreed: Option<u64>,
+    #[n(5)]
+    created: u64,
+    #[n(6)]
+    deactivated: Option<u64>,
+}
+
+impl From<Account> for StoredAccount {
+    fn from(account: Account) -> Self {
+        let Account {
+            id,
+            key,
+            contacts,
+            terms_agreed,
+            created,
+            state,
+        } = account;
+        Self {
+            id: *id.as_bytes(),
+            thumbprint: key.thumbprint().0,
+            spki: key.spki_der().to_vec(),
+            contacts: contacts
+                .iter()
+                .map(|contact| contact.as_str().to_owned())
+                .collect(),
+            terms_agreed: terms_agreed.map(|at| at.0),
+            created: created.0,
+            deactivated: match state {
+                AccountState::Deactivated { at } => Some(at.0),
+                AccountState::Valid => None,
+            },
+        }
+    }
+}
+
+impl Record for StoredAccount {
+    type Domain = Account;
+    const NAME: &'static str = "an account";
+
+    fn key(&self) -> Vec<u8> {
+        keys::account(AccountId::from_bytes(self.id))
+    }
+
+    fn index(&self) -> Vec<IndexEntry> {
+        vec![IndexEntry {
+            key: keys::account_by_key(&Thumbprint(self.thumbprint)),
+            value: self.id.to_vec(),
+            unique: true,
+        }]
+    }
+
+    fn restore(self, cache: &KeyCache) -> Result<Account, Damage> {
+        Ok(Account {
+            id: AccountId::from_bytes(self.id),
+            key: cache.key(Thumbprint(self.thumbprint), &self.spki)?,
+            contacts: Contact::parse_all(&self.contacts).map_err(|_| Damage::Field("contacts"))?,
+            terms_agreed: self.terms_agreed.map(Timestamp),
+            created: Timestamp(self.created),
+            state: match self.deactivated {
+                Some(at) => AccountState::Deactivated { at: Timestamp(at) },
+                None => AccountState::Valid,
+            },
+        })
+    }
+}

@@ -1,0 +1,81 @@
+use assay_engine::{domain::ServerIntent, ports::Versioned};
+
+use super::*;
+use crate::common;
+
+/// An encoded record that decodes.
+fn encoded() -> (Vec<u8>, Vec<u8>) {
+    let record = StoredServerIntent::from(common::server_intent(1));
+    let mut bytes = encode(&record).unwrap();
+    stamp(&mut bytes, Version(0x0102));
+    (record.key(), bytes)
+}
+
+fn decode_intent(key: &[u8], bytes: &[u8]) -> Result<Versioned<ServerIntent>, StoreError> {
+    decode::<StoredServerIntent>(key, bytes, &KeyCache::default())
+}
+
+#[test]
+fn a_record_carries_its_version() {
+    let (key, bytes) = encoded();
+    assert_eq!(bytes[..9], [1, 0, 0, 0, 0, 0, 0, 1, 2]);
+    assert_eq!(version(&key, &bytes), Ok(Version(0x0102)));
+    let expected = Versioned {
+        value: common::server_intent(1),
+        version: Version(0x0102),
+    };
+    assert_eq!(decode_intent(&key, &bytes), Ok(expected));
+}
+
+#[test]
+fn a_record_under_another_key_is_damage() {
+    let (_, bytes) = encoded();
+    let key = keys::server_intent(common::serial(2).as_bytes());
+    let error = decode_intent(&key, &bytes).unwrap_err();
+    assert!(error.0.contains("it belongs under another key"), "{error}");
+}
+
+#[test]
+fn no_cut_and_no_flipped_bit_panics() {
+    let (key, bytes) = encoded();
+    for end in 0..bytes.len() {
+        assert!(decode_intent(&key, &bytes[..end]).is_err(), "{end}");
+    }
+    let account = StoredAccount::from(common::account(1));
+    let (key, bytes) = (account.key(), encode(&account).unwrap());
+    for bit in 0..8 * bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let _ = decode::<StoredAccount>(&key, &flipped, &KeyCache::default());
+        let _ = index_of(&key, &flipped);
+    }
+}
+
+#[test]
+fn a_serial_number_keeps_its_magnitude() {
+    for magnitude in [&[1][..], &[0x7f, 0], &[0x80], &[0xff; 19]] {
+        assert_eq!(serial(magnitude).unwrap().as_bytes(), magnitude);
+    }
+    for magnitude in [&[][..], &[0], &[0, 1], &[0x7f; 21], &[0xff; 20]] {
+        assert_eq!(serial(magnitude), Err(Damage::Field("serial")));
+    }
+}
+
+#[test]
+fn a_cached_key_is_compared() {
+    let cache = KeyCache::default();
+    let (one, two) = (common::key(1), common::key(2));
+    assert_eq!(
+        cache.key(*one.thumbprint(), one.spki_der()),
+        Ok(one.clone())
+    );
+    assert_eq!(
+        cache.key(*one.thumbprint(), two.spki_der()),
+        Err(Damage::Field("thumbprint"))
+    );
+    assert_eq!(
+        cache.key(*one.thumbprint(), b"none"),
+        Err(Damage::Field("spki"))
+    );
+    assert_eq!(cache.key(*one.thumbprint(), one.spki_der()), Ok(one));
+}

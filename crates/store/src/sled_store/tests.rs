@@ -1,0 +1,264 @@
+//! Faults of the disk, and what readers see before it is done.
+
+use std::{
+    io,
+    pin::pin,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use assay_engine::ports::{Change, ConflictOn};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+use crate::common::*;
+
+/// A disk that does as it is told.
+#[derive(Clone, Default)]
+struct TestDisk(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    syncs: AtomicUsize,
+    behaviour: Mutex<Behaviour>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Behaviour {
+    Fails,
+    Hangs,
+    Panics,
+    #[default]
+    Works,
+}
+
+impl TestDisk {
+    fn set(&self, behaviour: Behaviour) {
+        *self.0.behaviour.lock().unwrap() = behaviour;
+        self.0.changed.notify_all();
+    }
+
+    fn syncs(&self) -> usize {
+        self.0.syncs.load(Ordering::SeqCst)
+    }
+}
+
+impl Disk for TestDisk {
+    fn sync(&self) -> io::Result<()> {
+        self.0.syncs.fetch_add(1, Ordering::SeqCst);
+        let behaviour = self.0.behaviour.lock().unwrap();
+        let behaviour = *self
+            .0
+            .changed
+            .wait_while(behaviour, |behaviour| *behaviour == Behaviour::Hangs)
+            .unwrap();
+        match behaviour {
+            Behaviour::Fails => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Behaviour::Panics => panic!("as it was told"),
+            Behaviour::Hangs | Behaviour::Works => Ok(()),
+        }
+    }
+}
+
+fn store() -> (Arc<SledStore>, TestDisk, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (database, _) = open::create(dir.path(), false).unwrap();
+    let disk = TestDisk::default();
+    let store = SledStore::start(database, Box::new(disk.clone())).unwrap();
+    (Arc::new(store), disk, dir)
+}
+
+/// Starts a commit on another task, and returns when `disk` has got it.
+async fn start_commit(
+    store: &Arc<SledStore>,
+    disk: &TestDisk,
+    changes: Vec<Change>,
+) -> tokio::task::JoinHandle<Result<Version, CommitError>> {
+    let syncs = disk.syncs();
+    let store = Arc::clone(store);
+    let task = tokio::spawn(async move { commit_at(&*store, NOW.plus(1), changes).await });
+    while disk.syncs() == syncs {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+async fn is_pending(future: impl Future) -> bool {
+    timeout(Duration::from_millis(30), future).await.is_err()
+}
+
+#[tokio::test]
+async fn no_reader_sees_what_is_not_durable() {
+    let (store, disk, _dir) = store();
+    let changes = vec![
+        Change::InsertAccount(account(1)),
+        Change::InsertOrder(order(1)),
+        Change::InsertOrder(order(2)),
+        Change::InsertServerIntent(server_intent(1)),
+    ];
+    commit(&*store, changes).await.unwrap();
+
+    disk.set(Behaviour::Hangs);
+    let changes = vec![
+        Change::UpdateAccount(account(1).with_key(key(2)), Version(1)),
+        Change::UpdateOrder(order(1).with_state(ready()), Version(1)),
+        Change::InsertOrder(order(3)),
+        Change::DeleteServerIntent(serial(1), Version(1)),
+    ];
+    let task = start_commit(&store, &disk, changes).await;
+
+    // What changed, what came and what went: all of it waits.
+    assert!(is_pending(store.account(account_id(1))).await);
+    assert!(is_pending(store.account_by_key(*key(1).thumbprint())).await);
+    assert!(is_pending(store.account_by_key(*key(2).thumbprint())).await);
+    assert!(is_pending(store.order(order_id(1))).await);
+    assert!(is_pending(store.order(order_id(3))).await);
+    assert!(is_pending(store.orders(None, None, 9)).await);
+    assert!(is_pending(store.open_orders(account_id(1), None, NOW, 9)).await);
+    assert!(is_pending(store.orders_in_processing()).await);
+    assert!(is_pending(store.server_intents()).await);
+    assert_eq!(store.latest_time(), NOW);
+    // What the commit left alone does not.
+    let second = store.order(order_id(2)).await.unwrap().unwrap();
+    assert_eq!(second.version, Version(1));
+
+    let mut reader = pin!(store.order(order_id(1)));
+    assert!(is_pending(&mut reader).await);
+    disk.set(Behaviour::Works);
+    let read = reader.await.unwrap().unwrap();
+    assert_eq!(read.value, order(1).with_state(ready()));
+    assert_eq!(task.await.unwrap(), Ok(Version(2)));
+    assert_eq!(store.latest_time(), NOW.plus(1));
+    let found = store.account_by_key(*key(1).thumbprint()).await.unwrap();
+    assert!(found.is_none());
+}
+
+#[tokio::test]
+async fn waiting_commits_become_durable_together() {
+    let (store, disk, _dir) = store();
+    disk.set(Behaviour::Hangs);
+    let first = start_commit(&store, &disk, vec![Change::InsertOrder(order(0))]).await;
+    let rest: Vec<_> = (1..=64)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { commit(&*store, vec![Change::InsertOrder(order(n))]).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    disk.set(Behaviour::Works);
+    assert_eq!(first.await.unwrap(), Ok(Version(1)));
+    let mut versions = Vec::new();
+    for task in rest {
+        versions.push(task.await.unwrap().unwrap().0);
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, Vec::from_iter(2..=65));
+    assert!(disk.syncs() <= 3, "{} syncs", disk.syncs());
+}
+
+#[tokio::test]
+async fn later_commits_of_a_batch_are_checked_against_earlier_ones() {
+    let (store, disk, _dir) = store();
+    disk.set(Behaviour::Hangs);
+    let first = start_commit(&store, &disk, vec![Change::InsertOrder(order(1))]).await;
+    let rest: Vec<_> = (0..10)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            let change = Change::UpdateOrder(order(1).with_state(ready()), Version(1));
+            tokio::spawn(async move { commit(&*store, vec![change]).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    disk.set(Behaviour::Works);
+    first.await.unwrap().unwrap();
+    let mut won = 0;
+    for task in rest {
+        match task.await.unwrap() {
+            Ok(version) => {
+                assert_eq!(version, Version(2));
+                won += 1;
+            }
+            Err(error) => assert_eq!(error, CommitError::Conflict(ConflictOn::Value)),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn a_conflict_writes_nothing() {
+    let (store, disk, _dir) = store();
+    let changes = vec![Change::UpdateOrder(order(1), Version(1))];
+    let conflict = Err(CommitError::Conflict(ConflictOn::Value));
+    assert_eq!(commit(&*store, changes).await, conflict);
+    assert_eq!(disk.syncs(), 0);
+}
+
+#[tokio::test]
+async fn a_failing_disk_poisons_the_store() {
+    for (behaviour, reason) in [
+        (
+            Behaviour::Fails,
+            "synchronising the database's file failed: no storage space",
+        ),
+        (Behaviour::Panics, "the database panicked"),
+    ] {
+        let (store, disk, dir) = store();
+        commit(&*store, vec![Change::InsertOrder(order(1))])
+            .await
+            .unwrap();
+        let mut poisoned = pin!(store.poisoned());
+        assert!(is_pending(&mut poisoned).await);
+
+        disk.set(Behaviour::Hangs);
+        let failing = start_commit(&store, &disk, vec![Change::InsertOrder(order(2))]).await;
+        let queued = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { commit(&*store, vec![Change::InsertOrder(order(3))]).await })
+        };
+        let reader = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.order(order_id(2)).await })
+        };
+        tokio::task::yield_now().await;
+        disk.set(behaviour);
+
+        let error = poisoned.await;
+        assert!(error.0.starts_with(reason), "{error}");
+        assert_eq!(failing.await.unwrap(), Err(error.clone().into()));
+        assert_eq!(queued.await.unwrap(), Err(error.clone().into()));
+        assert_eq!(reader.await.unwrap(), Err(error.clone()));
+        disk.set(Behaviour::Works);
+        let syncs = disk.syncs();
+        let late = commit(&*store, vec![Change::InsertOrder(order(4))]).await;
+        assert_eq!(late, Err(error.clone().into()));
+        assert_eq!(store.order(order_id(1)).await, Err(error.clone()));
+        assert_eq!(store.orders(None, None, 9).await, Err(error));
+        assert_eq!(disk.syncs(), syncs);
+
+        // What was acknowledged is there after a restart.
+        drop(store);
+        let store = SledStore::open(dir.path(), OpenMode::Any).unwrap();
+        assert!(store.order(order_id(1)).await.unwrap().is_some());
+        assert!(store.order(order_id(3)).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_commit_outlives_its_caller_and_a_drop_waits_for_it() {
+    let (store, disk, dir) = store();
+    disk.set(Behaviour::Hangs);
+    let task = start_commit(&store, &disk, vec![Change::InsertOrder(order(1))]).await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    let poisoned = store.poisoned();
+    disk.set(Behaviour::Works);
+    drop(store);
+    assert!(is_pending(poisoned).await);
+    let store = SledStore::open(dir.path(), OpenMode::Any).unwrap();
+    assert!(store.order(order_id(1)).await.unwrap().is_some());
+}

@@ -1,0 +1,117 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use assay_engine::ports::{CommitError, StoreError, Version};
+use assay_proto::Timestamp;
+use sled::Batch;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Disk, Progress};
+use crate::{keys, map::Overlay, transaction::Prepared};
+
+/// Commits that become durable together at most.
+const BATCH_LEN: usize = 256;
+
+/// A commit that waits for its turn.
+pub(super) struct Job {
+    pub(super) name: &'static str,
+    pub(super) prepared: Prepared,
+    pub(super) answer: oneshot::Sender<Result<Version, CommitError>>,
+}
+
+/// The one thread that writes.
+pub(super) struct Writer {
+    pub(super) tree: sled::Db,
+    pub(super) disk: Box<dyn Disk>,
+    pub(super) progress: Arc<Progress>,
+    /// The number of the last commit.
+    pub(super) sequence: u64,
+    pub(super) latest_time: Timestamp,
+}
+
+impl Writer {
+    /// Serves the queue until it closes or the store is poisoned. On every
+    /// other way out than closing, the poison comes: nobody waits in vain.
+    pub(super) fn run(mut self, queue: mpsc::Receiver<Job>) {
+        let progress = Arc::clone(&self.progress);
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(queue)));
+        let reason = match served {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => reason,
+            Err(_) => "the database panicked".to_owned(),
+        };
+        progress.poison(StoreError(format!(
+            "{reason}; no more is read or written: see to the disk, then start the server again, \
+             all that was acknowledged is on the disk"
+        )));
+    }
+
+    fn serve(&mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), String> {
+        while let Some(first) = queue.blocking_recv() {
+            // Each commit is checked against the state that the earlier ones
+            // of its batch leave.
+            let tree = sled::Tree::clone(&self.tree);
+            let mut batch = Overlay::new(&tree);
+            let mut answers = Vec::new();
+            let (mut sequence, mut latest_time) = (self.sequence, self.latest_time);
+            let mut next = Some(first);
+            while let Some(job) = next {
+                let now = job.prepared.now;
+                let result = job.prepared.apply(&mut batch, Version(sequence + 1));
+                tracing::debug!(commit = job.name, ?result, "commit");
+                if result.is_ok() {
+                    sequence += 1;
+                    latest_time = latest_time.max(now);
+                }
+                answers.push((job.answer, result));
+                next = (answers.len() < BATCH_LEN)
+                    .then(|| queue.try_recv().ok())
+                    .flatten();
+            }
+            if sequence > self.sequence {
+                self.make_durable(batch, sequence, latest_time)?;
+            }
+            // A conflict too is news of this batch, so that it waited as well.
+            for (answer, result) in answers {
+                // Whoever went away does not hear it.
+                let _ = answer.send(result);
+            }
+        }
+        Ok(())
+    }
+
+    fn make_durable(
+        &mut self,
+        mut overlay: Overlay<'_>,
+        sequence: u64,
+        latest_time: Timestamp,
+    ) -> Result<(), String> {
+        overlay.put(keys::SEQUENCE.to_vec(), sequence.to_be_bytes().to_vec());
+        overlay.put(
+            keys::LATEST_TIME.to_vec(),
+            latest_time.0.to_be_bytes().to_vec(),
+        );
+        let mut batch = Batch::default();
+        for (key, value) in overlay.into_writes() {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.progress.applying(sequence);
+        self.tree
+            .apply_batch(batch)
+            .map_err(|error| format!("writing to the database failed: {error}"))?;
+        self.tree
+            .flush()
+            .map_err(|error| format!("flushing the database failed: {error}"))?;
+        self.disk
+            .sync()
+            .map_err(|error| format!("synchronising the database's file failed: {error}"))?;
+        self.progress.durable(sequence, latest_time);
+        (self.sequence, self.latest_time) = (sequence, latest_time);
+        Ok(())
+    }
+}

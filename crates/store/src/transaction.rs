@@ -1,0 +1,147 @@
+//! From a change set to the writes that it means: all checks of versions and
+//! of uniqueness, and the upkeep of the indexes, for every store.
+
+use assay_engine::ports::{Change, ChangeSet, CommitError, ConflictOn, StoreError, Version};
+use assay_proto::Timestamp;
+
+use crate::{
+    keys,
+    map::{Get, Overlay},
+    record::{
+        self, IndexEntry, Record, StoredAccount, StoredAuthorization, StoredCertificate,
+        StoredOrder, StoredServerIntent,
+    },
+};
+
+/// A change set whose values are encoded: what can be done before the writer's
+/// turn is done.
+pub(crate) struct Prepared {
+    pub(crate) now: Timestamp,
+    operations: Vec<Operation>,
+}
+
+struct Operation {
+    key: Vec<u8>,
+    /// The version that must be there; `None`: the key must be free.
+    expected: Option<Version>,
+    /// The new value, its version still open; `None`: the key goes.
+    value: Option<Vec<u8>>,
+    index: Vec<IndexEntry>,
+}
+
+impl Prepared {
+    /// Encodes the values of `set`.
+    ///
+    /// # Errors
+    /// When one is larger than a record may be.
+    pub(crate) fn new(set: ChangeSet) -> Result<Self, StoreError> {
+        let operations = set
+            .changes
+            .into_iter()
+            .map(|change| match change {
+                Change::InsertAccount(account) => {
+                    Operation::put(StoredAccount::from(account), None)
+                }
+                Change::InsertAuthorization(authorization) => {
+                    Operation::put(StoredAuthorization::from(authorization), None)
+                }
+                Change::InsertCertificate(certificate) => {
+                    Operation::put(StoredCertificate::from(certificate), None)
+                }
+                Change::InsertOrder(order) => Operation::put(StoredOrder::from(order), None),
+                Change::InsertServerIntent(intent) => {
+                    Operation::put(StoredServerIntent::from(intent), None)
+                }
+                Change::UpdateAccount(account, version) => {
+                    Operation::put(StoredAccount::from(account), Some(version))
+                }
+                Change::UpdateAuthorization(authorization, version) => {
+                    Operation::put(StoredAuthorization::from(authorization), Some(version))
+                }
+                Change::UpdateCertificate(certificate, version) => {
+                    Operation::put(StoredCertificate::from(certificate), Some(version))
+                }
+                Change::UpdateOrder(order, version) => {
+                    Operation::put(StoredOrder::from(order), Some(version))
+                }
+                Change::DeleteServerIntent(serial, version) => Ok(Operation {
+                    key: keys::server_intent(serial.as_bytes()),
+                    expected: Some(version),
+                    value: None,
+                    index: Vec::new(),
+                }),
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            now: set.now,
+            operations,
+        })
+    }
+
+    /// Makes all changes over `map` as the commit with this number, or none.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] when a version is stale, a value is there
+    /// already or an account's key is another's.
+    pub(crate) fn apply(
+        self,
+        map: &mut Overlay<'_>,
+        version: Version,
+    ) -> Result<Version, CommitError> {
+        let mut own = Overlay::new(map);
+        for operation in self.operations {
+            operation.apply(&mut own, version)?;
+        }
+        let writes = own.into_writes();
+        map.absorb(writes);
+        Ok(version)
+    }
+}
+
+impl Operation {
+    fn put<R: Record>(record: R, expected: Option<Version>) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: record.key(),
+            expected,
+            value: Some(record::encode(&record)?),
+            index: record.index(),
+        })
+    }
+
+    fn apply(self, map: &mut Overlay<'_>, version: Version) -> Result<(), CommitError> {
+        let old = map.get(&self.key)?;
+        let found = old
+            .as_ref()
+            .map(|old| record::version(&self.key, old))
+            .transpose()?;
+        if found != self.expected {
+            return Err(CommitError::Conflict(ConflictOn::Value));
+        }
+        let old_index = match old {
+            Some(old) => record::index_of(&self.key, &old)?,
+            None => Vec::new(),
+        };
+        for entry in &old_index {
+            if !self.index.contains(entry) {
+                map.delete(entry.key.clone());
+            }
+        }
+        for entry in self.index {
+            if old_index.contains(&entry) {
+                continue;
+            }
+            if entry.unique && map.get(&entry.key)?.is_some() {
+                return Err(CommitError::Conflict(ConflictOn::AccountKey));
+            }
+            map.put(entry.key, entry.value);
+        }
+        match self.value {
+            Some(mut value) => {
+                record::stamp(&mut value, version);
+                map.put(self.key, value);
+            }
+            None => map.delete(self.key),
+        }
+        Ok(())
+    }
+}

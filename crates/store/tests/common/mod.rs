@@ -1,0 +1,236 @@
+//! Values to store.
+
+#![allow(dead_code, reason = "each test binary uses a part of these")]
+
+use assay_ca::SerialNumber;
+use assay_engine::{
+    domain::{
+        Account, AccountState, Attribute, Authorization, Certificate, CertificateHolder, Challenge,
+        ChallengeState, DeviceFacts, EvidenceRecord, Failure, Gate, Intent, Invalid, KeyKind,
+        Order, OrderState, Pending, Processing, Ready, ServerIntent, Token, Valid, Validated,
+    },
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{Change, ChangeSet, CommitError, Store, Version},
+};
+use assay_jws::PublicKey;
+use assay_proto::{
+    ChallengeType, Contact, Identifier, Problem, ProblemType, Subproblem, Timestamp, WireIdentifier,
+};
+
+/// The moment at which the tests begin.
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// Commits `changes` at [`NOW`].
+pub(crate) async fn commit(
+    store: &dyn Store,
+    changes: Vec<Change>,
+) -> Result<Version, CommitError> {
+    commit_at(store, NOW, changes).await
+}
+
+/// Commits `changes` at `now`.
+pub(crate) async fn commit_at(
+    store: &dyn Store,
+    now: Timestamp,
+    changes: Vec<Change>,
+) -> Result<Version, CommitError> {
+    store.commit("test", ChangeSet { now, changes }).await
+}
+
+/// Ed25519 keys, as many as wanted: one is as good as any other 32 bytes.
+pub(crate) fn key(n: u8) -> PublicKey {
+    let x = data_encoding::BASE64URL_NOPAD.encode(&[[n; 16], [7; 16]].concat());
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    PublicKey::from_jwk(jwk.as_bytes()).unwrap()
+}
+
+/// The largest RSA key: 4096 bits.
+pub(crate) fn rsa_4096() -> PublicKey {
+    let n = data_encoding::BASE64URL_NOPAD.encode(&[0xfb; 512]);
+    let jwk = format!(r#"{{"e":"AQAB","kty":"RSA","n":"{n}"}}"#);
+    PublicKey::from_jwk(jwk.as_bytes()).unwrap()
+}
+
+/// The P-256 key of RFC 7517 appendix A.1.
+pub(crate) fn p256() -> PublicKey {
+    PublicKey::from_jwk(
+        br#"{"crv":"P-256","kty":"EC",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#,
+    )
+    .unwrap()
+}
+
+pub(crate) fn account_id(n: u8) -> AccountId {
+    AccountId::from_bytes([n; 16])
+}
+
+pub(crate) fn order_id(n: u8) -> OrderId {
+    OrderId::from_bytes([n; 16])
+}
+
+pub(crate) fn authorization_id(n: u8) -> AuthorizationId {
+    AuthorizationId::from_bytes([n; 16])
+}
+
+/// Serial number `n`; even ones need a sign octet in DER.
+pub(crate) fn serial(n: u8) -> SerialNumber {
+    SerialNumber::from_der_content(&[0, 0x80 | n, n, n]).unwrap()
+}
+
+pub(crate) fn permanent(value: &str) -> Identifier {
+    identifier("permanent-identifier", value)
+}
+
+pub(crate) fn identifier(kind: &str, value: &str) -> Identifier {
+    Identifier::parse(&WireIdentifier {
+        kind: kind.to_owned(),
+        value: value.to_owned(),
+    })
+    .unwrap()
+}
+
+/// Account `n` with key `n`.
+pub(crate) fn account(n: u8) -> Account {
+    Account {
+        id: account_id(n),
+        key: key(n),
+        contacts: vec![Contact::parse("mailto:admin@example.org").unwrap()],
+        terms_agreed: None,
+        created: NOW,
+        state: AccountState::Valid,
+    }
+}
+
+/// Order `n` of account 1 for the device `n`, pending, ending an hour later.
+pub(crate) fn order(n: u8) -> Order {
+    Order {
+        id: order_id(n),
+        account: account_id(1),
+        identifiers: vec![permanent(&format!("DEVICE{n}"))],
+        authorizations: vec![authorization_id(n)],
+        not_before: None,
+        not_after: None,
+        created: NOW,
+        expires: NOW.plus(3600),
+        state: OrderState::Pending(Pending),
+    }
+}
+
+pub(crate) fn ready() -> OrderState {
+    OrderState::Ready(Ready)
+}
+
+pub(crate) fn processing(n: u8, tbs_len: usize) -> OrderState {
+    OrderState::Processing(Processing {
+        intent: Intent {
+            issuer: [3; 32],
+            tbs: vec![0x30; tbs_len],
+        },
+        serial: serial(n),
+        spki_sha256: [4; 32],
+        root_sha256: [5; 32],
+        lease_until: NOW.plus(60),
+    })
+}
+
+pub(crate) fn valid(n: u8) -> OrderState {
+    OrderState::Valid(Valid {
+        certificate: serial(n),
+    })
+}
+
+pub(crate) fn invalid() -> OrderState {
+    OrderState::Invalid(Invalid { failure: failure() })
+}
+
+/// A failure that uses every field.
+pub(crate) fn failure() -> Failure {
+    Failure {
+        problem: Problem {
+            instance: Some("https://example.org/terms".to_owned()),
+            algorithms: vec!["ES256".to_owned()],
+            subproblems: vec![Subproblem {
+                kind: ProblemType::RejectedIdentifier,
+                detail: "not in the inventory".to_owned(),
+                identifier: Some(permanent("DEVICE").to_wire()),
+            }],
+            ..Problem::new(ProblemType::BadAttestationStatement, "stale").with_status(403)
+        },
+        gate: Gate::Appraisal,
+        reason: "freshness-mismatch".to_owned(),
+        detail: "the freshness code is that of another token".to_owned(),
+        object_sha256: Some([6; 32]),
+        at: NOW,
+    }
+}
+
+/// Authorization `n` of order `n`.
+pub(crate) fn authorization(n: u8, state: ChallengeState) -> Authorization {
+    Authorization {
+        id: authorization_id(n),
+        account: account_id(1),
+        order: order_id(n),
+        identifier: permanent("DEVICE/1.2.840.113635"),
+        attribute: Attribute::Udid,
+        expires: NOW.plus(3600),
+        deactivated: None,
+        challenge: Challenge {
+            kind: ChallengeType::DeviceAttest01,
+            token: Token::from_stored("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA".to_owned()),
+            state,
+        },
+    }
+}
+
+/// Evidence whose textual facts have `len` bytes.
+pub(crate) fn evidence(len: usize) -> ChallengeState {
+    let text = || Some("x".repeat(len));
+    ChallengeState::Valid(Validated::Evidence(EvidenceRecord {
+        spki_sha256: [7; 32],
+        key: KeyKind::P384,
+        facts: DeviceFacts {
+            serial: text(),
+            udid: text(),
+            model: text(),
+            os_version: text(),
+            sepos_version: text(),
+            llb_version: text(),
+            sip_enabled: Some(true),
+            secure_boot: text(),
+            kernel_extensions_allowed: Some(false),
+        },
+        root_sha256: [8; 32],
+        object_sha256: [9; 32],
+        at: NOW,
+    }))
+}
+
+/// Certificate `n` of a device.
+pub(crate) fn certificate(n: u8) -> Certificate {
+    Certificate {
+        serial: serial(n),
+        issuer: [3; 32],
+        der: vec![0x30; 900],
+        spki_sha256: [4; 32],
+        holder: CertificateHolder::Device {
+            account: account_id(1),
+            order: order_id(n),
+            root_sha256: [5; 32],
+        },
+        issued: NOW,
+        not_after: NOW.plus(86_400),
+        revocation: None,
+    }
+}
+
+pub(crate) fn server_intent(n: u8) -> ServerIntent {
+    ServerIntent {
+        serial: serial(n),
+        intent: Intent {
+            issuer: [3; 32],
+            tbs: vec![0x30; 700],
+        },
+        at: NOW,
+    }
+}

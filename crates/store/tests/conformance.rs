@@ -1,0 +1,57 @@
+//! What the engine relies on, of every store.
+
+#![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
+
+mod common;
+
+#[path = "conformance/indexes.rs"]
+mod indexes;
+#[path = "conformance/records.rs"]
+mod records;
+#[path = "conformance/versions.rs"]
+mod versions;
+
+/// Runs each test on each store.
+macro_rules! on_every_store {
+    ($($module:ident::$test:ident,)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$module::$test(std::sync::Arc::new(assay_store::MemoryStore::new())).await;
+            })*
+        }
+
+        mod sled {
+            $(#[tokio::test]
+            async fn $test() {
+                let dir = tempfile::tempdir().unwrap();
+                let store = assay_store::SledStore::create(dir.path(), false).unwrap();
+                super::$module::$test(std::sync::Arc::new(store)).await;
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    indexes::a_processing_order_does_not_expire,
+    indexes::identifiers_are_told_apart_by_type,
+    indexes::lists_follow_the_states_of_orders,
+    indexes::open_orders_end_with_their_expiry,
+    indexes::orders_come_in_pages,
+    indexes::server_intents_are_listed_until_deleted,
+    records::every_account_comes_back,
+    records::every_authorization_comes_back,
+    records::every_certificate_comes_back,
+    records::every_order_comes_back,
+    records::long_texts_of_a_failure_are_cut,
+    records::the_largest_records_fit,
+    records::too_large_a_record_changes_nothing,
+    versions::a_key_change_frees_the_old_key,
+    versions::a_record_changes_once_in_a_set,
+    versions::a_stale_version_changes_nothing_of_the_set,
+    versions::an_insert_of_what_is_there_conflicts,
+    versions::an_update_of_what_is_not_there_conflicts,
+    versions::latest_time_never_falls,
+    versions::scenario_62_of_twenty_parallel_finalizes_one_wins,
+    versions::twenty_parallel_new_accounts_with_one_key_make_one,
+}

@@ -1,0 +1,162 @@
+//! Lists and counts follow the records.
+
+use std::sync::Arc;
+
+use assay_engine::{
+    domain::{Order, OrderState},
+    ports::{Change, OrderCursor, Store},
+};
+use assay_proto::Timestamp;
+
+use crate::common::*;
+
+async fn insert(store: &dyn Store, order: Order) {
+    commit(store, vec![Change::InsertOrder(order)])
+        .await
+        .unwrap();
+}
+
+async fn update(store: &dyn Store, n: u8, state: OrderState) {
+    let found = store.order(order_id(n)).await.unwrap().unwrap();
+    let changes = vec![Change::UpdateOrder(
+        found.value.with_state(state),
+        found.version,
+    )];
+    commit(store, changes).await.unwrap();
+}
+
+/// The account's open orders, and those of them that name the device.
+async fn open(store: &dyn Store, device: u8, now: Timestamp) -> (usize, usize) {
+    let account = account_id(1);
+    let device = permanent(&format!("DEVICE{device}"));
+    let all = store.open_orders(account, None, now, 100).await.unwrap();
+    let named = store.open_orders(account, Some(&device), now, 100).await;
+    (all, named.unwrap())
+}
+
+pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
+    let cursor = |n| OrderCursor {
+        created: NOW,
+        id: order_id(n),
+    };
+    for n in [1, 2] {
+        insert(&*store, order(n)).await;
+    }
+    let mut foreign = order(3);
+    foreign.account = account_id(2);
+    insert(&*store, foreign).await;
+
+    for (state, counts, in_processing) in [
+        (ready(), (2, 1), vec![]),
+        (processing(1, 600), (2, 1), vec![order_id(1)]),
+        (valid(1), (1, 0), vec![]),
+        (invalid(), (1, 0), vec![]),
+        (
+            OrderState::Pending(assay_engine::domain::Pending),
+            (2, 1),
+            vec![],
+        ),
+    ] {
+        update(&*store, 1, state).await;
+        assert_eq!(open(&*store, 1, NOW).await, counts);
+        assert_eq!(store.orders_in_processing().await, Ok(in_processing));
+        let mine = store.orders(Some(account_id(1)), None, 9).await;
+        assert_eq!(mine, Ok(vec![cursor(1), cursor(2)]));
+        let theirs = store.orders(Some(account_id(2)), None, 9).await;
+        assert_eq!(theirs, Ok(vec![cursor(3)]));
+        let all = store.orders(None, None, 9).await;
+        assert_eq!(all, Ok(vec![cursor(1), cursor(2), cursor(3)]));
+    }
+    assert_eq!(store.orders(Some(account_id(3)), None, 9).await, Ok(vec![]));
+}
+
+pub(crate) async fn orders_come_in_pages(store: Arc<dyn Store>) {
+    // Later ids are older, so that the order is by creation; two are of one
+    // moment and go by id.
+    for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
+        let mut order = order(n);
+        order.created = NOW.minus(age);
+        insert(&*store, order).await;
+    }
+    for account in [None, Some(account_id(1))] {
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.orders(account, after, 3).await.unwrap();
+            assert!(page.len() <= 3);
+            after = page.last().copied();
+            if after.is_none() {
+                break;
+            }
+            seen.extend(page.iter().map(|cursor| cursor.id));
+        }
+        assert_eq!(seen, [8, 6, 7, 5].map(order_id));
+        assert_eq!(store.orders(account, None, 0).await, Ok(vec![]));
+        // An order that is not there is a place all the same.
+        let between = OrderCursor {
+            created: NOW.minus(10),
+            id: order_id(0xff),
+        };
+        let rest = store.orders(account, Some(between), 9).await.unwrap();
+        assert_eq!(rest.len(), 1);
+        assert_eq!(rest[0].id, order_id(5));
+    }
+}
+
+pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
+    for n in 1..=4 {
+        let mut order = order(n);
+        order.identifiers = vec![permanent("DEVICE1"), permanent("DEVICE2")];
+        order.expires = NOW.plus(u64::from(n) * 100);
+        insert(&*store, order).await;
+    }
+    for (after, count) in [(0, 4), (99, 4), (100, 3), (399, 1), (400, 0)] {
+        let now = NOW.plus(after);
+        assert_eq!(open(&*store, 1, now).await, (count, count));
+        assert_eq!(open(&*store, 2, now).await, (count, count));
+    }
+    assert_eq!(open(&*store, 3, NOW).await, (4, 0));
+    for limit in 0..=5 {
+        let counted = store.open_orders(account_id(1), None, NOW, limit).await;
+        assert_eq!(counted, Ok(limit.min(4)));
+    }
+    let others = store.open_orders(account_id(2), None, NOW, 9).await;
+    assert_eq!(others, Ok(0));
+}
+
+pub(crate) async fn a_processing_order_does_not_expire(store: Arc<dyn Store>) {
+    insert(&*store, order(1)).await;
+    update(&*store, 1, processing(1, 600)).await;
+    assert_eq!(open(&*store, 1, Timestamp::MAX).await, (1, 1));
+    update(&*store, 1, valid(1)).await;
+    assert_eq!(open(&*store, 1, Timestamp(0)).await, (0, 0));
+}
+
+pub(crate) async fn identifiers_are_told_apart_by_type(store: Arc<dyn Store>) {
+    let mut order = order(1);
+    order.identifiers = vec![permanent("A/1.2")];
+    insert(&*store, order).await;
+    for (identifier, count) in [
+        (permanent("A/1.2"), 1),
+        (identifier("hardware-module", "A/1.2"), 0),
+        (permanent("A"), 0),
+        (permanent("a/1.2"), 0),
+    ] {
+        let counted = store.open_orders(account_id(1), Some(&identifier), NOW, 9);
+        assert_eq!(counted.await, Ok(count), "{identifier:?}");
+    }
+}
+
+pub(crate) async fn server_intents_are_listed_until_deleted(store: Arc<dyn Store>) {
+    let changes = [1, 2].map(|n| Change::InsertServerIntent(server_intent(n)));
+    let version = commit(&*store, changes.into()).await.unwrap();
+    let listed = store.server_intents().await.unwrap();
+    assert!(listed.iter().all(|intent| intent.version == version));
+    let values: Vec<_> = listed.into_iter().map(|intent| intent.value).collect();
+    assert_eq!(values, [server_intent(1), server_intent(2)]);
+    let changes = vec![Change::DeleteServerIntent(serial(1), version)];
+    commit(&*store, changes).await.unwrap();
+    let listed = store.server_intents().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].value, server_intent(2));
+}

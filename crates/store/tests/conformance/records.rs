@@ -1,0 +1,223 @@
+//! What goes in comes out.
+
+use std::sync::Arc;
+
+use assay_engine::{
+    domain::{
+        Account, AccountState, Attribute, CertificateHolder, ChallengeState, OrderState, Revocation,
+    },
+    ports::{Change, CommitError, Store, Version, Versioned},
+};
+use assay_proto::{Contact, ProblemType, RevocationReason};
+
+use crate::common::*;
+
+/// All that there is of an account; its key prints as its thumbprint.
+fn print(account: Option<Versioned<Account>>) -> String {
+    format!("{account:?}")
+}
+
+pub(crate) async fn every_account_comes_back(store: Arc<dyn Store>) {
+    let accounts = [
+        account(1),
+        Account {
+            key: p256(),
+            contacts: Vec::new(),
+            terms_agreed: Some(NOW),
+            ..account(2)
+        },
+        Account {
+            key: rsa_4096(),
+            ..account(3)
+        }
+        .deactivate(NOW.plus(5)),
+    ];
+    for (version, account) in (1..).map(Version).zip(accounts) {
+        let changes = vec![Change::InsertAccount(account.clone())];
+        assert_eq!(commit(&*store, changes).await, Ok(version));
+        let expected = print(Some(Versioned {
+            value: account.clone(),
+            version,
+        }));
+        // The second time the key comes from the cache.
+        for _ in 0..2 {
+            let found = store.account(account.id).await.unwrap();
+            assert_eq!(found.as_ref().unwrap().value.key, account.key);
+            assert_eq!(print(found), expected);
+        }
+        let found = store.account_by_key(*account.key.thumbprint()).await;
+        assert_eq!(print(found.unwrap()), expected);
+    }
+    assert!(store.account(account_id(9)).await.unwrap().is_none());
+    let found = store.account_by_key(*key(9).thumbprint()).await.unwrap();
+    assert!(found.is_none());
+    let found = store.account(account_id(3)).await.unwrap().unwrap();
+    let at = NOW.plus(5);
+    assert_eq!(found.value.state, AccountState::Deactivated { at });
+}
+
+pub(crate) async fn every_authorization_comes_back(store: Arc<dyn Store>) {
+    let mut deactivated = authorization(4, ChallengeState::Pending).deactivate(NOW);
+    deactivated.attribute = Attribute::Serial;
+    deactivated.identifier = identifier("hardware-module", "S/1.2");
+    let authorizations = [
+        authorization(1, ChallengeState::Pending),
+        authorization(2, ChallengeState::Invalid(failure())),
+        authorization(3, evidence(12)),
+        deactivated,
+    ];
+    for (version, authorization) in (1..).map(Version).zip(authorizations) {
+        let changes = vec![Change::InsertAuthorization(authorization.clone())];
+        assert_eq!(commit(&*store, changes).await, Ok(version));
+        let id = authorization.id;
+        let expected = Some(Versioned {
+            value: authorization,
+            version,
+        });
+        assert_eq!(store.authorization(id).await, Ok(expected));
+    }
+    let pending = authorization(1, ChallengeState::Pending);
+    let failed = pending.fail(failure());
+    let changes = vec![Change::UpdateAuthorization(failed.clone(), Version(1))];
+    assert_eq!(commit(&*store, changes).await, Ok(Version(5)));
+    let found = store.authorization(failed.id).await.unwrap().unwrap();
+    assert_eq!((found.value, found.version), (failed, Version(5)));
+    assert_eq!(store.authorization(authorization_id(9)).await, Ok(None));
+}
+
+pub(crate) async fn every_certificate_comes_back(store: Arc<dyn Store>) {
+    let mut server = certificate(2);
+    server.holder = CertificateHolder::Server;
+    for (version, certificate) in (1..).map(Version).zip([certificate(1), server]) {
+        let changes = vec![Change::InsertCertificate(certificate.clone())];
+        assert_eq!(commit(&*store, changes).await, Ok(version));
+        let serial = certificate.serial.clone();
+        let expected = Some(Versioned {
+            value: certificate,
+            version,
+        });
+        assert_eq!(store.certificate(serial).await, Ok(expected));
+    }
+    let mut version = Version(1);
+    let reasons = RevocationReason::ALL.into_iter().map(Some);
+    for reason in reasons.chain([None]) {
+        let mut revoked = certificate(1);
+        revoked.revocation = Some(Revocation { at: NOW, reason });
+        let changes = vec![Change::UpdateCertificate(revoked.clone(), version)];
+        version = commit(&*store, changes).await.unwrap();
+        let found = store.certificate(serial(1)).await.unwrap().unwrap();
+        assert_eq!((found.value, found.version), (revoked, version));
+    }
+    assert_eq!(store.certificate(serial(9)).await, Ok(None));
+}
+
+pub(crate) async fn every_order_comes_back(store: Arc<dyn Store>) {
+    let mut first = order(1);
+    first
+        .identifiers
+        .push(identifier("hardware-module", "é/1.2"));
+    first.authorizations.push(authorization_id(2));
+    first.not_before = Some(NOW);
+    first.not_after = Some(NOW.plus(86_400));
+    let changes = vec![Change::InsertOrder(first.clone())];
+    let mut version = commit(&*store, changes).await.unwrap();
+    for state in [ready(), processing(7, 900), valid(7), invalid()] {
+        let next = first.clone().with_state(state);
+        let changes = vec![Change::UpdateOrder(next.clone(), version)];
+        version = commit(&*store, changes).await.unwrap();
+        let found = store.order(first.id).await.unwrap().unwrap();
+        assert_eq!((found.value, found.version), (next, version));
+    }
+    assert_eq!(version, Version(5));
+    assert_eq!(store.order(order_id(9)).await, Ok(None));
+}
+
+pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
+    let mut long = failure();
+    long.detail = "é".repeat(10_000);
+    long.reason = "a".repeat(401);
+    long.problem.detail = format!("a{}", "é".repeat(10_000));
+    let changes = vec![Change::InsertOrder(order(1).fail(long))];
+    commit(&*store, changes).await.unwrap();
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    let OrderState::Invalid(invalid) = found.value.state else {
+        panic!("not invalid");
+    };
+    assert_eq!(invalid.failure.detail, "é".repeat(200));
+    assert_eq!(invalid.failure.reason, "a".repeat(400));
+    assert_eq!(
+        invalid.failure.problem.detail,
+        format!("a{}", "é".repeat(199))
+    );
+    let kind = invalid.failure.problem.kind;
+    assert_eq!(kind, ProblemType::BadAttestationStatement);
+}
+
+pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
+    let address = format!("mailto:{}@b", "a".repeat(252));
+    assert_eq!(address.len(), Contact::MAX_LENGTH);
+    let largest_account = Account {
+        key: rsa_4096(),
+        contacts: vec![Contact::parse(&address).unwrap(); Contact::MAX_COUNT],
+        terms_agreed: Some(NOW),
+        ..account(1)
+    }
+    .deactivate(NOW);
+
+    let mut many = order(1);
+    many.identifiers = (0..10)
+        .map(|n| permanent(&format!("{n}{}", "i".repeat(255))))
+        .collect();
+    many.authorizations = (0..10).map(authorization_id).collect();
+    many.not_before = Some(NOW);
+    many.not_after = Some(NOW);
+    let mut text = failure();
+    text.problem.subproblems.clear();
+    text.problem.detail = "d".repeat(1000);
+    text.detail = "d".repeat(1000);
+    let failed = many.clone().fail(text.clone());
+
+    let mut signing = order(2);
+    signing.identifiers = vec![permanent(&"i".repeat(256)); 2];
+    signing.state = processing(2, 2560);
+
+    let mut proven = authorization(1, evidence(256));
+    proven.identifier = permanent(&"i".repeat(256));
+    let mut refused = authorization(2, ChallengeState::Invalid(text));
+    refused.identifier = permanent(&"i".repeat(256));
+
+    let mut issued = certificate(1);
+    issued.der = vec![0x30; 2560 + 600];
+
+    let changes = vec![
+        Change::InsertAccount(largest_account),
+        Change::InsertOrder(many),
+        Change::InsertOrder(signing),
+        Change::InsertAuthorization(proven),
+        Change::InsertAuthorization(refused),
+        Change::InsertCertificate(issued),
+    ];
+    let version = commit(&*store, changes).await.unwrap();
+    let changes = vec![Change::UpdateOrder(failed, version)];
+    assert_eq!(commit(&*store, changes).await, Ok(Version(2)));
+}
+
+pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
+    let changes = vec![
+        Change::InsertAccount(account(1)),
+        Change::InsertOrder(order(1).with_state(processing(1, 4000))),
+    ];
+    let Err(CommitError::Store(error)) = commit(&*store, changes).await else {
+        panic!("a record of more than 4096 bytes was taken");
+    };
+    assert!(
+        error
+            .0
+            .contains("larger than the 4096 that are stored: nothing was changed"),
+        "{error}"
+    );
+    assert!(store.account(account_id(1)).await.unwrap().is_none());
+    // The store is as well as before.
+    let changes = vec![Change::InsertAccount(account(1))];
+    assert_eq!(commit(&*store, changes).await, Ok(Version(1)));
+}

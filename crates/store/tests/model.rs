@@ -1,0 +1,290 @@
+//! Random commits on sled, held against a few lines that say what they mean.
+
+#![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use assay_engine::{
+    domain::{Account, Order, OrderState, Pending},
+    ports::{Change, CommitError, ConflictOn, Store, Version},
+};
+use assay_store::{OpenMode, SledStore};
+use proptest::prelude::*;
+
+use crate::common::*;
+
+/// One change of a set. `fresh`: names the present version.
+#[derive(Clone, Debug)]
+enum Step {
+    DeleteIntent { intent: u8, fresh: bool },
+    InsertAccount { account: u8, key: u8 },
+    InsertIntent { intent: u8 },
+    InsertOrder { order: u8, account: u8 },
+    UpdateAccount { account: u8, key: u8, fresh: bool },
+    UpdateOrder { order: u8, state: u8, fresh: bool },
+}
+
+/// What happens to the store.
+#[derive(Clone, Debug)]
+enum Operation {
+    Commit(Vec<Step>),
+    Reopen,
+}
+
+/// What the store should hold: values and their versions.
+#[derive(Clone, Default)]
+struct Model {
+    sequence: u64,
+    /// Account to key.
+    accounts: BTreeMap<u8, (u8, u64)>,
+    intents: BTreeMap<u8, u64>,
+    /// Order to account and state.
+    orders: BTreeMap<u8, (u8, u8, u64)>,
+}
+
+impl Model {
+    fn version(&self, version: Option<u64>, fresh: bool) -> Version {
+        match version {
+            Some(version) if fresh => Version(version),
+            // A number that is never given.
+            _ => Version(self.sequence + 100),
+        }
+    }
+
+    /// The change that a step means while the model is as it is.
+    fn change(&self, step: &Step) -> Change {
+        match *step {
+            Step::DeleteIntent { intent, fresh } => {
+                let version = self.intents.get(&intent).copied();
+                Change::DeleteServerIntent(serial(intent), self.version(version, fresh))
+            }
+            Step::InsertAccount { account, key } => Change::InsertAccount(an_account(account, key)),
+            Step::InsertIntent { intent } => Change::InsertServerIntent(server_intent(intent)),
+            Step::InsertOrder { order, account } => {
+                Change::InsertOrder(an_order(order, account, 0))
+            }
+            Step::UpdateAccount {
+                account,
+                key,
+                fresh,
+            } => {
+                let version = self.accounts.get(&account).map(|(_, version)| *version);
+                Change::UpdateAccount(an_account(account, key), self.version(version, fresh))
+            }
+            Step::UpdateOrder {
+                order,
+                state,
+                fresh,
+            } => {
+                let found = self.orders.get(&order);
+                let account = found.map_or(0, |(account, _, _)| *account);
+                let version = found.map(|(_, _, version)| *version);
+                Change::UpdateOrder(
+                    an_order(order, account, state),
+                    self.version(version, fresh),
+                )
+            }
+        }
+    }
+
+    /// Makes the changes of a set; on an error `self` is of no more use.
+    fn apply(&mut self, steps: &[Step]) -> Result<Version, ConflictOn> {
+        let before = self.clone();
+        self.sequence += 1;
+        let now = self.sequence;
+        for step in steps {
+            match *step {
+                Step::DeleteIntent { intent, fresh } => {
+                    let known = fresh && before.intents.contains_key(&intent);
+                    if !known
+                        || self.intents.remove(&intent) != before.intents.get(&intent).copied()
+                    {
+                        return Err(ConflictOn::Value);
+                    }
+                }
+                Step::InsertAccount { account, key } => {
+                    if self.accounts.contains_key(&account) {
+                        return Err(ConflictOn::Value);
+                    }
+                    self.set_key(account, key)?;
+                }
+                Step::InsertIntent { intent } => {
+                    if self.intents.insert(intent, now).is_some() {
+                        return Err(ConflictOn::Value);
+                    }
+                }
+                Step::InsertOrder { order, account } => {
+                    if self.orders.insert(order, (account, 0, now)).is_some() {
+                        return Err(ConflictOn::Value);
+                    }
+                }
+                Step::UpdateAccount {
+                    account,
+                    key,
+                    fresh,
+                } => {
+                    let known = before.accounts.get(&account);
+                    if !fresh || known.is_none() || self.accounts.get(&account) != known {
+                        return Err(ConflictOn::Value);
+                    }
+                    self.set_key(account, key)?;
+                }
+                Step::UpdateOrder {
+                    order,
+                    state,
+                    fresh,
+                } => {
+                    let known = before.orders.get(&order);
+                    if !fresh || self.orders.get(&order) != known {
+                        return Err(ConflictOn::Value);
+                    }
+                    let (account, _, _) = *known.ok_or(ConflictOn::Value)?;
+                    self.orders.insert(order, (account, state, now));
+                }
+            }
+        }
+        Ok(Version(now))
+    }
+
+    fn set_key(&mut self, account: u8, key: u8) -> Result<(), ConflictOn> {
+        let mut others = self.accounts.iter().filter(|(other, _)| **other != account);
+        if others.any(|(_, (taken, _))| *taken == key) {
+            return Err(ConflictOn::AccountKey);
+        }
+        self.accounts.insert(account, (key, self.sequence));
+        Ok(())
+    }
+
+    /// Asks the store everything.
+    async fn compare(&self, store: &SledStore) {
+        for n in 0..4 {
+            let found = store.account(account_id(n)).await.unwrap();
+            let found = found.map(|found| (found.value.key, found.version.0));
+            let expected = self
+                .accounts
+                .get(&n)
+                .map(|(k, version)| (key(*k), *version));
+            assert_eq!(found, expected);
+
+            let holder = store.account_by_key(*key(n).thumbprint()).await.unwrap();
+            let holder = holder.map(|account| account.value.id);
+            let mut accounts = self.accounts.iter();
+            let expected = accounts.find(|(_, (k, _))| *k == n);
+            assert_eq!(holder, expected.map(|(id, _)| account_id(*id)));
+
+            let found = store.order(order_id(n)).await.unwrap();
+            let found = found.map(|found| (found.value, found.version.0));
+            let expected = self.orders.get(&n);
+            let expected = expected.map(|(a, state, version)| (an_order(n, *a, *state), *version));
+            assert_eq!(found, expected);
+
+            let of_account = || self.orders.iter().filter(|(_, (a, _, _))| *a == n);
+            let listed = store.orders(Some(account_id(n)), None, 99).await.unwrap();
+            let listed: Vec<_> = listed.into_iter().map(|cursor| cursor.id).collect();
+            let expected: Vec<_> = of_account().map(|(id, _)| order_id(*id)).collect();
+            assert_eq!(listed, expected);
+
+            for device in 0..4 {
+                let identifier = permanent(&format!("DEVICE{device}"));
+                let open = store.open_orders(account_id(n), Some(&identifier), NOW, 99);
+                let mine = of_account().filter(|(id, (_, state, _))| **id == device && *state < 3);
+                assert_eq!(open.await, Ok(mine.count()));
+            }
+            let open = store.open_orders(account_id(n), None, NOW, 99).await;
+            let expected = of_account().filter(|(_, (_, state, _))| *state < 3).count();
+            assert_eq!(open, Ok(expected));
+        }
+        let in_processing = self.orders.iter().filter(|(_, (_, state, _))| *state == 2);
+        let in_processing = in_processing.map(|(id, _)| order_id(*id)).collect();
+        assert_eq!(store.orders_in_processing().await, Ok(in_processing));
+        let intents = store.server_intents().await.unwrap();
+        let intents: Vec<_> = intents
+            .into_iter()
+            .map(|intent| (intent.value.serial, intent.version.0))
+            .collect();
+        let expected = self
+            .intents
+            .iter()
+            .map(|(n, version)| (serial(*n), *version));
+        assert_eq!(intents, expected.collect::<Vec<_>>());
+    }
+}
+
+fn an_account(n: u8, with: u8) -> Account {
+    account(n).with_key(key(with))
+}
+
+fn an_order(n: u8, account: u8, state: u8) -> Order {
+    let state = match state {
+        0 => OrderState::Pending(Pending),
+        1 => ready(),
+        2 => processing(n, 300),
+        3 => valid(n),
+        _ => invalid(),
+    };
+    let mut order = order(n).with_state(state);
+    order.account = account_id(account);
+    order
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fresh = || prop::bool::weighted(0.9);
+    prop_oneof![
+        (0..4_u8, fresh()).prop_map(|(intent, fresh)| Step::DeleteIntent { intent, fresh }),
+        (0..4_u8, 0..4_u8).prop_map(|(account, key)| Step::InsertAccount { account, key }),
+        (0..4_u8).prop_map(|intent| Step::InsertIntent { intent }),
+        (0..4_u8, 0..4_u8).prop_map(|(order, account)| Step::InsertOrder { order, account }),
+        (0..4_u8, 0..4_u8, fresh()).prop_map(|(account, key, fresh)| Step::UpdateAccount {
+            account,
+            key,
+            fresh
+        }),
+        (0..4_u8, 0..5_u8, fresh()).prop_map(|(order, state, fresh)| Step::UpdateOrder {
+            order,
+            state,
+            fresh
+        }),
+    ]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        9 => prop::collection::vec(step(), 1..3).prop_map(Operation::Commit),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sled_does_what_the_model_does(operations in prop::collection::vec(operation(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = SledStore::create(dir.path(), false).unwrap();
+            let mut model = Model::default();
+            for operation in &operations {
+                match operation {
+                    Operation::Commit(steps) => {
+                        let changes = steps.iter().map(|step| model.change(step)).collect();
+                        let mut next = model.clone();
+                        let expected = next.apply(steps);
+                        let result = commit(&store, changes).await;
+                        assert_eq!(result, expected.map_err(CommitError::Conflict));
+                        if result.is_ok() {
+                            model = next;
+                        }
+                    }
+                    Operation::Reopen => {
+                        drop(store);
+                        store = SledStore::open(dir.path(), OpenMode::Any).unwrap();
+                    }
+                }
+                model.compare(&store).await;
+            }
+        });
+    }
+}
