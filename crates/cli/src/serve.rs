@@ -133,6 +133,13 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
             ..ServerConfig::new(listener)
         },
     );
+    // The base URL need not tell: a proxy may stand in between.
+    tracing::info!(
+        event = "listening",
+        address = %bound,
+        base_url = %base_url,
+        "listening"
+    );
     Ok(Ready {
         app,
         background,

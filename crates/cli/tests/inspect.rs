@@ -1,5 +1,6 @@
 //! `assay inspect` over the evidence and the CSRs of testdata, as a user runs
 //! it.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::{
     fs,
@@ -41,20 +42,19 @@ fn masked(path: &str) -> String {
     let lines = text
         .lines()
         .filter(|line| !line.starts_with("  Valid now "));
-    let words = |line: &str| {
-        line.split(' ')
-            .map(|word| {
-                let digits = word.trim_start_matches("CN=").trim_end_matches(')');
-                if digits.len() >= 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    word.replace(digits, "HEX")
-                } else {
-                    word.to_owned()
-                }
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    lines.map(words).collect::<Vec<_>>().join("\n")
+    let mut masked = String::new();
+    for line in lines {
+        for part in line.split_inclusive([' ', ',', '=', ')']) {
+            let word = part.trim_end_matches([' ', ',', '=', ')']);
+            if word.len() >= 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                masked += &part.replace(word, "HEX");
+            } else {
+                masked += part;
+            }
+        }
+        masked.push('\n');
+    }
+    masked
 }
 
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
@@ -71,57 +71,9 @@ fn files(folder: &str) -> Vec<(String, PathBuf)> {
     files
 }
 
-const HEAD: &str = "NOT VERIFIED: this is what the file says, and anybody can write such a file.";
-
 #[test]
 fn a_mac_in_words() {
-    let expected = format!(
-        r#"Attestation object, format "apple", 2 certificates
-{HEAD}
-
-Certificate 1 of 2
-  Subject              O=Apple Inc.,OU=AAA Certification,CN=HEX
-  Issuer               C=ZZ,O=Assay Laboratory,CN=Laboratory Attestation Sub CA 1
-  Serial number        01a1ee566176
-  Not before           2026-11-17T11:06:40Z
-  Not after            2027-02-16T11:06:40Z
-  Signature algorithm  ecdsa-with-SHA384
-  Key                  EC P-256
-  Key SHA-256 (SPKI)   HEX
-  SHA-256              HEX
-  Apple's root         no, nor does it name that root as its issuer
-  Apple properties
-    serial number: C02XK0AAJHD2 (9.1 = text)
-    UDID: 00008112-000A1B2C3D4E5F60 (9.2 = text)
-    model: J413AP (9.4 = text)
-    OS version: 15.5 (10.1 = text)
-    sepOS version: 15.5 (10.2 = text)
-    LLB version: 11881.121.1 (10.3 = text)
-    freshness code: HEX (11.1 = 32 bytes)
-    System Integrity Protection: enabled (13.1 = INTEGER 0)
-    secure boot: Full Security (13.2 = text)
-    third-party kernel extensions: not allowed (13.3 = INTEGER 0)
-  Extensions
-    basicConstraints (2.5.29.19, critical): CA: false
-    keyUsage (2.5.29.15, critical): digitalSignature, nonRepudiation, keyEncipherment, dataEncipherment
-
-Certificate 2 of 2
-  Subject              C=ZZ,O=Assay Laboratory,CN=Laboratory Attestation Sub CA 1
-  Issuer               C=ZZ,O=Assay Laboratory,CN=Laboratory Attestation Root CA
-  Serial number        HEX
-  Not before           2026-11-17T11:06:40Z
-  Not after            2036-11-15T11:06:40Z
-  Signature algorithm  ecdsa-with-SHA384
-  Key                  EC P-384
-  Key SHA-256 (SPKI)   HEX
-  SHA-256              HEX
-  Apple's root         no, nor does it name that root as its issuer
-  Extensions
-    basicConstraints (2.5.29.19, critical): CA: true, path length: 0
-    authorityKeyIdentifier (2.5.29.35): HEX
-    subjectKeyIdentifier (2.5.29.14): HEX
-    keyUsage (2.5.29.15, critical): keyCertSign, cRLSign"#
-    );
+    let expected = include_str!("inspect/mac.txt");
     assert_eq!(masked("evidence/good/mac.cbor"), expected);
 }
 
@@ -132,78 +84,25 @@ fn apples_root_to_the_last_digit() {
         &testdata("evidence/golden/apple-enterprise-attestation-root-ca.der"),
     );
     assert_eq!(output.status.code(), Some(0));
-    let expected = format!(
-        "Certificate
-{HEAD}
-
-  Subject              C=US,O=Apple Inc.,CN=Apple Enterprise Attestation Root CA
-  Issuer               C=US,O=Apple Inc.,CN=Apple Enterprise Attestation Root CA
-  Serial number        42c0c2bb2c727c5c5eabf6f1a66f1fac5d798737
-  Not before           2022-02-16T19:01:24Z
-  Not after            2047-02-20T00:00:00Z
-  Valid now            yes
-  Signature algorithm  ecdsa-with-SHA384
-  Key                  EC P-384
-  Key SHA-256 (SPKI)   4179683e87e3f483849848b3eb80e08ecdf52e3f1a99dd1340f29b88ecbc2041
-  SHA-256              ccf59ef8fcb3017d97f8b5fa6fa90e7a3f9283f76b55ac6cf6eda8b8b949f05b
-  Apple's root         this is Apple's root, as pinned
-  Extensions
-    basicConstraints (2.5.29.19, critical): CA: true
-    subjectKeyIdentifier (2.5.29.14): f36a4d019df26b81a55e5dbbe5086d56e2f9deba
-    keyUsage (2.5.29.15, critical): keyCertSign, cRLSign
-"
-    );
+    let expected = include_str!("inspect/apple-root.txt");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
 
 #[test]
 fn a_csr_in_words() {
-    let expected = format!(
-        "Certification request (CSR)
-{HEAD}
-
-  Subject              CN=device
-  Key                  EC P-256
-  Key SHA-256 (SPKI)   HEX
-  Self-signature       verifies: whoever made this has the key, and no more is known
-  Asks to be a CA      no
-  Requested names
-    common-name: device
-    permanent-identifier: ABCDEF123456
-    permanent-identifier: ABC/1.2.3.4
-    permanent-identifier: (empty)
-    hardware-module: U-1/1.2.840.113635.100.8.9.1
-    dns: a.example
-    dns: B.example
-    email: user@example.com
-    uri: https://example.com/x
-    ip: 192.0.2.1
-    ip: 2001:db8::1
-    upn: user@corp.example
-    number-of-other-names: 3"
-    );
+    let expected = include_str!("inspect/csr.txt");
     assert_eq!(masked("csr/good/all-names.der"), expected);
 }
 
 #[test]
 fn a_csr_with_a_bad_signature_in_words() {
-    let expected = format!(
-        "Certification request (CSR)
-{HEAD}
-
-  Subject              CN=Device
-  Key                  EC P-256
-  Key SHA-256 (SPKI)   HEX
-  Refused              the CSR's signature does not verify with the CSR's own public key"
-    );
+    let expected = include_str!("inspect/csr-bad-signature.txt");
     assert_eq!(
         masked("csr/bad/bad-signature.changed-subject.der"),
         expected
     );
 }
 
-/// The lines about Apple's properties that are of interest, where they differ
-/// from those of the Mac above.
 #[test]
 fn faults_stand_in_their_places() {
     for (path, line) in [
@@ -218,7 +117,7 @@ fn faults_stand_in_their_places() {
         ),
         (
             "bad/property-repeated.serial.cbor",
-            "    serial number: C02XK0AAJHD2 (9.1 = text, repeated)",
+            "    serial number: X (9.1 = text, repeated)",
         ),
         (
             "bad/certificate-version.version-1.cbor",
@@ -252,25 +151,11 @@ fn json_has_the_documented_keys() {
     });
     let extensions = leaf["extensions"].take();
     assert!(extensions.as_array().unwrap().contains(&sip));
-    let keys: Vec<_> = leaf.as_object().unwrap().keys().cloned().collect();
-    let mut expected = [
-        "sha256",
-        "subject",
-        "issuer",
-        "serial_number",
-        "not_before",
-        "not_after",
-        "validity",
-        "signature_algorithm",
-        "key",
-        "spki_sha256",
-        "apple_root",
-        "extensions",
-    ];
-    expected.sort_unstable();
-    let mut keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    let mut keys: Vec<_> = leaf.as_object().unwrap().keys().collect();
     keys.sort_unstable();
-    assert_eq!(keys, expected);
+    let expected = "apple_root extensions issuer key not_after not_before serial_number sha256 \
+                    signature_algorithm spki_sha256 subject validity";
+    assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(leaf["not_after"], "2027-02-16T11:06:40Z");
     // A leaf's commonName is, as in Apple's, the SHA-256 of its key.
     let subject = leaf["subject"].as_str().unwrap();
@@ -300,6 +185,24 @@ fn json_of_a_csr() {
 }
 
 #[test]
+fn keys_are_named() {
+    for (file, key) in [
+        ("bad/unsupported-key.ed448", "id-Ed448"),
+        ("bad/unsupported-key.explicit-curve", "EC, no named curve"),
+        ("bad/unsupported-key.p521", "EC P-521"),
+        ("bad/unsupported-key.secp256k1", "EC 1.3.132.0.10"),
+        ("bad/weak-key.rsa-2040", "RSA 2040 bits"),
+        ("good/ed25519", "Ed25519"),
+        ("good/p256-sha512", "EC P-256"),
+        ("good/p384-sha256", "EC P-384"),
+        ("good/rsa4096-sha256", "RSA 4096 bits"),
+    ] {
+        let report = as_json(&testdata(&format!("csr/{file}.der")));
+        assert_eq!(report["request"]["key"], key, "{file}");
+    }
+}
+
+#[test]
 fn good_evidence_has_no_fault() {
     for (name, file) in files("evidence/good") {
         let report = as_json(&file);
@@ -307,6 +210,11 @@ fn good_evidence_has_no_fault() {
         for certificate in report["certificates"].as_array().unwrap() {
             assert_eq!(certificate["fault"], Value::Null, "{name}");
             for extension in certificate["extensions"].as_array().unwrap() {
+                // One of the objects has an extended key usage that is no DER, of which
+                // the verifier makes nothing.
+                if extension["value"] == "78" {
+                    continue;
+                }
                 assert_eq!(extension["fault"], Value::Null, "{name}");
             }
         }
@@ -318,6 +226,26 @@ fn good_evidence_has_no_fault() {
 /// verdict and leave no trace here.
 #[test]
 fn bad_evidence_is_shown_as_far_as_it_decodes() {
+    let whole = [
+        "chain-empty",
+        "chain-malformed",
+        "chain-missing",
+        "chain-too-long",
+        "duplicate-key",
+        "format-malformed",
+        "format-missing",
+        "format-not-supported",
+        "indefinite-length",
+        "object-empty",
+        "object-not-cbor",
+        "object-not-map",
+        "object-too-large",
+        "statement-malformed",
+        "statement-missing",
+        "too-deep",
+        "too-many-keys",
+        "trailing-bytes",
+    ];
     let parts = [
         "certificate-malformed",
         "certificate-serial-number",
@@ -333,12 +261,15 @@ fn bad_evidence_is_shown_as_far_as_it_decodes() {
         let output = inspect(&["--json"], &file);
         let text = String::from_utf8(output.stdout).unwrap();
         let shown = file.display();
-        if output.status.code() == Some(1) {
+        if whole.contains(&reason.as_str()) {
+            assert_eq!(output.status.code(), Some(1), "{shown}");
             assert_eq!(text, "", "{shown}");
+            // Without a CBOR map there is no object whose fault could be told.
+            let unknown = ["object-empty", "object-not-map"].contains(&reason.as_str());
             let error = String::from_utf8(output.stderr).unwrap();
-            let unknown = ["object-not-map", "object-empty"].contains(&reason.as_str());
-            assert!(
-                unknown || error.contains(&format!(": {reason}: ")),
+            assert_eq!(
+                error.contains(&format!(": {reason}: ")),
+                !unknown,
                 "{error}"
             );
             continue;
@@ -354,11 +285,17 @@ fn csrs_are_accepted_or_shown_with_their_fault() {
     for (name, file) in files("csr/good") {
         assert_eq!(as_json(&file)["request"]["accepted"], true, "{name}");
     }
-    for (reason, file) in files("csr/bad") {
+    let nothing = [
+        "malformed.empty",
+        "malformed.indefinite-length",
+        "malformed.truncated",
+    ];
+    for (_, file) in files("csr/bad") {
         let shown = file.display();
         let output = inspect(&["--json"], &file);
-        if output.status.code() == Some(1) {
-            assert_eq!(reason, "malformed", "{shown}");
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        if nothing.contains(&name) {
+            assert_eq!(output.status.code(), Some(1), "{shown}");
             continue;
         }
         assert_eq!(output.status.code(), Some(0), "{shown}");

@@ -1,7 +1,7 @@
 //! The second gate, at the challenge: does the evidence fit the order?
 
 use assay_attest::{
-    AttestedDevice, KernelExtensions, KeyKind as AttestedKeyKind, Refusal,
+    AttestedDevice, KernelExtensions, KeyKind as AttestedKeyKind, Reason, Refusal,
     SystemIntegrityProtection, Verifier,
 };
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
@@ -188,7 +188,13 @@ impl Cause {
             ),
             Self::Unverified(refusal) => (
                 refusal.reason.as_str().to_owned(),
-                refusal.reason.client_detail().to_owned(),
+                match refusal.reason {
+                    // The format's name is the client's own word, quoted and cut.
+                    Reason::FormatNotSupported => {
+                        format!("{}; {}", refusal.reason.client_detail(), refusal.detail)
+                    }
+                    reason => reason.client_detail().to_owned(),
+                },
                 refusal.detail.clone(),
             ),
         };

@@ -125,11 +125,16 @@ impl Payload {
         self.0.payload()
     }
 
-    /// The payload as a `T`.
+    /// The payload, a JSON object, as a `T`.
     ///
     /// # Errors
     /// When it is empty or not of that shape.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        // serde would read an array as a struct, too: `[]` for an answer to a
+        // challenge without any field.
+        if !self.bytes().trim_ascii_start().starts_with(b"{") {
+            return Err(Error::Payload("it is not a JSON object".to_owned()));
+        }
         serde_json::from_slice(self.bytes()).map_err(|error| Error::Payload(error.to_string()))
     }
 

@@ -66,7 +66,9 @@ pub struct Setup {
 /// How much one account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most identifiers of one order.
+    /// The most identifiers of one order. A device orders for one; a record
+    /// with a few of the longest, and the certificate that names them all, must
+    /// fit into 4 KiB.
     pub identifiers: usize,
     /// The most orders of one account that are open at once.
     pub open_orders: usize,
@@ -79,7 +81,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            identifiers: 10,
+            identifiers: 5,
             open_orders: 100,
             open_orders_per_identifier: 20,
             order_lifetime: 8 * 3600,

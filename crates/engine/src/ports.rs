@@ -65,9 +65,9 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
-    /// How many of the account's orders are pending, ready or processing and
-    /// do not expire before `now`: in all, or only those that name
-    /// `identifier`. Counting stops at `limit`.
+    /// How many of the account's orders are processing, or pending or ready and
+    /// not expired at `now` (an order is, from `expires` on): in all, or only
+    /// those that name `identifier`. Counting stops at `limit`.
     async fn open_orders(
         &self,
         account: AccountId,

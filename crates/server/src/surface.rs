@@ -81,10 +81,11 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Response) -> Response {
+    let is_directory = is_directory && response.status().is_success();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_post {
-        // RFC 8555 section 6.5: "an ACME server MUST include a Replay-Nonce header
+        // RFC 8555 section 6.5: "The server MUST include a Replay-Nonce header
         // field in every successful response to a POST request and SHOULD
         // provide it in error responses as well."
         if let Ok(nonce) = HeaderValue::try_from(engine.nonce()) {
@@ -95,10 +96,10 @@ fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Resp
     // RFC 8555 section 7.1: "The "index" link relation is present on all
     // resources other than the directory and indicates the URL of the
     // directory."
-    if !(is_directory && response.status().is_success()) {
+    if !is_directory {
         let link = format!("<{}>;rel=\"index\"", engine.urls().directory());
         if let Ok(link) = HeaderValue::try_from(link) {
-            response.headers_mut().append(LINK, link);
+            headers.append(LINK, link);
         }
     }
     response
@@ -114,8 +115,9 @@ pub(crate) async fn not_found() -> Refusal {
 
 /// Anything that is there, by a method that it does not take.
 pub(crate) async fn method_not_allowed() -> Refusal {
-    // RFC 8555 section 6.3: "the server MUST return an error with status code
-    // 405 (Method Not Allowed) and type "malformed""
+    // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
+    // return an error with status code 405 (Method Not Allowed) and type
+    // "malformed"."
     Refusal::malformed(
         StatusCode::METHOD_NOT_ALLOWED,
         "this resource does not take this method: use POST, or POST-as-GET to read",

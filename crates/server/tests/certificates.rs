@@ -2,6 +2,8 @@
 //! over HTTP. The certificates are put into the store: who may have one is not
 //! the question here.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use assay_engine::{

@@ -1,5 +1,7 @@
 //! The server on real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use std::{sync::Arc, time::Duration};

@@ -1,10 +1,14 @@
 //! Orders, authorizations, challenges (RFC 8555 sections 7.4 and 7.5) over
 //! HTTP, as far as they go without evidence that is accepted.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
+use std::{future::poll_fn, task::Poll};
+
 use assay_proto::Timestamp;
-use assay_simulator::Jws;
+use assay_simulator::{JOSE_JSON, Jws};
 use common::{BASE, Client, NOW, World, assert_refused, url};
 use serde_json::{Value, json};
 
@@ -140,7 +144,7 @@ async fn scenario_43_an_answer_that_cannot_be_read_leaves_the_challenge_pending(
         json!({"attObj": "AQ=="}),
         json!({"attObj": "*"}),
         json!({"attObj": 1}),
-        json!([]),
+        json!(1),
         json!(""),
     ] {
         let answer = client.post(challenge, &payload).await;
@@ -282,4 +286,27 @@ async fn scenario_106_a_wanted_validity_is_kept_or_refused() {
     assert_refused(&refused, 400, "malformed");
     assert!(refused.text().contains(&day(90)), "{}", refused.text());
     assert_refused(&order(json!(null), json!("soon")).await, 400, "malformed");
+}
+
+#[tokio::test]
+async fn an_answer_is_judged_though_its_client_hangs_up() {
+    let client = World::new().client().await;
+    let (_, order) = client.order("C02A").await;
+    let (_, pending) = authorization(&client, &order).await;
+    let challenge = pending["challenges"][0]["url"].as_str().unwrap();
+    let nonce = client.nonce().await;
+    let body = Jws::new(challenge, &json!({"error": "no"}))
+        .sign(&client.key, client.account.as_deref(), Some(&nonce))
+        .unwrap();
+    let path = challenge.strip_prefix(BASE).unwrap();
+    let mut answer = Box::pin(client.post_raw(path, body.to_string(), JOSE_JSON));
+    // The request is taken up, and its connection is gone before its answer.
+    let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await;
+    assert!(first, "it was answered at once");
+    drop(answer);
+    tokio::task::yield_now().await;
+    assert_eq!(
+        client.read(challenge).await.json().unwrap()["status"],
+        "invalid"
+    );
 }

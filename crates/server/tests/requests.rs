@@ -1,5 +1,7 @@
 //! What every request is held to, whatever it asks for (RFC 8555 section 6).
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use assay_simulator::{JOSE_JSON, Jws, SignatureStyle};

@@ -189,9 +189,34 @@ fn a_certificate_alone_must_decode_and_a_chain_needs_one() {
 }
 
 #[test]
+fn names_and_purposes_of_a_certificate_are_decoded() {
+    let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let upn = rcgen::OtherNameValue::Utf8String("user@corp.example".to_owned());
+    params.subject_alt_names.extend([
+        rcgen::SanType::Rfc822Name("x, dns: y@example".try_into().unwrap()),
+        rcgen::SanType::IpAddress([192, 0, 2, 1].into()),
+        rcgen::SanType::OtherName((vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3], upn)),
+    ]);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let mut out = Vec::new();
+    text::write(&report(certificate.der(), NOW).unwrap(), &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let expected = "    subjectAltName (2.5.29.17): 4 in all
+      dns: a.example
+      email: x, dns: y@example
+      ip: 192.0.2.1
+      upn: user@corp.example
+    extKeyUsage (2.5.29.37): clientAuth
+";
+    assert!(out.ends_with(expected), "{out}");
+}
+
+#[test]
 fn nothing_reaches_a_terminal_that_it_would_obey() {
-    // The signature breaks, and subject and key are shown nonetheless.
-    let mut csr = testdata("csr/good/subject.der");
+    // The signature is bad, and subject and key are shown nonetheless.
+    let mut csr = testdata("csr/bad/bad-signature.changed-subject.der");
     let word = b"Device";
     let at = csr
         .windows(word.len())

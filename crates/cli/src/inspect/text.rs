@@ -11,6 +11,8 @@ use super::{
     words::escape,
 };
 
+const SUBJECT_ALT_NAME: &str = "2.5.29.17";
+
 /// Writes the report. Whatever stems from the file is escaped.
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     match &report.content {
@@ -104,8 +106,11 @@ fn certificate(certificate: &Certificate, sha256: &str, out: &mut dyn Write) -> 
         writeln!(out, "  Extensions")?;
     }
     for extension in others {
+        // A name may hold what would separate names within a line.
+        let lines = extension.oid == SUBJECT_ALT_NAME && extension.fault.is_none();
         let value = match &extension.fault {
             None if extension.decoded.is_empty() => raw(extension),
+            None if lines => format!("{} in all", extension.decoded.len()),
             None => extension.decoded.join(", "),
             Some(fault) => format!("{}; {}", in_words(fault), raw(extension)),
         };
@@ -113,6 +118,9 @@ fn certificate(certificate: &Certificate, sha256: &str, out: &mut dyn Write) -> 
         let flags = flags(extension);
         let line = format!("{} ({oid}{flags}): {value}", name.unwrap_or("unknown"));
         writeln!(out, "    {}", escape(&line))?;
+        for name in extension.decoded.iter().filter(|_| lines) {
+            writeln!(out, "      {}", escape(name))?;
+        }
     }
     Ok(())
 }

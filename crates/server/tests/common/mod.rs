@@ -38,24 +38,24 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-pub const BASE: &str = "https://ca.example.org";
-pub const TERMS: &str = "https://ca.example.org/terms";
-pub const NOW: u64 = 1_800_000_000;
+pub(crate) const BASE: &str = "https://ca.example.org";
+pub(crate) const TERMS: &str = "https://ca.example.org/terms";
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// A server and what it is made of.
-pub struct World {
-    pub engine: Arc<Engine>,
-    pub issuer_der: Vec<u8>,
-    pub router: Router,
-    pub store: Arc<MemoryStore>,
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) issuer_der: Vec<u8>,
+    pub(crate) router: Router,
+    pub(crate) store: Arc<MemoryStore>,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(None, RateLimits::off())
     }
 
-    pub fn with(terms_of_service: Option<&str>, rate_limits: RateLimits) -> Self {
+    pub(crate) fn with(terms_of_service: Option<&str>, rate_limits: RateLimits) -> Self {
         let authority = authority::create(&AuthorityPlan {
             name: "Test".to_owned(),
             issuing_key: KeyType::P256,
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// A client with a key, not yet an account.
-    pub fn stranger(&self) -> Client {
+    pub(crate) fn stranger(&self) -> Client {
         Client {
             router: self.router.clone(),
             key: AccountKey::generate(Algorithm::Es256).unwrap(),
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// A client with an account.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let mut client = self.stranger();
         let answer = client.new_account(&json!({})).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -117,31 +117,31 @@ impl World {
     }
 }
 
-pub fn rate(per_second: u32, burst: u32) -> Option<Rate> {
+pub(crate) fn rate(per_second: u32, burst: u32) -> Option<Rate> {
     Some(Rate {
         per_second: NonZeroU32::new(per_second).unwrap(),
         burst: NonZeroU32::new(burst).unwrap(),
     })
 }
 
-pub fn url(path: &str) -> String {
+pub(crate) fn url(path: &str) -> String {
     format!("{BASE}{path}")
 }
 
 #[derive(Clone)]
-pub struct Client {
-    pub router: Router,
-    pub key: AccountKey,
-    pub account: Option<String>,
+pub(crate) struct Client {
+    pub(crate) router: Router,
+    pub(crate) key: AccountKey,
+    pub(crate) account: Option<String>,
 }
 
 impl Client {
-    pub async fn nonce(&self) -> String {
+    pub(crate) async fn nonce(&self) -> String {
         let answer = self.plain(Method::HEAD, "/acme/new-nonce").await;
         answer.replay_nonce().unwrap().to_owned()
     }
 
-    pub async fn plain(&self, method: Method, path: &str) -> Response {
+    pub(crate) async fn plain(&self, method: Method, path: &str) -> Response {
         self.request(
             Request::builder()
                 .method(method)
@@ -152,7 +152,7 @@ impl Client {
         .await
     }
 
-    pub async fn request(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn request(&self, request: Request<Body>) -> Response {
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         Response {
@@ -164,12 +164,12 @@ impl Client {
 
     /// Signs with a fresh nonce unless the JWS decides otherwise, and sends to
     /// the path of the JWS's own URL.
-    pub async fn send(&self, jws: &Jws) -> Response {
+    pub(crate) async fn send(&self, jws: &Jws) -> Response {
         let path = jws.url().strip_prefix(BASE).unwrap().to_owned();
         self.send_to(&path, jws).await
     }
 
-    pub async fn send_to(&self, path: &str, jws: &Jws) -> Response {
+    pub(crate) async fn send_to(&self, path: &str, jws: &Jws) -> Response {
         let nonce = self.nonce().await;
         let body = jws
             .sign(&self.key, self.account.as_deref(), Some(&nonce))
@@ -177,7 +177,7 @@ impl Client {
         self.post_raw(path, body.to_string(), JOSE_JSON).await
     }
 
-    pub async fn post_raw(
+    pub(crate) async fn post_raw(
         &self,
         path: &str,
         body: impl Into<Body>,
@@ -188,7 +188,7 @@ impl Client {
         self.post_with(path, body, headers).await
     }
 
-    pub async fn post_with(
+    pub(crate) async fn post_with(
         &self,
         path: &str,
         body: impl Into<Body>,
@@ -199,15 +199,15 @@ impl Client {
         self.request(request).await
     }
 
-    pub async fn post(&self, url: &str, payload: &Value) -> Response {
+    pub(crate) async fn post(&self, url: &str, payload: &Value) -> Response {
         self.send(&Jws::new(url, payload)).await
     }
 
-    pub async fn read(&self, url: &str) -> Response {
+    pub(crate) async fn read(&self, url: &str) -> Response {
         self.send(&Jws::post_as_get(url)).await
     }
 
-    pub async fn new_account(&mut self, payload: &Value) -> Response {
+    pub(crate) async fn new_account(&mut self, payload: &Value) -> Response {
         let jws = Jws::new(&url("/acme/new-account"), payload).with_jwk();
         let answer = self.send(&jws).await;
         if matches!(answer.status, 200 | 201) {
@@ -217,14 +217,14 @@ impl Client {
     }
 
     /// Orders for a serial number; must succeed.
-    pub async fn order(&self, serial: &str) -> (String, Value) {
+    pub(crate) async fn order(&self, serial: &str) -> (String, Value) {
         let answer = self.new_order(&[("permanent-identifier", serial)]).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         let location = answer.location().unwrap().to_owned();
         (location, answer.json().unwrap())
     }
 
-    pub async fn new_order(&self, identifiers: &[(&str, &str)]) -> Response {
+    pub(crate) async fn new_order(&self, identifiers: &[(&str, &str)]) -> Response {
         let identifiers: Vec<_> = identifiers
             .iter()
             .map(|(kind, value)| json!({"type": kind, "value": value}))
@@ -237,7 +237,7 @@ impl Client {
 /// That an answer is this problem: status, type, media type, and what every
 /// answer carries.
 #[track_caller]
-pub fn assert_problem(answer: &Response, status: u16, name: &str) {
+pub(crate) fn assert_problem(answer: &Response, status: u16, name: &str) {
     let text = answer.text();
     assert_eq!(answer.status, status, "{text}");
     assert!(answer.problem().is(name), "{name}: {text}");
@@ -252,7 +252,7 @@ pub fn assert_problem(answer: &Response, status: u16, name: &str) {
 
 /// The same, as an answer to a POST.
 #[track_caller]
-pub fn assert_refused(answer: &Response, status: u16, name: &str) {
+pub(crate) fn assert_refused(answer: &Response, status: u16, name: &str) {
     assert_problem(answer, status, name);
     assert!(answer.replay_nonce().is_some());
     assert_eq!(answer.header("cache-control"), Some("no-store"));

@@ -1,0 +1,295 @@
+//! Scenarios 61 to 67: finalize, interrupted at every point.
+
+mod support;
+
+use std::sync::Arc;
+
+use assay_engine::{
+    Error, IssuanceRefusal,
+    domain::{NotReady, Order, OrderState},
+    ports::Store,
+};
+use assay_proto::{OrderStatus, Timestamp};
+use support::{CommitFault, Glass, SERIAL, START, csr, device, new_cas};
+
+fn not_ready(status: OrderStatus) -> Error {
+    Error::OrderNotReady(NotReady(status))
+}
+
+#[tokio::test]
+async fn scenario_61_finalize_before_ready() {
+    let glass = Glass::new();
+    let order = glass
+        .order(&glass.account().await, &[SERIAL])
+        .await
+        .unwrap();
+    assert_eq!(
+        glass.finalize(&order, &device(SERIAL)).await.unwrap_err(),
+        not_ready(OrderStatus::Pending)
+    );
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn scenario_62_of_twenty_parallel_finalizes_one_issues() {
+    let glass = Arc::new(Glass::new());
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let csr = csr(&device);
+    let attempts: Vec<_> = (0..20)
+        .map(|_| {
+            let (glass, order, csr) = (Arc::clone(&glass), order.clone(), csr.clone());
+            tokio::spawn(async move { glass.engine.finalize(order.account, order.id, &csr).await })
+        })
+        .collect();
+    let mut issued = 0;
+    for attempt in attempts {
+        match attempt.await.unwrap() {
+            Ok(_) => issued += 1,
+            Err(Error::OrderNotReady(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(issued, 1);
+}
+
+#[tokio::test]
+async fn scenario_63_finalize_again_gives_no_second_certificate() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let valid = glass.finalize(&order, &device).await.unwrap();
+    assert_eq!(
+        glass.finalize(&order, &device).await.unwrap_err(),
+        not_ready(OrderStatus::Valid)
+    );
+    assert_eq!(glass.read(&order).await, valid);
+}
+
+#[tokio::test]
+async fn scenario_64_a_restart_between_challenge_and_finalize() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    let valid = engine
+        .finalize(order.account, order.id, &csr(&device))
+        .await
+        .unwrap();
+    assert_eq!(valid.status(START), OrderStatus::Valid);
+}
+
+/// Interrupts finalize at `commit`; the order as the store has it then.
+async fn interrupted(glass: &Glass, commit: &'static str, fault: CommitFault) -> Order {
+    let (order, device) = glass.ready(&glass.account().await).await;
+    glass.store.fail_next(commit, fault);
+    let error = glass.finalize(&order, &device).await.unwrap_err();
+    assert!(matches!(error, Error::Store(_)), "{error:?}");
+    glass.store.order(order.id).await.unwrap().unwrap().value
+}
+
+/// The serial number and TBS that the order's intent names.
+fn intent(order: &Order) -> (String, Vec<u8>) {
+    let OrderState::Processing(processing) = &order.state else {
+        panic!("{:?}", order.state);
+    };
+    (processing.serial.to_string(), processing.intent.tbs.clone())
+}
+
+#[tokio::test]
+async fn scenario_65_a_first_commit_that_was_not_made_leaves_the_order_ready() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-begin", CommitFault::Lost).await;
+    assert_eq!(order.status(START), OrderStatus::Ready);
+}
+
+#[tokio::test]
+async fn scenario_65_recovery_signs_the_recorded_bytes_once_the_lease_is_over() {
+    for (commit, fault) in [
+        ("finalize-begin", CommitFault::Unacknowledged),
+        ("finalize-complete", CommitFault::Lost),
+    ] {
+        let glass = Glass::new();
+        let order = interrupted(&glass, commit, fault).await;
+        let (serial, tbs) = intent(&order);
+        let engine = glass.restart(&[&glass.authority], &glass.cas);
+
+        // Within the lease nobody touches it.
+        glass.clock.advance(Order::LEASE - 1);
+        let lease = engine.recover().await.unwrap();
+        assert_eq!(lease, Some(START.plus(Order::LEASE)));
+        let read = engine.order(order.account, order.id).await.unwrap().value;
+        assert_eq!(read, order);
+
+        glass.clock.advance(1);
+        assert_eq!(engine.recover().await.unwrap(), None);
+        let read = engine.order(order.account, order.id).await.unwrap().value;
+        let OrderState::Valid(valid) = &read.state else {
+            panic!("{:?}", read.state);
+        };
+        assert_eq!(valid.certificate.to_string(), serial);
+        let certificate = glass
+            .store
+            .certificate(valid.certificate.clone())
+            .await
+            .unwrap();
+        let der = certificate.unwrap().value.der;
+        assert!(
+            der.windows(tbs.len()).any(|window| window == tbs),
+            "other bytes were signed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn scenario_65_a_read_past_the_lease_recovers_too() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+    glass.clock.advance(Order::LEASE);
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Valid);
+}
+
+#[tokio::test]
+async fn scenario_65_a_second_commit_that_was_made_after_all_is_found() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Unacknowledged).await;
+    assert_eq!(order.status(START), OrderStatus::Valid);
+    glass.clock.advance(Order::LEASE);
+    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    assert_eq!(glass.read(&order).await, order);
+}
+
+#[tokio::test]
+async fn scenario_65_two_recoveries_at_once_make_one_certificate() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+    glass.clock.advance(Order::LEASE);
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let (first, second) = tokio::join!(
+        glass.engine.order(order.account, order.id),
+        other.order(order.account, order.id)
+    );
+    assert_eq!(first.unwrap().value, second.unwrap().value);
+}
+
+#[tokio::test]
+async fn scenario_65_without_its_ca_the_order_fails_and_never_hangs() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+    let engine = glass.restart(&[&glass.authority], &new_cas());
+    glass.clock.advance(Order::LEASE);
+    let read = engine.order(order.account, order.id).await.unwrap().value;
+    let OrderState::Invalid(invalid) = &read.state else {
+        panic!("{:?}", read.state);
+    };
+    assert_eq!(invalid.failure.reason, "issuer-gone");
+}
+
+#[tokio::test]
+async fn scenario_66_the_verdict_outlives_the_evidence() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    // Evidence is not looked at again: a later engine could not verify it.
+    glass.clock.advance(7 * 3600);
+    glass.finalize(&order, &device).await.unwrap();
+}
+
+#[tokio::test]
+async fn scenario_67_an_expired_order_is_invalid() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    glass.clock.set(order.expires);
+    let read = glass.read(&order).await;
+    assert_eq!(read.status(order.expires), OrderStatus::Invalid);
+    assert!(
+        read.error(order.expires)
+            .unwrap()
+            .detail
+            .contains("expired")
+    );
+    assert_eq!(
+        glass.finalize(&order, &device).await.unwrap_err(),
+        not_ready(OrderStatus::Invalid)
+    );
+}
+
+#[tokio::test]
+async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let (order, device) = glass.ready(&account).await;
+    glass.clock.set(order.expires);
+    // Something is recorded at that time, so that a restart knows it too.
+    glass.order(&account, &[SERIAL]).await.unwrap();
+    glass.clock.set(START);
+    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    for engine in [glass.engine.as_ref(), &engine] {
+        assert_eq!(engine.now(), order.expires);
+        assert_eq!(
+            engine
+                .finalize(order.account, order.id, &csr(&device))
+                .await
+                .unwrap_err(),
+            not_ready(OrderStatus::Invalid)
+        );
+    }
+}
+
+#[tokio::test]
+async fn finalize_asks_again_whether_the_device_is_admitted_and_its_root_trusted() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    glass.inventory.serials.lock().unwrap().clear();
+    assert_eq!(
+        glass.finalize(&order, &device).await.unwrap_err(),
+        Error::Issuance(IssuanceRefusal::NoLongerAdmitted)
+    );
+    glass
+        .inventory
+        .serials
+        .lock()
+        .unwrap()
+        .insert(SERIAL.to_owned());
+    let engine = glass.restart(&[], &glass.cas);
+    assert_eq!(
+        engine
+            .finalize(order.account, order.id, &csr(&device))
+            .await
+            .unwrap_err(),
+        Error::Issuance(IssuanceRefusal::RootNoLongerTrusted)
+    );
+    // Neither was the device's fault: the order is still ready.
+    glass.finalize(&order, &device).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_certificate_is_recorded_before_and_after_it_is_signed() {
+    let glass = Glass::new();
+    let spki = device(SERIAL).spki_der();
+    glass
+        .store
+        .fail_next("server-certificate", CommitFault::Lost);
+    let error = glass
+        .engine
+        .issue_server_certificate(&spki, "localhost")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Store(_)), "{error:?}");
+    assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
+    glass.engine.drop_unfinished_server_intents().await.unwrap();
+    assert_eq!(glass.store.server_intents().await.unwrap(), []);
+
+    let issued = glass
+        .engine
+        .issue_server_certificate(&spki, "localhost")
+        .await
+        .unwrap();
+    let serial = assay_ca::serial_number_of(&issued.chain[0]).unwrap();
+    let kept = glass
+        .store
+        .certificate(serial)
+        .await
+        .unwrap()
+        .unwrap()
+        .value;
+    assert_eq!(kept.der, issued.chain[0]);
+    assert_eq!(glass.store.server_intents().await.unwrap(), []);
+    assert!(issued.renew_at > START && issued.renew_at < Timestamp(kept.not_after.0));
+}

@@ -1,0 +1,392 @@
+//! An engine in a glass: a clock that only goes forward, a store that can be
+//! made to fail, a real CA and a real attestation authority.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part of this"
+)]
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use assay_attest::TrustAnchor;
+use assay_ca::{
+    FileSigner, Issuer, SerialNumber,
+    authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
+};
+use assay_engine::{
+    Engine, Error, Limits, Setup,
+    admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
+    domain::{Account, Attribute, Authorization, Certificate, Order, ServerIntent},
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{
+        ChangeSet, Clock, CommitError, OrderCursor, Random, Store, StoreError, Version, Versioned,
+    },
+    profile::Profile,
+    urls::Urls,
+};
+use assay_jws::{PublicKey, Thumbprint};
+use assay_proto::{
+    AttestationResponse, Base64Url, Identifier, NewAccount, NewOrder, Timestamp, WireIdentifier,
+};
+use assay_simulator::{
+    AccountKey, Algorithm, CsrRequest, Device, KeyType, authority::AttestationAuthority,
+    evidence::DeviceProperties,
+};
+use assay_store::MemoryStore;
+use async_trait::async_trait;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+pub const START: Timestamp = Timestamp(1_800_000_000);
+pub const SERIAL: &str = "C02AAA";
+
+/// A clock that tests set; clones share one time.
+#[derive(Clone)]
+pub struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    pub fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).unwrap();
+    }
+}
+
+/// How the next commit of a certain name goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// It is not made.
+    Lost,
+    /// It is made, but the caller does not learn it.
+    Unacknowledged,
+}
+
+/// A memory store whose commits can be made to fail.
+#[derive(Default)]
+pub struct FaultyStore {
+    inner: MemoryStore,
+    fault: Mutex<Option<(&'static str, CommitFault)>>,
+}
+
+impl FaultyStore {
+    pub fn fail_next(&self, name: &'static str, fault: CommitFault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
+    }
+
+    fn take_fault(&self, name: &str) -> Option<CommitFault> {
+        let mut planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match *planned {
+            Some((wanted, fault)) if wanted == name => {
+                *planned = None;
+                Some(fault)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.inner.account(id).await
+    }
+    async fn account_by_key(
+        &self,
+        thumbprint: Thumbprint,
+    ) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.inner.account_by_key(thumbprint).await
+    }
+    async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
+        self.inner.order(id).await
+    }
+    async fn authorization(
+        &self,
+        id: AuthorizationId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
+        self.inner.authorization(id).await
+    }
+    async fn certificate(
+        &self,
+        serial: SerialNumber,
+    ) -> Result<Option<Versioned<Certificate>>, StoreError> {
+        self.inner.certificate(serial).await
+    }
+    async fn orders(
+        &self,
+        account: Option<AccountId>,
+        after: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        self.inner.orders(account, after, limit).await
+    }
+    async fn open_orders(
+        &self,
+        account: AccountId,
+        identifier: Option<&Identifier>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner
+            .open_orders(account, identifier, now, limit)
+            .await
+    }
+    async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
+        self.inner.orders_in_processing().await
+    }
+    async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
+        self.inner.server_intents().await
+    }
+    fn latest_time(&self) -> Timestamp {
+        self.inner.latest_time()
+    }
+    async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
+        let unknown = || StoreError("the disk went away".to_owned());
+        // Others get their turn between a decision and its commit.
+        tokio::task::yield_now().await;
+        match self.take_fault(name) {
+            None => self.inner.commit(name, changes).await,
+            Some(CommitFault::Lost) => Err(unknown().into()),
+            Some(CommitFault::Unacknowledged) => {
+                self.inner.commit(name, changes).await?;
+                Err(unknown().into())
+            }
+        }
+    }
+}
+
+/// A list of devices by serial number, which can be out of reach.
+#[derive(Default)]
+pub struct TestInventory {
+    pub serials: Mutex<HashSet<String>>,
+    pub down: AtomicBool,
+}
+
+struct Shared(Arc<TestInventory>);
+
+#[async_trait]
+impl Inventory for Shared {
+    async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err(InventoryUnavailable("no route".to_owned()));
+        }
+        let serials = self
+            .0
+            .serials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(serials.contains(name).then_some(Attribute::Serial))
+    }
+}
+
+/// An engine and everything around it.
+pub struct Glass {
+    pub authority: AttestationAuthority,
+    pub clock: TestClock,
+    pub engine: Arc<Engine>,
+    pub inventory: Arc<TestInventory>,
+    pub store: Arc<FaultyStore>,
+    pub cas: Authority,
+}
+
+impl Glass {
+    pub fn new() -> Self {
+        let cas = new_cas();
+        let inventory = Arc::new(TestInventory::default());
+        inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
+        let authority = AttestationAuthority::create(START.0).unwrap();
+        let clock = TestClock(Arc::new(AtomicU64::new(START.0)));
+        let store = Arc::new(FaultyStore::default());
+        let engine = engine(&[&authority], &cas, &clock, &inventory, &store);
+        Self {
+            authority,
+            clock,
+            engine: Arc::new(engine),
+            inventory,
+            store,
+            cas,
+        }
+    }
+
+    /// Another process on the same store, perhaps with other CAs or roots.
+    pub fn restart(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Engine {
+        engine(roots, cas, &self.clock, &self.inventory, &self.store)
+    }
+
+    pub async fn account(&self) -> Account {
+        let (account, created) = self
+            .engine
+            .new_account(account_key(), &NewAccount::default())
+            .await
+            .unwrap();
+        assert!(created);
+        account
+    }
+
+    pub async fn order(&self, account: &Account, serials: &[&str]) -> Result<Order, Error> {
+        for serial in serials {
+            self.inventory
+                .serials
+                .lock()
+                .unwrap()
+                .insert((*serial).to_owned());
+        }
+        self.engine.new_order(account, &new_order(serials)).await
+    }
+
+    /// The device's answer to the order's challenge number `index`.
+    pub async fn answer(
+        &self,
+        order: &Order,
+        index: usize,
+        device: &Device,
+    ) -> Result<Authorization, Error> {
+        let id = order.authorizations[index];
+        let token = self
+            .engine
+            .authorization(order.account, id)
+            .await?
+            .value
+            .challenge
+            .token;
+        let evidence = self
+            .authority
+            .attest(
+                &device.properties,
+                &device.spki_der(),
+                &assay_engine::sha256(token.as_str().as_bytes()),
+                self.engine.now().0,
+            )
+            .unwrap();
+        self.engine
+            .answer_challenge(order.account, id, &response(&evidence.attestation_object()))
+            .await
+    }
+
+    pub async fn finalize(&self, order: &Order, device: &Device) -> Result<Order, Error> {
+        self.engine
+            .finalize(order.account, order.id, &csr(device))
+            .await
+    }
+
+    /// An order that is ready, and its device.
+    pub async fn ready(&self, account: &Account) -> (Order, Device) {
+        let device = device(SERIAL);
+        let order = self.order(account, &[SERIAL]).await.unwrap();
+        self.answer(&order, 0, &device).await.unwrap();
+        (order, device)
+    }
+
+    pub async fn read(&self, order: &Order) -> Order {
+        self.engine
+            .order(order.account, order.id)
+            .await
+            .unwrap()
+            .value
+    }
+}
+
+fn engine(
+    roots: &[&AttestationAuthority],
+    cas: &Authority,
+    clock: &TestClock,
+    inventory: &Arc<TestInventory>,
+    store: &Arc<FaultyStore>,
+) -> Engine {
+    Engine::new(Setup {
+        admission: AdmissionPolicy {
+            admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
+            assigners: HashSet::new(),
+        },
+        anchors: roots
+            .iter()
+            .map(|root| TrustAnchor::laboratory(root.root_der(), "laboratory").unwrap())
+            .collect(),
+        clock: Arc::new(clock.clone()),
+        issuer: issuer(&cas.issuing),
+        limits: Limits::default(),
+        profile: Profile::privacy_preserving(),
+        random: Arc::new(SystemRandom),
+        server_issuer: Some(issuer(&cas.tls)),
+        store: Arc::clone(store) as _,
+        terms_of_service: None,
+        urls: Urls::new("https://localhost:8443"),
+    })
+}
+
+pub fn new_cas() -> Authority {
+    authority::create(&AuthorityPlan {
+        name: "Test".to_owned(),
+        issuing_key: CaKey::P256,
+        host: Host::Dns("localhost".to_owned()),
+        laboratory: true,
+        now: START.0,
+    })
+    .unwrap()
+}
+
+fn issuer(material: &authority::CaMaterial) -> Issuer {
+    let der = CertificateDer::from_pem_slice(material.certificate_pem.as_bytes()).unwrap();
+    let signer = FileSigner::from_pkcs8_pem(&material.key_pem).unwrap();
+    Issuer::new(&der, Box::new(signer)).unwrap()
+}
+
+pub fn account_key() -> PublicKey {
+    let key = AccountKey::generate(Algorithm::Es256).unwrap();
+    PublicKey::from_jwk(serde_json::to_string(&key.jwk()).unwrap().as_bytes()).unwrap()
+}
+
+pub fn device(serial: &str) -> Device {
+    Device::new(DeviceProperties::mac(serial, "UDID"), KeyType::P256).unwrap()
+}
+
+pub fn csr(device: &Device) -> Vec<u8> {
+    device
+        .csr(&CsrRequest {
+            common_name: "whatever".to_owned(),
+            names: Vec::new(),
+        })
+        .unwrap()
+}
+
+pub fn response(object: &[u8]) -> AttestationResponse {
+    AttestationResponse {
+        att_obj: Some(Base64Url::encode(object)),
+        error: None,
+    }
+}
+
+pub fn new_order(serials: &[&str]) -> NewOrder {
+    NewOrder {
+        identifiers: serials
+            .iter()
+            .map(|serial| WireIdentifier {
+                kind: "permanent-identifier".to_owned(),
+                value: (*serial).to_owned(),
+            })
+            .collect(),
+        not_before: None,
+        not_after: None,
+    }
+}
