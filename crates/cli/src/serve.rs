@@ -78,6 +78,7 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
 
     let mut background = Background(Vec::new());
     background.spawn(recover(Arc::clone(engine)));
+    background.spawn(forget_idle_accounts(Arc::clone(engine)));
     match control::listen(dir) {
         Ok(listener) => background.spawn(control::serve(listener, Arc::clone(&app.store) as _)),
         // Paths of sockets are short; the server serves all the same.
@@ -193,6 +194,25 @@ async fn recover(engine: Arc<Engine>) {
             }
         };
         tokio::time::sleep(wait.min(LATER)).await;
+    }
+}
+
+/// Forgets accounts that never ordered, every hour.
+async fn forget_idle_accounts(engine: Arc<Engine>) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        match engine.forget_idle_accounts().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(
+                event = "accounts_forgotten",
+                count,
+                "accounts that never ordered were forgotten"
+            ),
+            Err(error) => {
+                tracing::error!(event = "accounts_not_forgotten", %error, "idle accounts were not forgotten; trying again in an hour")
+            }
+        }
     }
 }
 

@@ -86,8 +86,9 @@ impl Engine {
             Requester::Account(account) => envelope.verify(&account.value.key)?,
             Requester::Key(key) => envelope.verify(key)?,
         };
-        // RFC 8555 section 6.5: "the server MUST ensure that the nonce is
-        // used only once", read as: in an authenticated request.
+        // RFC 8555 section 6.5: "Once a nonce value has appeared in an ACME
+        // request, the server MUST consider it invalid", read as: in an
+        // authenticated request.
         self.nonces.redeem(nonce, now)?;
         if verified.padded_signature() {
             tracing::info!(

@@ -310,9 +310,10 @@ impl From<&Error> for Problem {
             | Error::RevocationUnauthorized
             | Error::Issuance(_) => Self::new(P::Unauthorized, detail),
             Error::AccountDoesNotExist(_) => Self::new(P::AccountDoesNotExist, detail),
-            // RFC 8555 section 7.3.6: "it MUST reject further requests
-            // authorized by that account's key. The server MUST [...] [use]
-            // 401 (Unauthorized) and [...] "unauthorized"".
+            // RFC 8555 section 7.3.6: "If a server receives a POST or
+            // POST-as-GET from a deactivated account, it MUST return an error
+            // response with status code 401 (Unauthorized) and type
+            // "urn:ietf:params:acme:error:unauthorized"."
             Error::AccountDeactivated => Self::new(P::Unauthorized, detail).with_status(401),
             Error::Contact(ContactError::Unsupported(_)) => {
                 Self::new(P::UnsupportedContact, detail)
@@ -320,7 +321,7 @@ impl From<&Error> for Problem {
             Error::Contact(ContactError::Invalid(_) | ContactError::TooMany) => {
                 Self::new(P::InvalidContact, detail)
             }
-            // RFC 8555 section 7.3.5: "the server MUST use status code 409
+            // RFC 8555 section 7.3.5: "the server SHOULD use status code 409
             // (Conflict)".
             Error::KeyInUse(_) => Self::new(P::Malformed, detail).with_status(409),
             Error::TermsNotAgreed { terms } => Self {

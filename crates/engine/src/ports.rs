@@ -82,6 +82,14 @@ pub trait Store: Send + Sync {
     /// The intents of server certificates that were never completed.
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError>;
 
+    /// At most `limit` usable accounts that were made before `before` and never
+    /// ordered, oldest first.
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError>;
+
     /// The latest `now` of all commits: time never runs behind it.
     fn latest_time(&self) -> Timestamp;
 
@@ -135,6 +143,7 @@ pub enum Change {
     UpdateAuthorization(Authorization, Version),
     UpdateCertificate(Certificate, Version),
     UpdateOrder(Order, Version),
+    DeleteAccount(AccountId, Version),
     DeleteServerIntent(SerialNumber, Version),
 }
 

@@ -4,9 +4,10 @@ mod support;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use assay_engine::{CsrRefusal, Error, IdentifierFault, domain::ChallengeState};
+use assay_engine::{CsrRefusal, Error, IdentifierFault, domain::ChallengeState, ports::Store};
 use assay_proto::{
-    AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem, ProblemType,
+    AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
+    ProblemType,
 };
 use support::{CommitFault, Glass, SERIAL, START, account_key, device, new_order, response};
 
@@ -293,4 +294,50 @@ async fn open_orders_are_limited_for_each_identifier_and_account() {
         .unwrap();
     glass.clock.advance(8 * 3600);
     glass.order(&account, &[SERIAL]).await.unwrap();
+}
+
+#[tokio::test]
+async fn accounts_that_never_order_are_forgotten_after_a_day() {
+    let glass = Glass::new();
+    let (idle, busy, deactivated) = (
+        glass.account().await,
+        glass.account().await,
+        glass.account().await,
+    );
+    let order = glass.order(&busy, &[SERIAL]).await.unwrap();
+    let account = glass.store.account(deactivated.id).await.unwrap().unwrap();
+    let update = AccountUpdate {
+        status: Some("deactivated".to_owned()),
+        ..AccountUpdate::default()
+    };
+    glass.engine.update_account(account, &update).await.unwrap();
+
+    glass.clock.advance(86_400);
+    assert_eq!(glass.engine.forget_idle_accounts().await, Ok(0));
+    glass.clock.advance(1);
+    let young = glass.account().await;
+    assert_eq!(glass.engine.forget_idle_accounts().await, Ok(1));
+    for (account, kept) in [
+        (&idle, false),
+        (&busy, true),
+        (&deactivated, true),
+        (&young, true),
+    ] {
+        assert_eq!(
+            glass.store.account(account.id).await.unwrap().is_some(),
+            kept
+        );
+    }
+    assert_eq!(glass.read(&order).await.account, busy.id);
+    // The same key may come again, and a forgotten account cannot order.
+    assert_eq!(
+        glass.order(&idle, &[SERIAL]).await.unwrap_err(),
+        Error::AccountDoesNotExist("kid")
+    );
+    let (again, created) = glass
+        .engine
+        .new_account(idle.key.clone(), &NewAccount::default())
+        .await
+        .unwrap();
+    assert!(created && again.id != idle.id);
 }

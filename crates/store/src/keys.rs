@@ -13,6 +13,7 @@
 //! | `o` | order | order record |
 //! | `p` | order | nothing: the orders in processing |
 //! | `s` | serial number | server intent record |
+//! | `w` | creation, account | nothing: the usable accounts that never ordered |
 //! | `z` | authorization | authorization record |
 //!
 //! Accounts, orders and authorizations are their 16 bytes; serial numbers
@@ -25,6 +26,7 @@ use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
 
 pub(crate) const ACCOUNT: u8 = b'a';
+pub(crate) const ACCOUNTS_WITHOUT_ORDERS: u8 = b'w';
 pub(crate) const AUTHORIZATION: u8 = b'z';
 pub(crate) const CERTIFICATE: u8 = b'c';
 pub(crate) const ORDER: u8 = b'o';
@@ -58,6 +60,13 @@ pub(crate) fn account(id: AccountId) -> Vec<u8> {
 
 pub(crate) fn account_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
     join(ACCOUNT_BY_KEY, &[&thumbprint.0])
+}
+
+pub(crate) fn account_without_orders(created: u64, id: AccountId) -> Vec<u8> {
+    join(
+        ACCOUNTS_WITHOUT_ORDERS,
+        &[&created.to_be_bytes(), id.as_bytes()],
+    )
 }
 
 pub(crate) fn authorization(id: AuthorizationId) -> Vec<u8> {

@@ -112,6 +112,14 @@ impl Store for MemoryStore {
         query::server_intents(&self.lock().map, &self.cache)
     }
 
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError> {
+        query::accounts_without_orders(&self.lock().map, &self.cache, before, limit)
+    }
+
     fn latest_time(&self) -> Timestamp {
         Timestamp(self.lock().latest_time)
     }

@@ -94,6 +94,25 @@ pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, Store
         .collect()
 }
 
+/// At most `limit` usable accounts, made before `before`, that never ordered.
+pub(crate) fn accounts_without_orders(
+    map: &dyn Scan,
+    cache: &KeyCache,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<Versioned<Account>>, StoreError> {
+    let list = vec![keys::ACCOUNTS_WITHOUT_ORDERS];
+    let end = [list.as_slice(), &before.0.to_be_bytes()].concat();
+    let mut accounts = Vec::new();
+    for entry in map.scan(&list, &end).take(limit) {
+        let (key, _) = entry?;
+        let id = key.last_chunk().copied().ok_or_else(damaged_index)?;
+        let id = AccountId::from_bytes(id);
+        accounts.extend(one::<StoredAccount>(map, cache, &keys::account(id))?);
+    }
+    Ok(accounts)
+}
+
 /// The intents of server certificates that were never completed.
 pub(crate) fn server_intents(
     map: &dyn Scan,

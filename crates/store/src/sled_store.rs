@@ -247,6 +247,15 @@ impl Store for SledStore {
             .await
     }
 
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError> {
+        self.list(|map| query::accounts_without_orders(map, &self.cache, before, limit))
+            .await
+    }
+
     fn latest_time(&self) -> Timestamp {
         self.progress.latest_time()
     }

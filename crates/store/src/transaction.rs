@@ -64,12 +64,13 @@ impl Prepared {
                 Change::UpdateOrder(order, version) => {
                     Operation::put(StoredOrder::from(order), Some(version))
                 }
-                Change::DeleteServerIntent(serial, version) => Ok(Operation {
-                    key: keys::server_intent(serial.as_bytes()),
-                    expected: Some(version),
-                    value: None,
-                    index: Vec::new(),
-                }),
+                Change::DeleteAccount(id, version) => {
+                    Ok(Operation::delete(keys::account(id), version))
+                }
+                Change::DeleteServerIntent(serial, version) => Ok(Operation::delete(
+                    keys::server_intent(serial.as_bytes()),
+                    version,
+                )),
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
@@ -106,6 +107,15 @@ impl Operation {
             value: Some(record::encode(&record)?),
             index: record.index(),
         })
+    }
+
+    fn delete(key: Vec<u8>, expected: Version) -> Self {
+        Self {
+            key,
+            expected: Some(expected),
+            value: None,
+            index: Vec::new(),
+        }
     }
 
     fn apply(self, map: &mut Overlay<'_>, version: Version) -> Result<(), CommitError> {

@@ -16,6 +16,9 @@ pub struct Account {
     pub terms_agreed: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
+    /// When it ordered for the first time. An account that never does is
+    /// forgotten: anybody can make one.
+    pub first_order: Option<Timestamp>,
     /// Whether it can still be used.
     pub state: AccountState,
 }
@@ -38,6 +41,15 @@ impl Account {
     pub fn deactivate(self, at: Timestamp) -> Self {
         Self {
             state: AccountState::Deactivated { at },
+            ..self
+        }
+    }
+
+    /// The account, having ordered.
+    #[must_use]
+    pub fn with_first_order(self, at: Timestamp) -> Self {
+        Self {
+            first_order: self.first_order.or(Some(at)),
             ..self
         }
     }

@@ -9,6 +9,11 @@ use crate::{
     ports::{Change, CommitError, Version, Versioned},
 };
 
+/// How long an account may be without an order, in seconds.
+const IDLE_LIFETIME: u64 = 86_400;
+/// Accounts that are forgotten in one commit.
+const BATCH: usize = 256;
+
 impl Engine {
     /// newAccount: makes the key's account, or finds it. `true` when it was
     /// made now.
@@ -22,9 +27,10 @@ impl Engine {
         request: &NewAccount,
     ) -> Result<(Account, bool), Error> {
         for _ in 0..ATTEMPTS {
-            // RFC 8555 section 7.3.1: "If the server already has an account
+            // RFC 8555 section 7.3.1: "If the server receives a newAccount
+            // request signed with a key for which it already has an account
             // registered with the provided account key, then it MUST return a
-            // response with status code 200".
+            // response with status code 200 (OK)".
             if let Some(account) = self.store.account_by_key(*key.thumbprint()).await? {
                 return match account.value.state {
                     AccountState::Deactivated { .. } => Err(Error::AccountDeactivated),
@@ -50,6 +56,7 @@ impl Engine {
                 contacts,
                 terms_agreed,
                 created: now,
+                first_order: None,
                 state: AccountState::Valid,
             };
             let insert = Change::InsertAccount(account.clone());
@@ -111,7 +118,34 @@ impl Engine {
         Err(Error::Contention)
     }
 
-    async fn usable_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {
+    /// Forgets accounts that were made more than a day ago and never ordered:
+    /// anybody can make one. Returns how many.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn forget_idle_accounts(&self) -> Result<usize, Error> {
+        let before = self.now().minus(IDLE_LIFETIME);
+        let mut forgotten = 0;
+        loop {
+            let idle = self.store.accounts_without_orders(before, BATCH).await?;
+            if idle.is_empty() {
+                return Ok(forgotten);
+            }
+            let count = idle.len();
+            let changes = idle
+                .into_iter()
+                .map(|account| Change::DeleteAccount(account.value.id, account.version))
+                .collect();
+            match self.commit("forget-accounts", self.now(), changes).await {
+                Ok(_) => forgotten += count,
+                // One of them has just ordered: look again.
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+    }
+
+    pub(crate) async fn usable_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {
         match self.store.account(id).await? {
             Some(account) if account.value.state == AccountState::Valid => Ok(account),
             Some(_) => Err(Error::AccountDeactivated),

@@ -8,9 +8,10 @@ use crate::{
         Account, Attribute, Authorization, Challenge, ChallengeState, Gate, Order, OrderState,
         Pending, Token,
     },
+    engine::ATTEMPTS,
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{Change, OrderCursor, Versioned},
+    ports::{Change, CommitError, OrderCursor, Versioned},
     refusal,
 };
 
@@ -76,10 +77,36 @@ impl Engine {
         };
         let mut changes = vec![Change::InsertOrder(order.clone())];
         changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
+        if account.first_order.is_none() {
+            return self.commit_first_order(order, changes, now).await;
+        }
         self.commit("new-order", now, changes)
             .await
             .map_err(Error::from_commit)?;
         Ok(order)
+    }
+
+    /// The first order of an account changes the account too, so that it is not
+    /// forgotten meanwhile as one that never ordered.
+    async fn commit_first_order(
+        &self,
+        order: Order,
+        changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<Order, Error> {
+        for _ in 0..ATTEMPTS {
+            let Versioned { value, version } = self.usable_account(order.account).await?;
+            let mut changes = changes.clone();
+            if value.first_order.is_none() {
+                changes.push(Change::UpdateAccount(value.with_first_order(now), version));
+            }
+            match self.commit("new-order", now, changes).await {
+                Ok(_) => return Ok(order),
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(Error::Contention)
     }
 
     /// An order of the account's. One whose signing was interrupted is brought

@@ -158,6 +158,13 @@ impl Store for FaultyStore {
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
         self.inner.server_intents().await
     }
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError> {
+        self.inner.accounts_without_orders(before, limit).await
+    }
     fn latest_time(&self) -> Timestamp {
         self.inner.latest_time()
     }

@@ -26,6 +26,8 @@ pub(crate) struct StoredAccount {
     created: u64,
     #[n(6)]
     deactivated: Option<u64>,
+    #[n(7)]
+    first_order: Option<u64>,
 }
 
 impl From<Account> for StoredAccount {
@@ -36,6 +38,7 @@ impl From<Account> for StoredAccount {
             contacts,
             terms_agreed,
             created,
+            first_order,
             state,
         } = account;
         Self {
@@ -52,6 +55,7 @@ impl From<Account> for StoredAccount {
                 AccountState::Deactivated { at } => Some(at.0),
                 AccountState::Valid => None,
             },
+            first_order: first_order.map(|at| at.0),
         }
     }
 }
@@ -65,11 +69,19 @@ impl Record for StoredAccount {
     }
 
     fn index(&self) -> Vec<IndexEntry> {
-        vec![IndexEntry {
+        let mut index = vec![IndexEntry {
             key: keys::account_by_key(&Thumbprint(self.thumbprint)),
             value: self.id.to_vec(),
             unique: true,
-        }]
+        }];
+        if self.first_order.is_none() && self.deactivated.is_none() {
+            index.push(IndexEntry {
+                key: keys::account_without_orders(self.created, AccountId::from_bytes(self.id)),
+                value: Vec::new(),
+                unique: false,
+            });
+        }
+        index
     }
 
     fn restore(self, cache: &KeyCache) -> Result<Account, Damage> {
@@ -79,6 +91,7 @@ impl Record for StoredAccount {
             contacts: Contact::parse_all(&self.contacts).map_err(|_| Damage::Field("contacts"))?,
             terms_agreed: self.terms_agreed.map(Timestamp),
             created: Timestamp(self.created),
+            first_order: self.first_order.map(Timestamp),
             state: match self.deactivated {
                 Some(at) => AccountState::Deactivated { at: Timestamp(at) },
                 None => AccountState::Valid,

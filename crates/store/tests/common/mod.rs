@@ -98,6 +98,7 @@ pub(crate) fn account(n: u8) -> Account {
         contacts: vec![Contact::parse("mailto:admin@example.org").unwrap()],
         terms_agreed: None,
         created: NOW,
+        first_order: None,
         state: AccountState::Valid,
     }
 }
