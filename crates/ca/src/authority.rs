@@ -166,8 +166,9 @@ pub fn is_laboratory(certificate_der: &[u8]) -> bool {
     })
 }
 
-/// Whether a CA certificate is name-constrained to exactly this host, as the
-/// TLS CA of an [`AuthorityPlan`] with it is. False for anything else.
+/// Whether the one thing that a CA certificate's name constraints permit is
+/// this host, as those of an [`AuthorityPlan`]'s TLS CA do. What they exclude is
+/// not looked at: a relying party does. False for anything else.
 #[must_use]
 pub fn is_constrained_to(certificate_der: &[u8], host: &Host) -> bool {
     let permitted = || {

@@ -5,7 +5,8 @@
 mod support;
 
 use assay_ca::authority::{
-    self, AuthorityError, AuthorityPlan, CaMaterial, Host, KeyType, is_laboratory,
+    self, AuthorityError, AuthorityPlan, CaMaterial, Host, KeyType, is_constrained_to,
+    is_laboratory,
 };
 
 use support::{NOW, OpenSsl, der, issuer, plan};
@@ -172,4 +173,37 @@ fn plans_that_make_no_ca_are_refused() {
         let created = authority::create(&plan).map(|_| ());
         assert_eq!(created.err(), expected, "{plan:?}");
     }
+}
+
+#[test]
+fn the_tls_ca_permits_its_host_and_no_other() {
+    let dns = |name: &str| Host::Dns(name.to_owned());
+    let ip = |address: &str| Host::Ip(address.parse().unwrap());
+    let hosts = [
+        dns("ca.example.org"),
+        dns("example.org"),
+        ip("192.0.2.1"),
+        ip("192.0.2.2"),
+        ip("2001:db8::1"),
+    ];
+    for own in &hosts {
+        let authority = authority::create(&AuthorityPlan {
+            host: own.clone(),
+            ..plan()
+        })
+        .unwrap();
+        for other in &hosts {
+            assert_eq!(
+                is_constrained_to(&der(&authority.tls.certificate_pem), other),
+                own == other,
+                "{own:?} {other:?}"
+            );
+        }
+        // A CA without constraints is constrained to nothing.
+        assert!(!is_constrained_to(
+            &der(&authority.issuing.certificate_pem),
+            own
+        ));
+    }
+    assert!(!is_constrained_to(b"junk", &hosts[0]));
 }

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -20,7 +20,7 @@ use assay_ca::{
 use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, DeviceList, Devices},
-    ports::{Clock, Random},
+    ports::{Clock, Random, Store},
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
@@ -32,6 +32,9 @@ use crate::{
     dir::Dir,
     stop::{OrStop, Stop},
 };
+
+/// How far the clock may be behind what the database has seen, in seconds.
+const MAX_CLOCK_LAG: u64 = 86_400;
 
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
@@ -131,6 +134,14 @@ impl Parts {
                 dir.ca_certificate("issuing").display()
             )));
         }
+        let clock = SystemClock(Instant::now());
+        let (clock_says, database_says) = (clock.now(), store.latest_time());
+        if database_says > clock_says.plus(MAX_CLOCK_LAG) {
+            return Err(Stop::usage(anyhow!(
+                "the clock says {clock_says}, but the database has recorded decisions of {database_says}: set the clock right; \
+                 if it was wrong then, restore a backup of the database from before"
+            )));
+        }
         let store = Arc::new(store);
         let admission = match &self.devices {
             Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
@@ -151,7 +162,7 @@ impl Parts {
                 assigners,
             },
             anchors: self.anchors,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(clock),
             issuer: self.issuer,
             limits: Limits {
                 order_lifetime: self.config.acme.order_lifetime.seconds(),
@@ -276,9 +287,14 @@ fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
     Ok(root)
 }
 
-struct SystemClock;
+/// The system's clock, and when it was first looked at.
+struct SystemClock(Instant);
 
 impl Clock for SystemClock {
+    fn uptime(&self) -> u64 {
+        self.0.elapsed().as_secs()
+    }
+
     fn now(&self) -> Timestamp {
         // A clock before 1970 reads as 1970: the engine never runs behind what
         // it recorded, and nothing is valid then.

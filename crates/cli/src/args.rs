@@ -114,6 +114,7 @@ pub struct ServeArgs {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Checks configuration, CAs and the list of devices, as serve would.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay config check")]
     Check {
         /// Prints one JSON object.
         #[arg(long)]
@@ -125,6 +126,7 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum OrdersCommand {
     /// Lists the orders, the newest last.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay orders list --limit 20")]
     List {
         /// The most orders to list.
         #[arg(long, default_value_t = 100, value_name = "N")]
@@ -134,6 +136,9 @@ pub enum OrdersCommand {
         json: bool,
     },
     /// Tells one order's story.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay orders show _BndzaG99774uYffrGJwFA"
+    )]
     Show {
         /// The order: the last part of its URL.
         id: String,

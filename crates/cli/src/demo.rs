@@ -165,12 +165,13 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
     print(format_args!(
         "   It is refused. The client sees:\n     {error}"
     ))?;
-    let latest = match orders::answer(store, &Question::List(1)).await {
+    let latest = match orders::answer(store, &Question::List(2)).await {
         Ok(Answer::List(orders)) => orders,
         Ok(Answer::Show(_)) => Vec::new(),
         Err(fault) => return Err(Stop::fault(fault)),
     };
-    let Some(order) = latest.last() else {
+    // Orders of one second are listed in any order: the last need not be it.
+    let Some(order) = latest.iter().find(|order| order.reason.is_some()) else {
         return Err(Stop::fault(anyhow::anyhow!(
             "the refused order was not kept"
         )));

@@ -2,6 +2,7 @@
 //! seconds of a change.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -22,14 +23,26 @@ const CHECK: Duration = Duration::from_secs(1);
 struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
+    inode: u64,
 }
 
-/// Watches `path`, for ever. A bad file keeps the old list.
-pub async fn watch(devices: Arc<Devices>, path: PathBuf) -> std::io::Result<()> {
+/// Watches `path`, for ever. A bad file keeps the old list. Without a list,
+/// SIGHUP is taken and nothing done.
+pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
+    let Some(devices) = devices else {
+        loop {
+            hangup.recv().await;
+            tracing::info!(
+                event = "nothing_to_reload",
+                "there is no list of devices to read again"
+            );
+        }
+    };
     let mut ticks = interval(CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = stamp(&path);
+    // The first look reads it again: it may have changed since it was opened.
+    let mut seen = None;
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
@@ -44,12 +57,13 @@ pub async fn watch(devices: Arc<Devices>, path: PathBuf) -> std::io::Result<()> 
         let read = tokio::task::spawn_blocking(move || read_devices(&reading)).await;
         match read {
             Ok(Ok(list)) => {
+                let count = list.len();
+                devices.replace(list);
                 tracing::info!(
                     event = "devices_reloaded",
-                    devices = list.len(),
+                    devices = count,
                     "list of devices read again"
                 );
-                devices.replace(list);
             }
             Ok(Err(error)) => tracing::error!(
                 event = "devices_refused",
@@ -70,5 +84,6 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some(Stamp {
         modified: metadata.modified().ok(),
         length: metadata.len(),
+        inode: metadata.ino(),
     })
 }

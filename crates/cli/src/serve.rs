@@ -116,14 +116,15 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
             Some(identity)
         }
     };
-    if let Some(list) = &app.devices {
-        let (list, path) = (Arc::clone(list), dir.resolve(&app.config.admission.devices));
-        background.spawn(async move {
-            if let Err(error) = devices::watch(list, path).await {
-                tracing::error!(event = "devices_unwatched", %error, "the list of devices is not watched");
-            }
-        });
-    }
+    let (list, path) = (
+        app.devices.clone(),
+        dir.resolve(&app.config.admission.devices),
+    );
+    background.spawn(async move {
+        if let Err(error) = devices::watch(list, path).await {
+            tracing::error!(event = "devices_unwatched", %error, "SIGHUP is not taken, and the list of devices not watched");
+        }
+    });
     let server = Server::new(
         Arc::clone(engine),
         ServerConfig {

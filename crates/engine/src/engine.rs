@@ -33,7 +33,9 @@ pub struct Engine {
     pub(crate) urls: Urls,
     pub(crate) verifier: Verifier,
     clock: Arc<dyn Clock>,
-    latest: AtomicU64,
+    /// The moment at which the clock's uptime was 0, the latest that was ever
+    /// seen.
+    origin: AtomicU64,
     trusted_roots: Vec<[u8; 32]>,
 }
 
@@ -101,7 +103,9 @@ impl Engine {
             nonces: Nonces::new(setup.random.as_ref()),
             profile: setup.profile,
             random: setup.random,
-            latest: AtomicU64::new(setup.store.latest_time().0),
+            origin: AtomicU64::new(
+                (setup.store.latest_time().0).saturating_sub(setup.clock.uptime()),
+            ),
             store: setup.store,
             terms_of_service: setup.terms_of_service,
             urls: setup.urls,
@@ -116,11 +120,14 @@ impl Engine {
     }
 
     /// The present moment, which never runs behind one that was acted on
-    /// before: a clock that jumps back revives nothing.
+    /// before: a clock that jumps back revives nothing. It does not stand still
+    /// either, until the clock has caught up: leases end and orders expire.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let now = self.clock.now().0;
-        Timestamp(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+        let uptime = self.clock.uptime();
+        let origin = self.clock.now().0.saturating_sub(uptime);
+        let latest = self.origin.fetch_max(origin, Ordering::Relaxed);
+        Timestamp(latest.max(origin)).plus(uptime)
     }
 
     /// A fresh nonce.

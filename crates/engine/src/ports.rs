@@ -15,8 +15,11 @@ use crate::{
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// The present moment, UTC.
+    /// The present moment, UTC. It may jump.
     fn now(&self) -> Timestamp;
+
+    /// Seconds since some moment before the first call; it never jumps.
+    fn uptime(&self) -> u64;
 }
 
 /// Gives chance.

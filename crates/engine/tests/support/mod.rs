@@ -47,22 +47,38 @@ pub const START: Timestamp = Timestamp(1_800_000_000);
 pub const SERIAL: &str = "C02AAA";
 
 /// A clock that tests set; clones share one time.
-#[derive(Clone)]
-pub struct TestClock(Arc<AtomicU64>);
+#[derive(Clone, Default)]
+pub struct TestClock {
+    now: Arc<AtomicU64>,
+    uptime: Arc<AtomicU64>,
+}
 
 impl TestClock {
-    pub fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
+    fn starting() -> Self {
+        let clock = Self::default();
+        clock.set(START);
+        clock
     }
 
+    /// Time passes.
+    pub fn advance(&self, seconds: u64) {
+        self.now.fetch_add(seconds, Ordering::SeqCst);
+        self.uptime.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the clock.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.0, Ordering::SeqCst);
+        self.now.store(now.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> u64 {
+        self.uptime.load(Ordering::SeqCst)
     }
 }
 
@@ -223,7 +239,7 @@ impl Glass {
         let inventory = Arc::new(TestInventory::default());
         inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
         let authority = AttestationAuthority::create(START.0).unwrap();
-        let clock = TestClock(Arc::new(AtomicU64::new(START.0)));
+        let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
         let engine = engine(&[&authority], &cas, &clock, &inventory, &store);
         Self {

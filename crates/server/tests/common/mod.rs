@@ -261,6 +261,10 @@ pub(crate) fn assert_refused(answer: &Response, status: u16, name: &str) {
 struct FixedClock;
 
 impl Clock for FixedClock {
+    fn uptime(&self) -> u64 {
+        0
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp(NOW)
     }
