@@ -2,13 +2,7 @@
 //! `config check` all come through here.
 
 use std::{
-    collections::HashSet,
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    collections::HashSet, fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Instant,
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -20,17 +14,21 @@ use assay_ca::{
 use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, DeviceList, Devices},
+    issuance,
     ports::{Clock, Random, Store},
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
+use assay_server::TlsIdentity;
 use assay_store::{OpenMode, SledStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
-    stop::{OrStop, Stop},
+    now, print,
+    stop::Stop,
+    tls,
 };
 
 /// How far the clock may be behind what the database has seen, in seconds.
@@ -44,7 +42,19 @@ pub struct Parts {
     devices: Option<Arc<Devices>>,
     issuer: Issuer,
     laboratory: bool,
+    tls: TlsEnd,
     tls_issuer: Option<Issuer>,
+}
+
+/// Where TLS ends, and with which certificate.
+#[derive(Clone)]
+pub enum TlsEnd {
+    /// Here, with a certificate from files.
+    Files(Arc<TlsIdentity>),
+    /// At a proxy in front.
+    Off,
+    /// Here, with a certificate of the server's own TLS CA.
+    OwnCa,
 }
 
 /// A server's insides.
@@ -54,6 +64,7 @@ pub struct App {
     pub devices: Option<Arc<Devices>>,
     pub engine: Arc<Engine>,
     pub store: Arc<SledStore>,
+    pub tls: TlsEnd,
 }
 
 impl Parts {
@@ -76,9 +87,15 @@ impl Parts {
                 "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one: make another with `assay init --laboratory`"
             );
         }
-        let tls_issuer = match config.server.tls {
-            Tls::OwnCa => Some(load_issuer(dir, "tls")?.0),
-            Tls::Files | Tls::Off => None,
+        issuance::try_profile(&issuer, &config.profile)
+            .context("profile.default makes no certificate")?;
+        let (tls, tls_issuer) = match &config.server.tls {
+            Tls::Files { certificate, key } => {
+                let identity = tls::from_files(&dir.resolve(certificate), &dir.resolve(key))?;
+                (TlsEnd::Files(identity), None)
+            }
+            Tls::Off => (TlsEnd::Off, None),
+            Tls::OwnCa => (TlsEnd::OwnCa, Some(load_issuer(dir, "tls")?.0)),
         };
         let mut anchors = vec![TrustAnchor::apple()];
         for path in &config.apple.laboratory_roots {
@@ -96,6 +113,7 @@ impl Parts {
             devices,
             issuer,
             laboratory,
+            tls,
             tls_issuer,
         })
     }
@@ -180,12 +198,13 @@ impl Parts {
             devices: self.devices,
             engine: Arc::new(engine),
             store,
+            tls: self.tls,
         })
     }
 }
 
 /// `assay config check`
-pub fn check(dir: &Dir, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
+pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
     let parts = Parts::load(dir)?;
     if let Some(base_url) = &parts.config.server.base_url {
         parts.check_host(base_url).map_err(Stop::usage)?;
@@ -198,37 +217,30 @@ pub fn check(dir: &Dir, json: bool, out: &mut dyn Write) -> Result<(), Stop> {
         .as_ref()
         .map(ToString::to_string);
     let roots: Vec<&str> = parts.anchors.iter().map(TrustAnchor::name).collect();
-    let written = if json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({
-                "ok": true,
-                "laboratory": parts.laboratory,
-                "base_url": base_url,
-                "listen": parts.config.server.listen.to_string(),
-                "devices": devices,
-                "attestation_roots": roots,
-            })
-        )
-    } else {
-        writeln!(
-            out,
-            "{} is in order.\n  base URL           {}\n  listens on         {}\n  attestation roots  {}\n  devices            {}",
-            dir.config().display(),
-            base_url
-                .as_deref()
-                .unwrap_or("https://localhost and the bound port"),
-            parts.config.server.listen,
-            roots.join(", "),
-            match devices {
-                Some(0) => "none: every order is refused until devices are listed".to_owned(),
-                Some(count) => format!("{count} listed"),
-                None => "any that proves itself (laboratory)".to_owned(),
-            }
-        )
-    };
-    written.or_fault("cannot write to standard output")
+    if json {
+        return print(serde_json::json!({
+            "ok": true,
+            "laboratory": parts.laboratory,
+            "base_url": base_url,
+            "listen": parts.config.server.listen.to_string(),
+            "devices": devices,
+            "attestation_roots": roots,
+        }));
+    }
+    print(format_args!(
+        "{} is in order.\n  base URL           {}\n  listens on         {}\n  attestation roots  {}\n  devices            {}",
+        dir.config().display(),
+        base_url
+            .as_deref()
+            .unwrap_or("https://localhost and the bound port"),
+        parts.config.server.listen,
+        roots.join(", "),
+        match devices {
+            Some(0) => "none: every order is refused until devices are listed".to_owned(),
+            Some(count) => format!("{count} listed"),
+            None => "any that proves itself (laboratory)".to_owned(),
+        }
+    ))
 }
 
 /// Reads a list of devices.
@@ -296,13 +308,7 @@ impl Clock for SystemClock {
     }
 
     fn now(&self) -> Timestamp {
-        // A clock before 1970 reads as 1970: the engine never runs behind what
-        // it recorded, and nothing is valid then.
-        Timestamp(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-        )
+        Timestamp(now())
     }
 }
 

@@ -129,8 +129,8 @@ pub enum OrdersCommand {
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay orders list --limit 20")]
     List {
         /// The most orders to list.
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Prints one JSON object.
         #[arg(long)]
         json: bool,
@@ -141,6 +141,7 @@ pub enum OrdersCommand {
     )]
     Show {
         /// The order: the last part of its URL.
+        #[arg(allow_hyphen_values = true)]
         id: String,
         /// Prints one JSON object.
         #[arg(long)]

@@ -38,8 +38,7 @@ pub struct Config {
 }
 
 /// `[server]`
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// The origin that all URLs begin with; without one, the bound port on
     /// localhost.
@@ -48,10 +47,6 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where the TLS certificate comes from.
     pub tls: Tls,
-    /// The TLS certificate chain, with `tls = "files"`.
-    pub tls_certificate: Option<PathBuf>,
-    /// The TLS key, with `tls = "files"`.
-    pub tls_key: Option<PathBuf>,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The most connections at once.
@@ -59,11 +54,10 @@ pub struct Server {
 }
 
 /// Where the TLS certificate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// From files.
-    Files,
+    /// From files: the chain and its key, PEM.
+    Files { certificate: PathBuf, key: PathBuf },
     /// There is none: a proxy in front ends TLS.
     Off,
     /// From the TLS CA of this server.
@@ -126,6 +120,26 @@ pub enum Bind {
 
 #[derive(Deserialize)]
 #[serde(default)]
+struct ServerTable {
+    base_url: Option<BaseUrl>,
+    listen: SocketAddr,
+    tls: TlsText,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    max_connections: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TlsText {
+    Files,
+    Off,
+    OwnCa,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
 struct ProfileTable {
     subject: String,
     san: Vec<String>,
@@ -143,7 +157,7 @@ enum CsrNamesText {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Tables {
-    server: Server,
+    server: ServerTable,
     acme: Acme,
     attestation: AttestationTable,
     admission: Admission,
@@ -197,12 +211,14 @@ impl Tables {
             admission,
             profile: ProfilesTable { default: profile },
         } = self;
-        let files = server.tls_certificate.is_some() && server.tls_key.is_some();
-        let any_file = server.tls_certificate.is_some() || server.tls_key.is_some();
-        anyhow::ensure!(
-            (server.tls == Tls::Files) == files && any_file == files,
-            "server.tls_certificate and server.tls_key go with server.tls = \"files\", and only with it"
-        );
+        let tls = match (server.tls, server.tls_certificate, server.tls_key) {
+            (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
+            (TlsText::Off, None, None) => Tls::Off,
+            (TlsText::OwnCa, None, None) => Tls::OwnCa,
+            _ => anyhow::bail!(
+                "server.tls_certificate and server.tls_key go with server.tls = \"files\", and only with it"
+            ),
+        };
         anyhow::ensure!(
             server.max_connections > 0,
             "server.max_connections must be at least 1"
@@ -234,7 +250,13 @@ impl Tables {
             "profile.default needs a subject or a san: a certificate without any name is of no use"
         );
         Ok(Config {
-            server,
+            server: Server {
+                base_url: server.base_url,
+                listen: server.listen,
+                tls,
+                trusted_proxies: server.trusted_proxies,
+                max_connections: server.max_connections,
+            },
             acme,
             apple,
             admission,
@@ -261,12 +283,12 @@ impl Bind {
     }
 }
 
-impl Default for Server {
+impl Default for ServerTable {
     fn default() -> Self {
         Self {
             base_url: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
-            tls: Tls::OwnCa,
+            tls: TlsText::OwnCa,
             tls_certificate: None,
             tls_key: None,
             trusted_proxies: Vec::new(),

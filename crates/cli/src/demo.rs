@@ -14,10 +14,10 @@ use crate::{
     args::{DemoArgs, KeyKind},
     config::Mode,
     dir::Dir,
-    init,
+    init, now,
     orders::{self, Answer, Question},
     print, serve,
-    simulate::{in_words, now},
+    simulate::in_words,
     stop::{OrStop, Stop},
 };
 
@@ -44,7 +44,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), Stop> {
     };
 
     print("1. An attestation authority, in the place of Apple's.")?;
-    let authority = AttestationAuthority::create(now()?).or_fault("cannot make the authority")?;
+    let authority = AttestationAuthority::create(now()).or_fault("cannot make the authority")?;
     let authority_dir = home.join("authority");
     authority
         .save(&authority_dir)

@@ -5,7 +5,6 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -18,6 +17,7 @@ use crate::{
     args::{InitArgs, KeyKind},
     config::{BaseUrl, Mode, UrlHost},
     dir::Dir,
+    now, print,
     stop::{OrStop, Stop},
 };
 
@@ -38,7 +38,7 @@ pub struct Plan<'a> {
 }
 
 /// `assay init`
-pub fn run(dir: &Dir, args: &InitArgs, out: &mut dyn Write) -> Result<(), Stop> {
+pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
     let laboratory_roots = args
         .laboratory_root
         .iter()
@@ -57,38 +57,32 @@ pub fn run(dir: &Dir, args: &InitArgs, out: &mut dyn Write) -> Result<(), Stop> 
         admission: args.admission,
     };
     create(dir, &plan)?;
+    let (root_key, devices) = (dir.ca_key("root"), dir.resolve(Path::new("devices.csv")));
+    if args.json {
+        return print(serde_json::json!({
+            "dir": dir.path(),
+            "laboratory": plan.laboratory,
+            "root_certificate": dir.ca_certificate("root"),
+            "root_key": root_key,
+            "devices": devices,
+        }));
+    }
     let shown = dir.path().display();
-    let written = if args.json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({
-                "dir": dir.path(),
-                "laboratory": plan.laboratory,
-                "root_certificate": dir.ca_certificate("root"),
-                "root_key": dir.ca_key("root"),
-                "devices": dir.resolve(Path::new("devices.csv")),
-            })
-        )
-    } else {
-        writeln!(
-            out,
-            "{}Made a new server in {shown}.\n\n\
-             Next:\n  1. Take {} offline: `serve` never opens it, and whoever has it can make CAs of this name.\n  \
-             2. Let devices and clients trust {}.\n  \
-             3. List your devices in {} (one line each: serial,udid,comment). Until then every order is refused.\n  \
-             4. assay --dir {shown} serve",
-            if plan.laboratory {
-                "This is a LABORATORY server, and stays one: do not rely on its certificates.\n"
-            } else {
-                ""
-            },
-            dir.ca_key("root").display(),
-            dir.ca_certificate("root").display(),
-            dir.resolve(Path::new("devices.csv")).display(),
-        )
-    };
-    written.or_fault("cannot write to standard output")
+    print(format_args!(
+        "{}Made a new server in {shown}.\n\n\
+         Next:\n  1. Take {} offline: `serve` never opens it, and whoever has it can make CAs of this name.\n  \
+         2. Let devices and clients trust {}.\n  \
+         3. List your devices in {} (one line each: serial,udid,comment). Until then every order is refused.\n  \
+         4. assay --dir {shown} serve",
+        if plan.laboratory {
+            "This is a LABORATORY server, and stays one: do not rely on its certificates.\n"
+        } else {
+            ""
+        },
+        root_key.display(),
+        dir.ca_certificate("root").display(),
+        devices.display(),
+    ))
 }
 
 /// Makes a new server in `dir`, which must not exist or be empty. Everything
@@ -136,10 +130,6 @@ pub fn create(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
 }
 
 fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .or_fault("the clock is before 1970")?
-        .as_secs();
     authority::create(&AuthorityPlan {
         name: plan.name.to_owned(),
         issuing_key: match plan.key {
@@ -152,7 +142,7 @@ fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
             Some(UrlHost::Ip(address)) => Host::Ip(*address),
         },
         laboratory: plan.laboratory,
-        now,
+        now: now(),
     })
     .or_usage("cannot make the CAs")
 }

@@ -23,6 +23,7 @@ mod tls;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::Parser;
@@ -52,13 +53,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Stop> {
     let dir = Dir::new(cli.dir);
-    let mut out = io::stdout().lock();
     match cli.command {
-        Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json, &mut out),
-        Command::Init(args) => init::run(&dir, &args, &mut out),
-        Command::Inspect(args) => inspect::run(&args, &mut out),
+        Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
+        Command::Init(args) => init::run(&dir, &args),
+        Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
         command => {
-            drop(out);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
@@ -83,4 +82,12 @@ fn print(line: impl std::fmt::Display) -> Result<(), Stop> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::fault(error)),
         _ => Ok(()),
     }
+}
+
+/// Seconds since the Unix epoch. A clock before 1970 reads as 1970: nothing is
+/// valid then.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -5,6 +5,7 @@ pub mod control;
 mod story;
 
 use assay_engine::{ids::OrderId, ports::Store};
+use assay_proto::Timestamp;
 use assay_store::{OpenMode, SledStore};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub use story::{Story, Summary};
 use crate::{
     args::OrdersCommand,
     dir::Dir,
-    print,
+    now, print,
     stop::{OrStop, Stop},
 };
 
@@ -40,7 +41,7 @@ pub enum Answer {
 /// `assay orders`
 pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
     let (question, json) = match command {
-        OrdersCommand::List { limit, json } => (Question::List(*limit), *json),
+        OrdersCommand::List { limit, json } => (Question::List(*limit as usize), *json),
         OrdersCommand::Show { id, json } => (Question::Show(id.clone()), *json),
     };
     let answer = match control::ask(dir, &question).await {
@@ -66,6 +67,8 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
 
 /// Answers from a store.
 pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<Answer> {
+    // As the engine has it: never behind what was recorded.
+    let now = Timestamp(now()).max(store.latest_time());
     match question {
         Question::List(limit) => {
             // The newest are wanted, and the store lists the oldest first.
@@ -83,7 +86,7 @@ pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<An
             let mut orders = Vec::with_capacity(latest.len());
             for cursor in latest {
                 if let Some(order) = store.order(cursor.id).await? {
-                    orders.push(Summary::of(&order.value, store.latest_time()));
+                    orders.push(Summary::of(&order.value, now));
                 }
             }
             Ok(Answer::List(orders))
@@ -95,7 +98,7 @@ pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<An
                 None => None,
             };
             Ok(Answer::Show(match order {
-                Some(order) => Some(Box::new(Story::read(store, order.value).await?)),
+                Some(order) => Some(Box::new(Story::read(store, order.value, now).await?)),
                 None => None,
             }))
         }

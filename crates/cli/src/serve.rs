@@ -11,15 +11,15 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Parts},
+    app::{App, Parts, TlsEnd},
     args::ServeArgs,
-    config::{BaseUrl, Tls},
+    config::BaseUrl,
     devices,
     dir::Dir,
     orders::control,
     print,
     stop::{OrStop, Stop},
-    tls::{self, OwnIdentity},
+    tls::OwnIdentity,
 };
 
 /// A server that is ready: its socket is bound, its database open.
@@ -88,25 +88,16 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
             "`assay orders` cannot ask this server while it runs"
         ),
     }
-    let identity = match app.config.server.tls {
-        Tls::Off => {
+    let identity = match &app.tls {
+        TlsEnd::Off => {
             tracing::warn!(
                 event = "no_tls",
                 "serving plain HTTP: a proxy in front must end TLS for {base_url}"
             );
             None
         }
-        Tls::Files => match (
-            &app.config.server.tls_certificate,
-            &app.config.server.tls_key,
-        ) {
-            (Some(certificate), Some(key)) => Some(
-                tls::from_files(&dir.resolve(certificate), &dir.resolve(key))
-                    .map_err(Stop::usage)?,
-            ),
-            _ => return Err(Stop::usage(anyhow!("tls = \"files\" without files"))),
-        },
-        Tls::OwnCa => {
+        TlsEnd::Files(identity) => Some(Arc::clone(identity)),
+        TlsEnd::OwnCa => {
             let host = base_url.host().to_string();
             let own = OwnIdentity::issue(engine, &host)
                 .await

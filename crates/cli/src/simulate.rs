@@ -6,7 +6,6 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use assay_simulator::{
@@ -20,7 +19,7 @@ use data_encoding::HEXLOWER;
 
 use crate::{
     args::{EnrollArgs, KeyKind, LoadArgs, SimulateCommand, Target},
-    print,
+    now, print,
     stop::{OrStop, Stop},
 };
 
@@ -33,16 +32,8 @@ pub async fn run(command: &SimulateCommand) -> Result<(), Stop> {
     }
 }
 
-/// Seconds since the Unix epoch.
-pub fn now() -> Result<u64, Stop> {
-    Ok(SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .or_fault("the clock is before 1970")?
-        .as_secs())
-}
-
 fn make_authority(dir: &Path) -> Result<(), Stop> {
-    let authority = AttestationAuthority::create(now()?).or_fault("cannot make the authority")?;
+    let authority = AttestationAuthority::create(now()).or_fault("cannot make the authority")?;
     authority
         .save(dir)
         .or_usage(format_args!("cannot write to {}", dir.display()))?;

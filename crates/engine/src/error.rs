@@ -74,7 +74,7 @@ pub enum Error {
     TooManyOpenOrders,
     /// An order without, with too many or with repeated identifiers.
     #[error("the identifiers do not fit: {0}")]
-    IdentifierList(&'static str),
+    IdentifierList(String),
     /// Identifiers that cannot be ordered here.
     #[error("{} of the identifiers cannot be ordered", .0.len())]
     Identifiers(Vec<IdentifierRefusal>),

@@ -191,3 +191,37 @@ fn spans_of_time() {
         assert_eq!(Duration::parse(text), None, "{text}");
     }
 }
+
+#[test]
+fn where_tls_ends() {
+    for (text, expected) in [
+        ("", Tls::OwnCa),
+        ("tls = \"own-ca\"", Tls::OwnCa),
+        ("tls = \"off\"", Tls::Off),
+        (
+            "tls = \"files\"\ntls_certificate = \"a.pem\"\ntls_key = \"a.key\"",
+            Tls::Files {
+                certificate: "a.pem".into(),
+                key: "a.key".into(),
+            },
+        ),
+    ] {
+        assert_eq!(
+            parse(&format!("[server]\n{text}")).unwrap().server.tls,
+            expected
+        );
+    }
+}
+
+#[test]
+fn every_sample_configuration_can_be_used() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/config");
+    let mut count = 0;
+    for entry in std::fs::read_dir(samples).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+        count += 1;
+    }
+    assert!(count >= 3, "{count}");
+}

@@ -109,8 +109,7 @@ impl Summary {
 
 impl Story {
     /// Reads everything about `order`.
-    pub async fn read(store: &dyn Store, order: Order) -> anyhow::Result<Self> {
-        let now = store.latest_time();
+    pub async fn read(store: &dyn Store, order: Order, now: Timestamp) -> anyhow::Result<Self> {
         let mut authorizations = Vec::new();
         for id in &order.authorizations {
             let Some(authorization) = store.authorization(*id).await? else {

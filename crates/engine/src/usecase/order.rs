@@ -145,10 +145,16 @@ impl Engine {
         wire: &[WireIdentifier],
     ) -> Result<Vec<Identifier>, Error> {
         if wire.is_empty() {
-            return Err(Error::IdentifierList("an order needs at least one"));
+            return Err(Error::IdentifierList(
+                "an order needs at least one".to_owned(),
+            ));
         }
         if wire.len() > self.limits.identifiers {
-            return Err(Error::IdentifierList("more than one order may have"));
+            return Err(Error::IdentifierList(format!(
+                "{} are more than the {} that one order may have",
+                wire.len(),
+                self.limits.identifiers
+            )));
         }
         let mut identifiers = Vec::with_capacity(wire.len());
         let mut refusals = Vec::new();
@@ -167,7 +173,7 @@ impl Engine {
         }
         let distinct: HashSet<&Identifier> = identifiers.iter().collect();
         if distinct.len() < identifiers.len() {
-            return Err(Error::IdentifierList("one stands there twice"));
+            return Err(Error::IdentifierList("one stands there twice".to_owned()));
         }
         Ok(identifiers)
     }
