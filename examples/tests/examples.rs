@@ -25,8 +25,14 @@ fn evidence_is_verified_without_a_server() {
     let root = Some("testdata/evidence/root.der");
     let good = verify("testdata/evidence/good/mac.cbor", root);
     let text = String::from_utf8(good.stdout).unwrap();
-    assert!(good.status.success() && text.starts_with("serial   "), "{text}");
-    assert!(text.contains("\nroot     testdata/evidence/root.der\n"), "{text}");
+    assert!(
+        good.status.success() && text.starts_with("serial   "),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nroot     testdata/evidence/root.der\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -43,13 +49,13 @@ fn profiles_ask_for_a_hardware_bound_and_attested_key() {
     for entry in fs::read_dir(top().join("examples/mdm")).unwrap() {
         let path = entry.unwrap().path();
         let profile = plist::Value::from_file(&path).unwrap();
-        let contents = profile.as_dictionary().unwrap()["PayloadContent"].as_array().unwrap();
+        let contents = profile.as_dictionary().unwrap()["PayloadContent"]
+            .as_array()
+            .unwrap();
         let acme = contents
             .iter()
             .map(|payload| payload.as_dictionary().unwrap())
-            .find(|payload| {
-                payload["PayloadType"].as_string() == Some("com.apple.security.acme")
-            })
+            .find(|payload| payload["PayloadType"].as_string() == Some("com.apple.security.acme"))
             .unwrap();
         // Apple's schema: Attest requires HardwareBound, which requires
         // ECSECPrimeRandom of 256 or 384 bits.

@@ -80,7 +80,7 @@ pub struct InitArgs {
     /// The operator's name, which goes into the CAs' names.
     #[arg(long, default_value = "Assay", value_name = "N")]
     pub name: String,
-    /// The origin of all URLs, for example https://ca.example.org.
+    /// The origin of all URLs, for example `https://ca.example.org`.
     #[arg(long, value_name = "URL")]
     pub base_url: Option<BaseUrl>,
     /// The kind of key of the CA that issues to devices.

@@ -113,6 +113,12 @@ impl Engine {
     }
 }
 
+impl From<Verified> for Payload {
+    fn from(verified: Verified) -> Self {
+        Self(verified)
+    }
+}
+
 impl Payload {
     /// Whether the request is a POST-as-GET (RFC 8555 section 6.3).
     #[must_use]

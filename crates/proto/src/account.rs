@@ -115,9 +115,11 @@ impl Contact {
         else {
             return Err(ContactError::Unsupported(quoted()));
         };
-        // RFC 8555 section 7.3: "Servers MUST reject mailto URLs [...] that
-        // contain "hfields" [RFC6068] or more than one "addr-spec" in the
-        // "to" component."
+        // RFC 8555 section 7.3: "Clients MUST NOT provide a "mailto" URL in
+        // the "contact" field that contains "hfields" [RFC6068] or more than
+        // one "addr-spec" in the "to" component. If a server encounters a
+        // "mailto" contact URL that does not meet these criteria, then it
+        // SHOULD reject it as invalid."
         let plain = |part: &str| {
             !part.is_empty()
                 && part

@@ -111,6 +111,26 @@ async fn scenario_105_a_certificate_comes_with_its_issuer_and_without_the_root()
     );
 }
 
+/// RFC 8555 section 9.1: "The textual encoding of certificates in this file MUST
+/// use the strict encoding and MUST NOT include explanatory text."
+#[tokio::test]
+async fn the_download_is_strict_pem_and_nothing_else() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    let text = client.read(&issued.url).await.text();
+    let mut expected = String::new();
+    for der in [&issued.der, &world.issuer_der] {
+        expected += "-----BEGIN CERTIFICATE-----\n";
+        let base64 = data_encoding::BASE64.encode(der);
+        for line in base64.as_bytes().chunks(64) {
+            expected += &format!("{}\n", std::str::from_utf8(line).unwrap());
+        }
+        expected += "-----END CERTIFICATE-----\n";
+    }
+    assert_eq!(text, expected);
+}
+
 #[tokio::test]
 async fn scenario_109_the_account_revokes_once() {
     let world = World::new();

@@ -72,17 +72,17 @@ impl Engine {
     /// A POST to an account: changes its contacts, or deactivates it.
     ///
     /// # Errors
-    /// [`Error::StatusNotSettable`], [`Error::Contact`], faults.
+    /// [`Error::Contact`], faults.
     pub async fn update_account(
         &self,
         account: Versioned<Account>,
         update: &AccountUpdate,
     ) -> Result<Account, Error> {
-        let deactivate = match update.status.as_deref() {
-            None | Some("valid") => false,
-            Some("deactivated") => true,
-            Some(other) => return Err(Error::StatusNotSettable(other.to_owned())),
-        };
+        // RFC 8555 section 7.3.2: "The server MUST ignore any updates to the
+        // "orders" field, "termsOfServiceAgreed" field (see Section 7.3.3), the
+        // "status" field (except as allowed by Section 7.3.6), or any other
+        // fields it does not recognize."
+        let deactivate = update.status.as_deref() == Some("deactivated");
         let contacts = update
             .contact
             .as_deref()

@@ -1,0 +1,18 @@
+//! The real binary over real TLS, driven as devices and operators drive it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test that needs it"
+)]
+
+mod commands;
+mod configuration;
+mod csr;
+mod enrolment;
+mod evidence;
+mod identifiers;
+mod operation;
+mod processes;
+mod revocation;
+mod support;
+mod surface;

@@ -1,0 +1,276 @@
+//! The two halves of the power-cut test, which `.ci/power-cut` puts together.
+//!
+//! `write DIR` makes a database and commits to it until it is killed. Each
+//! line that it prints is a commit that was acknowledged: the enrolment's
+//! number and its stage.
+//!
+//! `check DIR FILE` opens a database, as the power cut left it, and holds it
+//! against the lines in FILE.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "half a test, and it ends with a panic"
+)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use assay_ca::SerialNumber;
+use assay_engine::{
+    domain::{
+        Account, Authorization, Certificate, CertificateHolder, ChallengeState, Intent, Order,
+        OrderState, Pending, Processing, Valid,
+    },
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{Change, Store, Version},
+};
+use assay_jws::PublicKey;
+use assay_store::{OpenMode, SledStore};
+use tokio::task::JoinSet;
+
+/// Enrolments that go on at the same time.
+const WRITERS: u64 = 64;
+
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["write", dir] => write(Path::new(dir)).await,
+        ["check", dir, acknowledged] => check(Path::new(dir), Path::new(acknowledged)).await,
+        _ => panic!("usage: power_cut write DIR | power_cut check DIR FILE"),
+    }
+}
+
+async fn write(dir: &Path) {
+    let store = Arc::new(SledStore::create(dir, false).unwrap());
+    let next = Arc::new(AtomicU64::new(0));
+    let mut writers = JoinSet::new();
+    for _ in 0..WRITERS {
+        let (store, next) = (Arc::clone(&store), Arc::clone(&next));
+        writers.spawn(async move {
+            loop {
+                let enrolment = Enrolment(next.fetch_add(1, Ordering::Relaxed));
+                let mut version = Version(0);
+                for stage in 1..=4 {
+                    let changes = enrolment.changes(stage, version);
+                    version = common::commit(&*store, changes).await.unwrap();
+                    println!("{} {stage}", enrolment.0);
+                }
+            }
+        });
+    }
+    // They end only by a panic.
+    writers.join_all().await;
+}
+
+async fn check(dir: &Path, acknowledged: &Path) {
+    let text = fs::read_to_string(acknowledged).unwrap();
+    let mut stages = BTreeMap::new();
+    for line in text.lines() {
+        let (number, stage) = line.split_once(' ').unwrap();
+        let (number, stage): (u64, u8) = (number.parse().unwrap(), stage.parse().unwrap());
+        let last = stages.entry(number).or_insert(0);
+        *last = stage.max(*last);
+    }
+    let commits = text.lines().count();
+    assert!(commits > 0, "nothing was acknowledged");
+
+    let store = SledStore::open(dir, OpenMode::Any).unwrap_or_else(|error| panic!("{error}"));
+    let mut found = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = store.orders(None, after, 1000).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        for cursor in page {
+            let number = u128::from_be_bytes(*cursor.id.as_bytes());
+            let enrolment = Enrolment(number.try_into().unwrap());
+            found.insert(enrolment.0, enrolment.read_whole(&store).await);
+        }
+    }
+    let processing: BTreeSet<_> = (store.orders_in_processing().await.unwrap())
+        .into_iter()
+        .collect();
+    let expected = found
+        .iter()
+        .filter(|(_, stage)| **stage == 3)
+        .map(|(number, _)| Enrolment(*number).order_id())
+        .collect();
+    assert_eq!(processing, expected);
+
+    let lost: u64 = stages
+        .iter()
+        .map(|(number, stage)| u64::from(stage.saturating_sub(*found.get(number).unwrap_or(&0))))
+        .sum();
+    assert_eq!(
+        lost, 0,
+        "of {commits} acknowledged commits, so many were lost"
+    );
+
+    // And it goes on.
+    let enrolment = Enrolment(u64::MAX);
+    let changes = enrolment.changes(1, Version(0));
+    common::commit(&store, changes).await.unwrap();
+    drop(store);
+    let store = SledStore::open(dir, OpenMode::Any).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(enrolment.read_whole(&store).await, 1);
+    println!(
+        "{commits} acknowledged commits, none lost; {} enrolments, all whole",
+        found.len()
+    );
+}
+
+/// The enrolment with this number. It has four stages, each a commit: order,
+/// proof, intent, certificate.
+struct Enrolment(u64);
+
+impl Enrolment {
+    /// What the commit to this stage changes, after the one that gave
+    /// `version`.
+    fn changes(&self, stage: u8, version: Version) -> Vec<Change> {
+        let order = self.order(stage);
+        match stage {
+            1 => vec![
+                Change::InsertAccount(self.account()),
+                Change::InsertAuthorization(self.authorization(stage)),
+                Change::InsertOrder(order),
+            ],
+            2 => vec![
+                Change::UpdateAuthorization(self.authorization(stage), version),
+                Change::UpdateOrder(order, version),
+            ],
+            3 => vec![Change::UpdateOrder(order, version)],
+            _ => vec![
+                Change::InsertCertificate(self.certificate()),
+                Change::UpdateOrder(order, version),
+            ],
+        }
+    }
+
+    /// Reads everything about an enrolment that is listed: it must be exactly
+    /// what it is at one of its stages, which is returned.
+    async fn read_whole(&self, store: &SledStore) -> u8 {
+        let number = self.0;
+        let order = store.order(self.order_id()).await.unwrap();
+        let order = order.unwrap_or_else(|| panic!("order {number} is only listed"));
+        let stage = match order.value.state {
+            OrderState::Pending(_) => 1,
+            OrderState::Ready(_) => 2,
+            OrderState::Processing(_) => 3,
+            _ => 4,
+        };
+        assert_eq!(order.value, self.order(stage), "order {number}");
+        let account = store.account_by_key(*self.key().thumbprint()).await;
+        let account = account.unwrap().map(|account| account.value);
+        // An account's key prints as its thumbprint.
+        let (account, expected) = (format!("{account:?}"), Some(self.account()));
+        assert_eq!(account, format!("{expected:?}"), "account {number}");
+        let authorization = store.authorization(self.authorization_id()).await.unwrap();
+        let authorization = authorization.map(|authorization| authorization.value);
+        let expected = Some(self.authorization(stage));
+        assert_eq!(authorization, expected, "authorization {number}");
+        let certificate = store.certificate(self.serial()).await.unwrap();
+        let certificate = certificate.map(|certificate| certificate.value);
+        let expected = (stage == 4).then(|| self.certificate());
+        assert_eq!(certificate, expected, "certificate {number}");
+        stage
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            id: self.account_id(),
+            key: self.key(),
+            ..common::account(1)
+        }
+    }
+
+    fn order(&self, stage: u8) -> Order {
+        Order {
+            id: self.order_id(),
+            account: self.account_id(),
+            authorizations: vec![self.authorization_id()],
+            state: match stage {
+                1 => OrderState::Pending(Pending),
+                2 => common::ready(),
+                3 => OrderState::Processing(Processing {
+                    intent: Intent {
+                        issuer: [3; 32],
+                        tbs: vec![0x30; 800],
+                    },
+                    serial: self.serial(),
+                    spki_sha256: [4; 32],
+                    root_sha256: [5; 32],
+                    lease_until: common::NOW.plus(60),
+                }),
+                _ => OrderState::Valid(Valid {
+                    certificate: self.serial(),
+                }),
+            },
+            ..common::order(1)
+        }
+    }
+
+    fn authorization(&self, stage: u8) -> Authorization {
+        let state = match stage {
+            1 => ChallengeState::Pending,
+            _ => common::evidence(12),
+        };
+        Authorization {
+            id: self.authorization_id(),
+            account: self.account_id(),
+            order: self.order_id(),
+            ..common::authorization(1, state)
+        }
+    }
+
+    fn certificate(&self) -> Certificate {
+        Certificate {
+            serial: self.serial(),
+            holder: CertificateHolder::Device {
+                account: self.account_id(),
+                order: self.order_id(),
+                root_sha256: [5; 32],
+            },
+            ..common::certificate(1)
+        }
+    }
+
+    fn key(&self) -> PublicKey {
+        let x = [[7; 24].as_slice(), &self.0.to_be_bytes()].concat();
+        let x = data_encoding::BASE64URL_NOPAD.encode(&x);
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        PublicKey::from_jwk(jwk.as_bytes()).unwrap()
+    }
+
+    fn serial(&self) -> SerialNumber {
+        let content = [[0x40].as_slice(), &self.0.to_be_bytes()].concat();
+        SerialNumber::from_der_content(&content).unwrap()
+    }
+
+    fn bytes(&self) -> [u8; 16] {
+        u128::from(self.0).to_be_bytes()
+    }
+
+    fn account_id(&self) -> AccountId {
+        AccountId::from_bytes(self.bytes())
+    }
+
+    fn order_id(&self) -> OrderId {
+        OrderId::from_bytes(self.bytes())
+    }
+
+    fn authorization_id(&self) -> AuthorizationId {
+        AuthorizationId::from_bytes(self.bytes())
+    }
+}
