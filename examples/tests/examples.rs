@@ -1,4 +1,5 @@
 //! Every example does what its README says.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::{
     fs,

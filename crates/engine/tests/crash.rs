@@ -1,4 +1,5 @@
 //! Scenarios 61 to 67: finalize, interrupted at every point.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
 

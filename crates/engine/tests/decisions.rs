@@ -1,4 +1,5 @@
 //! Decisions that need no server to be seen.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
 

@@ -1,6 +1,11 @@
 //! Random walks through the engine: orders are made, answered, finalized,
 //! given up and forgotten, commits fail, time passes and jumps, processes die.
 //! After every step the promises are checked.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a failed step is a failed test"
+)]
 
 mod support;
 
