@@ -241,9 +241,10 @@ fn encodable(dotted: &str) -> Result<ObjectIdentifier, PrepareError> {
     oid::from_dotted(dotted).ok_or_else(|| PrepareError::UnsupportedOid(dotted.to_owned()))
 }
 
-/// RFC 5280 section 4.2.1.6: "The name MUST be in the 'preferred name
-/// syntax'": labels of 1 to 63 letters, digits and inner hyphens.
-pub(crate) fn is_dns_name(name: &str) -> bool {
+/// Whether a certificate can hold this DNS name. RFC 5280 section 4.2.1.6: "The
+/// name MUST be in the "preferred name syntax"": labels of 1 to 63 letters, digits and inner hyphens.
+#[must_use]
+pub fn is_dns_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())

@@ -32,7 +32,9 @@ pub use csr::{Csr, CsrError, MAX_CSR_LEN, RequestedNames};
 pub use hardware_module::HardwareModuleName;
 pub use issued::{certificate_pem, serial_number_of};
 pub use issuer::{Issuer, IssuerError};
-pub use leaf::{LeafTemplate, LeafUsage, PrepareError, SubjectAltName, SubjectAttribute};
+pub use leaf::{
+    LeafTemplate, LeafUsage, PrepareError, SubjectAltName, SubjectAttribute, is_dns_name,
+};
 pub use permanent_identifier::PermanentIdentifierName;
 pub use prepared::{IssuedCert, PreparedCert};
 pub use serial::{SerialError, SerialNumber};

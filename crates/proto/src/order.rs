@@ -61,6 +61,20 @@ pub enum OrderStatus {
     Valid,
 }
 
+impl OrderStatus {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Ready => "ready",
+            Self::Valid => "valid",
+        }
+    }
+}
+
 /// The payload of finalize (RFC 8555 section 7.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finalize {

@@ -103,19 +103,11 @@ impl FromStr for BaseUrl {
         } else if let Ok(address) = host.parse() {
             UrlHost::Ip(IpAddr::V4(address))
         } else {
-            let is_label = |label: &str| {
-                (1..=63).contains(&label.len())
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-                    && label
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            };
             let last_is_number = host
                 .rsplit('.')
                 .next()
                 .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
-            if host.len() > 253 || !host.split('.').all(is_label) || last_is_number {
+            if !assay_ca::is_dns_name(host) || last_is_number {
                 return bad("its host is neither a DNS name nor an address");
             }
             UrlHost::Dns(host.to_ascii_lowercase())

@@ -219,16 +219,6 @@ fn status(status: AuthorizationStatus) -> &'static str {
     }
 }
 
-fn order_status(status: OrderStatus) -> &'static str {
-    match status {
-        OrderStatus::Invalid => "invalid",
-        OrderStatus::Pending => "pending",
-        OrderStatus::Processing => "processing",
-        OrderStatus::Ready => "ready",
-        OrderStatus::Valid => "valid",
-    }
-}
-
 /// `text` with what could disturb a terminal replaced.
 fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
@@ -250,7 +240,7 @@ impl fmt::Display for Summary {
             "{}  {}  {:<10}  {}",
             self.created,
             self.id,
-            order_status(self.status),
+            self.status.as_str(),
             identifiers(&self.identifiers)
         )?;
         match (&self.reason, &self.certificate) {
@@ -265,7 +255,7 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order = &self.order;
         writeln!(f, "order          {}", order.id)?;
-        writeln!(f, "status         {}", order_status(order.status))?;
+        writeln!(f, "status         {}", order.status.as_str())?;
         writeln!(f, "account        {}", order.account)?;
         writeln!(f, "identifiers    {}", identifiers(&order.identifiers))?;
         writeln!(f, "created        {}", order.created)?;

@@ -81,7 +81,7 @@ pub struct Invalid {
 
 /// A finalize came while the order was not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the order is {}, not ready", status_name(*.0))]
+#[error("the order is {}, not ready", .0.as_str())]
 pub struct NotReady(pub OrderStatus);
 
 impl Pending {
@@ -168,15 +168,5 @@ impl Order {
     #[must_use]
     pub fn fail(self, failure: Failure) -> Self {
         self.with_state(OrderState::Invalid(Invalid { failure }))
-    }
-}
-
-fn status_name(status: OrderStatus) -> &'static str {
-    match status {
-        OrderStatus::Invalid => "invalid",
-        OrderStatus::Pending => "pending",
-        OrderStatus::Processing => "processing",
-        OrderStatus::Ready => "ready",
-        OrderStatus::Valid => "valid",
     }
 }
