@@ -26,13 +26,16 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use crate::{
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
-    now, print,
+    files, now, print,
     stop::Stop,
     tls,
 };
 
 /// How far the clock may be behind what the database has seen, in seconds.
 const MAX_CLOCK_LAG: u64 = 86_400;
+
+/// The largest list of devices, in bytes: a million of them.
+const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
 
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
@@ -245,8 +248,7 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
 
 /// Reads a list of devices.
 pub fn read_devices(path: &Path) -> anyhow::Result<DeviceList> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the list of devices {}", path.display()))?;
+    let text = files::read_text(path, MAX_DEVICE_LIST)?;
     DeviceList::parse(&text).with_context(|| format!("{}", path.display()))
 }
 
@@ -264,8 +266,7 @@ pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
 /// A CA that may sign, and whether its name says that it is a laboratory's.
 fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     let (certificate_path, key_path) = (dir.ca_certificate(name), dir.ca_key(name));
-    let pem = fs::read_to_string(&certificate_path)
-        .with_context(|| format!("cannot read {}", certificate_path.display()))?;
+    let pem = files::read_text(&certificate_path, files::SMALL)?;
     let certificate =
         one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
     let mode = fs::metadata(&key_path)
@@ -278,8 +279,7 @@ fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
         key_path.display(),
         mode & 0o777
     );
-    let key = fs::read_to_string(&key_path)
-        .with_context(|| format!("cannot read {}", key_path.display()))?;
+    let key = files::read_text(&key_path, files::SMALL)?;
     let signer =
         FileSigner::from_pkcs8_pem(&key).with_context(|| format!("{}", key_path.display()))?;
     let issuer = Issuer::new(&certificate, Box::new(signer))
@@ -288,8 +288,7 @@ fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
 }
 
 fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
-    let pem =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let pem = files::read_text(path, files::SMALL)?;
     let name = path
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());

@@ -19,6 +19,8 @@ use assay_engine::{
 use assay_proto::DottedOid;
 use serde::Deserialize;
 
+use crate::files;
+
 pub use base_url::{BaseUrl, UrlHost};
 pub use duration::Duration;
 
@@ -179,9 +181,8 @@ struct ProfilesTable {
 impl Config {
     /// Reads the file at `path`, and the process's environment.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text, std::env::vars()).with_context(|| format!("{}", path.display()))
+        let text = files::read_text(path, files::SMALL)?;
+        Self::parse(&text, environment()).with_context(|| format!("{}", path.display()))
     }
 
     /// Reads `text`, overridden by the variables `ASSAY_SECTION__KEY`.
@@ -200,6 +201,12 @@ impl Config {
     pub fn needs_laboratory(&self) -> bool {
         self.admission.mode == Mode::AnyAttested || !self.apple.laboratory_roots.is_empty()
     }
+}
+
+/// The variables that are text; no key of ours has another name or value.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 impl Tables {

@@ -43,41 +43,48 @@ pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf) -> std::io::Res
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first look reads it again: it may have changed since it was opened.
     let mut seen = None;
+    let mut complaint = None;
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
             _ = hangup.recv() => true,
         };
         let present = stamp(&path);
-        if !asked && present == seen {
+        // A file that could not be used is tried until it can: what kept it
+        // from being read may be gone without a trace on the file.
+        if !asked && present == seen && complaint.is_none() {
             continue;
         }
         seen = present;
         let reading = path.clone();
         let read = tokio::task::spawn_blocking(move || read_devices(&reading)).await;
-        match read {
+        let error = match read {
             Ok(Ok(list)) => {
                 let count = list.len();
                 devices.replace(list);
+                complaint = None;
                 tracing::info!(
                     event = "devices_reloaded",
                     devices = count,
                     "list of devices read again"
                 );
+                continue;
             }
-            Ok(Err(error)) => tracing::error!(
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(error) => error.to_string(),
+        };
+        if asked || complaint.as_ref() != Some(&error) {
+            tracing::error!(
                 event = "devices_refused",
-                error = %format!("{error:#}"),
+                %error,
                 "the list of devices cannot be used: the old one stays"
-            ),
-            Err(error) => {
-                tracing::error!(event = "devices_refused", %error, "the list of devices was not read")
-            }
+            );
         }
+        complaint = Some(error);
     }
 }
 
-/// A look at a file's metadata blocks for microseconds, less than a thread for
+/// What the file is like. A look at its metadata blocks for microseconds, less than a thread for
 /// it would cost.
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;

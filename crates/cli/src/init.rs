@@ -17,7 +17,7 @@ use crate::{
     args::{InitArgs, KeyKind},
     config::{BaseUrl, Mode, UrlHost},
     dir::Dir,
-    now, print,
+    files, now, print,
     stop::{OrStop, Stop},
 };
 
@@ -60,11 +60,11 @@ pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
     let (root_key, devices) = (dir.ca_key("root"), dir.resolve(Path::new("devices.csv")));
     if args.json {
         return print(serde_json::json!({
-            "dir": dir.path(),
+            "dir": dir.path().to_string_lossy(),
             "laboratory": plan.laboratory,
-            "root_certificate": dir.ca_certificate("root"),
-            "root_key": root_key,
-            "devices": devices,
+            "root_certificate": dir.ca_certificate("root").to_string_lossy(),
+            "root_key": root_key.to_string_lossy(),
+            "devices": devices.to_string_lossy(),
         }));
     }
     let shown = dir.path().display();
@@ -115,13 +115,19 @@ pub fn create(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
         name.to_string_lossy(),
         std::process::id()
     ));
+    let doing = || format!("cannot make a server in {}", target.display());
+    // Whatever is there already is somebody else's.
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&staging)
+        .or_fault(doing())?;
     let result = write_all(&Dir::new(&staging), plan, &authority)
         .and_then(|()| {
             fs::rename(&staging, &absolute)?;
             File::open(parent)?.sync_all()?;
             Ok(())
         })
-        .or_fault(format_args!("cannot make a server in {}", target.display()));
+        .or_fault(doing());
     if result.is_err() {
         // What is left of it is of no use; the first error is the one to tell.
         let _ = fs::remove_dir_all(&staging);
@@ -149,7 +155,6 @@ fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
 
 fn write_all(dir: &Dir, plan: &Plan<'_>, authority: &Authority) -> anyhow::Result<()> {
     let make = |path: PathBuf| DirBuilder::new().mode(0o700).create(path);
-    make(dir.path().to_owned())?;
     make(dir.path().join("ca"))?;
     make(dir.attestation())?;
     for (name, material) in [
@@ -221,8 +226,7 @@ fn config_text(plan: &Plan<'_>) -> String {
 }
 
 fn read_root(path: &Path, index: usize) -> anyhow::Result<(String, String)> {
-    let pem =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let pem = files::read_text(path, files::SMALL)?;
     let name = format!("laboratory-root-{}.pem", index + 1);
     let der = crate::app::one_certificate(&pem).with_context(|| format!("{}", path.display()))?;
     TrustAnchor::laboratory(&der, &name).with_context(|| format!("{}", path.display()))?;

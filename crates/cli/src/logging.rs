@@ -10,6 +10,12 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 pub fn start(default_filter: &str) {
     let filter =
         EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new(default_filter));
+    // sled logs whole pages, from destructors of ending threads too, where a log
+    // line aborts the process.
+    let filter = match "sled=off".parse() {
+        Ok(off) => filter.add_directive(off),
+        Err(_) => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
     // https://no-color.org: any value that is not empty.
     let color = io::stderr().is_terminal()

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod devices;
 mod dir;
+mod files;
 mod init;
 mod inspect;
 mod logging;

@@ -1,7 +1,7 @@
 //! The server's TLS end: from files, or from its own TLS CA and renewed while
 //! running.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use assay_engine::Engine;
@@ -9,6 +9,8 @@ use assay_proto::Timestamp;
 use assay_server::TlsIdentity;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
+
+use crate::files;
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
@@ -63,8 +65,7 @@ impl OwnIdentity {
 
 /// Reads a certificate chain and its key.
 pub fn from_files(certificate: &Path, key: &Path) -> anyhow::Result<Arc<TlsIdentity>> {
-    let read =
-        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let read = |path: &Path| files::read(path, files::SMALL);
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
         .map(|certificate| certificate.map(|der| der.to_vec()))
         .collect::<Result<Vec<_>, _>>()

@@ -220,6 +220,16 @@ impl Cause {
     }
 }
 
+/// Whether a character could make a log say something else to its reader:
+/// controls, invisible ones, line separators, changes of direction.
+fn disturbs(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+        )
+}
+
 /// A device's own error text, fit for a log: no control characters, not long.
 fn clean(error: &serde_json::Value) -> String {
     let text = match error {
@@ -227,7 +237,7 @@ fn clean(error: &serde_json::Value) -> String {
         other => other.to_string(),
     };
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if disturbs(c) { '\u{fffd}' } else { c })
         .take(MAX_DEVICE_ERROR)
         .collect()
 }
@@ -266,6 +276,10 @@ mod tests {
         assert_eq!(
             read(json!({"error": "no\nway\u{1b}[31m"})),
             Ok(Answer::Error("no\u{fffd}way\u{fffd}[31m".to_owned()))
+        );
+        assert_eq!(
+            read(json!({"error": "a\u{202e}b\u{2028}c\u{200b}d"})),
+            Ok(Answer::Error("a\u{fffd}b\u{fffd}c\u{fffd}d".to_owned()))
         );
         assert_eq!(
             read(json!({"error": {"code": 7}})),

@@ -24,6 +24,8 @@ use crate::{address::ClientAddress, refusal::Refusal};
 pub struct RateLimits {
     /// newAccount: each success is a durable write.
     pub new_account: Option<Rate>,
+    /// newOrder: each success is a durable write, and accounts are free.
+    pub new_order: Option<Rate>,
     /// newNonce.
     pub new_nonce: Option<Rate>,
 }
@@ -43,6 +45,7 @@ impl RateLimits {
     pub const fn off() -> Self {
         Self {
             new_account: None,
+            new_order: None,
             new_nonce: None,
         }
     }
@@ -56,6 +59,7 @@ impl Default for RateLimits {
         };
         Self {
             new_account: rate(2, 1_000),
+            new_order: rate(2, 2_000),
             new_nonce: rate(20, 3_000),
         }
     }

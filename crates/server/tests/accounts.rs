@@ -257,11 +257,29 @@ async fn scenario_100_the_list_of_orders_has_pages_and_one_reader() {
 }
 
 #[tokio::test]
+async fn scenario_108_new_order_is_limited_by_address() {
+    let world = World::with(
+        None,
+        RateLimits {
+            new_order: rate(1, 2),
+            ..RateLimits::off()
+        },
+    );
+    let client = world.client().await;
+    for status in [400, 400, 429] {
+        // Refused orders count: they cost a signature.
+        let answer = client.new_order(&[("foo", "x")]).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
     let world = World::with(
         None,
         RateLimits {
             new_account: rate(1, 1),
+            new_order: None,
             new_nonce: rate(1, 2),
         },
     );

@@ -234,3 +234,73 @@ async fn a_damaged_record_is_an_error_of_that_read() {
         assert!(store.account(account_id(1)).await.unwrap().is_some());
     }
 }
+
+/// A database of some commits: what its log's file holds.
+async fn with_orders(count: u8) -> (TempDir, Vec<u8>) {
+    let dir = filled(false).await;
+    let store = open(dir.path()).unwrap();
+    for n in 2..count {
+        commit(&store, vec![Change::InsertOrder(order(n))])
+            .await
+            .unwrap();
+    }
+    drop(store);
+    let log = fs::read(dir.path().join("db")).unwrap();
+    (dir, log)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_never_takes_commits_away_unseen() {
+    let (dir, log) = with_orders(60).await;
+    let used = log.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut refused = 0;
+    for part in 1..24 {
+        let at = used * part / 24;
+        let damaged = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.path().is_file() {
+                fs::copy(entry.path(), damaged.path().join(entry.file_name())).unwrap();
+            }
+        }
+        let mut bytes = log.clone();
+        bytes[at] ^= 1;
+        fs::write(damaged.path().join("db"), bytes).unwrap();
+        match open(damaged.path()) {
+            Err(OpenError::Damaged { .. } | OpenError::Unfinished(_)) => refused += 1,
+            Err(other) => panic!("byte {at}: {other:?}"),
+            // A bit that nothing reads any more.
+            Ok(store) => {
+                for n in 1..60 {
+                    let found = store.order(order_id(n)).await.unwrap();
+                    assert!(found.is_some(), "byte {at}: order {n} is gone");
+                }
+            }
+        }
+    }
+    assert!(refused > 0, "no damage was done");
+}
+
+#[tokio::test]
+async fn a_database_without_its_watermark_is_not_opened() {
+    let (dir, _) = with_orders(3).await;
+    let watermark = dir.path().join("watermark");
+    let right = fs::read(&watermark).unwrap();
+    for (bytes, said) in [
+        (&[][..], "holds no number"),
+        (&right[..15], "holds no number"),
+        (&[&right[..8], &[0xff; 8]].concat(), "holds no number"),
+        (&[0xff; 16], "was acknowledged"),
+    ] {
+        fs::write(&watermark, bytes).unwrap();
+        let OpenError::Damaged { detail, .. } = refusal(dir.path()) else {
+            panic!("not damaged");
+        };
+        assert!(detail.contains(said), "{detail}");
+    }
+    // What a power cut may leave: an older number.
+    fs::write(&watermark, [0; 16]).unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::remove_file(&watermark).unwrap();
+    assert!(matches!(refusal(dir.path()), OpenError::Damaged { .. }));
+}

@@ -68,7 +68,10 @@ pub fn router(
         )
         .route("/acme/account/{id}", post(account::post))
         .route("/acme/account/{id}/orders", post(orders::read))
-        .route("/acme/new-order", post(new_order::post))
+        .route(
+            "/acme/new-order",
+            limited(rate_limits.new_order, post(new_order::post)),
+        )
         .route("/acme/order/{id}", post(order::read))
         .route("/acme/order/{id}/finalize", post(order::finalize))
         .route("/acme/authorization/{id}", post(authorization::post))

@@ -9,6 +9,7 @@ use std::{
 use assay_proto::Timestamp;
 use sled::Batch;
 
+use super::disk::{Files, Watermark};
 use crate::keys;
 
 /// sled's cache, in bytes: an idle server stays under 30 MiB. The kernel
@@ -120,7 +121,7 @@ pub(super) struct Database {
 }
 
 /// See [`SledStore::create`](super::SledStore::create).
-pub(super) fn create(dir: &Path, laboratory: bool) -> Result<(Database, File), OpenError> {
+pub(super) fn create(dir: &Path, laboratory: bool) -> Result<(Database, Files), OpenError> {
     let io = |error| OpenError::io(dir, &error);
     DirBuilder::new()
         .recursive(true)
@@ -140,6 +141,7 @@ pub(super) fn create(dir: &Path, laboratory: bool) -> Result<(Database, File), O
     tree.apply_batch(first)
         .and_then(|()| tree.flush())
         .map_err(|error| damaged(dir, error.to_string()))?;
+    Watermark::create(dir).map_err(io)?;
     // The names of the files must last as well as their content.
     for path in ["db", "conf", "blobs", "."] {
         File::open(dir.join(path))
@@ -156,7 +158,7 @@ pub(super) fn create(dir: &Path, laboratory: bool) -> Result<(Database, File), O
 }
 
 /// See [`SledStore::open`](super::SledStore::open).
-pub(super) fn open(dir: &Path, mode: OpenMode) -> Result<(Database, File), OpenError> {
+pub(super) fn open(dir: &Path, mode: OpenMode) -> Result<(Database, Files), OpenError> {
     // sled would make each of its files anew where one is missing.
     if !dir.join("db").is_file() {
         return Err(OpenError::Missing(dir.to_owned()));
@@ -231,7 +233,7 @@ fn start_sled(dir: &Path) -> Result<sled::Db, OpenError> {
 }
 
 /// Reads the store's own numbers, and opens sled's file to synchronise it.
-fn finish(dir: &Path, tree: sled::Db, lock: File) -> Result<(Database, File), OpenError> {
+fn finish(dir: &Path, tree: sled::Db, lock: File) -> Result<(Database, Files), OpenError> {
     let schema = meta(dir, &tree, keys::SCHEMA)?;
     let schema = schema.ok_or_else(|| OpenError::Unfinished(dir.to_owned()))?;
     let found = u32::from_be_bytes(schema);
@@ -249,13 +251,28 @@ fn finish(dir: &Path, tree: sled::Db, lock: File) -> Result<(Database, File), Op
         .ok_or_else(|| damaged(dir, "its laboratory mark is missing".to_owned()))?;
     let sequence = u64::from_be_bytes(number(keys::SEQUENCE)?);
     let latest_time = Timestamp(u64::from_be_bytes(number(keys::LATEST_TIME)?));
+    let (watermark, durable) = Watermark::open(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => damaged(dir, "its file watermark is missing".to_owned()),
+        _ => OpenError::io(dir, &error),
+    })?;
+    match durable {
+        Some(durable) if durable <= sequence => {}
+        Some(durable) => {
+            return Err(damaged(
+                dir,
+                format!("it ends at commit {sequence}, but commit {durable} was acknowledged"),
+            ));
+        }
+        None => {
+            return Err(damaged(
+                dir,
+                "its file watermark holds no number".to_owned(),
+            ));
+        }
+    }
     // What a process that was killed applied, but did not synchronise, is
     // visible now: from here on it counts as durable, so that it must be.
-    let file = OpenOptions::new()
-        .write(true)
-        .open(dir.join("db"))
-        .and_then(|file| file.sync_all().map(|()| file))
-        .map_err(|error| OpenError::io(dir, &error))?;
+    let files = Files::open(dir, watermark).map_err(|error| OpenError::io(dir, &error))?;
     let database = Database {
         dir: dir.to_owned(),
         tree,
@@ -264,7 +281,7 @@ fn finish(dir: &Path, tree: sled::Db, lock: File) -> Result<(Database, File), Op
         sequence,
         latest_time,
     };
-    Ok((database, file))
+    Ok((database, files))
 }
 
 /// The number under a key of the store's own.

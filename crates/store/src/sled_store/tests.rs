@@ -49,7 +49,7 @@ impl TestDisk {
 }
 
 impl Disk for TestDisk {
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&self, _sequence: u64) -> io::Result<()> {
         self.0.syncs.fetch_add(1, Ordering::SeqCst);
         let behaviour = self.0.behaviour.lock().unwrap();
         let behaviour = *self

@@ -108,7 +108,7 @@ impl Writer {
             .flush()
             .map_err(|error| format!("flushing the database failed: {error}"))?;
         self.disk
-            .sync()
+            .sync(sequence)
             .map_err(|error| format!("synchronising the database's file failed: {error}"))?;
         self.progress.durable(sequence, latest_time);
         (self.sequence, self.latest_time) = (sequence, latest_time);

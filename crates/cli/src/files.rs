@@ -1,0 +1,67 @@
+//! Reading files that somebody else may have put there.
+
+use std::{fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
+
+use anyhow::{Context as _, ensure};
+
+/// The largest configuration, certificate or key file, in bytes.
+pub const SMALL: u64 = 1024 * 1024;
+
+/// The whole of a regular file of at most `limit` bytes. A pipe or a device is
+/// refused before it can hold anything up.
+pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)
+        .with_context(|| format!("cannot read {shown}"))?;
+    let metadata = file
+        .metadata()
+        .with_context(|| format!("cannot read {shown}"))?;
+    ensure!(metadata.is_file(), "{shown} is not a regular file");
+    let mut bytes = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {shown}"))?;
+    ensure!(
+        bytes.len() as u64 <= limit,
+        "{shown} is larger than {limit} bytes"
+    );
+    Ok(bytes)
+}
+
+/// The same for text.
+pub fn read_text(path: &Path, limit: u64) -> anyhow::Result<String> {
+    String::from_utf8(read(path, limit)?)
+        .with_context(|| format!("{} is not UTF-8 text", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "12345").unwrap();
+        assert_eq!(read_text(&file, 5).unwrap(), "12345");
+        let error = |path: &Path| format!("{:#}", read(path, 4).unwrap_err());
+        assert!(error(&file).ends_with("file is larger than 4 bytes"));
+        assert!(error(dir.path()).ends_with("is not a regular file"));
+        assert!(error(Path::new("/dev/zero")).ends_with("is not a regular file"));
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        assert!(error(&fifo).ends_with("is not a regular file"));
+        std::fs::write(&file, [0xff]).unwrap();
+        assert!(read_text(&file, 5).is_err());
+    }
+}
