@@ -8,7 +8,6 @@ use der::{
     DateTime, Decode, Encode,
     asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString, UintRef},
 };
-use pem_rfc7468::LineEnding;
 use thiserror::Error;
 use x509_cert::{
     certificate::Version,
@@ -25,6 +24,7 @@ use x509_cert::{
 
 use crate::{
     IssuedCert, LeafTemplate, PrepareError, PreparedCert, SerialNumber, SignError, Signer,
+    certificate_pem,
     leaf::subject_der,
     tbs::{Certificate, TbsCertificate},
 };
@@ -94,7 +94,7 @@ impl Issuer {
         Ok(Self {
             id: sha256(certificate_der),
             certificate_der: certificate_der.to_vec(),
-            certificate_pem: to_pem(certificate_der).ok_or(IssuerError::Malformed)?,
+            certificate_pem: certificate_pem(certificate_der).ok_or(IssuerError::Malformed)?,
             subject_der: tbs.subject.to_der().map_err(malformed)?,
             key_identifier: key_identifier.into_bytes().into_vec(),
             extended_key_usage,
@@ -236,7 +236,6 @@ impl Issuer {
         .to_der()
         .map_err(encoding)?;
         Ok(IssuedCert {
-            pem: to_pem(&der).ok_or(SignError::Encoding)?,
             der,
             serial: prepared.serial,
             not_before: prepared.not_before,
@@ -358,10 +357,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut value = [0; 32];
     value.copy_from_slice(digest(&SHA256, bytes).as_ref());
     value
-}
-
-fn to_pem(der: &[u8]) -> Option<String> {
-    pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, der).ok()
 }
 
 /// UTCTime to the end of 2049, GeneralizedTime from then on: RFC 5280 section

@@ -39,7 +39,6 @@ impl PreparedCert {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IssuedCert {
     pub(crate) der: Vec<u8>,
-    pub(crate) pem: String,
     pub(crate) serial: SerialNumber,
     pub(crate) not_before: u64,
     pub(crate) not_after: u64,
@@ -50,12 +49,6 @@ impl IssuedCert {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
-    }
-
-    /// The certificate as PEM, with a final newline.
-    #[must_use]
-    pub fn pem(&self) -> &str {
-        &self.pem
     }
 
     /// The serial number.

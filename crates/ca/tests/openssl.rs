@@ -6,7 +6,10 @@ mod support;
 
 use std::{fs, path::Path};
 
-use assay_ca::{Csr, LeafTemplate, LeafUsage, SubjectAltName, SubjectAttribute, authority::Host};
+use assay_ca::{
+    Csr, LeafTemplate, LeafUsage, SubjectAltName, SubjectAttribute, authority::Host,
+    certificate_pem,
+};
 
 use support::{DAY, NOW, OpenSsl, authority, issuer, leaf, serial, server_leaf};
 
@@ -41,7 +44,7 @@ fn a_device_certificate_is_exactly_this() {
         .sign(issuing.prepare(&template, serial()).unwrap())
         .unwrap();
     let openssl = OpenSsl::new();
-    openssl.write("leaf.pem", issued.pem());
+    openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
     openssl.write("ca.pem", issuing.certificate_pem());
 
     let text = openssl.ok("x509 -in leaf.pem -noout -text -nameopt RFC2253");
@@ -86,7 +89,7 @@ fn the_chain_verifies_for_clients_and_for_nothing_else() {
     let openssl = OpenSsl::new();
     openssl.write("root.pem", &authority.root.certificate_pem);
     openssl.write("issuing.pem", &authority.issuing.certificate_pem);
-    openssl.write("leaf.pem", issued.pem());
+    openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
 
     let verify = format!("verify {AT} -x509_strict -CAfile root.pem -untrusted issuing.pem");
     assert_eq!(
@@ -112,7 +115,7 @@ fn an_empty_subject_makes_the_names_critical() {
         .sign(issuing.prepare(&template, serial()).unwrap())
         .unwrap();
     let openssl = OpenSsl::new();
-    openssl.write("leaf.pem", issued.pem());
+    openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
     assert_eq!(
         openssl.ok("x509 -in leaf.pem -noout -subject -ext subjectAltName"),
         "subject=\nX509v3 Subject Alternative Name: critical\n    URI:urn:device:1\n"
@@ -168,7 +171,7 @@ fn every_key_of_a_csr_is_certified_byte_for_byte() {
             .sign(issuing.prepare(&template, serial()).unwrap())
             .unwrap();
         openssl.write("csr.der", der);
-        openssl.write("leaf.pem", issued.pem());
+        openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
         assert_eq!(
             openssl.ok("x509 -in leaf.pem -noout -pubkey"),
             openssl.ok("req -inform DER -in csr.der -noout -pubkey")
@@ -187,7 +190,7 @@ fn the_tls_ca_is_held_to_its_host() {
         let issued = tls
             .sign(tls.prepare(&server_leaf(name), serial()).unwrap())
             .unwrap();
-        openssl.write("leaf.pem", issued.pem());
+        openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
         openssl.run(&format!(
             "verify {AT} -x509_strict -purpose sslserver -CAfile root.pem -untrusted tls.pem leaf.pem"
         ))

@@ -113,13 +113,13 @@ impl Engine {
     }
 }
 
-impl From<Verified> for Payload {
-    fn from(verified: Verified) -> Self {
+impl Payload {
+    /// What an inner JWS of an authenticated request holds. Only the engine can
+    /// make one: outside, a payload has been through [`Engine::authenticate`].
+    pub(crate) fn of_inner(verified: Verified) -> Self {
         Self(verified)
     }
-}
 
-impl Payload {
     /// Whether the request is a POST-as-GET (RFC 8555 section 6.3).
     #[must_use]
     pub fn is_empty(&self) -> bool {

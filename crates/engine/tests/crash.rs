@@ -184,15 +184,6 @@ async fn scenario_65_without_its_ca_the_order_fails_and_never_hangs() {
 }
 
 #[tokio::test]
-async fn scenario_66_the_verdict_outlives_the_evidence() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    // Evidence is not looked at again: a later engine could not verify it.
-    glass.clock.advance(7 * 3600);
-    glass.finalize(&order, &device).await.unwrap();
-}
-
-#[tokio::test]
 async fn scenario_67_an_expired_order_is_invalid() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;

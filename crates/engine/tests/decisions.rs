@@ -18,7 +18,7 @@ async fn scenario_33_a_device_that_is_not_listed_is_refused_before_it_attests() 
     let account = glass.account().await;
     let error = glass
         .engine
-        .new_order(&account, &new_order(&["C02ZZZ"]))
+        .new_order(glass.authenticated(&account).await, &new_order(&["C02ZZZ"]))
         .await
         .unwrap_err();
     let Error::Identifiers(refusals) = &error else {

@@ -130,7 +130,10 @@ impl Walk {
             Step::NewOrder => {
                 if let Ok(order) = self
                     .engine
-                    .new_order(&self.account, &new_order(&[SERIAL]))
+                    .new_order(
+                        self.glass.authenticated(&self.account).await,
+                        &new_order(&[SERIAL]),
+                    )
                     .await
                 {
                     self.orders.push(order.id);

@@ -39,7 +39,7 @@ impl Engine {
         let verified = inner.verify(&new_key)?;
         // 5: "Check that the payload of the inner JWS is a well-formed keyChange
         // object".
-        let change: KeyChange = Payload::from(verified).read()?;
+        let change: KeyChange = Payload::of_inner(verified).read()?;
         // 7: "Check that the "account" field of the keyChange object contains the
         // URL for the account matching the old key".
         if self.urls.account_id(&change.account) != Some(account.value.id) {

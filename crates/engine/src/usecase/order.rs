@@ -34,14 +34,18 @@ impl Engine {
     /// # Errors
     /// [`Error::IdentifierList`], [`Error::Identifiers`], [`Error::Validity`],
     /// [`Error::TooManyOpenOrders`], faults.
-    pub async fn new_order(&self, account: &Account, request: &NewOrder) -> Result<Order, Error> {
+    pub async fn new_order(
+        &self,
+        account: Versioned<Account>,
+        request: &NewOrder,
+    ) -> Result<Order, Error> {
+        let Versioned { value, version } = account;
         let now = self.now();
-        let identifiers = self.parse_identifiers(account.id, &request.identifiers)?;
+        let identifiers = self.parse_identifiers(value.id, &request.identifiers)?;
         self.validity_limits()
             .check(request.not_before, request.not_after, now)?;
-        self.check_open_orders(account.id, &identifiers, now)
-            .await?;
-        let attributes = self.admit_all(account.id, &identifiers).await?;
+        self.check_open_orders(value.id, &identifiers, now).await?;
+        let attributes = self.admit_all(value.id, &identifiers).await?;
 
         let id = OrderId::draw(self.random.as_ref());
         let latest = now.plus(self.limits.order_lifetime);
@@ -51,7 +55,7 @@ impl Engine {
             .zip(attributes)
             .map(|(identifier, attribute)| Authorization {
                 id: AuthorizationId::draw(self.random.as_ref()),
-                account: account.id,
+                account: value.id,
                 order: id,
                 identifier: identifier.clone(),
                 attribute,
@@ -66,7 +70,7 @@ impl Engine {
             .collect();
         let order = Order {
             id,
-            account: account.id,
+            account: value.id,
             identifiers,
             authorizations: authorizations.iter().map(|one| one.id).collect(),
             not_before: request.not_before,
@@ -77,8 +81,9 @@ impl Engine {
         };
         let mut changes = vec![Change::InsertOrder(order.clone())];
         changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
-        if account.first_order.is_none() {
-            return self.commit_first_order(order, changes, now).await;
+        if value.first_order.is_none() {
+            let account = Versioned { value, version };
+            return self.commit_first_order(account, order, changes, now).await;
         }
         self.commit("new-order", now, changes)
             .await
@@ -90,19 +95,23 @@ impl Engine {
     /// forgotten meanwhile as one that never ordered.
     async fn commit_first_order(
         &self,
+        account: Versioned<Account>,
         order: Order,
         changes: Vec<Change>,
         now: Timestamp,
     ) -> Result<Order, Error> {
+        let mut current = account;
         for _ in 0..ATTEMPTS {
-            let Versioned { value, version } = self.usable_account(order.account).await?;
+            let Versioned { value, version } = current;
             let mut changes = changes.clone();
             if value.first_order.is_none() {
                 changes.push(Change::UpdateAccount(value.with_first_order(now), version));
             }
             match self.commit("new-order", now, changes).await {
                 Ok(_) => return Ok(order),
-                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Conflict(_)) => {
+                    current = self.usable_account(order.account).await?;
+                }
                 Err(CommitError::Store(fault)) => return Err(fault.into()),
             }
         }

@@ -275,7 +275,18 @@ impl Glass {
                 .unwrap()
                 .insert((*serial).to_owned());
         }
-        self.engine.new_order(account, &new_order(serials)).await
+        self.engine
+            .new_order(self.authenticated(account).await, &new_order(serials))
+            .await
+    }
+
+    /// The account as authentication finds it; where it is gone, as it was.
+    pub async fn authenticated(&self, account: &Account) -> Versioned<Account> {
+        let stored = self.store.account(account.id).await.unwrap();
+        stored.unwrap_or_else(|| Versioned {
+            value: account.clone(),
+            version: Version(0),
+        })
     }
 
     /// The device's answer to the order's challenge number `index`.
