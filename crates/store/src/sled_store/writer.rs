@@ -1,6 +1,8 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use assay_engine::ports::{CommitError, StoreError, Version};
@@ -13,6 +15,11 @@ use crate::{keys, map::Overlay, transaction::Prepared};
 
 /// Commits that become durable together at most.
 const BATCH_LEN: usize = 256;
+
+/// How long a batch waits for more commits while several are under way: making
+/// a batch durable costs more processor time than a signature, and is the same
+/// for one commit and for many.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// A commit that waits for its turn.
 pub(super) struct Job {
@@ -49,7 +56,12 @@ impl Writer {
     }
 
     fn serve(&mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), String> {
+        let mut several = false;
         while let Some(first) = queue.blocking_recv() {
+            // A commit that comes alone, as a lone device's do, never waits.
+            if several {
+                thread::sleep(GATHER);
+            }
             // Each commit is checked against the state that the earlier ones
             // of its batch leave.
             let tree = sled::Tree::clone(&self.tree);
@@ -70,6 +82,7 @@ impl Writer {
                     .then(|| queue.try_recv().ok())
                     .flatten();
             }
+            several = answers.len() > 1;
             if sequence > self.sequence {
                 self.make_durable(batch, sequence, latest_time)?;
             }
