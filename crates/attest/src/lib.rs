@@ -5,7 +5,7 @@
 //! freshness code and the roots are arguments.
 //!
 //! ```
-//! use assay_attest::{Posture, RustCrypto, TrustAnchor, Verifier};
+//! use assay_attest::{Attribute, RustCrypto, TrustAnchor, Verifier};
 //! # use assay_simulator::{authority::AttestationAuthority, evidence::DeviceProperties};
 //! # use rcgen::PublicKeyData;
 //! # let now = 1_795_000_000;
@@ -15,6 +15,7 @@
 //! # let mac = DeviceProperties::mac("C02XK0AAJHD2", "00008112-000A1B2C3D4E5F60");
 //! # let object = authority.attest(&mac, &key, &freshness, now)?.attestation_object();
 //! # let laboratory_root = authority.root_der();
+//! # let minimum = "15.4".parse::<assay_attest::Version>()?;
 //!
 //! let roots = vec![
 //!     TrustAnchor::apple(),
@@ -24,13 +25,15 @@
 //!
 //! // `freshness` is the SHA-256 of the token of the challenge that `object` answers.
 //! let device = verifier.verify_object(&object, &freshness, now)?;
-//! assert_eq!(device.serial.as_deref(), Some("C02XK0AAJHD2"));
-//! assert_eq!(device.sip_posture(), Posture::Good);
+//! device.check_identity(Attribute::Serial, "C02XK0AAJHD2")?;
+//! assert!(device.sip.is_good());
+//! assert!(device.os_version.good().is_some_and(|version| version.at_least(&minimum)));
 //! assert!(device.laboratory);
 //!
 //! // The answer to another challenge proves nothing here.
 //! let refusal = verifier.verify_object(&object, &[8; 32], now).unwrap_err();
 //! assert_eq!(refusal.reason.as_str(), "freshness-mismatch");
+//! assert_eq!(refusal.check.as_str(), "freshness");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -78,10 +81,14 @@
 
 mod anchor;
 mod apple;
+mod attested;
 mod cache;
 mod certificate;
+mod check;
 mod device;
 mod extension;
+mod freshness;
+mod identity;
 mod inspect;
 mod key;
 pub mod limits;
@@ -91,17 +98,23 @@ mod posture;
 mod reason;
 mod signature;
 mod verifier;
+mod version;
 
 #[cfg(feature = "aws-lc")]
 pub use crate::signature::AwsLc;
 pub use crate::{
     anchor::{AnchorError, TrustAnchor},
     apple::UnknownExtension,
-    device::AttestedDevice,
+    attested::Attested,
+    check::{Check, Outcome},
+    device::{AttestedDevice, DeviceInformation},
+    freshness::{Freshness, NonceLength, SentNonce},
+    identity::{Attribute, IdentityFault},
     inspect::{UnverifiedCertificate, UnverifiedExtension, UnverifiedObject},
     key::KeyKind,
-    posture::{KernelExtensions, Posture, SecureBoot, SystemIntegrityProtection},
+    posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
     reason::{Reason, Refusal},
     signature::{BadSignature, RustCrypto, SignatureAlgorithm, SignatureVerifier},
     verifier::Verifier,
+    version::{Version, VersionError},
 };

@@ -7,7 +7,9 @@
 
 mod anchors;
 mod backends;
+mod checks;
 mod corpus;
+mod device_information;
 mod laboratory;
 mod mutations;
 mod scenarios;
