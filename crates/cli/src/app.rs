@@ -287,7 +287,9 @@ fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     Ok((issuer, authority::is_laboratory(&certificate)))
 }
 
-fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
+/// The root of an attestation authority of a laboratory's, PEM; it has the
+/// file's name.
+pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
     let pem = files::read_text(path, files::SMALL)?;
     let name = path
         .file_name()

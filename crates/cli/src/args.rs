@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use assay_proto::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -58,7 +59,8 @@ pub enum Command {
     Orders(OrdersCommand),
     /// Tells what an attestation object, a certificate or chain, or a CSR says.
     #[command(
-        after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem"
+        after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem\n  \
+                      assay inspect --token TOKEN --at 2026-11-18T12:00:00Z --root authority/root.pem attestation.cbor"
     )]
     Inspect(InspectArgs),
     /// Pretends to be a device, an attestation authority, or many devices.
@@ -236,4 +238,34 @@ pub enum KeyKind {
     P256,
     /// ECDSA on P-384.
     P384,
+}
+
+/// A moment, as RFC 3339 has it or in seconds since 1970.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    let moment = match text.parse() {
+        Ok(seconds) => Some(Timestamp(seconds)).filter(|moment| *moment <= Timestamp::MAX),
+        Err(_) => Timestamp::parse(text).ok(),
+    };
+    moment.ok_or_else(|| {
+        "give a time like 2026-11-18T12:00:00Z, or seconds since 1970 (up to the year 9999)"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rfc_3339_or_seconds() {
+        assert_eq!(time("1970-01-01T00:01:00Z"), Ok(Timestamp(60)));
+        assert_eq!(time("60"), Ok(Timestamp(60)));
+        assert_eq!(time("253402300799"), Ok(Timestamp::MAX));
+        for bad in ["", "-1", "253402300800", "2026-11-18", "tomorrow"] {
+            assert!(
+                time(bad).unwrap_err().starts_with("give a time like"),
+                "{bad}"
+            );
+        }
+    }
 }

@@ -1,27 +1,33 @@
 //! `assay inspect`: what a piece of evidence, a certificate or a CSR says, in
-//! words. It takes whatever it is given and believes none of it.
+//! words. It takes whatever it is given and believes none of it; evidence is
+//! also put through the verifier's checks, and each is shown with its outcome.
 
 mod certificate;
+mod checks;
 mod csr;
 mod detect;
 mod extension;
 mod json;
+mod meaning;
 mod object;
 mod text;
+mod tree;
 mod words;
 
 use std::{
     fs::File,
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use assay_attest::Refusal;
+use assay_attest::{AwsLc, Refusal, TrustAnchor, Verifier};
 use assay_ca::CsrError;
+use assay_proto::Timestamp;
 
 use crate::{
-    inspect::detect::Found,
+    app,
+    inspect::{checks::Question, detect::Found},
+    now,
     stop::{OrStop, Stop},
 };
 
@@ -35,6 +41,17 @@ pub(crate) struct InspectArgs {
     /// The file: PEM, DER, CBOR, base64, base64url, or a challenge response in
     /// JSON; `-` is standard input.
     pub(crate) file: PathBuf,
+    /// The token of the challenge that the evidence answers: the freshness code
+    /// is held against it.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// The time of the checks, as RFC 3339 has it or in seconds since 1970; now
+    /// where not given.
+    #[arg(long, value_name = "TIME", value_parser = crate::args::time)]
+    pub(crate) at: Option<Timestamp>,
+    /// The certificate of an attestation authority to trust beside Apple's, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Vec<PathBuf>,
     /// Prints one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -86,11 +103,16 @@ enum InspectError {
 pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     let shown = args.file.display();
     let input = read(&args.file).or_usage(format!("cannot read {shown}"))?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .or_fault("the clock is set before 1970")?
-        .as_secs();
-    let report = report(&input, now).map_err(|error| {
+    let mut anchors = vec![TrustAnchor::apple()];
+    for path in &args.root {
+        anchors.push(app::load_laboratory_root(path).map_err(Stop::usage)?);
+    }
+    let question = Question {
+        at: args.at.map_or_else(now, |at| at.0),
+        token: args.token.as_deref(),
+        verifier: &Verifier::new(anchors, Box::new(AwsLc)),
+    };
+    let report = report(&input, &question).map_err(|error| {
         // A refusal may quote the evidence.
         let error = words::escape(&error.to_string());
         Stop::refused(anyhow::anyhow!("{shown}: {error}"))
@@ -119,16 +141,15 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
-fn report(input: &[u8], now: u64) -> Result<json::Report, InspectError> {
+fn report(input: &[u8], question: &Question<'_>) -> Result<json::Report, InspectError> {
     if input.len() as u64 > MAX_INPUT_LEN {
         return Err(InspectError::TooLarge);
     }
     match detect::detect(input)? {
-        Found::Certificates(ders) => certificate::report(&ders, now),
-        Found::Csr(der) => csr::report(&der),
-        Found::Object(object) => object::report(&object, now),
+        Found::Certificates(ders) => certificate::report(&ders, question),
+        Found::Csr(der) => csr::report(&der).map(json::Report::unjudged),
+        Found::Object(object) => object::report(&object, question),
     }
-    .map(json::Report::new)
 }
 
 #[cfg(test)]

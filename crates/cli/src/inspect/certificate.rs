@@ -5,8 +5,10 @@ use assay_proto::Timestamp;
 use const_oid::ObjectIdentifier;
 
 use super::{
-    InspectError, extension,
-    json::{AppleRoot, Certificate, Content, Entry, EntryContent, Fault, Validity},
+    InspectError,
+    checks::{self, Evidence, Question},
+    extension,
+    json::{AppleRoot, Certificate, Content, Entry, EntryContent, Fault, Report, Validity},
     words,
 };
 
@@ -17,7 +19,7 @@ const APPLE_ROOT_NAME: &str = "C=US,O=Apple Inc.,CN=Apple Enterprise Attestation
 ///
 /// # Errors
 /// None of them can be decoded.
-pub(super) fn report(ders: &[Vec<u8>], now: u64) -> Result<Content, InspectError> {
+pub(super) fn report(ders: &[Vec<u8>], question: &Question<'_>) -> Result<Report, InspectError> {
     let decoded: Vec<_> = ders
         .iter()
         .map(|der| UnverifiedCertificate::decode(der))
@@ -27,14 +29,22 @@ pub(super) fn report(ders: &[Vec<u8>], now: u64) -> Result<Content, InspectError
     {
         return Err(InspectError::Certificate(refusal.clone()));
     }
+    let verdict = (ders.len() > 1 && checks::is_attestation(decoded.first())).then(|| {
+        let chain: Vec<&[u8]> = ders.iter().map(Vec::as_slice).collect();
+        question.judge(&Evidence::Chain(&chain), decoded.first())
+    });
     let certificates: Vec<_> = ders
         .iter()
         .zip(decoded)
-        .map(|(der, decoded)| entry(der, decoded, now))
+        .map(|(der, decoded)| entry(der, decoded, question.at))
         .collect();
-    Ok(match <[Entry; 1]>::try_from(certificates) {
+    let content = match <[Entry; 1]>::try_from(certificates) {
         Ok(certificates) => Content::Certificate { certificates },
         Err(certificates) => Content::Chain { certificates },
+    };
+    Ok(match verdict {
+        Some(verdict) => Report::judged(content, verdict),
+        None => Report::unjudged(content),
     })
 }
 

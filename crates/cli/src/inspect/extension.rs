@@ -10,6 +10,7 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName
 use super::{
     certificate::fault,
     json::{Extension, Fault},
+    meaning::meaning,
     words,
 };
 
@@ -46,7 +47,10 @@ fn one(extension: UnverifiedExtension, repeated: bool) -> Extension {
             None => (decoded.into_iter().collect(), None),
         },
     };
-    let readable = fault.is_none() && extension.name.is_some();
+    let suffix = extension
+        .oid
+        .strip_prefix(APPLE)
+        .filter(|_| fault.is_none() && extension.name.is_some());
     Extension {
         name: extension
             .name
@@ -55,11 +59,8 @@ fn one(extension: UnverifiedExtension, repeated: bool) -> Extension {
         critical: extension.critical,
         repeated,
         value: hex::encode(value),
-        encoding: extension
-            .oid
-            .strip_prefix(APPLE)
-            .filter(|_| readable)
-            .map(|suffix| encoding(suffix, value)),
+        encoding: suffix.map(|suffix| encoding(suffix, value)),
+        meaning: suffix.and_then(|suffix| meaning(suffix, decoded.first().map(String::as_str))),
         oid: extension.oid,
         decoded,
         fault,

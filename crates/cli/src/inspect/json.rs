@@ -3,10 +3,19 @@
 //! | key | type | what |
 //! |---|---|---|
 //! | `kind` | text | `attestation-object`, `certificate`, `chain` or `csr` |
-//! | `verified` | `false` | always: nothing was verified |
+//! | `verified` | boolean | whether the file is evidence and passed every check, the freshness code held against `--token` |
+//! | `verdict` | object | evidence only: the outcome of the checks |
 //! | `format` | text | attestation objects only: `apple` |
 //! | `certificates` | array | all but CSRs: the certificates in the order of the file |
 //! | `request` | object | CSRs only |
+//!
+//! The `verdict`:
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `at` | text | RFC 3339: the time of the checks |
+//! | `root` | object | only where the signatures lead to a trusted root: `name`, `sha256`, `laboratory` |
+//! | `checks` | array | in their order, each `check` (kebab case, stable), `meaning`, `outcome` (`passed`, `failed`, `not-asked`: no token was given; `not-reached`), and where it failed `fault` |
 //!
 //! Of `certificates`, each:
 //!
@@ -17,7 +26,7 @@
 //! | `subject`, `issuer` | text | names as in RFC 4514, control characters escaped |
 //! | `serial_number` | hex | |
 //! | `not_before`, `not_after` | text | RFC 3339 |
-//! | `validity` | text | `valid`, `expired` or `not-yet-valid`, now |
+//! | `validity` | text | `valid`, `expired` or `not-yet-valid`, at the time of the checks |
 //! | `signature_algorithm` | text | its name, or its identifier where it has none |
 //! | `key` | text | the kind of key, for example `EC P-256` |
 //! | `spki_sha256` | hex | SHA-256 of the SubjectPublicKeyInfo |
@@ -35,6 +44,7 @@
 //! | `value` | hex | as it stands in the certificate |
 //! | `decoded` | array of texts | the value in words; empty where it is blank or not read |
 //! | `encoding` | text | Apple's properties only: how the value is written, for example `INTEGER 0` |
+//! | `meaning` | text | Apple's properties only, where it is known: what the value means to a policy |
 //! | `fault` | object | only where the value cannot be decoded |
 //!
 //! A `fault` has the texts `reason` (kebab case, stable) and `detail`.
@@ -55,6 +65,7 @@ use std::{
     io::{self, Write},
 };
 
+use assay_proto::Timestamp;
 use serde::Serialize;
 
 use super::words;
@@ -62,19 +73,67 @@ use super::words;
 /// What a file says.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Report {
-    verified: bool,
+    pub(super) verified: bool,
     #[serde(flatten)]
     pub(super) content: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl Report {
-    /// A report of something that nobody verified.
-    pub(super) fn new(content: Content) -> Self {
+    /// A report of something that is no evidence.
+    pub(super) fn unjudged(content: Content) -> Self {
         Self {
             verified: false,
             content,
+            verdict: None,
         }
     }
+
+    /// A report of evidence that was put through the checks.
+    pub(super) fn judged(content: Content, verdict: Verdict) -> Self {
+        let mut checks = verdict.checks.iter();
+        Self {
+            verified: checks.all(|check| check.outcome == CheckOutcome::Passed),
+            content,
+            verdict: Some(verdict),
+        }
+    }
+}
+
+/// What the checks made of evidence.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Verdict {
+    pub(super) at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) root: Option<Root>,
+    pub(super) checks: Vec<CheckReport>,
+}
+
+/// The root that the signatures lead to.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Root {
+    pub(super) name: String,
+    pub(super) sha256: String,
+    pub(super) laboratory: bool,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct CheckReport {
+    pub(super) check: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) outcome: CheckOutcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CheckOutcome {
+    Failed,
+    NotAsked,
+    NotReached,
+    Passed,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -115,8 +174,8 @@ pub(super) struct Certificate {
     pub(super) subject: String,
     pub(super) issuer: String,
     pub(super) serial_number: String,
-    pub(super) not_before: assay_proto::Timestamp,
-    pub(super) not_after: assay_proto::Timestamp,
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
     pub(super) validity: Validity,
     pub(super) signature_algorithm: String,
     pub(super) key: String,
@@ -151,6 +210,8 @@ pub(super) struct Extension {
     pub(super) decoded: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) meaning: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fault: Option<Fault>,
 }

@@ -3,23 +3,29 @@
 use assay_attest::UnverifiedObject;
 use minicbor::{Decoder, data::Type, decode};
 
-use super::{InspectError, certificate, json::Content};
+use super::{
+    InspectError, certificate,
+    checks::{Evidence, Question},
+    json::{Content, Report},
+};
 
 /// Reports on an attestation object.
 ///
 /// # Errors
 /// Its own shape cannot be decoded, or it is of another format.
-pub(super) fn report(object: &[u8], now: u64) -> Result<Content, InspectError> {
+pub(super) fn report(object: &[u8], question: &Question<'_>) -> Result<Report, InspectError> {
     let decoded = UnverifiedObject::decode(object).map_err(InspectError::Object)?;
     let ders = certificates(object).map_err(|_| InspectError::Unknown)?;
-    Ok(Content::AttestationObject {
+    let verdict = question.judge(&Evidence::Object(object), decoded.certificates.first());
+    let content = Content::AttestationObject {
         format: "apple",
         certificates: ders
             .into_iter()
             .zip(decoded.certificates)
-            .map(|(der, decoded)| certificate::entry(der, decoded, now))
+            .map(|(der, decoded)| certificate::entry(der, decoded, question.at))
             .collect(),
-    })
+    };
+    Ok(Report::judged(content, verdict))
 }
 
 /// The bytes of the certificates, for their fingerprints. The object was

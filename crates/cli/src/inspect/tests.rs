@@ -1,16 +1,27 @@
 use std::fs;
 
-use assay_attest::Reason;
+use assay_attest::{AwsLc, Reason, TrustAnchor, Verifier};
 use proptest::prelude::*;
 
 use super::{
     InspectError, MAX_INPUT_LEN,
+    checks::Question,
     detect::{Found, detect},
     json::{self, Content},
-    report, text, words,
+    text, words,
 };
 
 const NOW: u64 = 1_795_000_000;
+
+fn report(input: &[u8], at: u64) -> Result<json::Report, InspectError> {
+    let verifier = Verifier::new(vec![TrustAnchor::apple()], Box::new(AwsLc));
+    let question = Question {
+        at,
+        token: None,
+        verifier: &verifier,
+    };
+    super::report(input, &question)
+}
 
 fn testdata(path: &str) -> Vec<u8> {
     fs::read(format!(
@@ -182,7 +193,7 @@ fn a_certificate_alone_must_decode_and_a_chain_needs_one() {
         "{out}"
     );
     let last = format!(
-        "Certificate 2 of 2\n  Cannot be decoded    fault: certificate-version: the version is not 3\n  SHA-256              {}\n",
+        "Certificate 1\n  Cannot be decoded    fault: certificate-version: the version is not 3\n  SHA-256              {}\n",
         words::sha256(&broken)
     );
     assert!(out.ends_with(&last), "{out}");

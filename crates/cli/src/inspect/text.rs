@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use super::{
     extension::APPLE,
     json::{
-        AppleRoot, Certificate, Content, Entry, EntryContent, Extension, Fault, Report, Request,
-        Validity,
+        AppleRoot, Certificate, CheckOutcome, Content, Entry, EntryContent, Extension, Fault,
+        Report, Request, Validity, Verdict,
     },
+    tree,
     words::escape,
 };
 
@@ -21,37 +22,88 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             certificates,
         } => {
             let title = format!("Attestation object, format \"{format}\"");
-            chain(&title, certificates, out)
+            chain(&title, certificates, report, out)
         }
         Content::Certificate { certificates } => {
-            heading("Certificate", out)?;
+            heading("Certificate", report, out)?;
             certificates.iter().try_for_each(|one| entry(one, out))
         }
-        Content::Chain { certificates } => chain("Chain", certificates, out),
-        Content::Csr { request } => csr(request, out),
+        Content::Chain { certificates } => chain("Chain", certificates, report, out),
+        Content::Csr { request } => {
+            heading("Certification request (CSR)", report, out)?;
+            csr(request, out)
+        }
     }
 }
 
-fn heading(title: &str, out: &mut dyn Write) -> io::Result<()> {
+fn heading(title: &str, report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{title}")?;
-    writeln!(
-        out,
-        "NOT VERIFIED: this is what the file says, and anybody can write such a file.\n"
-    )
+    let verdict = match &report.verdict {
+        Some(Verdict {
+            at,
+            root: Some(root),
+            ..
+        }) if report.verified => {
+            let kind = match root.laboratory {
+                true => "the laboratory root",
+                false => "Apple's root,",
+            };
+            format!("VERIFIED at {at} under {kind} {}.", root.name)
+        }
+        Some(_) => {
+            "NOT VERIFIED: this is what the file says; the checks tell what was found.".to_owned()
+        }
+        None => "NOT VERIFIED: this is what the file says, and anybody can write such a file."
+            .to_owned(),
+    };
+    writeln!(out, "{}\n", escape(&verdict))
 }
 
-fn chain(title: &str, certificates: &[Entry], out: &mut dyn Write) -> io::Result<()> {
+fn chain(
+    title: &str,
+    certificates: &[Entry],
+    report: &Report,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let count = certificates.len();
     let plural = if count == 1 { "" } else { "s" };
-    heading(&format!("{title}, {count} certificate{plural}"), out)?;
+    heading(
+        &format!("{title}, {count} certificate{plural}"),
+        report,
+        out,
+    )?;
+    tree::write(certificates, report.verdict.as_ref(), out)?;
+    if let Some(verdict) = &report.verdict {
+        checks(verdict, out)?;
+    }
     for (index, one) in certificates.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
-        writeln!(out, "Certificate {} of {count}", index + 1)?;
+        // Numbered as in the refusals of the verifier.
+        let leaf = if index == 0 { ", the leaf" } else { "" };
+        writeln!(out, "Certificate {index}{leaf}")?;
         entry(one, out)?;
     }
     Ok(())
+}
+
+fn checks(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "Checks at {}", verdict.at)?;
+    for check in &verdict.checks {
+        let (outcome, words) = match (check.outcome, &check.fault) {
+            (CheckOutcome::NotAsked, _) => ("not asked", "give --token to compare".to_owned()),
+            (CheckOutcome::NotReached, _) => ("not reached", String::new()),
+            (CheckOutcome::Failed, Some(fault)) => {
+                ("FAILED", format!("{}: {}", fault.reason, fault.detail))
+            }
+            (CheckOutcome::Failed, None) => ("FAILED", String::new()),
+            (CheckOutcome::Passed, _) => ("passed", check.meaning.to_owned()),
+        };
+        let line = format!("  {:<12}  {outcome:<11}  {}", check.check, escape(&words));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    writeln!(out)
 }
 
 fn field(label: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -79,7 +131,7 @@ fn certificate(certificate: &Certificate, sha256: &str, out: &mut dyn Write) -> 
         Validity::NotYetValid => "no: not yet",
         Validity::Valid => "yes",
     };
-    field("Valid now", validity, out)?;
+    field("Valid", validity, out)?;
     field("Signature algorithm", &certificate.signature_algorithm, out)?;
     field("Key", &certificate.key, out)?;
     field("Key SHA-256 (SPKI)", &certificate.spki_sha256, out)?;
@@ -126,25 +178,24 @@ fn certificate(certificate: &Certificate, sha256: &str, out: &mut dyn Write) -> 
 }
 
 fn property(extension: &Extension, out: &mut dyn Write) -> io::Result<()> {
-    let suffix = extension.oid.strip_prefix(APPLE).unwrap_or_default();
-    let flags = flags(extension);
-    let line = match (&extension.name, &extension.fault, &extension.encoding) {
-        (Some(name), None, Some(encoding)) => {
-            let value = match extension.decoded.as_slice() {
-                [] => "blank, which is nothing attested".to_owned(),
-                words => words.join(", "),
-            };
-            format!("{name}: {value} ({suffix} = {encoding}{flags})")
-        }
-        (name, Some(fault), _) => format!(
-            "{}: {} ({suffix}, {}{flags})",
-            name.as_deref().unwrap_or("undocumented"),
-            in_words(fault),
-            raw(extension)
-        ),
-        _ => format!("undocumented: {} ({suffix}{flags})", raw(extension)),
+    let name = extension.name.as_deref().unwrap_or("undocumented");
+    let value = match (&extension.fault, extension.decoded.as_slice()) {
+        (Some(fault), _) => in_words(fault),
+        (None, []) if extension.encoding.is_some() => "not attested".to_owned(),
+        (None, []) => "kept as it is".to_owned(),
+        (None, words) => words.join(", "),
     };
-    writeln!(out, "    {}", escape(&line))
+    writeln!(out, "    {}", escape(&format!("{name}: {value}")))?;
+    let encoding = match &extension.encoding {
+        Some(encoding) => format!(", {encoding}"),
+        None => String::new(),
+    };
+    let (oid, flags) = (&extension.oid, flags(extension));
+    writeln!(out, "      {oid}{flags}{encoding}, {}", raw(extension))?;
+    match extension.meaning {
+        Some(meaning) => writeln!(out, "      {meaning}"),
+        None => Ok(()),
+    }
 }
 
 fn flags(extension: &Extension) -> &'static str {
@@ -168,7 +219,6 @@ fn in_words(fault: &Fault) -> String {
 }
 
 fn csr(request: &Request, out: &mut dyn Write) -> io::Result<()> {
-    heading("Certification request (CSR)", out)?;
     field("Subject", or_empty(&request.subject), out)?;
     field("Key", &request.key, out)?;
     field("Key SHA-256 (SPKI)", &request.spki_sha256, out)?;
