@@ -23,6 +23,11 @@ pub const MAX_CBOR_DEPTH: usize = 8;
 /// repeated ones is quadratic.
 pub const MAX_CBOR_KEYS: usize = 32;
 
+/// CBOR items in one map, those within its items too. The object needs about
+/// ten; 64 KiB hold as many one-byte items, and passing over all of them would
+/// cost more than a good object.
+pub const MAX_CBOR_ITEMS: usize = 256;
+
 /// Bytes of one textual property. Serial numbers, UDIDs and versions have at
 /// most some dozens, and all of them are stored with an authorization.
 pub const MAX_PROPERTY_BYTES: usize = 256;

@@ -7,12 +7,14 @@
 //! Keys stand in any order and unknown ones, of whatever type, are skipped.
 //! Refused are repeated keys, indefinite lengths, tags before anything that
 //! is read, lengths beyond the input (nothing is allocated for them), deep
-//! nesting and trailing bytes.
+//! nesting, many items and trailing bytes.
 
 use minicbor::{Decoder, data::Type};
 
 use crate::{
-    limits::{MAX_CBOR_DEPTH, MAX_CBOR_KEYS, MAX_CHAIN_CERTIFICATES, MAX_OBJECT_BYTES},
+    limits::{
+        MAX_CBOR_DEPTH, MAX_CBOR_ITEMS, MAX_CBOR_KEYS, MAX_CHAIN_CERTIFICATES, MAX_OBJECT_BYTES,
+    },
     reason::{Finding, Reason},
 };
 
@@ -116,10 +118,11 @@ fn read_map<'b, const N: usize>(
         ));
     }
     let mut found = [None; N];
+    let mut left = MAX_CBOR_ITEMS;
     let mut keys = Vec::with_capacity(wanted.len());
     for _ in 0..count {
         let start = decoder.position();
-        let key = read_key(decoder)?;
+        let key = read_key(decoder, &mut left)?;
         if keys.contains(&key) {
             return Err(Finding::new(
                 Reason::DuplicateKey,
@@ -127,7 +130,7 @@ fn read_map<'b, const N: usize>(
             ));
         }
         let start = decoder.position();
-        skip(decoder, 1)?;
+        skip(decoder, 1, &mut left)?;
         if let Key::Text(text) = key
             && let Some(index) = wanted.iter().position(|name| *name == text)
         {
@@ -138,7 +141,7 @@ fn read_map<'b, const N: usize>(
     Ok(found)
 }
 
-fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Finding> {
+fn read_key<'b>(decoder: &mut Decoder<'b>, left: &mut usize) -> Result<Key<'b>, Finding> {
     let start = decoder.position();
     Ok(match decoder.datatype().map_err(not_cbor)? {
         Type::Bytes => Key::Bytes(decoder.bytes().map_err(not_cbor)?),
@@ -153,7 +156,7 @@ fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Finding> {
         | Type::I64
         | Type::Int => Key::Integer(decoder.int().map_err(not_cbor)?.into()),
         _ => {
-            skip(decoder, 1)?;
+            skip(decoder, 1, left)?;
             Key::Encoded(
                 decoder
                     .input()
@@ -164,8 +167,18 @@ fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Finding> {
     })
 }
 
-/// Passes over one item that stands inside `depth` containers.
-fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Finding> {
+/// Passes over one item that stands inside `depth` containers, and may hold
+/// what is `left` of the items that a map may.
+fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(), Finding> {
+    *left = left.checked_sub(1).ok_or_else(|| {
+        Finding::new(
+            Reason::TooManyItems,
+            format!(
+                "more than {MAX_CBOR_ITEMS} in one map at byte {}",
+                decoder.position()
+            ),
+        )
+    })?;
     let items = match decoder.datatype().map_err(not_cbor)? {
         Type::Array => length(decoder.array().map_err(not_cbor)?)?,
         // Each entry takes at least two bytes, so no count that the input
@@ -200,7 +213,7 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Finding> {
         ));
     }
     for _ in 0..items {
-        skip(decoder, depth + 1)?;
+        skip(decoder, depth + 1, left)?;
     }
     Ok(())
 }

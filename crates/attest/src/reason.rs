@@ -117,6 +117,8 @@ reasons! {
         "the attestation object is nested too deep";
     TooManyKeys, "too-many-keys",
         "a map of the attestation object has too many keys";
+    TooManyItems, "too-many-items",
+        "a map of the attestation object has too many items in it";
     DuplicateKey, "duplicate-key",
         "a map of the attestation object has the same key twice";
     TrailingBytes, "trailing-bytes",

@@ -11,5 +11,6 @@ mod checks;
 mod corpus;
 mod device_information;
 mod laboratory;
+mod limits;
 mod mutations;
 mod scenarios;
