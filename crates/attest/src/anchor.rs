@@ -100,6 +100,12 @@ impl TrustAnchor {
         &self.name
     }
 
+    /// The root certificate, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// The SHA-256 of the root certificate's DER.
     #[must_use]
     pub fn sha256(&self) -> &[u8; 32] {

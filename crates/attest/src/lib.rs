@@ -159,6 +159,8 @@ mod object;
 mod path;
 mod posture;
 mod reason;
+#[cfg(feature = "recording")]
+pub mod recording;
 mod signature;
 mod verifier;
 mod version;
@@ -181,3 +183,8 @@ pub use crate::{
     verifier::Verifier,
     version::{Version, VersionError},
 };
+
+/// The name, beside those of [`Reason`] and [`IdentityFault`], of the refusal
+/// of a device that answered its challenge with an error of its own instead of
+/// evidence. It never changes.
+pub const DEVICE_COULD_NOT_ATTEST: &str = "device-could-not-attest";
