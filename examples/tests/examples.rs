@@ -15,7 +15,7 @@ fn verify(object: &str, root: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verify_evidence"));
     command.current_dir(top()).args([
         object,
-        "041e6f662061206e6f6e63652074686174206c6f6f6b73206c696b6520444552",
+        "041ec2e05d8284f45845b5f45143c4997e18f2c4d36bf792d58647740a2a1656",
         "1795000000",
     ]);
     command.args(root).output().unwrap()

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{BaseUrl, Mode},
     inspect::InspectArgs,
+    simulate::SimulateCommand,
 };
 
 /// An ACME certificate authority that issues only to devices that prove what
@@ -149,86 +150,6 @@ pub enum OrdersCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// `assay simulate`
-#[derive(Debug, Subcommand)]
-pub enum SimulateCommand {
-    /// Makes an attestation authority: root.pem, root.key, sub.pem, sub.key.
-    #[command(after_help = "Example:\n  assay simulate authority authority")]
-    Authority {
-        /// Where to write it; made when it is not there.
-        #[arg(value_name = "DIR")]
-        authority: PathBuf,
-    },
-    /// Enrols one pretended device over TLS.
-    #[command(
-        after_help = "Example:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02XXXX --udid 00008110-A"
-    )]
-    Enroll(EnrollArgs),
-    /// Enrols many pretended devices, and measures.
-    #[command(
-        after_help = "Example:\n  assay simulate load --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --devices 1000 --concurrency 8"
-    )]
-    Load(LoadArgs),
-}
-
-/// Where a pretended device goes.
-#[derive(Debug, Args)]
-pub struct Target {
-    /// The server's directory URL.
-    #[arg(long, value_name = "URL")]
-    pub directory: String,
-    /// The CA certificates that the device trusts for TLS, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub ca_bundle: PathBuf,
-    /// The attestation authority's directory.
-    #[arg(long, value_name = "DIR")]
-    pub authority: PathBuf,
-}
-
-/// `assay simulate enroll`
-#[derive(Debug, Args)]
-pub struct EnrollArgs {
-    #[command(flatten)]
-    pub target: Target,
-    /// The device's serial number.
-    #[arg(long)]
-    pub serial: String,
-    /// The device's UDID.
-    #[arg(long)]
-    pub udid: String,
-    /// What the device orders for; its serial number where not given.
-    #[arg(long, value_name = "ID")]
-    pub client_identifier: Option<String>,
-    /// The kind of the device's key.
-    #[arg(long, value_enum, default_value = "p256")]
-    pub key: KeyKind,
-    /// Where to write key.pem, cert.pem, chain.pem and attestation.cbor.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Prints one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `assay simulate load`
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    #[command(flatten)]
-    pub target: Target,
-    /// How many devices enrol.
-    #[arg(long, value_name = "N")]
-    pub devices: u32,
-    /// How many of them at once.
-    #[arg(long, value_name = "C")]
-    pub concurrency: u32,
-    /// The server's process, to measure its processor time.
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
-    /// Prints one JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// A kind of key.

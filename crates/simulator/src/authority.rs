@@ -9,11 +9,14 @@ use std::{
 };
 
 use data_encoding::{BASE64, HEXLOWER};
-use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData};
+use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use crate::evidence::{CertificateTemplate, DeviceProperties, Evidence, Extension, algorithm, der};
+use crate::{
+    evidence::{CertificateTemplate, DeviceProperties, Evidence, Extension, algorithm, der},
+    key::{Key, KeyType},
+};
 
 const DAY: u64 = 86_400;
 
@@ -40,10 +43,10 @@ pub enum AuthorityError {
 /// Root and intermediate, keys and certificates: whoever holds this can vouch
 /// for any device under its root.
 pub struct AttestationAuthority {
-    root_key: KeyPair,
+    root_key: Key,
     root_der: Vec<u8>,
     root_pem: String,
-    sub_key: KeyPair,
+    sub_key: Key,
     sub_der: Vec<u8>,
 }
 
@@ -55,8 +58,55 @@ impl AttestationAuthority {
     /// # Errors
     /// The keys cannot be made.
     pub fn create(now: u64) -> Result<Self, AuthorityError> {
-        let root_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
-        let sub_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+        Self::certify(
+            Key::random(KeyType::P384)?,
+            Key::random(KeyType::P384)?,
+            now,
+        )
+    }
+
+    /// The authority that belongs to a seed of any length, for evidence that can be made again
+    /// byte for byte: its keys come from the seed, and they sign as RFC 6979 says. The same
+    /// seed and `now` make the same authority. Whoever knows the seed can vouch for any device.
+    ///
+    /// # Errors
+    /// A library refuses the keys.
+    pub fn from_seed(seed: &[u8], now: u64) -> Result<Self, AuthorityError> {
+        Self::certify(
+            Key::from_seed(KeyType::P384, "attestation root", seed)?,
+            Key::from_seed(KeyType::P384, "attestation intermediate", seed)?,
+            now,
+        )
+    }
+
+    /// An authority of the same names whose keys are others, and which nobody has reason to
+    /// trust. Only the holder of this one can make it.
+    ///
+    /// # Errors
+    /// A library refuses the keys.
+    pub fn stranger(&self, now: u64) -> Result<Self, AuthorityError> {
+        Self::certify(
+            self.root_key.derive(KeyType::P384, "stranger root")?,
+            self.sub_key
+                .derive(KeyType::P384, "stranger intermediate")?,
+            now,
+        )
+    }
+
+    /// The same authority, which from now on signs the same message with the same bytes
+    /// (RFC 6979).
+    ///
+    /// # Errors
+    /// A key is neither on P-256 nor on P-384.
+    pub fn deterministic(self) -> Result<Self, AuthorityError> {
+        Ok(Self {
+            root_key: self.root_key.deterministic()?,
+            sub_key: self.sub_key.deterministic()?,
+            ..self
+        })
+    }
+
+    fn certify(root_key: Key, sub_key: Key, now: u64) -> Result<Self, AuthorityError> {
         let root_der = root_template(&root_key, now).sign(&root_key)?;
         let sub_der = sub_template(&root_key, &sub_key, now).sign(&root_key)?;
         Ok(Self::assemble(root_key, root_der, sub_key, sub_der))
@@ -69,8 +119,8 @@ impl AttestationAuthority {
     /// A file cannot be written, or is there already: nothing is overwritten.
     pub fn save(&self, dir: &Path) -> Result<(), AuthorityError> {
         fs::create_dir_all(dir).map_err(|source| file_error(dir.to_owned(), source))?;
-        write_new(dir.join("root.key"), &self.root_key.serialize_pem(), 0o600)?;
-        write_new(dir.join("sub.key"), &self.sub_key.serialize_pem(), 0o600)?;
+        write_new(dir.join("root.key"), &self.root_key.to_pem(), 0o600)?;
+        write_new(dir.join("sub.key"), &self.sub_key.to_pem(), 0o600)?;
         write_new(dir.join("root.pem"), &self.root_pem, 0o644)?;
         write_new(dir.join("sub.pem"), &pem(&self.sub_der), 0o644)
     }
@@ -90,14 +140,14 @@ impl AttestationAuthority {
                 .map_err(|_| AuthorityError::NoCertificate(dir.join(name)))
         };
         Ok(Self::assemble(
-            KeyPair::from_pem(&read("root.key")?)?,
+            KeyPair::from_pem(&read("root.key")?)?.into(),
             certificate("root.pem")?,
-            KeyPair::from_pem(&read("sub.key")?)?,
+            KeyPair::from_pem(&read("sub.key")?)?.into(),
             certificate("sub.pem")?,
         ))
     }
 
-    fn assemble(root_key: KeyPair, root_der: Vec<u8>, sub_key: KeyPair, sub_der: Vec<u8>) -> Self {
+    fn assemble(root_key: Key, root_der: Vec<u8>, sub_key: Key, sub_der: Vec<u8>) -> Self {
         Self {
             root_pem: pem(&root_der),
             root_key,
@@ -127,13 +177,13 @@ impl AttestationAuthority {
 
     /// The root's key, for forging what the root never signed.
     #[must_use]
-    pub fn root_key(&self) -> &KeyPair {
+    pub fn root_key(&self) -> &Key {
         &self.root_key
     }
 
     /// The intermediate's key, for forging leaves.
     #[must_use]
-    pub fn sub_key(&self) -> &KeyPair {
+    pub fn sub_key(&self) -> &Key {
         &self.sub_key
     }
 
@@ -204,7 +254,7 @@ impl AttestationAuthority {
     }
 }
 
-fn root_template(key: &KeyPair, now: u64) -> CertificateTemplate {
+fn root_template(key: &Key, now: u64) -> CertificateTemplate {
     let spki = key.subject_public_key_info();
     CertificateTemplate {
         version: Some(2),
@@ -225,7 +275,7 @@ fn root_template(key: &KeyPair, now: u64) -> CertificateTemplate {
     }
 }
 
-fn sub_template(root: &KeyPair, key: &KeyPair, now: u64) -> CertificateTemplate {
+fn sub_template(root: &Key, key: &Key, now: u64) -> CertificateTemplate {
     let spki = key.subject_public_key_info();
     CertificateTemplate {
         serial: serial(&spki),
@@ -253,7 +303,7 @@ fn sub_name() -> Vec<u8> {
 
 /// Common name, organization, country, in the order and with the string types
 /// of Apple's root. ZZ is a code that ISO 3166 gives to no country.
-fn authority_name(common_name: &str) -> Vec<u8> {
+pub(crate) fn authority_name(common_name: &str) -> Vec<u8> {
     der::sequence(&[
         attribute("2.5.4.3", 0x0c, common_name),
         attribute("2.5.4.10", 0x0c, "Assay Laboratory"),

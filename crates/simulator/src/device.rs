@@ -1,33 +1,20 @@
 //! A device: what it is, the key that never leaves it, and the requests it signs.
 
-use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PublicKeyData,
-};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, PublicKeyData};
 
 use crate::{
     evidence::DeviceProperties,
     jose::{AccountKey, Algorithm, JoseError},
+    key::{Key, KeyType},
     san::{self, SubjectAltName},
 };
-
-/// The keys that a Secure Enclave makes for the ACME payload (`KeyType` ECSECPrimeRandom,
-/// `KeySize` 256 or 384, `HardwareBound`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum KeyType {
-    /// P-256.
-    #[default]
-    P256,
-    /// P-384.
-    P384,
-}
 
 /// A pretend Apple device with one key.
 #[derive(Debug)]
 pub struct Device {
     /// What its evidence says about it.
     pub properties: DeviceProperties,
-    key: KeyPair,
+    key: Key,
     key_type: KeyType,
 }
 
@@ -38,11 +25,30 @@ impl Device {
     ///
     /// [`DeviceError::Key`] if rcgen cannot.
     pub fn new(properties: DeviceProperties, key_type: KeyType) -> Result<Self, DeviceError> {
-        let algorithm = match key_type {
-            KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
-            KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
-        };
-        let key = KeyPair::generate_for(algorithm).map_err(|error| DeviceError::Key {
+        Self::with_key(properties, key_type, Key::random(key_type))
+    }
+
+    /// The device whose key belongs to a seed of any length and which signs as RFC 6979 says:
+    /// the same each time.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Key`] if a library refuses the key.
+    pub fn from_seed(
+        properties: DeviceProperties,
+        key_type: KeyType,
+        seed: &[u8],
+    ) -> Result<Self, DeviceError> {
+        let key = Key::from_seed(key_type, "device", seed);
+        Self::with_key(properties, key_type, key)
+    }
+
+    fn with_key(
+        properties: DeviceProperties,
+        key_type: KeyType,
+        key: Result<Key, rcgen::Error>,
+    ) -> Result<Self, DeviceError> {
+        let key = key.map_err(|error| DeviceError::Key {
             reason: error.to_string(),
         })?;
         Ok(Self {
@@ -50,6 +56,18 @@ impl Device {
             key,
             key_type,
         })
+    }
+
+    /// The key, for forging what a Secure Enclave would never sign.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The kind of the key.
+    #[must_use]
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
     }
 
     /// The public key as a DER SubjectPublicKeyInfo: what evidence and certificate are about.
@@ -61,7 +79,7 @@ impl Device {
     /// The private key, PKCS#8 in PEM. A real device would never give it away.
     #[must_use]
     pub fn key_pem(&self) -> String {
-        self.key.serialize_pem()
+        self.key.to_pem()
     }
 
     /// The device's key in the role of an account key: to revoke by certificate key, or to show
@@ -75,7 +93,7 @@ impl Device {
             KeyType::P256 => Algorithm::Es256,
             KeyType::P384 => Algorithm::Es384,
         };
-        AccountKey::from_pkcs8_der(algorithm, self.key.serialized_der())
+        AccountKey::from_pkcs8_der(algorithm, self.key.to_pkcs8_der())
     }
 
     /// A certification request in DER (PKCS#10), signed by the device's key.

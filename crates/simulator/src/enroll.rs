@@ -1,5 +1,6 @@
 //! A whole enrolment, in the order in which an Apple device takes its steps.
 
+mod answer;
 mod chain;
 mod error;
 mod walk;
@@ -14,10 +15,12 @@ pub use error::{EnrollError, UnexpectedAnswer};
 use crate::{
     authority::AttestationAuthority,
     client::ClientError,
-    device::{CsrRequest, Device, KeyType},
+    device::{CsrRequest, Device},
     evidence::DeviceProperties,
+    faults::{Fault, Misstep},
     http::Trust,
     jose::{AccountKey, Algorithm, SignatureStyle},
+    key::KeyType,
 };
 
 /// What an enrolment is to be: the ACME payload of a configuration profile, and the device
@@ -37,6 +40,8 @@ pub struct Enrollment {
     pub key: KeyType,
     /// What the CSR asks for (`Subject`, `SubjectAltName`).
     pub request: CsrRequest,
+    /// What is done wrong; `None` where all is right.
+    pub fault: Option<&'static Fault>,
     /// How long to ask for the outcome of the challenge, and again for that of the order.
     pub patience: Duration,
 }
@@ -63,6 +68,7 @@ impl Enrollment {
                 common_name: "Pretend device".to_owned(),
                 names: Vec::new(),
             },
+            fault: None,
             patience: Duration::from_secs(60),
         }
     }
@@ -140,14 +146,24 @@ impl Prepared {
     ///
     /// [`EnrollError::Local`].
     pub fn new(enrollment: &Enrollment, trust: &Trust) -> Result<Self, EnrollError> {
-        let account_key = AccountKey::generate(Algorithm::Es256)
-            .map_err(EnrollError::local)?
-            .with_style(SignatureStyle::Apple);
-        let device = Device::new(enrollment.properties.clone(), enrollment.key)
-            .map_err(EnrollError::local)?;
-        let csr_der = device
-            .csr(&enrollment.request)
-            .map_err(EnrollError::local)?;
+        let make = || Device::new(enrollment.properties.clone(), enrollment.key);
+        let device = make().map_err(EnrollError::local)?;
+        let mut signer = None;
+        let misstep = enrollment.fault.and_then(Fault::misstep);
+        if misstep == Some(Misstep::CsrOfAnotherKey) {
+            signer = Some(make().map_err(EnrollError::local)?);
+        }
+        let csr = signer.as_ref().unwrap_or(&device).csr(&enrollment.request);
+        let mut csr_der = csr.map_err(EnrollError::local)?;
+        if let (Some(Misstep::CsrSignature), Some(last)) = (misstep, csr_der.last_mut()) {
+            *last ^= 1;
+        }
+        let account_key = match misstep {
+            Some(Misstep::AccountKeyIsDeviceKey) => device.account_key(),
+            _ => AccountKey::generate(Algorithm::Es256),
+        }
+        .map_err(EnrollError::local)?
+        .with_style(SignatureStyle::Apple);
         Ok(Self {
             account_key,
             device,

@@ -9,6 +9,7 @@
 mod cbor;
 mod certificate;
 pub mod der;
+mod platforms;
 mod properties;
 
 pub use cbor::Cbor;

@@ -10,12 +10,15 @@
 
 pub mod authority;
 mod client;
+pub mod corpus;
 mod device;
 mod enroll;
 pub mod evidence;
+pub mod faults;
 mod http;
 mod jose;
 mod jws;
+mod key;
 pub mod load;
 mod response;
 mod san;
@@ -24,11 +27,12 @@ mod script;
 
 pub use crate::{
     client::{AcmeClient, ClientError, JOSE_JSON},
-    device::{CsrRequest, Device, DeviceError, KeyType},
+    device::{CsrRequest, Device, DeviceError},
     enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, enroll},
     http::{HttpClient, HttpError, Trust},
     jose::{AccountKey, Algorithm, JoseError, SignatureStyle, external_account_binding},
     jws::Jws,
+    key::{Key, KeyType},
     response::{ProblemReport, Response},
     san::SubjectAltName,
 };

@@ -25,10 +25,10 @@ pub use report::{Failure, Latency, LoadReport, ServerCpu};
 
 use crate::{
     authority::AttestationAuthority,
-    device::KeyType,
     enroll::{EnrollError, Enrollment, Prepared, Step},
     evidence::DeviceProperties,
     http::{HttpError, Trust},
+    key::KeyType,
 };
 
 /// What load to put on a server.

@@ -1,10 +1,10 @@
 //! Which certificates can be a root, and hierarchies of other shapes.
 
-use assay_attest::{AnchorError, Reason, RustCrypto, TrustAnchor, Verifier};
+use assay_attest::{AnchorError, Check, Reason, RustCrypto, TrustAnchor, Verifier};
 use assay_simulator::evidence::{Extension, der};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize};
 
-use crate::laboratory::{FRESHNESS, Laboratory, NOW, object};
+use crate::laboratory::{FRESHNESS, Laboratory, NOW, object, verifiers};
 
 /// Why a certificate is no root; `None`: another cause than a refusal.
 fn refused(der: &[u8]) -> Option<Reason> {
@@ -106,4 +106,26 @@ fn an_rsa_intermediate_verifies() {
     leaf.outer_algorithm.clone_from(&leaf.inner_algorithm);
     let leaf = leaf.sign(&key).unwrap();
     assert!(laboratory.judge(&object(vec![leaf, sub])).is_ok());
+}
+
+#[test]
+fn a_trusted_root_behind_a_chain_of_another_one_is_refused() {
+    let laboratory = Laboratory::new();
+    let apple = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../testdata/evidence/golden/apple-enterprise-attestation-root-ca.der"
+    ));
+    let chain = vec![
+        laboratory.good_leaf(),
+        laboratory.authority.sub_der().to_vec(),
+        apple.to_vec(),
+    ];
+    let root = laboratory.authority.root_der();
+    for verifier in verifiers(root) {
+        let refusal = verifier
+            .verify_object(&object(chain.clone()), &FRESHNESS, NOW)
+            .unwrap_err();
+        let found = (refusal.check, refusal.reason);
+        assert_eq!(found, (Check::Anchor, Reason::IssuerMismatch));
+    }
 }

@@ -10,6 +10,7 @@ mod configuration;
 mod csr;
 mod enrolment;
 mod evidence;
+mod faults;
 mod identifiers;
 mod operation;
 mod processes;

@@ -3,7 +3,7 @@ use std::{os::unix::fs::PermissionsExt, process::Command};
 use rcgen::{KeyPair, PublicKeyData};
 
 use super::{AttestationAuthority, AuthorityError, pem};
-use crate::evidence::DeviceProperties;
+use crate::{Device, KeyType, evidence::DeviceProperties};
 
 const NOW: u64 = 1_795_000_000;
 
@@ -17,8 +17,8 @@ fn a_saved_authority_loads_and_is_never_overwritten() {
     assert_eq!(loaded.root_der(), authority.root_der());
     assert_eq!(loaded.sub_der(), authority.sub_der());
     assert_eq!(
-        loaded.sub_key().public_key_raw(),
-        authority.sub_key().public_key_raw()
+        loaded.sub_key().der_bytes(),
+        authority.sub_key().der_bytes()
     );
 
     for (name, mode) in [("root.key", 0o600), ("sub.key", 0o600)] {
@@ -68,4 +68,30 @@ fn openssl_agrees_with_the_chain() {
         "{}",
         String::from_utf8_lossy(&verdict.stderr)
     );
+}
+
+#[test]
+fn a_seed_makes_the_same_authority_and_evidence_each_time() {
+    let evidence = |authority: &AttestationAuthority| {
+        let properties = DeviceProperties::mac("C02ABCDEFGH1", "00008112-001A2B3C4D5E6F70");
+        let device = Device::from_seed(properties, KeyType::P256, b"device").unwrap();
+        let spki = device.spki_der();
+        authority
+            .attest(&device.properties, &spki, &[7; 32], NOW)
+            .unwrap()
+    };
+    let make = |seed: &[u8]| AttestationAuthority::from_seed(seed, NOW).unwrap();
+    let (first, again) = (make(b"seed"), make(b"seed"));
+    assert_eq!(first.root_der(), again.root_der());
+    assert_eq!(evidence(&first), evidence(&again));
+    for other in [make(b"other"), first.stranger(NOW).unwrap()] {
+        assert_ne!(first.root_der(), other.root_der());
+    }
+    let strangers = [&first, &again].map(|one| one.stranger(NOW).unwrap());
+    assert_eq!(strangers[0].root_der(), strangers[1].root_der());
+
+    let random = AttestationAuthority::create(NOW).unwrap();
+    assert_ne!(evidence(&random), evidence(&random));
+    let random = random.deterministic().unwrap();
+    assert_eq!(evidence(&random), evidence(&random));
 }

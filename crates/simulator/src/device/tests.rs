@@ -76,7 +76,7 @@ fn the_devices_key_can_sign_as_an_account_does() {
         let key = device.account_key().unwrap();
         assert_eq!(key.algorithm(), algorithm);
         // The point in the SPKI is 04, x, y; the JWK says the same in base64url.
-        let point = device.key.public_key_raw();
+        let point = device.key.der_bytes();
         let jwk = key.jwk();
         let coordinate = |name: &str| {
             data_encoding::BASE64URL_NOPAD

@@ -2,16 +2,18 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_proto::WireIdentifier;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     authority::AttestationAuthority,
     client::{AcmeClient, ClientError},
-    enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, chain},
+    enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, answer, chain},
+    faults::{Fault, Misstep},
     http::HttpClient,
+    jose::{AccountKey, Algorithm},
     response::Response,
 };
 
@@ -30,6 +32,8 @@ pub(super) async fn walk(
         csr_der,
         trust,
     } = prepared;
+
+    let misstep = enrollment.fault.and_then(Fault::misstep);
 
     on_step(Step::Connect);
     let mut http = HttpClient::new(trust);
@@ -57,58 +61,52 @@ pub(super) async fn walk(
     let answer = walk.accepted(answer)?;
     let account_url = walk.required(answer.location(), "Location")?;
 
-    walk.begin(Step::NewOrder);
-    let identifier = &enrollment.identifier;
-    let answer = walk
-        .client
-        .new_order(&[(&identifier.kind, &identifier.value)])
-        .await;
-    let answer = walk.accepted(answer)?;
-    let order_url = walk.required(answer.location(), "Location")?;
-    let order = walk.object(&answer)?;
-    // One identifier has one authorization (RFC 8555 section 7.1.3).
-    let authorization_url = walk.required(order["authorizations"][0].as_str(), "authorizations")?;
-    let finalize_url = walk.required(order["finalize"].as_str(), "finalize")?;
-
-    walk.begin(Step::Authorization);
-    let answer = walk.get(&authorization_url).await?;
-    let authorization = walk.object(&answer)?;
-    let challenge = attestation_challenge(&authorization)
-        .ok_or_else(|| walk.unexpected(UnexpectedAnswer::NoChallenge))?;
-    let challenge_url = walk.required(challenge["url"].as_str(), "url")?;
-    let token = walk.required(challenge["token"].as_str(), "token")?;
+    let mut placed = walk.order(enrollment).await?;
+    let token = placed.token.clone();
+    if misstep == Some(Misstep::AnswerOfAnotherOrder) {
+        placed = walk.order(enrollment).await?;
+    }
 
     walk.begin(Step::Attest);
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_err(EnrollError::local)?
         .as_secs();
-    // Apple's authority signs before it knows of an account: the freshness code is SHA-256 of
-    // the token alone.
-    let freshness = Sha256::digest(&token);
-    let attestation_object = authority
-        .attest(&device.properties, &device.spki_der(), &freshness, now)
-        .map_err(EnrollError::local)?
-        .attestation_object();
+    let thumbprint = walk.client.key().thumbprint();
+    let vouch = |fault| answer::evidence(fault, authority, &device, &token, &thumbprint, now);
+    let attestation_object = vouch(enrollment.fault)?;
 
     walk.begin(Step::Challenge);
-    let payload = json!({"attObj": BASE64URL_NOPAD.encode(&attestation_object)});
-    let answer = walk.post(&challenge_url, &payload).await?;
+    if misstep == Some(Misstep::OtherAccount) {
+        walk.change_account().await?;
+    }
+    let payload = answer::payload(misstep, &attestation_object);
+    let answer = walk.post(&placed.challenge_url, &payload).await?;
     let wait = busy(&walk.object(&answer)?, &answer);
 
     walk.begin(Step::PollAuthorization);
-    let authorization = walk.poll(&authorization_url, &["pending"], wait).await?;
+    let undecided = ["pending"];
+    let authorization = walk
+        .poll(&placed.authorization_url, &undecided, wait)
+        .await?;
     let challenge = attestation_challenge(&authorization).unwrap_or(&Value::Null);
     walk.valid(&authorization, &challenge["error"])?;
+    if misstep == Some(Misstep::AnswerAgain) {
+        let other = vouch(Fault::find("serial-of-another-device"))?;
+        let payload = answer::payload(None, &other);
+        let answer = walk.post(&placed.challenge_url, &payload).await?;
+        let challenge = walk.object(&answer)?;
+        walk.valid(&challenge, &challenge["error"])?;
+    }
 
     walk.begin(Step::Finalize);
     let payload = json!({"csr": BASE64URL_NOPAD.encode(&csr_der)});
-    let answer = walk.post(&finalize_url, &payload).await?;
+    let answer = walk.post(&placed.finalize_url, &payload).await?;
     let wait = busy(&walk.object(&answer)?, &answer);
 
     walk.begin(Step::PollOrder);
     let undecided = ["pending", "ready", "processing"];
-    let order = walk.poll(&order_url, &undecided, wait).await?;
+    let order = walk.poll(&placed.order_url, &undecided, wait).await?;
     walk.valid(&order, &order["error"])?;
     let certificate_url = walk.required(order["certificate"].as_str(), "certificate")?;
 
@@ -121,7 +119,7 @@ pub(super) async fn walk(
 
     Ok(Enrolled {
         account_url,
-        order_url,
+        order_url: placed.order_url,
         certificate_url,
         key_pem: device.key_pem(),
         certificate_pem,
@@ -130,6 +128,15 @@ pub(super) async fn walk(
         token,
         csr_der,
     })
+}
+
+/// An order, and the challenge of its one authorization.
+struct Placed {
+    order_url: String,
+    authorization_url: String,
+    challenge_url: String,
+    finalize_url: String,
+    token: String,
 }
 
 /// A client under way, and the step that its errors belong to.
@@ -144,6 +151,46 @@ impl Walk<'_> {
     fn begin(&mut self, step: Step) {
         self.step = step;
         (self.on_step)(step);
+    }
+
+    /// Orders, and reads the challenge.
+    async fn order(&mut self, enrollment: &Enrollment) -> Result<Placed, EnrollError> {
+        self.begin(Step::NewOrder);
+        let WireIdentifier { kind, value } = &enrollment.identifier;
+        let value = match enrollment.fault.and_then(Fault::misstep) {
+            Some(Misstep::UnlistedIdentifier) => &answer::with_another_end(value),
+            _ => value,
+        };
+        let answer = self.client.new_order(&[(kind, value)]).await;
+        let answer = self.accepted(answer)?;
+        let order_url = self.required(answer.location(), "Location")?;
+        let order = self.object(&answer)?;
+        // One identifier has one authorization (RFC 8555 section 7.1.3).
+        let authorization_url = order["authorizations"][0].as_str();
+        let authorization_url = self.required(authorization_url, "authorizations")?;
+        let finalize_url = self.required(order["finalize"].as_str(), "finalize")?;
+
+        self.begin(Step::Authorization);
+        let answer = self.get(&authorization_url).await?;
+        let authorization = self.object(&answer)?;
+        let challenge = attestation_challenge(&authorization)
+            .ok_or_else(|| self.unexpected(UnexpectedAnswer::NoChallenge))?;
+        Ok(Placed {
+            challenge_url: self.required(challenge["url"].as_str(), "url")?,
+            token: self.required(challenge["token"].as_str(), "token")?,
+            order_url,
+            authorization_url,
+            finalize_url,
+        })
+    }
+
+    /// Goes on as another account, newly made.
+    async fn change_account(&mut self) -> Result<(), EnrollError> {
+        let key = AccountKey::generate(Algorithm::Es256).map_err(EnrollError::local)?;
+        self.client.set_key(key);
+        self.client.set_account(None);
+        let answer = self.client.new_account().await;
+        self.accepted(answer).map(drop)
     }
 
     async fn get(&mut self, url: &str) -> Result<Response, EnrollError> {

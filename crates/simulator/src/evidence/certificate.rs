@@ -1,6 +1,6 @@
 //! X.509 certificates (RFC 5280), field by field and unchecked.
 
-use rcgen::{KeyPair, SigningKey};
+use rcgen::SigningKey;
 
 use super::der;
 use crate::authority::AuthorityError;
@@ -158,7 +158,7 @@ impl CertificateTemplate {
     ///
     /// # Errors
     /// The key cannot sign.
-    pub fn sign(&self, key: &KeyPair) -> Result<Vec<u8>, AuthorityError> {
+    pub fn sign(&self, key: &impl SigningKey) -> Result<Vec<u8>, AuthorityError> {
         Ok(self.with_signature(&key.sign(&self.tbs())?))
     }
 
@@ -167,6 +167,15 @@ impl CertificateTemplate {
         self.extensions
             .iter_mut()
             .find(|extension| extension.oid == oid)
+    }
+
+    /// Gives the first extension with this identifier another value; where there is none, one
+    /// that is not critical is added.
+    pub fn set_extension(&mut self, oid: &str, value: &[u8]) {
+        match self.extension_mut(oid) {
+            Some(extension) => extension.value = value.to_owned(),
+            None => self.extensions.push(Extension::new(oid, value)),
+        }
     }
 
     /// Leaves out every extension with this identifier.

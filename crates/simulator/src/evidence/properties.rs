@@ -55,48 +55,6 @@ pub struct DeviceProperties {
 }
 
 impl DeviceProperties {
-    /// A Mac in good order: all nine properties.
-    #[must_use]
-    pub fn mac(serial: &str, udid: &str) -> Self {
-        Self {
-            serial: Some(serial.to_owned()),
-            udid: Some(udid.to_owned()),
-            model: Some("J413AP".to_owned()),
-            os_version: Some("15.5".to_owned()),
-            sepos_version: Some("15.5".to_owned()),
-            llb_version: Some("11881.121.1".to_owned()),
-            sip: Some(0),
-            secure_boot: Some("Full Security".to_owned()),
-            kernel_extensions: Some(0),
-        }
-    }
-
-    /// A present-day iPhone: versions and model, no macOS posture.
-    #[must_use]
-    pub fn iphone(serial: &str, udid: &str) -> Self {
-        Self {
-            model: Some("D74AP".to_owned()),
-            os_version: Some("18.5".to_owned()),
-            sepos_version: Some("18.5".to_owned()),
-            llb_version: Some("11881.121.1".to_owned()),
-            sip: None,
-            secure_boot: None,
-            kernel_extensions: None,
-            ..Self::mac(serial, udid)
-        }
-    }
-
-    /// An iPhone of the time of iOS 16: serial, UDID and sepOS only.
-    #[must_use]
-    pub fn iphone_ios16(serial: &str, udid: &str) -> Self {
-        Self {
-            serial: Some(serial.to_owned()),
-            udid: Some(udid.to_owned()),
-            sepos_version: Some("16.4".to_owned()),
-            ..Self::default()
-        }
-    }
-
     /// The leaf's extensions for these properties, in the order of their
     /// identifiers, none critical; the freshness code stands among them.
     #[must_use]

@@ -1,0 +1,154 @@
+//! `assay simulate enroll`: one pretended device, in good faith or not.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use assay_simulator::{
+    EnrollError, Enrolled, Enrollment, Step, enroll, evidence::DeviceProperties, faults::Good,
+};
+use data_encoding::HEXLOWER;
+
+use super::{EnrollArgs, FaultChoice, key_type, read_authority, read_bundle, table};
+use crate::{
+    print,
+    stop::{OrStop, Stop},
+};
+
+/// `assay simulate enroll`
+pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
+    let fault = match args.fault {
+        FaultChoice::List => return table::print_faults(args.json),
+        FaultChoice::Good(good) if good.name() == Good::usual().name() => None,
+        FaultChoice::Good(good) => {
+            return Err(Stop::usage(anyhow::anyhow!(
+                "{} is no fault but an unusual shape: assay simulate forge makes it",
+                good.name()
+            )));
+        }
+        FaultChoice::Fault(fault) => Some(fault),
+    };
+    let directory = required(args.directory.as_ref(), "--directory")?;
+    let authority = read_authority(required(args.authority.as_ref(), "--authority")?)?;
+    let ca_bundle = read_bundle(required(args.ca_bundle.as_ref(), "--ca-bundle")?)?;
+    let serial = required(args.serial.as_ref(), "--serial")?;
+    let udid = required(args.udid.as_ref(), "--udid")?;
+    if let Some(out) = &args.out {
+        // Found out before a certificate is issued that could not be kept.
+        fs::create_dir_all(out).or_usage(format_args!("cannot write to {}", out.display()))?;
+    }
+    let mut enrollment = Enrollment::new(
+        directory,
+        &ca_bundle,
+        args.client_identifier.as_ref().unwrap_or(serial),
+        DeviceProperties::mac(serial, udid),
+    );
+    enrollment.key = key_type(args.key);
+    enrollment.fault = fault;
+    let talk = !args.json;
+    let result = enroll(&enrollment, &authority, &mut |step| {
+        if talk {
+            // Progress is a courtesy.
+            let _ = writeln!(io::stderr(), "{}", in_words(step));
+        }
+    })
+    .await;
+    let enrolled = match result {
+        Ok(enrolled) => enrolled,
+        Err(error) => return Err(refusal(error, args.json)),
+    };
+    if let Some(out) = &args.out {
+        write_enrolled(out, &enrolled)?;
+    }
+    if args.json {
+        print(serde_json::json!({
+            "result": "enrolled",
+            "account": enrolled.account_url,
+            "order": enrolled.order_url,
+            "certificate": enrolled.certificate_url,
+            "certificate_pem": enrolled.certificate_pem,
+            "chain_pem": enrolled.chain_pem,
+            "token": enrolled.token,
+            "attestation_object_hex": HEXLOWER.encode(&enrolled.attestation_object),
+        }))
+    } else {
+        print(enrolled.chain_pem.trim_end())
+    }
+}
+
+/// What a failed enrolment ends with; with `json` the object is printed too.
+fn refusal(error: EnrollError, json: bool) -> Stop {
+    if json {
+        let (problem, status) = match &error {
+            EnrollError::Problem { source, .. } => (
+                serde_json::from_slice(source.body.as_bytes()).unwrap_or(serde_json::Value::Null),
+                Some(source.status),
+            ),
+            _ => (serde_json::Value::Null, None),
+        };
+        let printed = print(serde_json::json!({
+            "result": if error.is_refusal() { "refused" } else { "fault" },
+            "error": error.to_string(),
+            "status": status,
+            "problem": problem,
+        }));
+        if let Err(stop) = printed {
+            return stop;
+        }
+    }
+    if error.is_refusal() {
+        Stop::refused(error)
+    } else {
+        Stop::fault(error)
+    }
+}
+
+fn write_enrolled(dir: &Path, enrolled: &Enrolled) -> Result<(), Stop> {
+    for (name, bytes, mode) in [
+        ("key.pem", enrolled.key_pem.as_bytes(), 0o600),
+        ("cert.pem", enrolled.certificate_pem.as_bytes(), 0o644),
+        ("chain.pem", enrolled.chain_pem.as_bytes(), 0o644),
+        ("attestation.cbor", &enrolled.attestation_object, 0o644),
+    ] {
+        let path = dir.join(name);
+        fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes))
+            .or_fault(format_args!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// An option that only the list of faults can do without.
+fn required<'a, T>(value: Option<&'a T>, name: &str) -> Result<&'a T, Stop> {
+    value.ok_or_else(|| {
+        Stop::usage(anyhow::anyhow!(
+            "{name} is required; assay simulate enroll --help tells more"
+        ))
+    })
+}
+
+/// A step in plain words.
+pub fn in_words(step: Step) -> &'static str {
+    match step {
+        Step::Connect => "connecting over TLS",
+        Step::Directory => "reading the directory",
+        Step::NewNonce => "fetching a nonce",
+        Step::NewAccount => "making an account",
+        Step::NewOrder => "ordering a certificate",
+        Step::Authorization => "reading the challenge",
+        Step::Attest => "having the key attested, with the challenge's token as freshness",
+        Step::Challenge => "sending the evidence",
+        Step::PollAuthorization => "asking what came of it",
+        Step::Finalize => "sending the CSR, signed with the attested key",
+        Step::PollOrder => "asking for the order",
+        Step::Certificate => "downloading the certificate",
+    }
+}

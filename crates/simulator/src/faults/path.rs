@@ -1,0 +1,408 @@
+//! The path: anchor, constraints, validity, names, signatures.
+
+use rcgen::SigningKey;
+
+use super::{
+    Fault, ForgeError, Forger,
+    Way::{Chain, Intermediate, Leaf},
+    forger::{AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, KEY_USAGE, other_sub_name},
+};
+use crate::{
+    authority::authority_name,
+    evidence::{CertificateTemplate, Extension, algorithm, der, oids},
+};
+
+const NAME_CONSTRAINTS: &str = "2.5.29.30";
+/// An empty SEQUENCE.
+const EMPTY: &[u8] = b"\x30\0";
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::evidence(
+        "unknown-root",
+        &[38],
+        "unknown-anchor",
+        "The intermediate names a root that nobody trusts.",
+        Chain(|forger| {
+            let mut sub = forger.authority.sub_template(forger.now);
+            sub.issuer = authority_name("Unknown Attestation Root CA");
+            let sub = sub.sign(forger.authority.root_key())?;
+            Ok(vec![forger.good_leaf()?, sub])
+        }),
+    ),
+    Fault::evidence(
+        "imitated-root",
+        &[38],
+        "key-identifier-mismatch",
+        "Root and intermediate have the right names and other keys.",
+        Chain(|forger| {
+            let stranger = forger.authority.stranger(forger.now)?;
+            let leaf = forger.leaf().sign(stranger.sub_key())?;
+            Ok(vec![leaf, stranger.sub_der().to_vec()])
+        }),
+    ),
+    Fault::evidence(
+        "imitated-root-and-key-identifier",
+        &[38],
+        "bad-signature",
+        "Another root signed the intermediate, under the right root's name and key identifier.",
+        Chain(|forger| {
+            let stranger = forger.authority.stranger(forger.now)?;
+            let sub = forger.authority.sub_template(forger.now);
+            Ok(vec![forger.good_leaf()?, sub.sign(stranger.root_key())?])
+        }),
+    ),
+    Fault::evidence(
+        "imitated-root-sent-along",
+        &[38],
+        "bad-signature",
+        "Root and intermediate have the right names and other keys, and the root is in the chain.",
+        Chain(|forger| {
+            let stranger = forger.authority.stranger(forger.now)?;
+            let leaf = forger.leaf().sign(stranger.sub_key())?;
+            let ders = [stranger.sub_der(), stranger.root_der()];
+            Ok(vec![leaf, ders[0].to_vec(), ders[1].to_vec()])
+        }),
+    ),
+    Fault::evidence(
+        "intermediate-missing",
+        &[39],
+        "incomplete-chain",
+        "The chain is the leaf alone.",
+        Chain(|forger| Ok(vec![forger.good_leaf()?])),
+    ),
+    Fault::evidence(
+        "self-signed",
+        &[39],
+        "incomplete-chain",
+        "The leaf is signed by the device itself, under its own name.",
+        Chain(|forger| Ok(vec![of_the_device(forger)?])),
+    ),
+    Fault::evidence(
+        "leaf-under-the-root",
+        &[39],
+        "incomplete-chain",
+        "The root signed the leaf.",
+        Chain(|forger| {
+            let mut leaf = forger.leaf();
+            leaf.issuer = forger.authority.sub_template(forger.now).issuer;
+            Ok(vec![leaf.sign(forger.authority.root_key())?])
+        }),
+    ),
+    Fault::evidence(
+        "leaf-and-root",
+        &[39],
+        "incomplete-chain",
+        "The root follows the leaf, without the intermediate.",
+        Chain(|forger| {
+            Ok(vec![
+                forger.good_leaf()?,
+                forger.authority.root_der().to_vec(),
+            ])
+        }),
+    ),
+    Fault::evidence(
+        "root-alone",
+        &[39],
+        "incomplete-chain",
+        "The chain is the root alone.",
+        Chain(|forger| Ok(vec![forger.authority.root_der().to_vec()])),
+    ),
+    Fault::evidence(
+        "intermediate-not-a-ca",
+        &[40],
+        "not-a-ca",
+        "The intermediate says that it is no CA.",
+        Intermediate(|sub| constrain(sub, &Extension::basic_constraints(false, None))),
+    ),
+    Fault::evidence(
+        "intermediate-without-basic-constraints",
+        &[40],
+        "not-a-ca",
+        "The intermediate does not say that it is a CA.",
+        Intermediate(|sub| sub.remove_extension(BASIC_CONSTRAINTS)),
+    ),
+    Fault::evidence(
+        "leaf-as-issuer",
+        &[40],
+        "not-a-ca",
+        "A device with a good leaf signed the leaf of another key.",
+        Chain(|forger| {
+            let mut chain = forger.good_chain()?;
+            chain.insert(0, of_the_device(forger)?);
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "path-too-long",
+        &[40],
+        "path-length-exceeded",
+        "Below an intermediate that allows no CA there is another one.",
+        Chain(|forger| forger.deeper_chain(Some(0))),
+    ),
+    Fault::evidence(
+        "leaf-expired",
+        &[41],
+        "expired",
+        "The leaf expired a minute ago.",
+        Leaf(|leaf, forger| leaf.not_after = forger.now.saturating_sub(60)),
+    ),
+    Fault::evidence(
+        "leaf-not-yet-valid",
+        &[41],
+        "not-yet-valid",
+        "The leaf is valid from the next hour on.",
+        Leaf(|leaf, forger| leaf.not_before = forger.now + 3600),
+    ),
+    Fault::evidence(
+        "intermediate-expired",
+        &[41],
+        "expired",
+        "The intermediate expired long ago.",
+        Intermediate(|sub| sub.not_after = sub.not_before + 60),
+    ),
+    Fault::evidence(
+        "intermediate-not-yet-valid",
+        &[41],
+        "not-yet-valid",
+        "The intermediate is valid from two days later on.",
+        Intermediate(|sub| sub.not_before += 2 * 86_400),
+    ),
+    Fault::evidence(
+        "intermediate-without-cert-sign",
+        &[],
+        "key-usage",
+        "The intermediate's key is not for signing certificates.",
+        Intermediate(|sub| sub.set_extension(KEY_USAGE, &Extension::key_usage(&[1, 2]).value)),
+    ),
+    Fault::evidence(
+        "intermediate-without-key-usage",
+        &[],
+        "key-usage",
+        "The intermediate does not say what its key is for.",
+        Intermediate(|sub| sub.remove_extension(KEY_USAGE)),
+    ),
+    Fault::evidence(
+        "name-constraints-in-the-leaf",
+        &[],
+        "name-constraints",
+        "The leaf has name constraints.",
+        Leaf(|leaf, _| {
+            leaf.extensions
+                .push(Extension::new(NAME_CONSTRAINTS, EMPTY))
+        }),
+    ),
+    Fault::evidence(
+        "name-constraints-in-the-intermediate",
+        &[],
+        "name-constraints",
+        "The intermediate has name constraints, which no validator of devices applies.",
+        Intermediate(|sub| {
+            let constraints = Extension::new(NAME_CONSTRAINTS, EMPTY).critical();
+            sub.extensions.push(constraints);
+        }),
+    ),
+    Fault::evidence(
+        "unknown-critical-extension",
+        &[],
+        "unknown-critical-extension",
+        "The leaf has a critical extension that nobody knows.",
+        Leaf(|leaf, _| {
+            leaf.extensions
+                .push(Extension::new("1.2.3", b"").critical())
+        }),
+    ),
+    Fault::evidence(
+        "undocumented-critical-extension",
+        &[],
+        "unknown-critical-extension",
+        "An undocumented extension of Apple's is critical.",
+        Leaf(|leaf, _| {
+            let extension = Extension::new("1.2.840.113635.100.8.9.3", b"");
+            leaf.extensions.push(extension.critical());
+        }),
+    ),
+    Fault::evidence(
+        "key-purpose-in-the-intermediate",
+        &[],
+        "unknown-critical-extension",
+        "The intermediate has a critical extendedKeyUsage.",
+        Intermediate(|sub| {
+            let purpose = Extension::new("2.5.29.37", b"\x30\x06\x06\x04\x55\x1d\x25\0");
+            sub.extensions.push(purpose.critical());
+        }),
+    ),
+    Fault::evidence(
+        "policy-constraints-in-the-intermediate",
+        &[],
+        "unknown-critical-extension",
+        "The intermediate has critical policyConstraints.",
+        Intermediate(|sub| {
+            sub.extensions
+                .push(Extension::new("2.5.29.36", EMPTY).critical());
+        }),
+    ),
+    Fault::evidence(
+        "leaf-is-a-ca",
+        &[],
+        "leaf-is-ca",
+        "The leaf says that it is a CA.",
+        Leaf(|leaf, _| constrain(leaf, &Extension::basic_constraints(true, None))),
+    ),
+    Fault::evidence(
+        "leaf-with-cert-sign",
+        &[],
+        "leaf-is-ca",
+        "The leaf's key is for signing certificates.",
+        Leaf(|leaf, _| leaf.set_extension(KEY_USAGE, &Extension::key_usage(&[2, 0x84]).value)),
+    ),
+    Fault::evidence(
+        "issuer-of-another-name",
+        &[],
+        "issuer-mismatch",
+        "The leaf names another issuer than the intermediate.",
+        Leaf(|leaf, _| leaf.issuer = other_sub_name()),
+    ),
+    Fault::evidence(
+        "another-root-sent-along",
+        &[],
+        "issuer-mismatch",
+        "A root that has nothing to do with it is at the end of the chain.",
+        Chain(|forger| {
+            let stranger = forger.authority.stranger(forger.now)?;
+            let mut root = forger.authority.sub_template(forger.now);
+            root.subject = authority_name("Another Attestation Root CA");
+            root.issuer.clone_from(&root.subject);
+            root.spki = rcgen::PublicKeyData::subject_public_key_info(stranger.root_key());
+            let mut chain = forger.good_chain()?;
+            chain.push(root.sign(stranger.root_key())?);
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "intermediate-twice",
+        &[],
+        "issuer-mismatch",
+        "The intermediate stands in the chain twice.",
+        Chain(|forger| {
+            let mut chain = forger.good_chain()?;
+            chain.push(forger.authority.sub_der().to_vec());
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "chain-reversed",
+        &[],
+        // The leaf's place is taken by a certificate without freshness and with a P-384 key;
+        // its freshness is asked for first.
+        "freshness-missing",
+        "The intermediate comes before the leaf.",
+        Chain(|forger| {
+            let mut chain = forger.good_chain()?;
+            chain.reverse();
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "leaf-key-identifier",
+        &[],
+        "key-identifier-mismatch",
+        "The leaf names another key of its issuer.",
+        Leaf(|leaf, _| {
+            leaf.extensions
+                .push(Extension::authority_key_identifier(&[7; 20]));
+        }),
+    ),
+    Fault::evidence(
+        "intermediate-key-identifier",
+        &[],
+        "key-identifier-mismatch",
+        "The intermediate names another key of the root.",
+        Intermediate(|sub| {
+            let identifier = Extension::authority_key_identifier(&[7; 20]);
+            sub.set_extension(AUTHORITY_KEY_IDENTIFIER, &identifier.value);
+        }),
+    ),
+    Fault::evidence(
+        "leaf-signed-by-its-own-key",
+        &[],
+        "bad-signature",
+        "The device signed its leaf, under the intermediate's name.",
+        Chain(|forger| {
+            let leaf = forger.leaf().sign(forger.device.key())?;
+            Ok(vec![leaf, forger.authority.sub_der().to_vec()])
+        }),
+    ),
+    Fault::evidence(
+        "leaf-signature-bit",
+        &[],
+        "bad-signature",
+        "The last bit of the leaf's signature is another.",
+        Chain(|forger| {
+            let mut chain = forger.good_chain()?;
+            flip_last_bit(&mut chain[0]);
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "intermediate-signature-bit",
+        &[],
+        "bad-signature",
+        "The last bit of the intermediate's signature is another.",
+        Chain(|forger| {
+            let mut chain = forger.good_chain()?;
+            flip_last_bit(&mut chain[1]);
+            Ok(chain)
+        }),
+    ),
+    Fault::evidence(
+        "signed-for-another-serial",
+        &[],
+        "bad-signature",
+        "The serial number was exchanged after the leaf was signed.",
+        Chain(|forger| {
+            let mut leaf = forger.leaf();
+            leaf.set_extension(oids::SERIAL, b"C02STRANGER");
+            let signature = forger.authority.sub_key().sign(&leaf.tbs())?;
+            let leaf = forger.leaf().with_signature(&signature);
+            Ok(vec![leaf, forger.authority.sub_der().to_vec()])
+        }),
+    ),
+    Fault::evidence(
+        "signed-with-another-hash",
+        &[],
+        "bad-signature",
+        "The leaf says ECDSA with SHA-256 and is signed with SHA-384.",
+        Leaf(|leaf, _| {
+            leaf.inner_algorithm = algorithm::ecdsa_sha256();
+            leaf.outer_algorithm = algorithm::ecdsa_sha256();
+        }),
+    ),
+    Fault::evidence(
+        "rsa-algorithm-for-an-ec-key",
+        &[],
+        "bad-signature",
+        "The leaf says RSA with SHA-256, but its issuer's key is on P-384.",
+        Leaf(|leaf, _| {
+            let rsa = [der::oid("1.2.840.113549.1.1.11"), der::element(5, &[])];
+            leaf.inner_algorithm = der::sequence(&rsa);
+            leaf.outer_algorithm.clone_from(&leaf.inner_algorithm);
+        }),
+    ),
+];
+
+fn constrain(certificate: &mut CertificateTemplate, constraints: &Extension) {
+    certificate.set_extension(BASIC_CONSTRAINTS, &constraints.value);
+}
+
+/// The leaf under the device's own name, signed by the device.
+fn of_the_device(forger: &Forger<'_>) -> Result<Vec<u8>, ForgeError> {
+    let mut leaf = forger.leaf();
+    leaf.issuer.clone_from(&leaf.subject);
+    Ok(leaf.sign(forger.device.key())?)
+}
+
+fn flip_last_bit(der: &mut [u8]) {
+    if let Some(last) = der.last_mut() {
+        *last ^= 1;
+    }
+}
