@@ -13,4 +13,5 @@ mod device_information;
 mod laboratory;
 mod limits;
 mod mutations;
+mod properties;
 mod scenarios;
