@@ -96,7 +96,7 @@ fn an_mdm_server_verifies_a_device_information_answer() {
     let earlier = format!("{NONCE}@1794990000");
     let later = "00@1794999000".to_owned();
     assert_eq!(
-        run("C02XK0AAJHD2", &[earlier.clone()]),
+        run("C02XK0AAJHD2", std::slice::from_ref(&earlier)),
         (true, format!("fresh {facts}\n"))
     );
     assert_eq!(

@@ -50,9 +50,9 @@ pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Finding> {
     let format = format.ok_or_else(|| Finding::new(Reason::FormatMissing, "no key \"fmt\""))?;
     let mut decoder = Decoder::new(format);
     expect(&decoder, Type::String, Reason::FormatMalformed)?;
-    let format = decoder.str().map_err(not_cbor)?;
-    if format != FORMAT {
-        let shown: String = format.chars().take(64).collect();
+    let format = read_text(&mut decoder)?;
+    if format != FORMAT.as_bytes() {
+        let shown = String::from_utf8_lossy(format.get(..64).unwrap_or(format));
         return Err(Finding::new(
             Reason::FormatNotSupported,
             format!("fmt is {shown:?}, only {FORMAT:?} is supported"),
@@ -100,7 +100,7 @@ enum Key<'b> {
     Bytes(&'b [u8]),
     Encoded(&'b [u8]),
     Integer(i128),
-    Text(&'b str),
+    Text(&'b [u8]),
 }
 
 /// Reads a map to its end and gives the encoded values of the wanted keys.
@@ -132,7 +132,7 @@ fn read_map<'b, const N: usize>(
         let start = decoder.position();
         skip(decoder, 1, &mut left)?;
         if let Key::Text(text) = key
-            && let Some(index) = wanted.iter().position(|name| *name == text)
+            && let Some(index) = wanted.iter().position(|name| name.as_bytes() == text)
         {
             found[index] = decoder.input().get(start..decoder.position());
         }
@@ -145,7 +145,7 @@ fn read_key<'b>(decoder: &mut Decoder<'b>, left: &mut usize) -> Result<Key<'b>, 
     let start = decoder.position();
     Ok(match decoder.datatype().map_err(not_cbor)? {
         Type::Bytes => Key::Bytes(decoder.bytes().map_err(not_cbor)?),
-        Type::String => Key::Text(decoder.str().map_err(not_cbor)?),
+        Type::String => Key::Text(read_text(decoder)?),
         Type::U8
         | Type::U16
         | Type::U32
@@ -165,6 +165,39 @@ fn read_key<'b>(decoder: &mut Decoder<'b>, left: &mut usize) -> Result<Key<'b>, 
             )
         }
     })
+}
+
+/// The bytes of a text. Whether they are UTF-8 is a question of validity, not
+/// of form (RFC 8949 section 5.3.1): no text but our own ASCII has a meaning
+/// here, and to look at 64 KiB of characters would cost as much as a
+/// signature.
+fn read_text<'b>(decoder: &mut Decoder<'b>) -> Result<&'b [u8], Finding> {
+    const MAJOR_TYPE: u8 = 0b1110_0000;
+
+    // A length is written like an unsigned integer, but for the major type.
+    let rest = decoder
+        .input()
+        .get(decoder.position()..)
+        .unwrap_or_default();
+    let mut head = [0; 9];
+    for (to, from) in head.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    head[0] &= !MAJOR_TYPE;
+    let mut number = Decoder::new(&head);
+    let length = number.u64().map_err(not_cbor)?;
+    let start = number.position();
+    let text = usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.get(start..)?.get(..length))
+        .ok_or_else(|| {
+            Finding::new(
+                Reason::ObjectNotCbor,
+                format!("a text of {length} bytes at byte {}", decoder.position()),
+            )
+        })?;
+    decoder.set_position(decoder.position() + start + text.len());
+    Ok(text)
 }
 
 /// Passes over one item that stands inside `depth` containers, and may hold
@@ -192,7 +225,7 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(),
             return length(None).map(drop);
         }
         Type::Bytes => return decoder.bytes().map(drop).map_err(not_cbor),
-        Type::String => return decoder.str().map(drop).map_err(not_cbor),
+        Type::String => return read_text(decoder).map(drop),
         // The decoder would pass over both.
         Type::Break | Type::Unknown(_) => {
             return Err(Finding::new(

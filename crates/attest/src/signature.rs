@@ -43,12 +43,12 @@ impl SignatureAlgorithm {
 
     pub(crate) const fn oid(self) -> ObjectIdentifier {
         match self {
-            Self::EcdsaSha256 => ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
-            Self::EcdsaSha384 => ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"),
-            Self::EcdsaSha512 => ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
-            Self::RsaSha256 => ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
-            Self::RsaSha384 => ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
-            Self::RsaSha512 => ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
+            Self::EcdsaSha256 => const { ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2") },
+            Self::EcdsaSha384 => const { ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3") },
+            Self::EcdsaSha512 => const { ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4") },
+            Self::RsaSha256 => const { ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11") },
+            Self::RsaSha384 => const { ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12") },
+            Self::RsaSha512 => const { ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13") },
         }
     }
 

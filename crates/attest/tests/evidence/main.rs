@@ -13,5 +13,6 @@ mod device_information;
 mod laboratory;
 mod limits;
 mod mutations;
+mod properties;
 mod recordings;
 mod scenarios;
