@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{BaseUrl, Mode},
     inspect::InspectArgs,
+    replay::ReplayArgs,
 };
 
 /// An ACME certificate authority that issues only to devices that prove what
@@ -61,6 +62,11 @@ pub enum Command {
         after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem"
     )]
     Inspect(InspectArgs),
+    /// Judges recordings again, and tells what is different.
+    #[command(
+        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings"
+    )]
+    Replay(ReplayArgs),
     /// Pretends to be a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),

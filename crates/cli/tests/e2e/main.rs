@@ -13,6 +13,7 @@ mod evidence;
 mod identifiers;
 mod operation;
 mod processes;
+mod recordings;
 mod revocation;
 mod support;
 mod surface;
