@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{BaseUrl, Mode},
     inspect::InspectArgs,
+    replay::ReplayArgs,
     simulate::SimulateCommand,
 };
 
@@ -64,6 +65,11 @@ pub enum Command {
                       assay inspect --token TOKEN --at 2026-11-18T12:00:00Z --root authority/root.pem attestation.cbor"
     )]
     Inspect(InspectArgs),
+    /// Judges recordings again, and tells what is different.
+    #[command(
+        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings"
+    )]
+    Replay(ReplayArgs),
     /// Pretends to be a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),

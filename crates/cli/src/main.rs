@@ -16,6 +16,8 @@ mod init;
 mod inspect;
 mod logging;
 mod orders;
+mod recordings;
+mod replay;
 mod serve;
 mod simulate;
 mod stop;
@@ -58,6 +60,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
+        Command::Replay(args) => replay::run(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -69,7 +72,10 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     Command::Orders(command) => orders::run(&dir, &command).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
-                    Command::Config(_) | Command::Init(_) | Command::Inspect(_) => Ok(()),
+                    Command::Config(_)
+                    | Command::Init(_)
+                    | Command::Inspect(_)
+                    | Command::Replay(_) => Ok(()),
                 }
             })
         }

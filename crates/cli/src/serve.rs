@@ -155,6 +155,7 @@ impl Ready {
             ))),
         };
         drop(self.background);
+        self.app.recordings.finish();
         result
     }
 }

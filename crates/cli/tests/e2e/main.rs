@@ -14,6 +14,7 @@ mod faults;
 mod identifiers;
 mod operation;
 mod processes;
+mod recordings;
 mod revocation;
 mod support;
 mod surface;

@@ -1,0 +1,176 @@
+//! `assay replay`: recordings judged again, and compared with what they say.
+
+mod bench;
+mod json;
+mod junit;
+mod paths;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use assay_attest::recording::{Difference, Time, Verdict};
+use assay_proto::Timestamp;
+
+use crate::{
+    app, now, print,
+    replay::bench::{Bench, When},
+    stop::{OrStop, Stop},
+};
+
+/// `assay replay`
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// Recordings, or folders: all *.json in them.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
+    /// of when they were recorded.
+    #[arg(long, value_name = "TIME", value_parser = crate::args::time, conflicts_with = "now")]
+    pub at: Option<Timestamp>,
+    /// Judges all of them as if they came now.
+    #[arg(long)]
+    pub now: bool,
+    /// A root to trust beside Apple's, one PEM certificate; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub root: Vec<PathBuf>,
+    /// Trusts the root that a recording brings, for that recording. It then
+    /// proves only itself.
+    #[arg(long)]
+    pub trust_embedded_roots: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Writes a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// What became of one file.
+struct Row {
+    file: String,
+    /// Or why it is no recording that can be judged.
+    replayed: Result<Replayed, String>,
+}
+
+/// A recording and its new judgement.
+struct Replayed {
+    source: &'static str,
+    time: Time,
+    judged_at: u64,
+    recorded: Verdict,
+    verdict: Verdict,
+    root_sha256: Option<String>,
+    /// Whether the root that the file brings was trusted.
+    own_root: bool,
+    differences: Vec<Difference>,
+}
+
+/// How many of each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    recordings: usize,
+    same: usize,
+    different: usize,
+    unreadable: usize,
+    own_root: usize,
+}
+
+/// `assay replay`
+pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
+    let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    let roots = (args.root.iter())
+        .map(|path| app::load_laboratory_root(path))
+        .collect::<Result<_, _>>()
+        .map_err(Stop::usage)?;
+    let when = match (args.at, args.now) {
+        (Some(at), _) => When::At(at.0),
+        (None, true) => When::At(now()),
+        (None, false) => When::Recorded,
+    };
+    let bench = Bench::new(roots, args.trust_embedded_roots, when);
+    let rows = bench.judge_all(&files).or_fault("replay broke off")?;
+    let totals = Totals::of(&rows);
+    if let Some(path) = &args.junit {
+        std::fs::write(path, junit::report(&rows, &totals))
+            .or_fault(format_args!("cannot write {}", path.display()))?;
+    }
+    print(if args.json {
+        json::report(&rows, &totals).to_string()
+    } else {
+        table::report(&rows, &totals)
+    })?;
+    totals.end(&rows)
+}
+
+impl Row {
+    /// `same`, `different` or `unreadable`.
+    fn result(&self) -> &'static str {
+        match &self.replayed {
+            Err(_) => "unreadable",
+            Ok(replayed) if replayed.differences.is_empty() => "same",
+            Ok(_) => "different",
+        }
+    }
+
+    /// What is wrong, a line each.
+    fn findings(&self) -> Vec<String> {
+        match &self.replayed {
+            Ok(replayed) => replayed
+                .differences
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            Err(error) => vec![error.clone()],
+        }
+    }
+}
+
+impl Totals {
+    fn of(rows: &[Row]) -> Self {
+        let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+        Self {
+            recordings: rows.len(),
+            same: count(&|row| row.result() == "same"),
+            different: count(&|row| row.result() == "different"),
+            unreadable: count(&|row| row.result() == "unreadable"),
+            own_root: count(&|row| row.replayed.as_ref().is_ok_and(|one| one.own_root)),
+        }
+    }
+
+    /// What cannot be read weighs more than what is different: that run judged
+    /// less than it was asked to.
+    fn end(&self, rows: &[Row]) -> Result<(), Stop> {
+        let (count, kind, doing) = match (self.unreadable, self.different) {
+            (0, 0) => return Ok(()),
+            (0, different) => (different, "different", "replay differently"),
+            (unreadable, _) => (unreadable, "unreadable", "cannot be judged"),
+        };
+        let first = rows.iter().find(|row| row.result() == kind);
+        let first = first.map_or_else(String::new, |row| {
+            let findings = row.findings();
+            let finding = findings.first().map_or("", String::as_str);
+            format!("{}: {}", safe(&row.file), safe(finding))
+        });
+        let error = anyhow!("{count} of {} recordings {doing}: {first}", self.recordings);
+        Err(match self.unreadable {
+            0 => Stop::refused(error),
+            _ => Stop::usage(error),
+        })
+    }
+}
+
+/// A stranger's text, fit for a terminal: what is not printed is escaped.
+fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => safe.push(c),
+            _ => safe.extend(c.escape_debug()),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests;
