@@ -7,7 +7,11 @@
 
 mod anchors;
 mod backends;
+mod bit_flips;
+mod committed;
 mod corpus;
 mod laboratory;
 mod mutations;
+mod opinions;
+mod random_chains;
 mod scenarios;
