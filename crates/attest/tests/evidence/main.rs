@@ -7,12 +7,16 @@
 
 mod anchors;
 mod backends;
+mod bit_flips;
 mod checks;
+mod committed;
 mod corpus;
 mod device_information;
 mod laboratory;
 mod limits;
 mod mutations;
+mod opinions;
 mod properties;
+mod random_chains;
 mod recordings;
 mod scenarios;

@@ -8,11 +8,12 @@
 )]
 
 pub mod recorder;
+pub mod walk;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -228,21 +229,25 @@ impl Inventory for Shared {
 
 /// An engine and everything around it.
 pub struct Glass {
-    pub authority: AttestationAuthority,
+    pub authority: Arc<AttestationAuthority>,
     pub clock: TestClock,
     pub engine: Arc<Engine>,
     pub inventory: Arc<TestInventory>,
     pub recorder: Arc<TestRecorder>,
     pub store: Arc<FaultyStore>,
-    pub cas: Authority,
+    pub cas: Arc<Authority>,
 }
 
 impl Glass {
     pub fn new() -> Self {
-        let cas = new_cas();
+        let authority = AttestationAuthority::create(START.0).unwrap();
+        Self::around(Arc::new(authority), Arc::new(new_cas()))
+    }
+
+    /// With authorities that were made before.
+    pub fn around(authority: Arc<AttestationAuthority>, cas: Arc<Authority>) -> Self {
         let inventory = Arc::new(TestInventory::default());
         inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
-        let authority = AttestationAuthority::create(START.0).unwrap();
         let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
         let recorder = Arc::new(TestRecorder::default());
@@ -265,9 +270,13 @@ impl Glass {
     }
 
     pub async fn account(&self) -> Account {
+        self.account_of(account_key()).await
+    }
+
+    pub async fn account_of(&self, key: PublicKey) -> Account {
         let (account, created) = self
             .engine
-            .new_account(account_key(), &NewAccount::default())
+            .new_account(key, &NewAccount::default())
             .await
             .unwrap();
         assert!(created);
@@ -361,10 +370,7 @@ fn engine(
             admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
             assigners: HashSet::new(),
         },
-        anchors: roots
-            .iter()
-            .map(|root| TrustAnchor::laboratory(root.root_der(), "laboratory").unwrap())
-            .collect(),
+        anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
         clock: Arc::new(clock.clone()),
         issuer: issuer(&cas.issuing),
         limits: Limits::default(),
@@ -376,6 +382,17 @@ fn engine(
         terms_of_service: None,
         urls: Urls::new("https://localhost:8443"),
     })
+}
+
+/// The anchor for a root: made once, for it takes a signature's verification.
+fn anchor(root: &[u8]) -> TrustAnchor {
+    static ANCHORS: LazyLock<Mutex<HashMap<Vec<u8>, TrustAnchor>>> = LazyLock::new(Mutex::default);
+    ANCHORS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(root.to_owned())
+        .or_insert_with(|| TrustAnchor::laboratory(root, "laboratory").unwrap())
+        .clone()
 }
 
 pub fn new_cas() -> Authority {

@@ -1,0 +1,304 @@
+//! Walks through the engine: orders are made, answered, finalized, given up and
+//! forgotten, commits fail, time passes and jumps, processes die. The fuzz
+//! target `order_machine` walks here too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assay_engine::{
+    Engine,
+    domain::{Account, CertificateHolder, ChallengeState, Order, OrderState},
+    ids::OrderId,
+    ports::Store,
+};
+use assay_jws::PublicKey;
+use assay_proto::{AuthorizationUpdate, OrderStatus};
+use assay_simulator::Device;
+
+use super::{CommitFault, Glass, SERIAL, START, account_key, csr, device, new_order, response};
+
+/// One step. Numbers choose among the orders that there are.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Advance(u64),
+    Answer {
+        order: usize,
+        device: usize,
+        good: bool,
+    },
+    Deactivate {
+        order: usize,
+    },
+    Fail {
+        commit: usize,
+        unacknowledged: bool,
+    },
+    Finalize {
+        order: usize,
+        device: usize,
+    },
+    JumpBack(u64),
+    NewOrder,
+    Read {
+        order: usize,
+    },
+    Recover,
+    Restart,
+}
+
+/// The commits that can be made to fail.
+pub const COMMITS: [&str; 6] = [
+    "new-order",
+    "challenge-valid",
+    "challenge-invalid",
+    "finalize-begin",
+    "finalize-complete",
+    "deactivate-authorization",
+];
+
+/// Who takes part: costly to make, and the same for any number of walks.
+pub struct Cast {
+    account_key: PublicKey,
+    devices: [Device; 2],
+    /// One of each device.
+    csrs: [Vec<u8>; 2],
+}
+
+impl Cast {
+    pub fn new() -> Self {
+        let devices = [device(SERIAL), device(SERIAL)];
+        Self {
+            account_key: account_key(),
+            csrs: devices.each_ref().map(csr),
+            devices,
+        }
+    }
+}
+
+/// An engine, and what was seen of it so far.
+pub struct Walk<'a> {
+    account: Account,
+    cast: &'a Cast,
+    engine: Engine,
+    glass: Glass,
+    orders: Vec<OrderId>,
+    /// Orders that came to an end, and how they looked then.
+    finished: BTreeMap<OrderId, Order>,
+    latest: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub async fn new(glass: Glass, cast: &'a Cast) -> Self {
+        Self {
+            account: glass.account_of(cast.account_key.clone()).await,
+            cast,
+            engine: glass.restart(&[&glass.authority], &glass.cas),
+            glass,
+            orders: Vec::new(),
+            finished: BTreeMap::new(),
+            latest: START.0,
+        }
+    }
+
+    pub async fn take(&mut self, step: &Step) {
+        let chosen = |index: usize| {
+            let count = self.orders.len().max(1);
+            self.orders.get(index % count).copied()
+        };
+        // Refusals and faults are part of the walk: what counts is what is
+        // true afterwards.
+        match *step {
+            Step::Advance(seconds) => self.glass.clock.advance(seconds),
+            Step::JumpBack(seconds) => {
+                let now = assay_engine::ports::Clock::now(&self.glass.clock);
+                self.glass.clock.set(now.minus(seconds));
+            }
+            Step::Restart => {
+                // What was never recorded, a new process cannot know of.
+                self.latest = self.glass.store.latest_time().0;
+                self.engine = self
+                    .glass
+                    .restart(&[&self.glass.authority], &self.glass.cas);
+            }
+            Step::Recover => {
+                let _ = self.engine.recover().await;
+            }
+            Step::NewOrder => {
+                if let Ok(order) = self
+                    .engine
+                    .new_order(
+                        self.glass.authenticated(&self.account).await,
+                        &new_order(&[SERIAL]),
+                    )
+                    .await
+                {
+                    self.orders.push(order.id);
+                }
+            }
+            Step::Fail {
+                commit,
+                unacknowledged,
+            } => {
+                let fault = if unacknowledged {
+                    CommitFault::Unacknowledged
+                } else {
+                    CommitFault::Lost
+                };
+                self.glass.store.fail_next(COMMITS[commit], fault);
+            }
+            Step::Read { order } => {
+                if let Some(id) = chosen(order) {
+                    let _ = self.engine.order(self.account.id, id).await;
+                }
+            }
+            Step::Finalize { order, device } => {
+                if let Some(id) = chosen(order) {
+                    let csr = &self.cast.csrs[device];
+                    let _ = self.engine.finalize(self.account.id, id, csr).await;
+                }
+            }
+            Step::Deactivate { order } => {
+                if let Some(id) = chosen(order) {
+                    let authorization = self.stored(id).await.authorizations[0];
+                    let update = AuthorizationUpdate {
+                        status: "deactivated".to_owned(),
+                    };
+                    let _ = self
+                        .engine
+                        .update_authorization(self.account.id, authorization, &update)
+                        .await;
+                }
+            }
+            Step::Answer {
+                order,
+                device,
+                good,
+            } => {
+                if let Some(id) = chosen(order) {
+                    self.answer(id, device, good).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, id: OrderId, device: usize, good: bool) {
+        let authorization = self.stored(id).await.authorizations[0];
+        let stored = self
+            .glass
+            .store
+            .authorization(authorization)
+            .await
+            .unwrap()
+            .unwrap();
+        let device = &self.cast.devices[device];
+        let mut freshness = assay_engine::sha256(stored.value.challenge.token.as_str().as_bytes());
+        freshness[0] ^= u8::from(!good);
+        let evidence = self
+            .glass
+            .authority
+            .attest(
+                &device.properties,
+                &device.spki_der(),
+                &freshness,
+                self.engine.now().0,
+            )
+            .unwrap();
+        let _ = self
+            .engine
+            .answer_challenge(
+                self.account.id,
+                authorization,
+                &response(&evidence.attestation_object()),
+            )
+            .await;
+    }
+
+    async fn stored(&self, id: OrderId) -> Order {
+        self.glass.store.order(id).await.unwrap().unwrap().value
+    }
+
+    pub async fn check(&mut self) {
+        let now = self.engine.now();
+        assert!(now.0 >= self.latest, "time ran backwards");
+        self.latest = now.0;
+        let mut serials = BTreeSet::new();
+        for id in self.orders.clone() {
+            let order = self.stored(id).await;
+            let authorization = self
+                .glass
+                .store
+                .authorization(order.authorizations[0])
+                .await
+                .unwrap()
+                .unwrap()
+                .value;
+            match &order.state {
+                OrderState::Pending(_) => {
+                    assert_eq!(authorization.challenge.state, ChallengeState::Pending);
+                    assert_eq!(authorization.deactivated, None);
+                }
+                OrderState::Ready(_) => {
+                    assert!(matches!(
+                        authorization.challenge.state,
+                        ChallengeState::Valid(_)
+                    ));
+                    assert_eq!(authorization.deactivated, None);
+                }
+                OrderState::Processing(processing) => {
+                    assert!(serials.insert(processing.serial.to_string()));
+                    let unissued = self
+                        .glass
+                        .store
+                        .certificate(processing.serial.clone())
+                        .await
+                        .unwrap();
+                    assert_eq!(unissued, None, "issued without the order being valid");
+                }
+                OrderState::Valid(valid) => {
+                    assert!(
+                        serials.insert(valid.certificate.to_string()),
+                        "one serial, two orders"
+                    );
+                    let certificate = self
+                        .glass
+                        .store
+                        .certificate(valid.certificate.clone())
+                        .await
+                        .unwrap();
+                    let certificate = certificate
+                        .expect("a valid order has its certificate")
+                        .value;
+                    let ChallengeState::Valid(validated) = &authorization.challenge.state else {
+                        panic!("issued without evidence");
+                    };
+                    assert_eq!(certificate.spki_sha256, validated.evidence().spki_sha256);
+                    assert!(matches!(
+                        certificate.holder,
+                        CertificateHolder::Device { order, .. } if order == id
+                    ));
+                    assert!(validated.evidence().at < order.expires);
+                }
+                OrderState::Invalid(invalid) => {
+                    assert!(!invalid.failure.reason.is_empty());
+                }
+            }
+            if let OrderState::Valid(_) | OrderState::Invalid(_) = &order.state {
+                let first = self.finished.entry(id).or_insert_with(|| order.clone());
+                assert_eq!(*first, order, "a final order changed");
+            }
+        }
+    }
+
+    /// However the walk went: nothing is left processing once leases are over.
+    pub async fn finish(&mut self) {
+        self.glass.store.fail_next("nothing", CommitFault::Lost);
+        self.glass.clock.set(self.engine.now().plus(Order::LEASE));
+        assert_eq!(self.engine.recover().await.unwrap(), None);
+        for id in &self.orders {
+            assert_ne!(
+                self.stored(*id).await.status(START),
+                OrderStatus::Processing
+            );
+        }
+        self.check().await;
+    }
+}
