@@ -1,9 +1,5 @@
 //! Random walks through the engine. After every step the promises are checked.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a failed step is a failed test"
-)]
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
 

@@ -8,7 +8,7 @@ use assay_engine::{
     Engine,
     domain::{Account, CertificateHolder, ChallengeState, Order, OrderState},
     ids::OrderId,
-    ports::Store,
+    ports::{Store, Versioned},
 };
 use assay_jws::PublicKey;
 use assay_proto::{AuthorizationUpdate, OrderStatus};
@@ -264,9 +264,12 @@ impl<'a> Walk<'a> {
                         .certificate(valid.certificate.clone())
                         .await
                         .unwrap();
-                    let certificate = certificate
-                        .expect("a valid order has its certificate")
-                        .value;
+                    let Some(Versioned {
+                        value: certificate, ..
+                    }) = certificate
+                    else {
+                        panic!("a valid order has no certificate");
+                    };
                     let ChallengeState::Valid(validated) = &authorization.challenge.state else {
                         panic!("issued without evidence");
                     };
