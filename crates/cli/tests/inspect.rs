@@ -126,20 +126,20 @@ fn a_csr_with_a_bad_signature_in_words() {
 fn faults_stand_in_their_places() {
     for (path, line) in [
         (
-            "bad/property-malformed.ascii-digit.cbor",
+            "bad/property-malformed.sip-as-text.cbor",
             "    System Integrity Protection: fault: property-malformed: System Integrity Protection \
              (1.2.840.113635.100.8.13.1): is not one DER INTEGER",
         ),
         (
-            "bad/freshness-missing.blank.cbor",
+            "bad/freshness-missing.freshness-blank.cbor",
             "    freshness code: not attested",
         ),
         (
-            "bad/property-repeated.serial.cbor",
+            "bad/property-repeated.serial-twice-right-first.cbor",
             "      1.2.840.113635.100.8.9.1, repeated, text, raw 58",
         ),
         (
-            "bad/certificate-version.version-1.cbor",
+            "bad/certificate-version.leaf-version-1.cbor",
             "  Cannot be decoded    fault: certificate-version: the version is not 3",
         ),
         (

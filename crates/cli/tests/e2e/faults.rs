@@ -28,8 +28,9 @@ fn enroll(server: &Server, serial: &str, fault: &str) -> Output {
 fn told(server: &Server, serial: &str) -> Value {
     let ordered = format!("\"{}", serial.trim_end_matches('A'));
     server.process().event(|event| {
+        // One identifier, or a list of one.
         let identifier = event["identifier"].as_str().unwrap_or_default();
-        event["event"] == "refused" && identifier.starts_with(&ordered)
+        event["event"] == "refused" && identifier.contains(&ordered)
     })
 }
 
