@@ -337,6 +337,7 @@ fn bad_evidence_is_shown_as_far_as_it_decodes() {
         "statement-malformed",
         "statement-missing",
         "too-deep",
+        "too-many-items",
         "too-many-keys",
         "trailing-bytes",
     ];
