@@ -44,6 +44,83 @@ fn evidence_that_is_not_apples_is_refused_without_a_root() {
     assert!(text.starts_with("refused: unknown-anchor: "), "{text}");
 }
 
+/// The certificates of a recorded attestation object, in the answer to a
+/// DeviceInformation query.
+fn device_information(path: &Path) {
+    let object = fs::read(top().join("testdata/evidence/good/mac.cbor")).unwrap();
+    let mut decoder = minicbor::Decoder::new(&object);
+    for key in ["attStmt", "x5c"] {
+        decoder.map().unwrap();
+        while decoder.str().unwrap() != key {
+            decoder.skip().unwrap();
+        }
+    }
+    let count = decoder.array().unwrap().unwrap();
+    let certificates = (0..count)
+        .map(|_| plist::Value::Data(decoder.bytes().unwrap().to_vec()))
+        .collect();
+    let responses = plist::Dictionary::from_iter([(
+        "DevicePropertiesAttestation",
+        plist::Value::Array(certificates),
+    )]);
+    let answer = plist::Dictionary::from_iter([
+        ("Status", plist::Value::String("Acknowledged".to_owned())),
+        ("QueryResponses", plist::Value::Dictionary(responses)),
+    ]);
+    plist::Value::Dictionary(answer).to_file_xml(path).unwrap();
+}
+
+#[test]
+fn an_mdm_server_verifies_a_device_information_answer() {
+    const NONCE: &str = "041e6f662061206e6f6e63652074686174206c6f6f6b73206c696b6520444552";
+
+    let directory = tempfile::tempdir().unwrap();
+    let answer = directory.path().join("answer.plist");
+    device_information(&answer);
+    let run = |serial: &str, nonces: &[String]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_device_information"))
+            .current_dir(top())
+            .arg(&answer)
+            .args([serial, "1795000000", "testdata/evidence/root.der"])
+            .args(nonces)
+            .output()
+            .unwrap();
+        let text = if output.status.success() {
+            output.stdout
+        } else {
+            output.stderr
+        };
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let facts = "attestation of C02XK0AAJHD2: OS 15.5, SIP enabled, secure boot Full Security";
+    let earlier = format!("{NONCE}@1794990000");
+    let later = "00@1794999000".to_owned();
+    assert_eq!(
+        run("C02XK0AAJHD2", &[earlier.clone()]),
+        (true, format!("fresh {facts}\n"))
+    );
+    assert_eq!(
+        run("C02XK0AAJHD2", &[earlier.clone(), later.clone()]),
+        (true, format!("cached {facts}\n"))
+    );
+    for (serial, nonces, expected) in [
+        ("C02XK0AAJHD2", vec![later], "refused: freshness-mismatch: "),
+        (
+            "C02XK0AAJHD2",
+            vec![format!("{NONCE}@1794395200")],
+            "refused: freshness-expired: ",
+        ),
+        (
+            "C02OTHER",
+            vec![earlier],
+            "the attestation is of another device\n",
+        ),
+    ] {
+        let (accepted, text) = run(serial, &nonces);
+        assert!(!accepted && text.starts_with(expected), "{text}");
+    }
+}
+
 #[test]
 fn profiles_ask_for_a_hardware_bound_and_attested_key() {
     let mut profiles = 0;

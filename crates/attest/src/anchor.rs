@@ -4,8 +4,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     certificate::Certificate,
+    check::Check,
     path,
-    reason::Refusal,
+    reason::{Finding, Refusal},
     signature::{RustCrypto, SignatureVerifier},
 };
 
@@ -61,11 +62,12 @@ impl TrustAnchor {
     }
 
     fn parse(der: &[u8], name: &str, laboratory: bool) -> Result<Self, AnchorError> {
-        Certificate::check_size(der)?;
-        let certificate = Certificate::parse(der)?;
-        certificate.check_repetitions()?;
-        let path_length = path::check_ca(&certificate)?;
-        let algorithm = path::signature_algorithm(&certificate)?;
+        let certificate =
+            Certificate::read(der).map_err(|finding| finding.during(Check::Certificates))?;
+        let during_path = |finding: Finding| finding.during(Check::Path);
+        let path_length = path::check_ca(&certificate).map_err(during_path)?;
+        let algorithm = path::signature_algorithm(&certificate).map_err(during_path)?;
+        let key_identifier = path::key_identifier(&certificate).map_err(during_path)?;
         if certificate.issuer != certificate.subject
             || RustCrypto
                 .verify(
@@ -82,7 +84,7 @@ impl TrustAnchor {
             der: der.to_owned(),
             subject: certificate.subject.to_owned(),
             spki: certificate.spki.to_owned(),
-            key_identifier: path::key_identifier(&certificate)?.map(<[u8]>::to_owned),
+            key_identifier: key_identifier.map(<[u8]>::to_owned),
             path_length,
             not_before: certificate.not_before,
             not_after: certificate.not_after,
@@ -96,6 +98,12 @@ impl TrustAnchor {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The root certificate, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The SHA-256 of the root certificate's DER.

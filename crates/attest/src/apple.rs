@@ -25,7 +25,7 @@ use crate::{
     extension::Extension,
     limits::MAX_PROPERTY_BYTES,
     posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
-    reason::{Reason, Refusal},
+    reason::{Finding, Reason},
 };
 
 /// The arc of Apple's certificate extensions for attestation.
@@ -106,7 +106,7 @@ pub(crate) struct Properties {
 
 impl Properties {
     /// Decodes the properties among a leaf's extensions, which do not repeat.
-    pub(crate) fn read(extensions: &[Extension<'_>]) -> Result<Self, Refusal> {
+    pub(crate) fn read(extensions: &[Extension<'_>]) -> Result<Self, Finding> {
         let mut properties = Self::default();
         for extension in extensions.iter().filter(|one| is_apple(one.oid)) {
             match property(extension)? {
@@ -144,11 +144,11 @@ pub(crate) enum Property<'a> {
 }
 
 /// Decodes one extension of Apple's arc.
-pub(crate) fn property<'a>(extension: &Extension<'a>) -> Result<Property<'a>, Refusal> {
+pub(crate) fn property<'a>(extension: &Extension<'a>) -> Result<Property<'a>, Finding> {
     let value = extension.value;
     let decoded = match extension.oid {
         WEBAUTHN_NONCE => {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::WebauthnAnonymous,
                 format!("extension {WEBAUTHN_NONCE} is the nonce of that format"),
             ));
@@ -175,7 +175,7 @@ pub(crate) fn property<'a>(extension: &Extension<'a>) -> Result<Property<'a>, Re
     };
     decoded.map_err(|fault| {
         let oid = extension.oid;
-        Refusal::new(
+        Finding::new(
             Reason::PropertyMalformed,
             format!("{} ({oid}): {fault}", name(oid).unwrap_or_default()),
         )

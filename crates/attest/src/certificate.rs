@@ -14,7 +14,7 @@ use x509_cert::time::Time;
 use crate::{
     extension::Extension,
     limits::{MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_SERIAL_BYTES},
-    reason::{Reason, Refusal},
+    reason::{Finding, Reason},
     signature::SignatureAlgorithm,
 };
 
@@ -66,10 +66,19 @@ pub(crate) struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
+    /// Takes a certificate apart that stands in a chain or above it: bounded,
+    /// and without repeated extensions.
+    pub(crate) fn read(der: &'a [u8]) -> Result<Self, Finding> {
+        Self::check_size(der)?;
+        let certificate = Self::parse(der)?;
+        certificate.check_repetitions()?;
+        Ok(certificate)
+    }
+
     /// The first check of all, before anything is read.
-    pub(crate) fn check_size(der: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn check_size(der: &[u8]) -> Result<(), Finding> {
         if der.len() > MAX_CERTIFICATE_BYTES {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::CertificateTooLarge,
                 format!("{} bytes, at most {MAX_CERTIFICATE_BYTES}", der.len()),
             ));
@@ -79,7 +88,7 @@ impl<'a> Certificate<'a> {
 
     /// Takes a certificate apart. Refuses what is not DER, not version 3, has
     /// a bad serial number or two signature algorithms.
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
         let mut whole = SliceReader::new(der)?;
         let mut outer = SliceReader::new(content(&mut whole, Tag::Sequence)?)?;
         whole.finish()?;
@@ -98,19 +107,19 @@ impl<'a> Certificate<'a> {
         // algorithm identifier as the signature field in the sequence
         // tbsCertificate".
         if inner_algorithm != outer_algorithm {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::SignatureAlgorithmMismatch,
                 "signatureAlgorithm differs from tbsCertificate.signature",
             ));
         }
         let issuer = fields.tlv_bytes()?;
-        check_name(issuer).map_err(|refusal| refusal.at("issuer"))?;
+        check_name(issuer).map_err(|finding| finding.at("issuer"))?;
         let mut validity = SliceReader::new(content(&mut fields, Tag::Sequence)?)?;
         let not_before = Time::decode(&mut validity)?.to_unix_duration().as_secs();
         let not_after = Time::decode(&mut validity)?.to_unix_duration().as_secs();
         validity.finish()?;
         let subject = fields.tlv_bytes()?;
-        check_name(subject).map_err(|refusal| refusal.at("subject"))?;
+        check_name(subject).map_err(|finding| finding.at("subject"))?;
         let spki = fields.tlv_bytes()?;
         let extensions = read_extensions(&mut fields)?;
         // RFC 5280 section 4.1.2.8: "CAs conforming to this profile MUST NOT
@@ -135,13 +144,13 @@ impl<'a> Certificate<'a> {
 
     /// RFC 5280 section 4.2: "A certificate MUST NOT include more than one
     /// instance of a particular extension."
-    pub(crate) fn check_repetitions(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_repetitions(&self) -> Result<(), Finding> {
         for (index, extension) in self.extensions.iter().enumerate() {
             if self.extensions[..index]
                 .iter()
                 .any(|earlier| earlier.oid == extension.oid)
             {
-                return Err(Refusal::new(
+                return Err(Finding::new(
                     extension.repetition(),
                     format!("extension {} stands there twice", extension.oid),
                 ));
@@ -201,9 +210,9 @@ pub(crate) fn content<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result
 }
 
 /// The bytes of a BIT STRING without unused bits.
-pub(crate) fn whole_bytes(bits: BitStringRef<'_>) -> Result<&[u8], Refusal> {
+pub(crate) fn whole_bytes(bits: BitStringRef<'_>) -> Result<&[u8], Finding> {
     bits.as_bytes().ok_or_else(|| {
-        Refusal::new(
+        Finding::new(
             Reason::CertificateMalformed,
             "a BIT STRING of whole bytes has unused bits",
         )
@@ -212,14 +221,14 @@ pub(crate) fn whole_bytes(bits: BitStringRef<'_>) -> Result<&[u8], Refusal> {
 
 /// RFC 5280 section 4.1.2.1: "When extensions are used, as expected in this
 /// profile, version MUST be 3 (value is 2)."
-fn check_version(fields: &mut SliceReader<'_>) -> Result<(), Refusal> {
+fn check_version(fields: &mut SliceReader<'_>) -> Result<(), Finding> {
     const VERSION_TAG: u8 = 0xa0;
     const VERSION_3: &[u8] = &[0x02, 0x01, 0x02];
 
     if fields.peek_byte() == Some(VERSION_TAG) && AnyRef::decode(fields)?.value() == VERSION_3 {
         Ok(())
     } else {
-        Err(Refusal::new(
+        Err(Finding::new(
             Reason::CertificateVersion,
             "the version is not 3",
         ))
@@ -229,7 +238,7 @@ fn check_version(fields: &mut SliceReader<'_>) -> Result<(), Refusal> {
 /// RFC 5280 section 4.1.2.2: "The serial number MUST be a positive integer
 /// [..]. Conforming CAs MUST NOT use serialNumber values longer than 20
 /// octets."
-fn check_serial(serial: &[u8]) -> Result<(), Refusal> {
+fn check_serial(serial: &[u8]) -> Result<(), Finding> {
     let fault = match serial {
         [] => "is empty",
         [0] => "is zero",
@@ -238,7 +247,7 @@ fn check_serial(serial: &[u8]) -> Result<(), Refusal> {
         _ if serial.len() > MAX_SERIAL_BYTES => "has more than 20 bytes",
         _ => return Ok(()),
     };
-    Err(Refusal::new(
+    Err(Finding::new(
         Reason::CertificateSerialNumber,
         format!("the serial number {fault}"),
     ))
@@ -247,8 +256,8 @@ fn check_serial(serial: &[u8]) -> Result<(), Refusal> {
 /// `Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }`
 /// (RFC 5280 section 4.1.2.4): not empty, and its strings of the types that
 /// the section lets new certificates use, and of their characters.
-fn check_name(name: &[u8]) -> Result<(), Refusal> {
-    let malformed = |detail: &str| Refusal::new(Reason::CertificateMalformed, detail);
+fn check_name(name: &[u8]) -> Result<(), Finding> {
+    let malformed = |detail: &str| Finding::new(Reason::CertificateMalformed, detail);
     let mut reader = SliceReader::new(name)?;
     let mut rdns = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
     // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a non-empty
@@ -283,7 +292,7 @@ fn check_name(name: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn read_extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<Extension<'a>>, Refusal> {
+fn read_extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<Extension<'a>>, Finding> {
     let tag = Tag::ContextSpecific {
         constructed: true,
         number: TagNumber(3),
@@ -297,7 +306,7 @@ fn read_extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<Extension<'a>
     let mut extensions = Vec::with_capacity(16);
     while !list.is_finished() {
         if extensions.len() == MAX_EXTENSIONS {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::TooManyExtensions,
                 format!("more than {MAX_EXTENSIONS}"),
             ));

@@ -1,9 +1,17 @@
 //! What verified evidence proves.
 
+use sha2::{Digest, Sha256};
+
 use crate::{
-    apple::UnknownExtension,
+    anchor::TrustAnchor,
+    apple::{Properties, UnknownExtension},
+    attested::Attested,
+    certificate::Certificate,
+    check::{Check, Outcome},
+    freshness::Freshness,
     key::KeyKind,
-    posture::{KernelExtensions, Posture, SecureBoot, SystemIntegrityProtection},
+    posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
+    version::Version,
 };
 
 /// A device that an attestation authority vouches for, together with the key
@@ -11,7 +19,9 @@ use crate::{
 /// [`Verifier`](crate::Verifier); whether its facts are the ones that a policy
 /// wants is the caller's question.
 ///
-/// A property is `None` where the authority left it out or blank.
+/// A text (serial number, UDID, model) is good where it is attested; a version
+/// is bad where it has no numbers to compare; what state of a Mac is good
+/// stands at the property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttestedDevice {
@@ -23,23 +33,23 @@ pub struct AttestedDevice {
     /// The kind of the attested key.
     pub key: KeyKind,
     /// The serial number (Apple schema: `1.2.840.113635.100.8.9.1`).
-    pub serial: Option<String>,
+    pub serial: Attested<String>,
     /// The UDID, on a Mac the provisioning UDID (`..8.9.2`).
-    pub udid: Option<String>,
+    pub udid: Attested<String>,
     /// The software update device id, e.g. `J413AP` (`..8.9.4`).
-    pub model: Option<String>,
+    pub model: Attested<String>,
     /// The version of the operating system (`..8.10.1`).
-    pub os_version: Option<String>,
+    pub os_version: Attested<Version>,
     /// The version of sepOS (`..8.10.2`).
-    pub sepos_version: Option<String>,
+    pub sepos_version: Attested<Version>,
     /// The version of the low level bootloader (`..8.10.3`).
-    pub llb_version: Option<String>,
-    /// System Integrity Protection (`..8.13.1`).
-    pub sip: Option<SystemIntegrityProtection>,
-    /// The secure boot level (`..8.13.2`).
-    pub secure_boot: Option<SecureBoot>,
-    /// Third-party kernel extensions (`..8.13.3`).
-    pub kernel_extensions: Option<KernelExtensions>,
+    pub llb_version: Attested<Version>,
+    /// System Integrity Protection (`..8.13.1`): good is enabled.
+    pub sip: Attested<SystemIntegrityProtection>,
+    /// The secure boot level (`..8.13.2`): good is full security.
+    pub secure_boot: Attested<SecureBoot>,
+    /// Third-party kernel extensions (`..8.13.3`): good is not allowed.
+    pub kernel_extensions: Attested<KernelExtensions>,
     /// Apple extensions of other identifiers, in the leaf's order.
     pub unknown_extensions: Vec<UnknownExtension>,
     /// Start of the leaf's validity, seconds since the Unix epoch.
@@ -54,33 +64,63 @@ pub struct AttestedDevice {
     pub laboratory: bool,
 }
 
-impl AttestedDevice {
-    /// Whether System Integrity Protection is attested to be enabled.
-    #[must_use]
-    pub fn sip_posture(&self) -> Posture {
-        posture(self.sip.as_ref(), &SystemIntegrityProtection::Enabled)
-    }
-
-    /// Whether secure boot is attested to be at its full level.
-    #[must_use]
-    pub fn secure_boot_posture(&self) -> Posture {
-        posture(self.secure_boot.as_ref(), &SecureBoot::Full)
-    }
-
-    /// Whether third-party kernel extensions are attested to be forbidden.
-    #[must_use]
-    pub fn kernel_extensions_posture(&self) -> Posture {
-        posture(
-            self.kernel_extensions.as_ref(),
-            &KernelExtensions::NotAllowed,
-        )
-    }
+/// What the `DevicePropertiesAttestation` of a DeviceInformation answer proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInformation {
+    /// The device. Whether it is the one that was asked is a question of its
+    /// own: [`AttestedDevice::check_identity`].
+    pub device: AttestedDevice,
+    /// Whether the attestation was made for the latest nonce.
+    pub freshness: Freshness,
+    /// When the nonce that it was made for was sent (the first time), seconds
+    /// since the Unix epoch. It is not older than that.
+    pub nonce_sent: u64,
 }
 
-fn posture<T: PartialEq>(attested: Option<&T>, good: &T) -> Posture {
-    match attested {
-        None => Posture::NotAttested,
-        Some(state) if state == good => Posture::Good,
-        Some(_) => Posture::Bad,
+impl AttestedDevice {
+    /// What a leaf proves, once all that it says is believed.
+    pub(crate) fn new(
+        leaf: &Certificate<'_>,
+        properties: Properties,
+        key: KeyKind,
+        anchor: &TrustAnchor,
+    ) -> Self {
+        let text = |value| Attested::sort(value, |_| true);
+        let version =
+            |value: Option<String>| Attested::sort(value.map(Version::of), Version::is_numeric);
+        Self {
+            spki_der: leaf.spki.to_owned(),
+            spki_sha256: Sha256::digest(leaf.spki).into(),
+            key,
+            serial: text(properties.serial),
+            udid: text(properties.udid),
+            model: text(properties.model),
+            os_version: version(properties.os_version),
+            sepos_version: version(properties.sepos_version),
+            llb_version: version(properties.llb_version),
+            sip: Attested::sort(properties.sip, |state| {
+                *state == SystemIntegrityProtection::Enabled
+            }),
+            secure_boot: Attested::sort(properties.secure_boot, |state| *state == SecureBoot::Full),
+            kernel_extensions: Attested::sort(properties.kernel_extensions, |state| {
+                *state == KernelExtensions::NotAllowed
+            }),
+            unknown_extensions: properties.unknown,
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            root_sha256: *anchor.sha256(),
+            root_name: anchor.name().to_owned(),
+            laboratory: anchor.is_laboratory(),
+        }
+    }
+
+    /// What became of every check, in order: all of them passed.
+    #[expect(
+        clippy::unused_self,
+        reason = "the device is the proof that every check passed"
+    )]
+    pub fn checks(&self) -> impl Iterator<Item = (Check, Outcome)> + use<> {
+        Check::outcomes(None)
     }
 }

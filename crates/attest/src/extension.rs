@@ -9,7 +9,7 @@ use der::{
 use crate::{
     apple,
     certificate::content,
-    reason::{Reason, Refusal},
+    reason::{Finding, Reason},
 };
 
 pub(crate) const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier =
@@ -38,13 +38,13 @@ pub(crate) struct Extension<'a> {
 
 impl<'a> Extension<'a> {
     /// Decodes the content of the SEQUENCE.
-    pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Finding> {
         let mut reader = SliceReader::new(fields)?;
         let oid = ObjectIdentifier::decode(&mut reader)?;
         let critical = Option::<bool>::decode(&mut reader)?;
         // X.690 section 11.5: a value that equals the default is not encoded.
         if critical == Some(false) {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::CertificateMalformed,
                 format!("extension {oid}: critical FALSE is written out"),
             ));
@@ -75,7 +75,7 @@ impl<'a> Extension<'a> {
     ///      pathLenConstraint       INTEGER (0..MAX) OPTIONAL }
     /// ```
     /// (RFC 5280 section 4.2.1.9)
-    pub(crate) fn basic_constraints(&self) -> Result<BasicConstraints, Refusal> {
+    pub(crate) fn basic_constraints(&self) -> Result<BasicConstraints, Finding> {
         self.decoded(|reader| {
             let mut fields = SliceReader::new(content(reader, Tag::Sequence)?)?;
             let ca = Option::<bool>::decode(&mut fields)?;
@@ -95,7 +95,7 @@ impl<'a> Extension<'a> {
 
     /// `KeyUsage ::= BIT STRING` (RFC 5280 section 4.2.1.3); whether bit 5,
     /// keyCertSign, is set.
-    pub(crate) fn key_cert_sign(&self) -> Result<bool, Refusal> {
+    pub(crate) fn key_cert_sign(&self) -> Result<bool, Finding> {
         const KEY_CERT_SIGN: usize = 5;
 
         self.decoded(|reader| {
@@ -106,13 +106,13 @@ impl<'a> Extension<'a> {
     }
 
     /// `SubjectKeyIdentifier ::= OCTET STRING` (RFC 5280 section 4.2.1.2).
-    pub(crate) fn subject_key_identifier(&self) -> Result<&'a [u8], Refusal> {
+    pub(crate) fn subject_key_identifier(&self) -> Result<&'a [u8], Finding> {
         self.decoded(|reader| Ok(<&OctetStringRef>::decode(reader)?.as_bytes()))
     }
 
     /// The first field of `AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier
     /// [0] IMPLICIT OCTET STRING OPTIONAL, .. }` (RFC 5280 section 4.2.1.1).
-    pub(crate) fn authority_key_identifier(&self) -> Result<Option<&'a [u8]>, Refusal> {
+    pub(crate) fn authority_key_identifier(&self) -> Result<Option<&'a [u8]>, Finding> {
         let tag = Tag::ContextSpecific {
             constructed: false,
             number: TagNumber(0),
@@ -133,7 +133,7 @@ impl<'a> Extension<'a> {
     fn decoded<T>(
         &self,
         decode: impl FnOnce(&mut SliceReader<'a>) -> der::Result<T>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, Finding> {
         SliceReader::new(self.value)
             .and_then(|mut reader| {
                 let value = decode(&mut reader)?;
@@ -141,7 +141,7 @@ impl<'a> Extension<'a> {
                 Ok(value)
             })
             .map_err(|error| {
-                Refusal::new(
+                Finding::new(
                     Reason::ExtensionMalformed,
                     format!("extension {}: {error}", self.oid),
                 )

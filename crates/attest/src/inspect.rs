@@ -9,12 +9,13 @@ use x509_cert::name::Name;
 use crate::{
     apple::{self, Property},
     certificate::Certificate,
+    check::Check,
     extension::{
         AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Extension, KEY_USAGE,
         NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
     },
     object,
-    reason::Refusal,
+    reason::{Finding, Refusal},
 };
 
 /// An attestation object of format "apple", decoded and **not verified**.
@@ -34,7 +35,8 @@ impl UnverifiedObject {
     /// stands in its place.
     pub fn decode(object: &[u8]) -> Result<Self, Refusal> {
         Ok(Self {
-            certificates: object::certificates(object)?
+            certificates: object::certificates(object)
+                .map_err(|finding| finding.during(Check::Object))?
                 .into_iter()
                 .map(UnverifiedCertificate::decode)
                 .collect(),
@@ -70,6 +72,10 @@ impl UnverifiedCertificate {
     /// # Errors
     /// It is not a well-formed X.509 certificate of version 3.
     pub fn decode(der: &[u8]) -> Result<Self, Refusal> {
+        Self::read(der).map_err(|finding| finding.during(Check::Certificates))
+    }
+
+    fn read(der: &[u8]) -> Result<Self, Finding> {
         Certificate::check_size(der)?;
         let certificate = Certificate::parse(der)?;
         Ok(Self {
@@ -146,12 +152,18 @@ impl UnverifiedExtension {
             name,
             critical: extension.critical,
             value: extension.value.to_owned(),
-            decoded,
+            decoded: decoded.map_err(|finding| {
+                finding.during(if apple::is_apple(extension.oid) {
+                    Check::Properties
+                } else {
+                    Check::Path
+                })
+            }),
         }
     }
 }
 
-fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Refusal> {
+fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Finding> {
     Ok(match apple::property(extension)? {
         Property::Freshness(code) => (!code.is_empty()).then(|| hexadecimal(code)),
         Property::KernelExtensions(state) => state.map(|state| state.to_string()),
@@ -162,7 +174,7 @@ fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Refusal> {
     })
 }
 
-fn name(der: &[u8]) -> Result<String, Refusal> {
+fn name(der: &[u8]) -> Result<String, Finding> {
     let text = Name::from_der(der)?.to_string();
     Ok(text.chars().fold(String::new(), |mut shown, letter| {
         if letter.is_control() {

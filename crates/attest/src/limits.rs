@@ -23,6 +23,11 @@ pub const MAX_CBOR_DEPTH: usize = 8;
 /// repeated ones is quadratic.
 pub const MAX_CBOR_KEYS: usize = 32;
 
+/// CBOR items in one map, those within its items too. The object needs about
+/// ten; 64 KiB hold as many one-byte items, and passing over all of them would
+/// cost more than a good object.
+pub const MAX_CBOR_ITEMS: usize = 256;
+
 /// Bytes of one textual property. Serial numbers, UDIDs and versions have at
 /// most some dozens, and all of them are stored with an authorization.
 pub const MAX_PROPERTY_BYTES: usize = 256;
@@ -34,3 +39,14 @@ pub const MAX_SERIAL_BYTES: usize = 20;
 /// Remembered intermediates. Apple has one; the rest is room for rotation and
 /// laboratories.
 pub const MAX_CACHED_INTERMEDIATES: usize = 16;
+
+/// Bytes of a nonce in a DeviceInformation query (Apple's schema,
+/// `DeviceAttestationNonce`: "up to 32 bytes of data").
+pub const MAX_NONCE_BYTES: usize = 32;
+
+/// Seconds for which a nonce of a DeviceInformation query counts: 7 days.
+/// Apple's schema: "If it has been fewer than 7 days since the system
+/// generated an attestation, the device returns the cached attestation rather
+/// than generating a new one." An older nonce proves that the device had the
+/// chance to make a new attestation and did not.
+pub const MAX_NONCE_AGE: u64 = 7 * 24 * 60 * 60;

@@ -7,13 +7,15 @@
 //! Keys stand in any order and unknown ones, of whatever type, are skipped.
 //! Refused are repeated keys, indefinite lengths, tags before anything that
 //! is read, lengths beyond the input (nothing is allocated for them), deep
-//! nesting and trailing bytes.
+//! nesting, many items and trailing bytes.
 
 use minicbor::{Decoder, data::Type};
 
 use crate::{
-    limits::{MAX_CBOR_DEPTH, MAX_CBOR_KEYS, MAX_CHAIN_CERTIFICATES, MAX_OBJECT_BYTES},
-    reason::{Reason, Refusal},
+    limits::{
+        MAX_CBOR_DEPTH, MAX_CBOR_ITEMS, MAX_CBOR_KEYS, MAX_CHAIN_CERTIFICATES, MAX_OBJECT_BYTES,
+    },
+    reason::{Finding, Reason},
 };
 
 /// The format of Apple's Managed Device Attestation.
@@ -21,12 +23,12 @@ const FORMAT: &str = "apple";
 
 /// Reads an object of format "apple" down to the certificates of its `x5c`:
 /// slices of the input, one to [`MAX_CHAIN_CERTIFICATES`].
-pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Finding> {
     if object.is_empty() {
-        return Err(Refusal::new(Reason::ObjectEmpty, "0 bytes"));
+        return Err(Finding::new(Reason::ObjectEmpty, "0 bytes"));
     }
     if object.len() > MAX_OBJECT_BYTES {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::ObjectTooLarge,
             format!("{} bytes, at most {MAX_OBJECT_BYTES}", object.len()),
         ));
@@ -34,7 +36,7 @@ pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     let mut decoder = Decoder::new(object);
     let [format, statement] = read_map(&mut decoder, Reason::ObjectNotMap, ["fmt", "attStmt"])?;
     if decoder.position() != object.len() {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::TrailingBytes,
             format!(
                 "the object ends at byte {} of {}",
@@ -45,44 +47,50 @@ pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     }
 
     // The format decides what a statement means, so it is judged first.
-    let format = format.ok_or_else(|| Refusal::new(Reason::FormatMissing, "no key \"fmt\""))?;
+    let format = format.ok_or_else(|| Finding::new(Reason::FormatMissing, "no key \"fmt\""))?;
     let mut decoder = Decoder::new(format);
     expect(&decoder, Type::String, Reason::FormatMalformed)?;
     let format = decoder.str().map_err(not_cbor)?;
     if format != FORMAT {
         let shown: String = format.chars().take(64).collect();
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::FormatNotSupported,
             format!("fmt is {shown:?}, only {FORMAT:?} is supported"),
         ));
     }
 
     let statement =
-        statement.ok_or_else(|| Refusal::new(Reason::StatementMissing, "no key \"attStmt\""))?;
+        statement.ok_or_else(|| Finding::new(Reason::StatementMissing, "no key \"attStmt\""))?;
     let mut decoder = Decoder::new(statement);
     let [chain] = read_map(&mut decoder, Reason::StatementMalformed, ["x5c"])?;
-    read_chain(chain.ok_or_else(|| Refusal::new(Reason::ChainMissing, "no key \"x5c\""))?)
+    read_chain(chain.ok_or_else(|| Finding::new(Reason::ChainMissing, "no key \"x5c\""))?)
 }
 
-fn read_chain(encoded: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+fn read_chain(encoded: &[u8]) -> Result<Vec<&[u8]>, Finding> {
     let mut decoder = Decoder::new(encoded);
     expect(&decoder, Type::Array, Reason::ChainMalformed)?;
     let count = length(decoder.array().map_err(not_cbor)?)?;
-    if count == 0 {
-        return Err(Refusal::new(Reason::ChainEmpty, "x5c is []"));
-    }
-    if count > MAX_CHAIN_CERTIFICATES as u64 {
-        return Err(Refusal::new(
-            Reason::ChainTooLong,
-            format!("{count} certificates, at most {MAX_CHAIN_CERTIFICATES}"),
-        ));
-    }
+    check_count(count)?;
     (0..count)
         .map(|_| {
             expect(&decoder, Type::Bytes, Reason::ChainMalformed)?;
             decoder.bytes().map_err(not_cbor)
         })
         .collect()
+}
+
+/// The certificates of a chain are bounded, whatever they came in.
+pub(crate) fn check_count(count: u64) -> Result<(), Finding> {
+    if count == 0 {
+        return Err(Finding::new(Reason::ChainEmpty, "no certificates"));
+    }
+    if count > MAX_CHAIN_CERTIFICATES as u64 {
+        return Err(Finding::new(
+            Reason::ChainTooLong,
+            format!("{count} certificates, at most {MAX_CHAIN_CERTIFICATES}"),
+        ));
+    }
+    Ok(())
 }
 
 /// A key of a map, compared by value where its type is one that has an
@@ -100,28 +108,29 @@ fn read_map<'b, const N: usize>(
     decoder: &mut Decoder<'b>,
     otherwise: Reason,
     wanted: [&str; N],
-) -> Result<[Option<&'b [u8]>; N], Refusal> {
+) -> Result<[Option<&'b [u8]>; N], Finding> {
     expect(decoder, Type::Map, otherwise)?;
     let count = length(decoder.map().map_err(not_cbor)?)?;
     if count > MAX_CBOR_KEYS as u64 {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::TooManyKeys,
             format!("{count} keys, at most {MAX_CBOR_KEYS}"),
         ));
     }
     let mut found = [None; N];
+    let mut left = MAX_CBOR_ITEMS;
     let mut keys = Vec::with_capacity(wanted.len());
     for _ in 0..count {
         let start = decoder.position();
-        let key = read_key(decoder)?;
+        let key = read_key(decoder, &mut left)?;
         if keys.contains(&key) {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::DuplicateKey,
                 format!("the key at byte {start} stands earlier too"),
             ));
         }
         let start = decoder.position();
-        skip(decoder, 1)?;
+        skip(decoder, 1, &mut left)?;
         if let Key::Text(text) = key
             && let Some(index) = wanted.iter().position(|name| *name == text)
         {
@@ -132,7 +141,7 @@ fn read_map<'b, const N: usize>(
     Ok(found)
 }
 
-fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Refusal> {
+fn read_key<'b>(decoder: &mut Decoder<'b>, left: &mut usize) -> Result<Key<'b>, Finding> {
     let start = decoder.position();
     Ok(match decoder.datatype().map_err(not_cbor)? {
         Type::Bytes => Key::Bytes(decoder.bytes().map_err(not_cbor)?),
@@ -147,7 +156,7 @@ fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Refusal> {
         | Type::I64
         | Type::Int => Key::Integer(decoder.int().map_err(not_cbor)?.into()),
         _ => {
-            skip(decoder, 1)?;
+            skip(decoder, 1, left)?;
             Key::Encoded(
                 decoder
                     .input()
@@ -158,8 +167,18 @@ fn read_key<'b>(decoder: &mut Decoder<'b>) -> Result<Key<'b>, Refusal> {
     })
 }
 
-/// Passes over one item that stands inside `depth` containers.
-fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Refusal> {
+/// Passes over one item that stands inside `depth` containers, and may hold
+/// what is `left` of the items that a map may.
+fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(), Finding> {
+    *left = left.checked_sub(1).ok_or_else(|| {
+        Finding::new(
+            Reason::TooManyItems,
+            format!(
+                "more than {MAX_CBOR_ITEMS} in one map at byte {}",
+                decoder.position()
+            ),
+        )
+    })?;
     let items = match decoder.datatype().map_err(not_cbor)? {
         Type::Array => length(decoder.array().map_err(not_cbor)?)?,
         // Each entry takes at least two bytes, so no count that the input
@@ -176,7 +195,7 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Refusal> {
         Type::String => return decoder.str().map(drop).map_err(not_cbor),
         // The decoder would pass over both.
         Type::Break | Type::Unknown(_) => {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::ObjectNotCbor,
                 format!("no item begins at byte {}", decoder.position()),
             ));
@@ -185,7 +204,7 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Refusal> {
         _ => return decoder.skip().map_err(not_cbor),
     };
     if depth >= MAX_CBOR_DEPTH {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::TooDeep,
             format!(
                 "more than {MAX_CBOR_DEPTH} levels at byte {}",
@@ -194,14 +213,14 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Refusal> {
         ));
     }
     for _ in 0..items {
-        skip(decoder, depth + 1)?;
+        skip(decoder, depth + 1, left)?;
     }
     Ok(())
 }
 
 /// The next item is of this type; if it only lacks a definite length it is
 /// refused for that, else for the reason given.
-fn expect(decoder: &Decoder<'_>, wanted: Type, otherwise: Reason) -> Result<(), Refusal> {
+fn expect(decoder: &Decoder<'_>, wanted: Type, otherwise: Reason) -> Result<(), Finding> {
     let found = decoder.datatype().map_err(not_cbor)?;
     match (found, wanted) {
         _ if found == wanted => Ok(()),
@@ -209,24 +228,24 @@ fn expect(decoder: &Decoder<'_>, wanted: Type, otherwise: Reason) -> Result<(), 
         | (Type::BytesIndef, Type::Bytes)
         | (Type::MapIndef, Type::Map)
         | (Type::StringIndef, Type::String) => length(None).map(drop),
-        _ => Err(Refusal::new(
+        _ => Err(Finding::new(
             otherwise,
             format!("found {found} where {wanted} belongs"),
         )),
     }
 }
 
-fn length(claimed: Option<u64>) -> Result<u64, Refusal> {
+fn length(claimed: Option<u64>) -> Result<u64, Finding> {
     claimed.ok_or_else(|| {
-        Refusal::new(
+        Finding::new(
             Reason::IndefiniteLength,
             "an array, map or string of indefinite length",
         )
     })
 }
 
-fn not_cbor(error: minicbor::decode::Error) -> Refusal {
-    Refusal::new(Reason::ObjectNotCbor, error.to_string())
+fn not_cbor(error: minicbor::decode::Error) -> Finding {
+    Finding::new(Reason::ObjectNotCbor, error.to_string())
 }
 
 #[cfg(test)]

@@ -12,21 +12,21 @@ use crate::{
         NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
     },
     key::PublicKey,
-    reason::{Reason, Refusal},
+    reason::{Finding, Reason},
     signature::SignatureAlgorithm,
 };
 
 /// RFC 5280 section 6.1.3 (a)(2): "The certificate validity period includes
 /// the current time." Both ends belong to it (section 4.1.2.5).
-pub(crate) fn check_validity(not_before: u64, not_after: u64, now: u64) -> Result<(), Refusal> {
+pub(crate) fn check_validity(not_before: u64, not_after: u64, now: u64) -> Result<(), Finding> {
     if now < not_before {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::NotYetValid,
             format!("valid from {not_before}, now {now} (Unix seconds)"),
         ));
     }
     if now > not_after {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::Expired,
             format!("valid until {not_after}, now {now} (Unix seconds)"),
         ));
@@ -41,9 +41,9 @@ pub(crate) fn check_issued_by(
     certificate: &Certificate<'_>,
     issuer_name: &[u8],
     issuer_key_identifier: Option<&[u8]>,
-) -> Result<(), Refusal> {
+) -> Result<(), Finding> {
     if certificate.issuer != issuer_name {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::IssuerMismatch,
             "its issuer is not the subject of the next certificate",
         ));
@@ -53,7 +53,7 @@ pub(crate) fn check_issued_by(
         None => None,
     };
     match (named, issuer_key_identifier) {
-        (Some(named), Some(actual)) if named != actual => Err(Refusal::new(
+        (Some(named), Some(actual)) if named != actual => Err(Finding::new(
             Reason::KeyIdentifierMismatch,
             "its authorityKeyIdentifier is not the issuer's subjectKeyIdentifier",
         )),
@@ -63,7 +63,7 @@ pub(crate) fn check_issued_by(
 
 /// What a certificate must be to issue others; gives its path length
 /// constraint.
-pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Refusal> {
+pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Finding> {
     check_critical(certificate, |oid| {
         [
             AUTHORITY_KEY_IDENTIFIER,
@@ -79,11 +79,11 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Refu
     let constraints = match certificate.extension(BASIC_CONSTRAINTS) {
         Some(extension) => extension.basic_constraints()?,
         None => {
-            return Err(Refusal::new(Reason::NotACa, "basicConstraints is absent"));
+            return Err(Finding::new(Reason::NotACa, "basicConstraints is absent"));
         }
     };
     if !constraints.ca {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::NotACa,
             "basicConstraints says cA FALSE",
         ));
@@ -95,11 +95,11 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Refu
     // certificates".
     match certificate.extension(KEY_USAGE) {
         Some(extension) if extension.key_cert_sign()? => {}
-        Some(_) => return Err(Refusal::new(Reason::KeyUsage, "keyCertSign is not set")),
-        None => return Err(Refusal::new(Reason::KeyUsage, "keyUsage is absent")),
+        Some(_) => return Err(Finding::new(Reason::KeyUsage, "keyCertSign is not set")),
+        None => return Err(Finding::new(Reason::KeyUsage, "keyUsage is absent")),
     }
     if PublicKey::parse(certificate.spki).is_none() {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::KeyNotSupported,
             "the key is none of P-256, P-384 and RSA of 2048 to 4096 bits",
         ));
@@ -108,7 +108,7 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Refu
 }
 
 /// What a leaf must not be.
-pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Refusal> {
+pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Finding> {
     // An extended key usage says what the device may do with its key. This
     // crate reads the certificate as a statement and uses the key for
     // nothing, so that no purpose can forbid it.
@@ -126,7 +126,7 @@ pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Refusal> {
     if let Some(extension) = certificate.extension(BASIC_CONSTRAINTS)
         && extension.basic_constraints()?.ca
     {
-        return Err(Refusal::new(
+        return Err(Finding::new(
             Reason::LeafIsCa,
             "basicConstraints says cA TRUE",
         ));
@@ -134,7 +134,7 @@ pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Refusal> {
     if let Some(extension) = certificate.extension(KEY_USAGE)
         && extension.key_cert_sign()?
     {
-        return Err(Refusal::new(Reason::LeafIsCa, "keyUsage has keyCertSign"));
+        return Err(Finding::new(Reason::LeafIsCa, "keyUsage has keyCertSign"));
     }
     Ok(())
 }
@@ -142,9 +142,9 @@ pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Refusal> {
 /// RFC 5280 section 6.1.4 (l), (m): `below` is the number of CAs between this
 /// one and the leaf. Self-issued ones count too: the exemption serves key
 /// roll-over inside a hierarchy, which a fresh chain has no use for.
-pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result<(), Refusal> {
+pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result<(), Finding> {
     match path_length {
-        Some(allowed) if below > usize::from(allowed) => Err(Refusal::new(
+        Some(allowed) if below > usize::from(allowed) => Err(Finding::new(
             Reason::PathLengthExceeded,
             format!("{below} CAs below it, pathLenConstraint {allowed}"),
         )),
@@ -155,7 +155,7 @@ pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result
 /// The subject key identifier, where there is one.
 pub(crate) fn key_identifier<'a>(
     certificate: &Certificate<'a>,
-) -> Result<Option<&'a [u8]>, Refusal> {
+) -> Result<Option<&'a [u8]>, Finding> {
     certificate
         .extension(SUBJECT_KEY_IDENTIFIER)
         .map(|extension| extension.subject_key_identifier())
@@ -165,9 +165,9 @@ pub(crate) fn key_identifier<'a>(
 /// The algorithm of the certificate's signature.
 pub(crate) fn signature_algorithm(
     certificate: &Certificate<'_>,
-) -> Result<SignatureAlgorithm, Refusal> {
+) -> Result<SignatureAlgorithm, Finding> {
     certificate.algorithm.signature().ok_or_else(|| {
-        Refusal::new(
+        Finding::new(
             Reason::SignatureAlgorithmNotSupported,
             format!("signature algorithm {}", certificate.algorithm.oid),
         )
@@ -180,18 +180,18 @@ pub(crate) fn signature_algorithm(
 fn check_critical(
     certificate: &Certificate<'_>,
     understood: impl Fn(ObjectIdentifier) -> bool,
-) -> Result<(), Refusal> {
+) -> Result<(), Finding> {
     for extension in &certificate.extensions {
         // Not processed here, and to ignore them would widen what a CA may
         // name: refused, critical or not.
         if extension.oid == NAME_CONSTRAINTS {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::NameConstraints,
                 "nameConstraints is present",
             ));
         }
         if extension.critical && !understood(extension.oid) {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::UnknownCriticalExtension,
                 format!("critical extension {}", extension.oid),
             ));

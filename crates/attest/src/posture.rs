@@ -1,20 +1,6 @@
 //! The state of a Mac as its attestation gives it (macOS 14.2 and later).
-//!
-//! Absent is a value of its own in every question: a policy that asks for the
-//! good state cannot be satisfied by silence.
 
 use std::fmt;
-
-/// The answer to "is this in the good state?".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Posture {
-    /// Attested, and not in the good state.
-    Bad,
-    /// Attested to be in the good state.
-    Good,
-    /// Nothing is attested: the property is absent or blank.
-    NotAttested,
-}
 
 /// System Integrity Protection (1.2.840.113635.100.8.13.1): an INTEGER, of
 /// which Apple documents 0 and 1.
@@ -52,7 +38,7 @@ pub enum KernelExtensions {
 
 impl fmt::Display for SystemIntegrityProtection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
             Self::Other => "unknown",
@@ -62,7 +48,7 @@ impl fmt::Display for SystemIntegrityProtection {
 
 impl fmt::Display for SecureBoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Full => "Full Security",
             Self::Other(text) => text,
             Self::Permissive => "Permissive Security",
@@ -73,7 +59,7 @@ impl fmt::Display for SecureBoot {
 
 impl fmt::Display for KernelExtensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Allowed => "allowed",
             Self::NotAllowed => "not allowed",
         })

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
-/// One refusal: the cause, and what exactly was found.
+use crate::check::{Check, Outcome};
+
+/// One refusal: the check that failed, the cause, and what exactly was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Refusal {
-    /// The failed check.
+    /// The check that failed: all earlier ones passed.
+    pub check: Check,
+    /// The cause.
     pub reason: Reason,
     /// The exact finding, for the operator. It may quote the evidence, which
     /// may be another device's or forged: it does not belong in a reply.
@@ -14,6 +18,21 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What became of every check, in order.
+    pub fn checks(&self) -> impl Iterator<Item = (Check, Outcome)> + use<> {
+        Check::outcomes(Some(self))
+    }
+}
+
+/// What is wrong with a part of the evidence. Only the check in whose course
+/// it was found makes it a [`Refusal`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+impl Finding {
     pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self {
             reason,
@@ -21,14 +40,23 @@ impl Refusal {
         }
     }
 
-    /// The same refusal, its detail beginning with the place.
+    /// The same finding, its detail beginning with the place.
     pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.detail = format!("{place}: {}", self.detail);
         self
     }
+
+    /// The refusal by a check.
+    pub(crate) fn during(self, check: Check) -> Refusal {
+        Refusal {
+            check,
+            reason: self.reason,
+            detail: self.detail,
+        }
+    }
 }
 
-impl From<der::Error> for Refusal {
+impl From<der::Error> for Finding {
     fn from(error: der::Error) -> Self {
         Self::new(Reason::CertificateMalformed, error.to_string())
     }
@@ -37,7 +65,7 @@ impl From<der::Error> for Refusal {
 /// One table: variant, stable name, sentence for the client.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $sentence:literal;)*) => {
-        /// The check that failed.
+        /// Why evidence is refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Reason {
@@ -89,6 +117,8 @@ reasons! {
         "the attestation object is nested too deep";
     TooManyKeys, "too-many-keys",
         "a map of the attestation object has too many keys";
+    TooManyItems, "too-many-items",
+        "a map of the attestation object has too many items in it";
     DuplicateKey, "duplicate-key",
         "a map of the attestation object has the same key twice";
     TrailingBytes, "trailing-bytes",
@@ -109,9 +139,9 @@ reasons! {
     ChainMalformed, "chain-malformed",
         "the attestation statement's \"x5c\" is not an array of byte strings";
     ChainEmpty, "chain-empty",
-        "the attestation statement's \"x5c\" is empty: the device could not attest";
+        "the attestation has no certificates (\"x5c\" is empty): the device could not attest";
     ChainTooLong, "chain-too-long",
-        "the attestation statement's \"x5c\" has more than five certificates";
+        "the attestation has more than five certificates in its chain (\"x5c\")";
     IncompleteChain, "incomplete-chain",
         "the attestation chain lacks its intermediate certificate";
     // Each certificate.
@@ -149,7 +179,9 @@ reasons! {
     FreshnessLength, "freshness-length",
         "the attestation's freshness code does not have 32 bytes";
     FreshnessMismatch, "freshness-mismatch",
-        "the attestation's freshness code is not the one of this challenge";
+        "the attestation's freshness code is not the one that was asked for";
+    FreshnessExpired, "freshness-expired",
+        "the attestation answers a nonce that was sent 7 days ago or longer";
     // The path.
     NotYetValid, "not-yet-valid",
         "a certificate of the attestation chain is not valid yet";

@@ -1,17 +1,16 @@
 //! The verifier: evidence in, a device or the one reason against it out.
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
 use crate::{
     anchor::TrustAnchor,
-    apple::{self, Properties},
+    apple::Properties,
     cache::VerifiedIntermediates,
     certificate::Certificate,
-    device::AttestedDevice,
-    key::PublicKey,
+    check::Check,
+    device::{AttestedDevice, DeviceInformation},
+    freshness::{self, SentNonce},
+    key::{KeyKind, PublicKey},
     object, path,
-    reason::{Reason, Refusal},
+    reason::{Finding, Reason, Refusal},
     signature::{SignatureAlgorithm, SignatureVerifier},
 };
 
@@ -60,136 +59,162 @@ impl Verifier {
         freshness: &[u8; 32],
         now: u64,
     ) -> Result<AttestedDevice, Refusal> {
-        self.verify_chain(&object::certificates(object)?, freshness, now)
+        let x5c = object::certificates(object).map_err(|finding| finding.during(Check::Object))?;
+        let (device, ()) = self.verify_chain(
+            &x5c,
+            |code| freshness::check_challenge(code, freshness),
+            now,
+        )?;
+        Ok(device)
     }
 
-    fn verify_chain(
+    /// Verifies the `DevicePropertiesAttestation` of a DeviceInformation
+    /// answer (Apple's schema `information.device.yaml`): `certificates` are
+    /// the DER of its array's items, the leaf first.
+    ///
+    /// `nonces` are the ones that were sent to this device, in any order, and
+    /// to no other: the leaf's freshness code must be one of them. `now` in
+    /// seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The first failed check, in the same order as for an object.
+    pub fn verify_device_information(
         &self,
-        x5c: &[&[u8]],
-        freshness: &[u8; 32],
+        certificates: &[&[u8]],
+        nonces: &[SentNonce],
         now: u64,
-    ) -> Result<AttestedDevice, Refusal> {
-        for (index, der) in x5c.iter().enumerate() {
-            Certificate::check_size(der).map_err(|refusal| refusal.at(place(index)))?;
-        }
-        // A trailing copy of an anchor says nothing new, if the chain does
-        // end at that anchor.
-        let (x5c, sent) = match x5c {
-            [rest @ .., last] => match self.anchors.iter().find(|one| one.der == *last) {
-                Some(anchor) => (rest, Some(anchor)),
-                None => (x5c, None),
-            },
-            [] => (x5c, None),
-        };
-        let chain = parse(x5c)?;
-        let [leaf, issuers @ ..] = chain.as_slice() else {
-            return Err(incomplete());
-        };
-        if issuers.is_empty() {
-            return Err(incomplete());
-        }
-
-        let properties =
-            Properties::read(&leaf.extensions).map_err(|refusal| refusal.at(place(0)))?;
-        let key = PublicKey::parse(leaf.spki)
-            .and_then(|key| key.attested_kind())
-            .ok_or_else(|| {
-                Refusal::new(
-                    Reason::KeyNotSupported,
-                    "the key is no point of P-256 or P-384",
-                )
-                .at(place(0))
-            })?;
-        check_freshness(leaf, freshness).map_err(|refusal| refusal.at(place(0)))?;
-
-        for (index, certificate) in chain.iter().enumerate() {
-            path::check_validity(certificate.not_before, certificate.not_after, now)
-                .map_err(|refusal| refusal.at(place(index)))?;
-        }
-        let algorithms = check_path(&chain)?;
-        let anchor = self.check_anchor(&chain, &algorithms, sent, now)?;
-
-        Ok(AttestedDevice {
-            spki_der: leaf.spki.to_owned(),
-            spki_sha256: Sha256::digest(leaf.spki).into(),
-            key,
-            serial: properties.serial,
-            udid: properties.udid,
-            model: properties.model,
-            os_version: properties.os_version,
-            sepos_version: properties.sepos_version,
-            llb_version: properties.llb_version,
-            sip: properties.sip,
-            secure_boot: properties.secure_boot,
-            kernel_extensions: properties.kernel_extensions,
-            unknown_extensions: properties.unknown,
-            not_before: leaf.not_before,
-            not_after: leaf.not_after,
-            root_sha256: *anchor.sha256(),
-            root_name: anchor.name().to_owned(),
-            laboratory: anchor.is_laboratory(),
+    ) -> Result<DeviceInformation, Refusal> {
+        object::check_count(certificates.len() as u64)
+            .map_err(|finding| finding.during(Check::Object))?;
+        let (device, (freshness, nonce_sent)) = self.verify_chain(
+            certificates,
+            |code| freshness::check_nonces(code, nonces, now),
+            now,
+        )?;
+        Ok(DeviceInformation {
+            device,
+            freshness,
+            nonce_sent,
         })
     }
 
-    /// Finds the anchor that the chain ends at (the one that was `sent`, if
-    /// any) and verifies the signatures under it.
-    fn check_anchor(
+    /// Every check behind the shape of the evidence, in the order of
+    /// [`Check`]. `freshness` judges the leaf's freshness code.
+    fn verify_chain<F>(
         &self,
-        chain: &[Certificate<'_>],
-        algorithms: &[SignatureAlgorithm],
+        x5c: &[&[u8]],
+        freshness: impl FnOnce(&[u8]) -> Result<F, Finding>,
+        now: u64,
+    ) -> Result<(AttestedDevice, F), Refusal> {
+        let during = |check: Check| move |finding: Finding| finding.during(check);
+
+        check_sizes(x5c).map_err(during(Check::Certificates))?;
+        let (x5c, sent) = self.without_root(x5c);
+        let chain = parse(x5c).map_err(during(Check::Certificates))?;
+        let [leaf, .., top] = chain.as_slice() else {
+            return Err(incomplete().during(Check::Chain));
+        };
+        let properties = Properties::read(&leaf.extensions)
+            .map_err(|finding| finding.at(place(0)).during(Check::Properties))?;
+        let key = attested_key(leaf).map_err(during(Check::Key))?;
+        let freshness = freshness::code(leaf)
+            .and_then(freshness)
+            .map_err(|finding| finding.at(place(0)).during(Check::Freshness))?;
+        check_validity(&chain, now).map_err(during(Check::Validity))?;
+        let algorithms = check_path(&chain).map_err(during(Check::Path))?;
+        let anchors = self
+            .check_anchors(top, chain.len() - 1, sent, now)
+            .map_err(during(Check::Anchor))?;
+        let anchor = self
+            .check_signatures(&chain, &algorithms, &anchors)
+            .map_err(during(Check::Signatures))?;
+        Ok((
+            AttestedDevice::new(leaf, properties, key, anchor),
+            freshness,
+        ))
+    }
+
+    /// The chain without a trailing copy of an anchor, which says nothing new
+    /// if the chain does end at that anchor.
+    fn without_root<'x, 'd>(&self, x5c: &'x [&'d [u8]]) -> (&'x [&'d [u8]], Option<&TrustAnchor>) {
+        if let [rest @ .., last] = x5c
+            && let Some(anchor) = self.anchors.iter().find(|one| one.der == *last)
+        {
+            (rest, Some(anchor))
+        } else {
+            (x5c, None)
+        }
+    }
+
+    /// The anchors that may have issued the topmost certificate, at least one;
+    /// only the one that was `sent`, if any. `below` is the number of CAs
+    /// under them. Laboratory roots may share a name and have no key
+    /// identifiers: which of them it is, the signature says.
+    fn check_anchors(
+        &self,
+        top: &Certificate<'_>,
+        below: usize,
         sent: Option<&TrustAnchor>,
         now: u64,
-    ) -> Result<&TrustAnchor, Refusal> {
-        let Some(last) = chain.last() else {
-            return Err(incomplete());
-        };
-        let top = chain.len() - 1;
+    ) -> Result<Vec<&TrustAnchor>, Finding> {
         if let Some(sent) = sent
-            && sent.subject != last.issuer
+            && sent.subject != top.issuer
         {
-            return Err(Refusal::new(
+            return Err(Finding::new(
                 Reason::IssuerMismatch,
                 "its issuer is not the subject of the root behind it",
             )
-            .at(place(top)));
+            .at(place(below)));
         }
-        let mut refusal = None;
-        let candidates = self.anchors.iter().filter(|one| {
-            one.subject == last.issuer && sent.is_none_or(|sent| sent.der == one.der)
-        });
-        // Laboratory roots may share a name; each is then asked in turn.
-        for anchor in candidates {
+        let mut fault = None;
+        let mut found = Vec::with_capacity(1);
+        for anchor in self
+            .anchors
+            .iter()
+            .filter(|one| one.subject == top.issuer && sent.is_none_or(|sent| sent.der == one.der))
+        {
             let verdict = path::check_validity(anchor.not_before, anchor.not_after, now)
-                .and_then(|()| path::check_path_length(anchor.path_length, top))
-                .map_err(|refusal| refusal.at(anchor.name()))
+                .and_then(|()| path::check_path_length(anchor.path_length, below))
+                .map_err(|finding| finding.at(anchor.name()))
                 .and_then(|()| {
-                    path::check_issued_by(last, &anchor.subject, anchor.key_identifier.as_deref())
-                        .map_err(|refusal| refusal.at(place(top)))
-                })
-                .and_then(|()| self.check_signatures(chain, algorithms, anchor));
+                    path::check_issued_by(top, &anchor.subject, anchor.key_identifier.as_deref())
+                        .map_err(|finding| finding.at(place(below)))
+                });
             match verdict {
-                Ok(()) => return Ok(anchor),
-                Err(cause) => refusal = Some(cause),
+                Ok(()) => found.push(anchor),
+                Err(finding) => fault = Some(finding),
             }
         }
-        Err(refusal.unwrap_or_else(|| {
-            Refusal::new(
-                Reason::UnknownAnchor,
-                format!(
-                    "no trusted root has the name of the issuer of {}",
-                    place(top)
-                ),
-            )
-        }))
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        Err(fault.unwrap_or_else(|| unknown_anchor(below)))
+    }
+
+    /// The first of the anchors under which every signature verifies.
+    fn check_signatures<'s>(
+        &'s self,
+        chain: &[Certificate<'_>],
+        algorithms: &[SignatureAlgorithm],
+        anchors: &[&'s TrustAnchor],
+    ) -> Result<&'s TrustAnchor, Finding> {
+        let mut fault = None;
+        for anchor in anchors {
+            match self.check_signatures_under(anchor, chain, algorithms) {
+                Ok(()) => return Ok(anchor),
+                Err(finding) => fault = Some(finding),
+            }
+        }
+        Err(fault.unwrap_or_else(|| unknown_anchor(chain.len() - 1)))
     }
 
     /// RFC 5280 section 6.1.3 (a)(1), from the anchor down to the leaf.
-    fn check_signatures(
+    fn check_signatures_under(
         &self,
+        anchor: &TrustAnchor,
         chain: &[Certificate<'_>],
         algorithms: &[SignatureAlgorithm],
-        anchor: &TrustAnchor,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Finding> {
         let mut issuer_spki = anchor.spki.as_slice();
         let mut under_anchor = true;
         for (index, (certificate, algorithm)) in chain.iter().zip(algorithms).enumerate().rev() {
@@ -206,7 +231,7 @@ impl Verifier {
                         certificate.signature,
                     )
                     .map_err(|error| {
-                        Refusal::new(Reason::BadSignature, error.to_string()).at(place(index))
+                        Finding::new(Reason::BadSignature, error.to_string()).at(place(index))
                     })?;
                 if under_anchor {
                     self.intermediates.insert(anchor.sha256(), certificate.der);
@@ -219,24 +244,46 @@ impl Verifier {
     }
 }
 
+/// No certificate is read before all of them are known to be small.
+fn check_sizes(x5c: &[&[u8]]) -> Result<(), Finding> {
+    x5c.iter().enumerate().try_for_each(|(index, der)| {
+        Certificate::check_size(der).map_err(|finding| finding.at(place(index)))
+    })
+}
+
 /// Takes the certificates apart, leaf first.
-fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Refusal> {
+fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
     x5c.iter()
         .enumerate()
-        .map(|(index, der)| {
-            Certificate::parse(der)
-                .and_then(|certificate| {
-                    certificate.check_repetitions()?;
-                    Ok(certificate)
-                })
-                .map_err(|refusal| refusal.at(place(index)))
-        })
+        .map(|(index, der)| Certificate::read(der).map_err(|finding| finding.at(place(index))))
         .collect()
+}
+
+fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {
+    PublicKey::parse(leaf.spki)
+        .and_then(|key| key.attested_kind())
+        .ok_or_else(|| {
+            Finding::new(
+                Reason::KeyNotSupported,
+                "the key is no point of P-256 or P-384",
+            )
+            .at(place(0))
+        })
+}
+
+fn check_validity(chain: &[Certificate<'_>], now: u64) -> Result<(), Finding> {
+    chain
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, certificate)| {
+            path::check_validity(certificate.not_before, certificate.not_after, now)
+                .map_err(|finding| finding.at(place(index)))
+        })
 }
 
 /// Everything about the path below the anchor but the signatures; gives the
 /// algorithm of each.
-fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Refusal> {
+fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Finding> {
     let mut algorithms = Vec::with_capacity(chain.len());
     for (index, certificate) in chain.iter().enumerate() {
         let verdict = match index {
@@ -255,51 +302,29 @@ fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Refu
             })
             .and_then(|()| path::signature_algorithm(certificate))
             .map(|algorithm| algorithms.push(algorithm))
-            .map_err(|refusal| refusal.at(place(index)))?;
+            .map_err(|finding| finding.at(place(index)))?;
     }
     Ok(algorithms)
 }
 
-/// The leaf has one freshness code (repetition is refused before), and it is
-/// this one. The comparison takes the same time wherever the codes differ.
-fn check_freshness(leaf: &Certificate<'_>, expected: &[u8; 32]) -> Result<(), Refusal> {
-    let found = match leaf.extension(apple::FRESHNESS) {
-        Some(extension) if !extension.value.is_empty() => extension.value,
-        _ => {
-            return Err(Refusal::new(
-                Reason::FreshnessMissing,
-                format!("extension {} is absent or blank", apple::FRESHNESS),
-            ));
-        }
-    };
-    if found.len() != expected.len() {
-        return Err(Refusal::new(
-            Reason::FreshnessLength,
-            format!(
-                "the freshness code has {} bytes, not {}",
-                found.len(),
-                expected.len()
-            ),
-        ));
-    }
-    if bool::from(found.ct_eq(expected)) {
-        Ok(())
-    } else {
-        Err(Refusal::new(
-            Reason::FreshnessMismatch,
-            "the freshness code belongs to another challenge",
-        ))
-    }
-}
-
-fn incomplete() -> Refusal {
-    Refusal::new(
-        Reason::IncompleteChain,
-        "x5c must hold a leaf and the intermediate that issued it",
+fn unknown_anchor(top: usize) -> Finding {
+    Finding::new(
+        Reason::UnknownAnchor,
+        format!(
+            "no trusted root has the name of the issuer of {}",
+            place(top)
+        ),
     )
 }
 
-/// A certificate's place in `x5c`, for the operator.
+fn incomplete() -> Finding {
+    Finding::new(
+        Reason::IncompleteChain,
+        "there must be a leaf and the intermediate that issued it",
+    )
+}
+
+/// A certificate's place in the chain, for the operator; the leaf's is 0.
 fn place(index: usize) -> String {
-    format!("x5c[{index}]")
+    format!("certificate {index}")
 }

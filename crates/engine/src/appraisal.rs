@@ -1,8 +1,8 @@
 //! The second gate, at the challenge: does the evidence fit the order?
 
 use assay_attest::{
-    AttestedDevice, KernelExtensions, KeyKind as AttestedKeyKind, Reason, Refusal,
-    SystemIntegrityProtection, Verifier,
+    Attested, AttestedDevice, IdentityFault, KernelExtensions, KeyKind as AttestedKeyKind, Reason,
+    Refusal, SystemIntegrityProtection, Verifier,
 };
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
 
@@ -28,14 +28,13 @@ pub(crate) enum Answer {
 /// Why evidence was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cause {
-    /// The evidence does not attest the attribute that was ordered.
-    AttributeNotAttested(Attribute),
     /// The device could not attest.
     DeviceError(String),
-    /// The evidence is of another device.
-    IdentifierMismatch {
+    /// The evidence does not prove the ordered identifier.
+    Identity {
+        fault: IdentityFault,
         attribute: Attribute,
-        attested: String,
+        attested: Option<String>,
     },
     /// The evidence proves nothing.
     Unverified(Refusal),
@@ -93,24 +92,15 @@ fn judge(
     let device = verifier
         .verify_object(object, &freshness, now.0)
         .map_err(Cause::Unverified)?;
-    // The device-attest draft, section 5: "Verify that the attestation
-    // statement contains a device identifier and that it matches the identifier
-    // in the Order." Octet for octet, and only with the attribute that
-    // admission named.
+    // The attribute is the one that admission named.
     let attribute = authorization.attribute;
-    let attested = match attribute {
-        Attribute::Serial => device.serial.as_deref(),
-        Attribute::Udid => device.udid.as_deref(),
-    };
-    match attested {
-        None => Err(Cause::AttributeNotAttested(attribute)),
-        Some(attested) if attested != authorization.identifier.device() => {
-            Err(Cause::IdentifierMismatch {
-                attribute,
-                attested: attested.to_owned(),
-            })
-        }
-        Some(_) => Ok(device),
+    match device.check_identity(attribute, authorization.identifier.device()) {
+        Ok(()) => Ok(device),
+        Err(fault) => Err(Cause::Identity {
+            fault,
+            attribute,
+            attested: device.attribute(attribute).map(str::to_owned),
+        }),
     }
 }
 
@@ -122,26 +112,31 @@ fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> Ev
             AttestedKeyKind::P384 => KeyKind::P384,
         },
         facts: DeviceFacts {
-            serial: device.serial.clone(),
-            udid: device.udid.clone(),
-            model: device.model.clone(),
-            os_version: device.os_version.clone(),
-            sepos_version: device.sepos_version.clone(),
-            llb_version: device.llb_version.clone(),
+            serial: text(&device.serial),
+            udid: text(&device.udid),
+            model: text(&device.model),
+            os_version: text(&device.os_version),
+            sepos_version: text(&device.sepos_version),
+            llb_version: text(&device.llb_version),
             sip_enabled: device
                 .sip
-                .as_ref()
+                .attested()
                 .map(|sip| *sip == SystemIntegrityProtection::Enabled),
-            secure_boot: device.secure_boot.as_ref().map(ToString::to_string),
+            secure_boot: text(&device.secure_boot),
             kernel_extensions_allowed: device
                 .kernel_extensions
-                .as_ref()
+                .attested()
                 .map(|extensions| *extensions != KernelExtensions::NotAllowed),
         },
         root_sha256: device.root_sha256,
         object_sha256,
         at,
     }
+}
+
+/// What was attested, good or bad.
+fn text<T: ToString>(property: &Attested<T>) -> Option<String> {
+    property.attested().map(ToString::to_string)
 }
 
 impl Cause {
@@ -157,34 +152,36 @@ impl Cause {
         // disclosure of the reason to the Client presents a privacy concern":
         // another device's identity is one, so no attested value is echoed.
         let (reason, client, detail) = match &self {
-            Self::AttributeNotAttested(attribute) => (
-                format!("{}-not-attested", attribute.as_str()),
-                format!(
-                    "the attestation does not state the device's {}",
-                    attribute.as_str()
-                ),
-                format!(
-                    "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
-                    attribute.as_str(),
-                    ordered.value
-                ),
-            ),
             Self::DeviceError(text) => (
                 "device-could-not-attest".to_owned(),
                 "the device could not attest".to_owned(),
                 format!("the device answered with an error instead of evidence: {text}"),
             ),
-            Self::IdentifierMismatch {
+            Self::Identity {
+                fault,
                 attribute,
                 attested,
             } => (
-                "identifier-mismatch".to_owned(),
-                "the attestation is of another device than the one that was ordered for".to_owned(),
-                format!(
-                    "the order is for {:?}, the evidence attests the {} {attested:?}",
-                    ordered.value,
-                    attribute.as_str()
-                ),
+                fault.as_str().to_owned(),
+                match fault {
+                    IdentityFault::Mismatch => {
+                        "the attestation is of another device than the one that was ordered for"
+                            .to_owned()
+                    }
+                    IdentityFault::NotAttested(_) => fault.to_string(),
+                },
+                match attested {
+                    Some(attested) => format!(
+                        "the order is for {:?}, the evidence attests the {} {attested:?}",
+                        ordered.value,
+                        attribute.as_str()
+                    ),
+                    None => format!(
+                        "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
+                        attribute.as_str(),
+                        ordered.value
+                    ),
+                },
             ),
             Self::Unverified(refusal) => (
                 refusal.reason.as_str().to_owned(),
@@ -199,7 +196,10 @@ impl Cause {
             ),
         };
         let subproblems = match &self {
-            Self::IdentifierMismatch { .. } => vec![Subproblem {
+            Self::Identity {
+                fault: IdentityFault::Mismatch,
+                ..
+            } => vec![Subproblem {
                 kind: ProblemType::RejectedIdentifier,
                 detail: "the attestation does not prove this identifier".to_owned(),
                 identifier: Some(ordered),

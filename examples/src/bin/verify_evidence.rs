@@ -17,8 +17,8 @@ fn main() -> ExitCode {
         Ok(device) => {
             let text = format!(
                 "serial   {}\nUDID     {}\nkey      {:?} {}\nroot     {}\n",
-                device.serial.as_deref().unwrap_or("not attested"),
-                device.udid.as_deref().unwrap_or("not attested"),
+                device.serial,
+                device.udid,
                 device.key,
                 hex::encode(device.spki_sha256),
                 device.root_name,

@@ -4,7 +4,7 @@ use const_oid::ObjectIdentifier;
 
 use super::*;
 
-fn read(oid: &str, value: &[u8]) -> Result<Properties, Refusal> {
+fn read(oid: &str, value: &[u8]) -> Result<Properties, Finding> {
     Properties::read(&[Extension {
         oid: ObjectIdentifier::new(oid).unwrap(),
         critical: false,

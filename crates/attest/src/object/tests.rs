@@ -266,3 +266,25 @@ fn the_size_of_an_object_is_bounded_before_it_is_read() {
         Err(Reason::ObjectTooLarge)
     );
 }
+
+#[test]
+fn the_items_of_a_map_are_bounded() {
+    // The values of "fmt" and "attStmt" are 1 and 5 items, the array is one.
+    let room = MAX_CBOR_ITEMS - 7;
+    for (items, expected) in [(room, None), (room + 1, Some(Reason::TooManyItems))] {
+        let array = format!("99 {items:04x} {}", "00".repeat(items));
+        let object = cbor(&format!("a3 {FMT} {STMT} 00 {array}"));
+        assert_eq!(
+            certificates(&object).err().map(|finding| finding.reason),
+            expected,
+            "{items}"
+        );
+        // An array that is a key counts too, and then there is its value.
+        let object = cbor(&format!("a3 {FMT} {STMT} {array} 00"));
+        assert_eq!(
+            certificates(&object).err().map(|finding| finding.reason),
+            Some(Reason::TooManyItems),
+            "{items}"
+        );
+    }
+}

@@ -7,7 +7,11 @@
 
 mod anchors;
 mod backends;
+mod checks;
 mod corpus;
+mod device_information;
 mod laboratory;
+mod limits;
 mod mutations;
+mod recordings;
 mod scenarios;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use assay_attest::{
-    KernelExtensions, KeyKind, Posture, Reason, RustCrypto, SecureBoot, SystemIntegrityProtection,
-    TrustAnchor, UnverifiedObject, Verifier,
+    Attested, Attribute, IdentityFault, KernelExtensions, KeyKind, Reason, RustCrypto, SecureBoot,
+    SystemIntegrityProtection, TrustAnchor, UnverifiedObject, Verifier,
 };
 use assay_simulator::evidence::DeviceProperties;
 use rcgen::PublicKeyData;
@@ -74,7 +74,10 @@ fn every_reason_has_a_fault() {
         .map(|fault| fault.reason)
         .collect();
     for reason in Reason::ALL {
-        assert!(reasons.contains(reason), "{reason}");
+        // No attestation object can have this one.
+        if *reason != Reason::FreshnessExpired {
+            assert!(reasons.contains(reason), "{reason}");
+        }
     }
 }
 
@@ -91,15 +94,22 @@ fn scenario_01_all_properties_of_a_mac_are_proved() {
     assert_eq!(device.spki_sha256, <[u8; 32]>::from(Sha256::digest(&spki)));
     assert_eq!(device.spki_der, spki);
     assert_eq!(device.key, KeyKind::P256);
-    assert_eq!(device.serial.as_deref(), Some(SERIAL));
-    assert_eq!(device.udid.as_deref(), Some(UDID));
-    assert_eq!(device.model.as_deref(), Some("J413AP"));
-    assert_eq!(device.os_version.as_deref(), Some("15.5"));
-    assert_eq!(device.sepos_version.as_deref(), Some("15.5"));
-    assert_eq!(device.llb_version.as_deref(), Some("11881.121.1"));
-    assert_eq!(device.sip, Some(SystemIntegrityProtection::Enabled));
-    assert_eq!(device.secure_boot, Some(SecureBoot::Full));
-    assert_eq!(device.kernel_extensions, Some(KernelExtensions::NotAllowed));
+    assert_eq!(device.serial, Attested::Good(SERIAL.to_owned()));
+    assert_eq!(device.udid, Attested::Good(UDID.to_owned()));
+    assert_eq!(device.model, Attested::Good("J413AP".to_owned()));
+    let version = |text: &str| Attested::Good(text.parse().unwrap());
+    assert_eq!(device.os_version, version("15.5"));
+    assert_eq!(device.sepos_version, version("15.5"));
+    assert_eq!(device.llb_version, version("11881.121.1"));
+    assert_eq!(
+        device.sip,
+        Attested::Good(SystemIntegrityProtection::Enabled)
+    );
+    assert_eq!(device.secure_boot, Attested::Good(SecureBoot::Full));
+    assert_eq!(
+        device.kernel_extensions,
+        Attested::Good(KernelExtensions::NotAllowed)
+    );
     assert_eq!(device.unknown_extensions, []);
     assert_eq!(device.not_before, NOW - 86_400);
     assert_eq!(device.not_after, NOW + 90 * 86_400);
@@ -118,27 +128,29 @@ fn scenario_04_what_is_not_attested_is_neither_good_nor_bad() {
     let leaf = leaf.sign(laboratory.authority.sub_key()).unwrap();
     let chain = vec![leaf, laboratory.authority.sub_der().to_vec()];
     let device = laboratory.judge(&object(chain)).unwrap();
-    assert_eq!(device.serial.as_deref(), Some(SERIAL));
-    assert_eq!(device.udid.as_deref(), Some(UDID));
-    assert_eq!(device.sepos_version.as_deref(), Some("16.4"));
+    assert_eq!(device.check_identity(Attribute::Serial, SERIAL), Ok(()));
+    assert_eq!(device.check_identity(Attribute::Udid, UDID), Ok(()));
     assert_eq!(
-        (device.model.as_ref(), device.os_version.as_ref()),
-        (None, None)
+        device.sepos_version,
+        Attested::Good("16.4".parse().unwrap())
     );
-    assert_eq!(device.sip_posture(), Posture::NotAttested);
-    assert_eq!(device.secure_boot_posture(), Posture::NotAttested);
-    assert_eq!(device.kernel_extensions_posture(), Posture::NotAttested);
+    assert_eq!(device.model, Attested::NotAttested);
+    assert_eq!(device.os_version, Attested::NotAttested);
+    assert_eq!(device.llb_version, Attested::NotAttested);
+    assert_eq!(device.sip, Attested::NotAttested);
+    assert_eq!(device.secure_boot, Attested::NotAttested);
+    assert_eq!(device.kernel_extensions, Attested::NotAttested);
 }
 
 #[test]
 fn scenario_05_posture_is_good_or_bad_as_attested() {
     let laboratory = Laboratory::new();
-    for (sip, secure_boot, kernel_extensions, expected) in [
-        (0, "Full Security", 0, Posture::Good),
-        (1, "Reduced Security", 1, Posture::Bad),
-        (2, "Permissive Security", 2, Posture::Bad),
-        (200, "full security", 200, Posture::Bad),
-        (255, "Full Security ", 255, Posture::Bad),
+    for (sip, secure_boot, kernel_extensions, good) in [
+        (0, "Full Security", 0, true),
+        (1, "Reduced Security", 1, false),
+        (2, "Permissive Security", 2, false),
+        (200, "full security", 200, false),
+        (255, "Full Security ", 255, false),
     ] {
         let leaf = laboratory.leaf_of(&DeviceProperties {
             sip: Some(sip),
@@ -149,14 +161,82 @@ fn scenario_05_posture_is_good_or_bad_as_attested() {
         let leaf = leaf.sign(laboratory.authority.sub_key()).unwrap();
         let chain = vec![leaf, laboratory.authority.sub_der().to_vec()];
         let device = laboratory.judge(&object(chain)).unwrap();
-        assert_eq!(device.sip_posture(), expected, "{sip}");
-        assert_eq!(device.secure_boot_posture(), expected, "{secure_boot}");
+        assert!(device.sip.attested().is_some());
+        assert_eq!(device.sip.is_good(), good, "{sip}");
+        assert_eq!(device.secure_boot.to_string(), secure_boot);
+        assert_eq!(device.secure_boot.is_good(), good, "{secure_boot}");
+        assert!(device.kernel_extensions.attested().is_some());
         assert_eq!(
-            device.kernel_extensions_posture(),
-            expected,
+            device.kernel_extensions.is_good(),
+            good,
             "{kernel_extensions}"
         );
     }
+}
+
+#[test]
+fn a_version_without_numbers_is_attested_and_bad() {
+    let laboratory = Laboratory::new();
+    let leaf = laboratory.leaf_of(&DeviceProperties {
+        os_version: Some("Sequoia".to_owned()),
+        sepos_version: Some("15.5 (24F74)".to_owned()),
+        llb_version: Some(" ".to_owned()),
+        ..DeviceProperties::mac(SERIAL, UDID)
+    });
+    let leaf = leaf.sign(laboratory.authority.sub_key()).unwrap();
+    let chain = vec![leaf, laboratory.authority.sub_der().to_vec()];
+    let device = laboratory.judge(&object(chain)).unwrap();
+    assert!(matches!(&device.os_version, Attested::Bad(version) if version.as_str() == "Sequoia"));
+    let sepos = device.sepos_version.good().unwrap();
+    assert_eq!(sepos.as_str(), "15.5 (24F74)");
+    assert!(sepos.at_least(&"15.5".parse().unwrap()));
+    assert_eq!(device.llb_version, Attested::NotAttested);
+}
+
+#[test]
+fn an_identity_is_one_attribute_octet_for_octet() {
+    let laboratory = Laboratory::new();
+    let judge = |properties: &DeviceProperties| {
+        let leaf = laboratory.leaf_of(properties);
+        let leaf = leaf.sign(laboratory.authority.sub_key()).unwrap();
+        let chain = vec![leaf, laboratory.authority.sub_der().to_vec()];
+        laboratory.judge(&object(chain)).unwrap()
+    };
+    let device = judge(&DeviceProperties::mac(SERIAL, UDID));
+    for (attribute, expected, verdict) in [
+        (Attribute::Serial, SERIAL, Ok(())),
+        (Attribute::Udid, UDID, Ok(())),
+        (Attribute::Serial, UDID, Err(IdentityFault::Mismatch)),
+        (Attribute::Udid, SERIAL, Err(IdentityFault::Mismatch)),
+        (Attribute::Serial, "", Err(IdentityFault::Mismatch)),
+        (
+            Attribute::Serial,
+            "c02xk0aajhd2",
+            Err(IdentityFault::Mismatch),
+        ),
+        (
+            Attribute::Serial,
+            "C02XK0AAJHD2 ",
+            Err(IdentityFault::Mismatch),
+        ),
+    ] {
+        let found = device.check_identity(attribute, expected);
+        assert_eq!(found, verdict, "{attribute:?} {expected:?}");
+    }
+    // Blank is absent, and absent equals nothing.
+    let nobody = judge(&DeviceProperties {
+        serial: Some(String::new()),
+        ..DeviceProperties::default()
+    });
+    for attribute in [Attribute::Serial, Attribute::Udid] {
+        let fault = IdentityFault::NotAttested(attribute);
+        assert_eq!(nobody.check_identity(attribute, ""), Err(fault));
+        assert_eq!(
+            fault.as_str(),
+            format!("{}-not-attested", attribute.as_str())
+        );
+    }
+    assert_eq!(IdentityFault::Mismatch.as_str(), "identifier-mismatch");
 }
 
 #[test]

@@ -1,25 +1,7 @@
-use assay_proto::Timestamp;
-
 /// Which attested attribute an identifier is compared with. Admission names
 /// it; it is never "serial or UDID, whichever matches".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Attribute {
-    /// The serial number, 1.2.840.113635.100.8.9.1.
-    Serial,
-    /// The UDID, 1.2.840.113635.100.8.9.2.
-    Udid,
-}
-
-impl Attribute {
-    /// Its name, as configuration and logs have it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Serial => "serial",
-            Self::Udid => "udid",
-        }
-    }
-}
+pub use assay_attest::Attribute;
+use assay_proto::Timestamp;
 
 /// The kind of an attested key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,6 +145,15 @@ pub(crate) fn object_faults(laboratory: &Laboratory) -> Vec<Fault> {
         ),
         fault(
             0,
+            "257",
+            Reason::TooManyItems,
+            with(
+                Cbor::text("a"),
+                Cbor::Array((0..256).map(Cbor::Unsigned).collect()),
+            ),
+        ),
+        fault(
+            0,
             "bytes",
             Reason::FormatMalformed,
             Cbor::Map(vec![

@@ -1,0 +1,155 @@
+//! Recordings: what was judged, when, against what, and with which verdict, so
+//! that it can be judged again.
+//!
+//! One JSON object a file, version 1. The format is described for people in
+//! `docs/recordings.md` and for programs in `docs/recording.schema.json`.
+//!
+//! A file may come from a stranger. [`Recording::parse`] bounds its size, takes
+//! no key that it does not know and none twice, and decodes every value before
+//! it gives anything out. What the file *claims* of the verdict is text: it is
+//! compared with a new judgement and believed by nobody.
+//!
+//! ```
+//! use assay_attest::{RustCrypto, TrustAnchor, Verifier, recording::Recording};
+//! # use assay_simulator::{authority::AttestationAuthority, evidence::DeviceProperties};
+//! # use rcgen::PublicKeyData;
+//! # use sha2::{Digest, Sha256};
+//! # let now = 1_795_000_000;
+//! # let authority = AttestationAuthority::create(now)?;
+//! # let key = rcgen::KeyPair::generate()?.subject_public_key_info();
+//! # let mac = DeviceProperties::mac("C02XK0AAJHD2", "00008112-000A1B2C3D4E5F60");
+//! # let token = "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw";
+//! # let object = authority
+//! #     .attest(&mac, &key, &Sha256::digest(token), now)?
+//! #     .attestation_object();
+//! # let laboratory_root = authority.root_der();
+//! # use assay_attest::{Attribute, recording::*};
+//! # let file = Recording::new(Contents {
+//! #     time: Time::from_seconds(now).ok_or("time")?,
+//! #     evidence: Evidence::Acme(Box::new(Acme {
+//! #         token: token.to_owned(),
+//! #         account: [0; 32],
+//! #         identifier: Identifier {
+//! #             kind: "permanent-identifier".to_owned(),
+//! #             value: "C02XK0AAJHD2".to_owned(),
+//! #         },
+//! #         admission: Admission {
+//! #             rule: Rule::Listed,
+//! #             attribute: Attribute::Serial,
+//! #             value: "C02XK0AAJHD2".to_owned(),
+//! #         },
+//! #         answer: Answer::Object(object),
+//! #         csr: None,
+//! #     })),
+//! #     claims: Claims {
+//! #         verdict: Verdict::refused("expired"),
+//! #         facts: None,
+//! #         root_sha256: None,
+//! #     },
+//! #     embedded_root: None,
+//! # })?
+//! # .to_json();
+//! # let file = file.as_bytes();
+//!
+//! let recording = Recording::parse(file)?;
+//! let roots = vec![TrustAnchor::laboratory(laboratory_root, "bench in room 3")?];
+//! let verifier = Verifier::new(roots, Box::new(RustCrypto));
+//!
+//! // The file says "refused, expired"; the evidence says otherwise.
+//! let judged = recording.judge(&verifier, recording.time().seconds());
+//! assert!(judged.verdict.is_accepted());
+//! let differences = recording.differences(&judged);
+//! assert_eq!(
+//!     differences[0].to_string(),
+//!     r#"verdict.outcome: recorded "refused", replayed "accepted""#
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod claims;
+mod contents;
+mod error;
+mod judge;
+#[cfg(test)]
+mod tests;
+mod time;
+mod wire;
+
+pub use self::{
+    claims::{Claims, Facts, RecordedExtension, Verdict},
+    contents::{
+        Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Identifier, Rule,
+    },
+    error::{Fault, RecordingError},
+    judge::Difference,
+    time::Time,
+};
+
+use self::wire::Wire;
+
+/// The version of the format.
+pub const VERSION: u64 = 1;
+
+/// Bytes of a recording. The largest attestation object has 86 KiB in
+/// base64url; a CSR, a root and the texts fit beside it.
+pub const MAX_RECORDING_BYTES: usize = 256 * 1024;
+
+/// A recording that can be written and read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording(Contents);
+
+impl Recording {
+    /// A recording of these contents.
+    ///
+    /// # Errors
+    /// [`RecordingError::Field`] where a value is one that the format does not
+    /// allow.
+    pub fn new(contents: Contents) -> Result<Self, RecordingError> {
+        contents.check()?;
+        Ok(Self(contents))
+    }
+
+    /// Reads a file, strictly.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(file: &[u8]) -> Result<Self, RecordingError> {
+        if file.len() > MAX_RECORDING_BYTES {
+            return Err(RecordingError::TooLarge(file.len()));
+        }
+        Self::new(Wire::parse(file)?.into_contents()?)
+    }
+
+    /// The file: pretty-printed, its keys in a fixed order. Reading it gives an
+    /// equal recording.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        Wire::of(&self.0).to_json()
+    }
+
+    /// When it was judged.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        self.0.time
+    }
+
+    /// Everything in it.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.0
+    }
+
+    /// Everything in it, to be changed.
+    #[must_use]
+    pub fn into_contents(self) -> Contents {
+        self.0
+    }
+
+    /// The root certificate that the file brings, DER. It is never used by
+    /// itself: whoever trusts it makes a [`TrustAnchor`](crate::TrustAnchor) of
+    /// it and knows that such a file proves only itself.
+    #[must_use]
+    pub fn embedded_root(&self) -> Option<&[u8]> {
+        self.0.embedded_root.as_deref()
+    }
+}
