@@ -297,7 +297,8 @@ fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     Ok((issuer, authority::is_laboratory(&certificate)))
 }
 
-fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
+/// An attestation root beside Apple's, from a PEM file.
+pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
     let pem = files::read_text(path, files::SMALL)?;
     let name = path
         .file_name()

@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod logging;
 mod orders;
+mod replay;
 mod serve;
 mod simulate;
 mod stop;
@@ -38,8 +39,8 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(match &cli.command {
-        // The demo tells its own story.
-        Command::Demo(_) => "error",
+        // These tell their own story.
+        Command::Demo(_) | Command::Replay(_) => "error",
         _ => "info",
     });
     match run(cli) {
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 match command {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
+                    Command::Replay(args) => replay::end_to_end::run(&args).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
                     Command::Config(_) | Command::Init(_) | Command::Inspect(_) => Ok(()),

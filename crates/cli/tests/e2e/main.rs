@@ -8,11 +8,13 @@
 mod commands;
 mod configuration;
 mod csr;
+mod end_to_end;
 mod enrolment;
 mod evidence;
 mod identifiers;
 mod operation;
 mod processes;
+mod replay_server;
 mod revocation;
 mod support;
 mod surface;
