@@ -2,11 +2,16 @@
 //! `config check` all come through here.
 
 use std::{
-    collections::HashSet, fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Instant,
+    collections::HashSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use assay_attest::TrustAnchor;
+use assay_attest::{TrustAnchor, recording::Rule};
 use assay_ca::{
     FileSigner, Issuer,
     authority::{self, Host},
@@ -27,7 +32,8 @@ use crate::{
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
     files, now, print,
-    stop::Stop,
+    recordings::{Plan, Recordings},
+    stop::{OrStop, Stop},
     tls,
 };
 
@@ -66,6 +72,7 @@ pub struct App {
     /// The list of devices, where admission goes by one.
     pub devices: Option<Arc<Devices>>,
     pub engine: Arc<Engine>,
+    pub recordings: Recordings,
     pub store: Arc<SledStore>,
     pub tls: TlsEnd,
 }
@@ -187,6 +194,22 @@ impl Parts {
             .iter()
             .filter_map(|assigner| DottedOid::parse(assigner))
             .collect();
+        let (recordings, recorder) = Recordings::start(Plan {
+            keep: self.config.recording.keep,
+            directory: dir.resolve(&self.config.recording.directory),
+            retention: Duration::from_secs(
+                u64::from(self.config.recording.retention_days) * 86_400,
+            ),
+            rule: match self.config.admission.mode {
+                Mode::AnyAttested => Rule::AnyAttested,
+                Mode::Listed => Rule::Listed,
+            },
+            laboratory_roots: (self.anchors.iter())
+                .filter(|anchor| anchor.is_laboratory())
+                .cloned()
+                .collect(),
+        })
+        .or_fault("cannot start the thread that writes recordings")?;
         let engine = Engine::new(Setup {
             admission: AdmissionPolicy {
                 admission,
@@ -201,6 +224,7 @@ impl Parts {
             },
             profile: self.config.profile.clone(),
             random: Arc::new(SystemRandom),
+            recorder,
             server_issuer: self.tls_issuer,
             store: Arc::clone(&store) as _,
             terms_of_service: self.config.acme.terms_of_service.clone(),
@@ -210,6 +234,7 @@ impl Parts {
             config: self.config,
             devices: self.devices,
             engine: Arc::new(engine),
+            recordings,
             store,
             tls: self.tls,
         })

@@ -66,7 +66,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Judges recordings again, and tells what is different.
     #[command(
-        after_help = "Examples:\n  assay replay --end-to-end --root laboratory-root.pem testdata/recordings"
+        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
+                      assay replay --end-to-end --transcript sent recording.json"
     )]
     Replay(ReplayArgs),
     /// Pretends to be a device, an attestation authority, or many devices.

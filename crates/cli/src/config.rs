@@ -37,6 +37,8 @@ pub struct Config {
     pub admission: Admission,
     /// `[profile.default]`
     pub profile: Profile,
+    /// `[recording]`
+    pub recording: Recording,
 }
 
 /// `[server]`
@@ -120,6 +122,30 @@ pub enum Bind {
     Udid,
 }
 
+/// `[recording]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Recording {
+    /// What is kept.
+    pub keep: Keep,
+    /// Where.
+    pub directory: PathBuf,
+    /// For how many days.
+    pub retention_days: u32,
+}
+
+/// Which verdicts are kept as recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// All of them.
+    All,
+    /// None.
+    None,
+    /// Those that refuse.
+    Refused,
+}
+
 #[derive(Deserialize)]
 #[serde(default)]
 struct ServerTable {
@@ -164,6 +190,7 @@ struct Tables {
     attestation: AttestationTable,
     admission: Admission,
     profile: ProfilesTable,
+    recording: Recording,
 }
 
 #[derive(Default, Deserialize)]
@@ -217,6 +244,7 @@ impl Tables {
             attestation: AttestationTable { apple },
             admission,
             profile: ProfilesTable { default: profile },
+            recording,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -243,6 +271,10 @@ impl Tables {
         anyhow::ensure!(
             (600..=3650 * 86_400).contains(&profile.lifetime.seconds()),
             "profile.default.lifetime must be from 10m to 3650d"
+        );
+        anyhow::ensure!(
+            (1..=3650).contains(&recording.retention_days),
+            "recording.retention_days must be from 1 to 3650"
         );
         let subject =
             Profile::parse_subject(&profile.subject).context("profile.default.subject")?;
@@ -276,6 +308,7 @@ impl Tables {
                     CsrNamesText::Refuse => CsrNames::Refuse,
                 },
             },
+            recording,
         })
     }
 }
@@ -320,6 +353,16 @@ impl Default for Admission {
             mode: Mode::Listed,
             bind: Bind::Serial,
             devices: PathBuf::from("devices.csv"),
+        }
+    }
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self {
+            keep: Keep::None,
+            directory: PathBuf::from("recordings"),
+            retention_days: 30,
         }
     }
 }

@@ -17,9 +17,7 @@ pub fn start(default_filter: &str) {
         Err(_) => filter,
     };
     let registry = tracing_subscriber::registry().with(filter);
-    // https://no-color.org: any value that is not empty.
-    let color = io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let color = colors(io::stderr().is_terminal());
     let json = std::env::var("ASSAY_LOG_FORMAT").is_ok_and(|format| format == "json");
     // A second start, as in tests, keeps the first.
     let _ = if json {
@@ -41,4 +39,10 @@ pub fn start(default_filter: &str) {
             )
             .try_init()
     };
+}
+
+/// Whether output may be coloured: on a terminal, unless NO_COLOR is set to
+/// anything that is not empty (<https://no-color.org>).
+pub fn colors(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

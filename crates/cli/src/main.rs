@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod logging;
 mod orders;
+mod recordings;
 mod replay;
 mod serve;
 mod simulate;
@@ -59,6 +60,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
+        Command::Replay(args) if !args.end_to_end => replay::run(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()

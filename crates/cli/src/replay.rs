@@ -1,11 +1,26 @@
-//! `assay replay`: recordings judged again, and compared with what they say.
+//! `assay replay`: recordings judged again, and compared with what they say;
+//! or played to a whole server.
 
+mod bench;
 pub mod end_to_end;
+mod json;
+mod junit;
 mod paths;
 pub mod serve;
 mod stage;
+mod table;
 
 use std::path::PathBuf;
+
+use anyhow::anyhow;
+use assay_attest::recording::{Difference, Time, Verdict};
+use assay_proto::Timestamp;
+
+use crate::{
+    app, now, print,
+    replay::bench::{Bench, When},
+    stop::{OrStop, Stop},
+};
 
 /// `assay replay`
 #[derive(Debug, clap::Args)]
@@ -13,11 +28,18 @@ pub struct ReplayArgs {
     /// Recordings, or folders: all *.json in them.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Plays each to a whole server in this process instead, from newAccount to
-    /// the certificate, at the recorded time and with the recorded token.
+    /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
+    /// of when they were recorded.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "now")]
+    pub at: Option<Timestamp>,
+    /// Judges all of them as if they came now.
     #[arg(long)]
+    pub now: bool,
+    /// Plays each to a whole server in this process instead, from newAccount to
+    /// the certificate, when it was recorded and with its token.
+    #[arg(long, conflicts_with_all = ["at", "now", "junit"])]
     pub end_to_end: bool,
-    /// Writes what the server sent, one file a recording, byte for byte.
+    /// With --end-to-end: writes what the server sent, one file a recording.
     #[arg(long, value_name = "DIR", requires = "end_to_end")]
     pub transcript: Option<PathBuf>,
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
@@ -30,6 +52,131 @@ pub struct ReplayArgs {
     /// Prints one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Writes a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// What became of one file.
+struct Row {
+    file: String,
+    /// Or why it is no recording that can be judged.
+    replayed: Result<Replayed, String>,
+}
+
+/// A recording and its new judgement.
+struct Replayed {
+    source: &'static str,
+    time: Time,
+    judged_at: u64,
+    recorded: Verdict,
+    verdict: Verdict,
+    root_sha256: Option<String>,
+    /// Whether the root that the file brings was trusted.
+    own_root: bool,
+    differences: Vec<Difference>,
+}
+
+/// How many of each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    recordings: usize,
+    same: usize,
+    different: usize,
+    unreadable: usize,
+    own_root: usize,
+}
+
+/// `assay replay`
+pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
+    let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    let roots = (args.root.iter())
+        .map(|path| app::load_laboratory_root(path))
+        .collect::<Result<_, _>>()
+        .map_err(Stop::usage)?;
+    let when = match (args.at, args.now) {
+        (Some(at), _) => When::At(at.0),
+        (None, true) => When::At(now()),
+        (None, false) => When::Recorded,
+    };
+    let bench = Bench::new(roots, args.trust_embedded_roots, when);
+    let rows = bench.judge_all(&files).or_fault("replay broke off")?;
+    let totals = Totals::of(&rows);
+    if let Some(path) = &args.junit {
+        std::fs::write(path, junit::report(&rows, &totals))
+            .or_fault(format_args!("cannot write {}", path.display()))?;
+    }
+    print(if args.json {
+        json::report(&rows, &totals).to_string()
+    } else {
+        table::report(&rows, &totals)
+    })?;
+    totals.end(&rows)
+}
+
+impl Row {
+    /// `same`, `different` or `unreadable`.
+    fn result(&self) -> &'static str {
+        match &self.replayed {
+            Err(_) => "unreadable",
+            Ok(replayed) if replayed.differences.is_empty() => "same",
+            Ok(_) => "different",
+        }
+    }
+
+    /// What is wrong, a line each.
+    fn findings(&self) -> Vec<String> {
+        match &self.replayed {
+            Ok(replayed) => replayed
+                .differences
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            Err(error) => vec![error.clone()],
+        }
+    }
+}
+
+impl Totals {
+    fn of(rows: &[Row]) -> Self {
+        let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+        Self {
+            recordings: rows.len(),
+            same: count(&|row| row.result() == "same"),
+            different: count(&|row| row.result() == "different"),
+            unreadable: count(&|row| row.result() == "unreadable"),
+            own_root: count(&|row| row.replayed.as_ref().is_ok_and(|one| one.own_root)),
+        }
+    }
+
+    /// What cannot be read weighs more than what is different: that run judged
+    /// less than it was asked to.
+    fn end(&self, rows: &[Row]) -> Result<(), Stop> {
+        let (count, kind, doing) = match (self.unreadable, self.different) {
+            (0, 0) => return Ok(()),
+            (0, different) => (different, "different", "replay differently"),
+            (unreadable, _) => (unreadable, "unreadable", "cannot be judged"),
+        };
+        let first = rows.iter().find(|row| row.result() == kind);
+        let first = first.map_or_else(String::new, |row| {
+            let findings = row.findings();
+            let finding = findings.first().map_or("", String::as_str);
+            format!("{}: {}", safe(&row.file), safe(finding))
+        });
+        let error = anyhow!("{count} of {} recordings {doing}: {first}", self.recordings);
+        Err(match self.unreadable {
+            0 => Stop::refused(error),
+            _ => Stop::usage(error),
+        })
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let seconds = text.parse::<u64>().ok().map(Timestamp);
+    match seconds.filter(|time| *time <= Timestamp::MAX) {
+        Some(time) => Ok(time),
+        None => Timestamp::parse(text).map_err(|error| error.to_string()),
+    }
 }
 
 /// A stranger's text, fit for a terminal: what is not printed is escaped.
@@ -43,3 +190,6 @@ fn safe(text: &str) -> String {
     }
     safe
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,6 +180,7 @@ impl Ready {
             ))),
         };
         drop(self.background);
+        self.app.recordings.finish();
         result
     }
 }

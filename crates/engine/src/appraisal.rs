@@ -1,8 +1,8 @@
 //! The second gate, at the challenge: does the evidence fit the order?
 
 use assay_attest::{
-    Attested, AttestedDevice, IdentityFault, KernelExtensions, KeyKind as AttestedKeyKind, Reason,
-    Refusal, SystemIntegrityProtection, Verifier,
+    Attested, AttestedDevice, DEVICE_COULD_NOT_ATTEST, IdentityFault, KernelExtensions,
+    KeyKind as AttestedKeyKind, Reason, Refusal, SystemIntegrityProtection, Verifier,
 };
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
 
@@ -17,12 +17,23 @@ const MAX_DEVICE_ERROR: usize = 200;
 
 /// What a device answered to its challenge, read but not judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// An attestation object, perhaps empty.
     Object(Vec<u8>),
     /// The device says that it could not attest; the text is its own,
     /// cleaned of control characters and cut.
     Error(String),
+}
+
+/// An answer, and what became of it.
+pub(crate) struct Appraisal {
+    pub(crate) answer: Answer,
+    /// The device that the evidence proves, perhaps another one than was
+    /// ordered for.
+    pub(crate) device: Option<AttestedDevice>,
+    /// What is kept of good evidence; or why not, for the client and for the
+    /// operator.
+    pub(crate) verdict: Result<EvidenceRecord, Box<Failure>>,
 }
 
 /// Why evidence was refused.
@@ -60,48 +71,58 @@ impl Answer {
 /// Judges `answer` for `authorization`: the evidence must be genuine and fresh,
 /// and attest the ordered identifier. Whether the attested key is the CSR's is
 /// asked at finalize.
-///
-/// # Errors
-/// Why not, for the client and for the operator.
 pub(crate) fn appraise(
     verifier: &Verifier,
-    answer: &Answer,
+    answer: Answer,
     authorization: &Authorization,
     now: Timestamp,
-) -> Result<EvidenceRecord, Box<Failure>> {
-    let object = match answer {
-        Answer::Object(object) => object,
-        Answer::Error(text) => {
-            let cause = Cause::DeviceError(text.clone());
-            return Err(Box::new(cause.into_failure(authorization, None, now)));
-        }
-    };
-    let object_sha256 = sha256(object);
-    judge(verifier, object, authorization, now)
-        .map(|device| record(&device, object_sha256, now))
-        .map_err(|cause| Box::new(cause.into_failure(authorization, Some(object_sha256), now)))
+) -> Appraisal {
+    let (device, verdict) = judge(verifier, &answer, authorization, now);
+    Appraisal {
+        answer,
+        device,
+        verdict,
+    }
 }
 
 fn judge(
     verifier: &Verifier,
-    object: &[u8],
+    answer: &Answer,
     authorization: &Authorization,
     now: Timestamp,
-) -> Result<AttestedDevice, Cause> {
+) -> (Option<AttestedDevice>, Result<EvidenceRecord, Box<Failure>>) {
+    let object = match answer {
+        Answer::Object(object) => object,
+        Answer::Error(text) => {
+            let cause = Cause::DeviceError(text.clone());
+            let failure = cause.into_failure(authorization, None, now);
+            return (None, Err(Box::new(failure)));
+        }
+    };
+    let object_sha256 = sha256(object);
+    let failure =
+        |cause: Cause| Box::new(cause.into_failure(authorization, Some(object_sha256), now));
     let freshness = authorization.challenge.token.apple_freshness();
-    let device = verifier
-        .verify_object(object, &freshness, now.0)
-        .map_err(Cause::Unverified)?;
-    // The attribute is the one that admission named.
+    let device = match verifier.verify_object(object, &freshness, now.0) {
+        Ok(device) => device,
+        Err(refusal) => return (None, Err(failure(Cause::Unverified(refusal)))),
+    };
+    let verdict = check_identity(&device, authorization)
+        .map(|()| record(&device, object_sha256, now))
+        .map_err(failure);
+    (Some(device), verdict)
+}
+
+/// The attribute is the one that admission named.
+fn check_identity(device: &AttestedDevice, authorization: &Authorization) -> Result<(), Cause> {
     let attribute = authorization.attribute;
-    match device.check_identity(attribute, authorization.identifier.device()) {
-        Ok(()) => Ok(device),
-        Err(fault) => Err(Cause::Identity {
+    device
+        .check_identity(attribute, authorization.identifier.device())
+        .map_err(|fault| Cause::Identity {
             fault,
             attribute,
             attested: device.attribute(attribute).map(str::to_owned),
-        }),
-    }
+        })
 }
 
 fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> EvidenceRecord {
@@ -153,7 +174,7 @@ impl Cause {
         // another device's identity is one, so no attested value is echoed.
         let (reason, client, detail) = match &self {
             Self::DeviceError(text) => (
-                "device-could-not-attest".to_owned(),
+                DEVICE_COULD_NOT_ATTEST.to_owned(),
                 "the device could not attest".to_owned(),
                 format!("the device answered with an error instead of evidence: {text}"),
             ),

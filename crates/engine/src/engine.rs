@@ -11,7 +11,7 @@ use crate::{
     admission::AdmissionPolicy,
     issuance::ValidityLimits,
     nonce::Nonces,
-    ports::{Change, ChangeSet, Clock, CommitError, Purpose, Random, Store, Version},
+    ports::{Change, ChangeSet, Clock, CommitError, Purpose, Random, Recorder, Store, Version},
     profile::Profile,
     urls::Urls,
 };
@@ -28,6 +28,7 @@ pub struct Engine {
     pub(crate) nonces: Nonces,
     pub(crate) profile: Profile,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) recorder: Option<Arc<dyn Recorder>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) terms_of_service: Option<String>,
     pub(crate) urls: Urls,
@@ -55,6 +56,8 @@ pub struct Setup {
     pub profile: Profile,
     /// Gives chance.
     pub random: Arc<dyn Random>,
+    /// Is told what was judged.
+    pub recorder: Option<Arc<dyn Recorder>>,
     /// The CA of this server's own TLS certificate, where it has one.
     pub server_issuer: Option<Issuer>,
     /// Where everything is kept.
@@ -103,6 +106,7 @@ impl Engine {
             nonces: Nonces::new(setup.random.as_ref()),
             profile: setup.profile,
             random: setup.random,
+            recorder: setup.recorder,
             origin: AtomicU64::new(
                 (setup.store.latest_time().0).saturating_sub(setup.clock.uptime()),
             ),

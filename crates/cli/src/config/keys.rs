@@ -38,6 +38,12 @@ const TABLES: &[Table] = &[
         secured: false,
         keys: &["subject", "san", "lifetime", "csr_names"],
     },
+    // It keeps personal data.
+    Table {
+        path: &["recording"],
+        secured: true,
+        keys: &["keep", "directory", "retention_days"],
+    },
 ];
 
 struct Table {

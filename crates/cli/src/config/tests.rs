@@ -20,6 +20,25 @@ fn an_empty_file_is_the_safe_default() {
     assert_eq!(config.server.tls, Tls::OwnCa);
     assert!(config.server.listen.ip().is_loopback());
     assert!(!config.needs_laboratory());
+    assert_eq!(config.recording.keep, Keep::None);
+}
+
+#[test]
+fn recordings_are_kept_where_it_says_so() {
+    let text = "[recording]\nkeep = \"refused\"\ndirectory = \"/srv/r\"\nretention_days = 7\n";
+    assert_eq!(
+        parse(text).unwrap().recording,
+        Recording {
+            keep: Keep::Refused,
+            directory: "/srv/r".into(),
+            retention_days: 7,
+        }
+    );
+    let all = parse("[recording]\nkeep = \"all\"\n").unwrap().recording;
+    assert_eq!(
+        (all.keep, all.directory.as_path(), all.retention_days),
+        (Keep::All, Path::new("recordings"), 30)
+    );
 }
 
 #[test]
@@ -81,6 +100,11 @@ fn values_are_checked() {
             "[attestation.apple]\nassigners = [\"1\"]\n",
             "\"1\" is not a dotted-decimal",
         ),
+        ("[recording]\nkeep = \"some\"\n", "unknown variant `some`"),
+        (
+            "[recording]\nretention_days = 0\n",
+            "recording.retention_days must be from 1 to 3650",
+        ),
         (
             "[admission]\nmode = \"everybody\"\n",
             "unknown variant `everybody`",
@@ -112,6 +136,7 @@ fn scenario_123_the_environment_does_not_weaken_security() {
         "ASSAY_ADMISSION__MODE",
         "ASSAY_ADMISSION__DEVICES",
         "ASSAY_ATTESTATION__APPLE__LABORATORY_ROOTS",
+        "ASSAY_RECORDING__KEEP",
     ] {
         let error = format!("{:#}", with_variable(name, "any-attested").unwrap_err());
         assert!(error.contains("set it in assay.toml"), "{error}");

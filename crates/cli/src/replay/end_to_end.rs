@@ -20,7 +20,7 @@ use assay_engine::profile::Profile;
 use data_encoding::HEXLOWER;
 
 use self::play::{End, Played, play};
-use super::{ReplayArgs, paths};
+use super::{ReplayArgs, paths, stage::add_embedded_root};
 use crate::{
     app,
     config::Config,
@@ -45,6 +45,8 @@ enum Outcome {
         recorded: Verdict,
         verdict: Verdict,
         end: End,
+        /// Whether the root that the file brings was trusted.
+        own_root: bool,
         /// SHA-256 of all that the server sent, hex.
         transcript_sha256: String,
     },
@@ -115,18 +117,15 @@ impl<'a> Player<'a> {
     /// When the transcript cannot be written, or the two ends cannot talk: not
     /// the recording's fault.
     async fn play_file(&self, file: &Path) -> anyhow::Result<Outcome> {
-        let read = || {
-            Ok(Recording::parse(&files::read(
-                file,
-                MAX_RECORDING_BYTES as u64,
-            )?)?)
+        let read = || -> anyhow::Result<_> {
+            let recording = Recording::parse(&files::read(file, MAX_RECORDING_BYTES as u64)?)?;
+            // Apple's root, those of the command line, and the recording's own.
+            let mut anchors = self.roots.clone();
+            let trusted = self.trust_embedded_roots;
+            let own_root = add_embedded_root(&mut anchors, &recording, trusted)?;
+            Ok((recording, anchors, own_root))
         };
-        let recording: anyhow::Result<Recording> = read();
-        let anchors = recording.and_then(|recording| {
-            let anchors = self.anchors(&recording)?;
-            Ok((recording, anchors))
-        });
-        let (recording, anchors) = match anchors {
+        let (recording, anchors, own_root) = match read() {
             Ok(read) => read,
             Err(error) => {
                 return Ok(Outcome::Unreadable {
@@ -157,20 +156,11 @@ impl<'a> Player<'a> {
                 recorded: contents.claims.verdict,
                 verdict,
                 end,
+                own_root,
                 transcript_sha256: HEXLOWER.encode(&assay_engine::sha256(&transcript)),
             },
             Err(error) => failed(error),
         })
-    }
-
-    /// Apple's root, those of the command line, and the recording's own where
-    /// that is trusted.
-    fn anchors(&self, recording: &Recording) -> anyhow::Result<Vec<TrustAnchor>> {
-        let mut anchors = self.roots.clone();
-        if self.trust_embedded_roots {
-            anchors.extend(super::stage::embedded_anchor(recording)?);
-        }
-        Ok(anchors)
     }
 }
 

@@ -10,7 +10,7 @@ use assay_attest::{
 };
 use assay_engine::profile::Profile;
 
-use super::stage::{Scenery, Stage, embedded_anchor};
+use super::stage::{Scenery, Stage, add_embedded_root};
 use crate::{
     app::Parts,
     args::ServeArgs,
@@ -25,6 +25,8 @@ pub struct Replay {
     time: Time,
     acme: Acme,
     anchors: Vec<TrustAnchor>,
+    /// Whether the root that the file brings is among them for that alone.
+    own_root: bool,
     profile: Profile,
 }
 
@@ -44,23 +46,23 @@ impl Replay {
         let read = || {
             let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
             let mut anchors = parts.anchors().to_vec();
-            if args.trust_embedded_roots {
-                anchors.extend(embedded_anchor(&recording)?);
-            }
+            let own_root = add_embedded_root(&mut anchors, &recording, args.trust_embedded_roots)?;
             let time = recording.time();
             match recording.into_contents().evidence {
-                Evidence::Acme(acme) => Ok((time, *acme, anchors)),
+                Evidence::Acme(acme) => Ok((time, *acme, anchors, own_root)),
                 Evidence::DeviceInformation(_) => Err(anyhow!(
                     "it records an answer to an MDM's DeviceInformation query, which has no part in ACME: nothing of it can be served"
                 )),
             }
         };
-        let (time, acme, anchors) = read().or_usage(format_args!("{}", path.display()))?;
+        let (time, acme, anchors, own_root) =
+            read().or_usage(format_args!("{}", path.display()))?;
         Ok(Some(Self {
             path: path.clone(),
             time,
             acme,
             anchors,
+            own_root,
             profile: parts.config.profile.clone(),
         }))
     }
@@ -83,6 +85,7 @@ impl Replay {
             time = %self.time,
             token = self.acme.token,
             identifier = self.acme.identifier.value,
+            embedded_root_trusted = self.own_root,
             "REPLAY: a test server with known tokens and keys; its time stands still, nothing is kept, and its certificates are worth nothing"
         );
         Ok(stage)

@@ -61,6 +61,7 @@ impl Stage {
                 token,
                 drawn: Mutex::default(),
             }),
+            recorder: None,
             server_issuer: None,
             store: Arc::clone(&store) as _,
             terms_of_service: None,
@@ -73,12 +74,22 @@ impl Stage {
     }
 }
 
-/// The root that a recording brings, for whoever trusts it.
-pub fn embedded_anchor(recording: &Recording) -> anyhow::Result<Option<TrustAnchor>> {
-    let root = recording.embedded_root();
-    root.map(|der| TrustAnchor::laboratory(der, "embedded root"))
-        .transpose()
-        .context("embedded_root")
+/// Whether `anchors` were made more by the root that the recording brings,
+/// which happens only where that is trusted.
+pub fn add_embedded_root(
+    anchors: &mut Vec<TrustAnchor>,
+    recording: &Recording,
+    trusted: bool,
+) -> anyhow::Result<bool> {
+    let Some(root) = recording.embedded_root().filter(|_| trusted) else {
+        return Ok(false);
+    };
+    if anchors.iter().any(|anchor| anchor.der() == root) {
+        return Ok(false);
+    }
+    let anchor = TrustAnchor::laboratory(root, "embedded root");
+    anchors.push(anchor.context("\"embedded_root\" cannot be trusted")?);
+    Ok(true)
 }
 
 /// The bytes that a token of this server is the base64url of.

@@ -88,6 +88,7 @@ fn every_command_has_help_with_an_example() {
         &["orders", "list"],
         &["orders", "show"],
         &["inspect"],
+        &["replay"],
         &["simulate"],
         &["simulate", "authority"],
         &["simulate", "enroll"],

@@ -14,6 +14,7 @@ mod evidence;
 mod identifiers;
 mod operation;
 mod processes;
+mod recordings;
 mod replay_server;
 mod revocation;
 mod support;

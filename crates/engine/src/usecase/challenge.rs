@@ -30,7 +30,7 @@ impl Engine {
         response: &AttestationResponse,
     ) -> Result<Authorization, Error> {
         let mut authorization = self.authorization(account, id).await?;
-        let mut verdict = None;
+        let mut appraisal = None;
         for _ in 0..ATTEMPTS {
             let now = self.now();
             if authorization.value.challenge.state != ChallengeState::Pending {
@@ -43,22 +43,23 @@ impl Engine {
                 return Err(Error::OrderOver);
             }
             // Judged once, however often others overtake the commit.
-            let verdict = match &verdict {
-                Some(verdict) => verdict,
-                None => verdict.insert(appraisal::appraise(
+            let appraisal = match &appraisal {
+                Some(appraisal) => appraisal,
+                None => appraisal.insert(appraisal::appraise(
                     &self.verifier,
-                    &Answer::read(response)?,
+                    Answer::read(response)?,
                     &authorization.value,
                     now,
                 )),
             };
-            let committed = match verdict {
+            let committed = match &appraisal.verdict {
                 Ok(evidence) => self.fulfil(&authorization, order, evidence, now).await?,
                 Err(failure) => self.fail(&authorization, order, failure, now).await?,
             };
             match committed {
                 Some(changed) => {
-                    return match verdict {
+                    self.record_verdict(&changed, appraisal).await;
+                    return match &appraisal.verdict {
                         Ok(_) => Ok(changed),
                         Err(failure) => Err(Error::Attestation(failure.clone())),
                     };

@@ -38,6 +38,7 @@ impl Engine {
         // server MUST return a 403 (Forbidden) error with a problem document of
         // type "orderNotReady"."
         let ready = order.value.ready(now)?;
+        self.record_csr(&order.value, csr);
         let authorizations = self.valid_authorizations(&order.value, now).await?;
         let prepared = self
             .prepare(&order.value, &authorizations, csr, now)

@@ -7,6 +7,7 @@ mod challenge;
 mod finalize;
 mod key_change;
 mod order;
+mod record;
 mod recover;
 mod server_certificate;
 

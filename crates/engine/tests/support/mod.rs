@@ -7,6 +7,8 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod recorder;
+
 use std::{
     collections::HashSet,
     sync::{
@@ -42,6 +44,7 @@ use assay_simulator::{
 };
 use assay_store::MemoryStore;
 use async_trait::async_trait;
+use recorder::TestRecorder;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 pub const START: Timestamp = Timestamp(1_800_000_000);
@@ -230,6 +233,7 @@ pub struct Glass {
     pub clock: TestClock,
     pub engine: Arc<Engine>,
     pub inventory: Arc<TestInventory>,
+    pub recorder: Arc<TestRecorder>,
     pub store: Arc<FaultyStore>,
     pub cas: Authority,
 }
@@ -242,12 +246,14 @@ impl Glass {
         let authority = AttestationAuthority::create(START.0).unwrap();
         let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
-        let engine = engine(&[&authority], &cas, &clock, &inventory, &store);
+        let recorder = Arc::new(TestRecorder::default());
+        let engine = engine(&[&authority], &cas, &clock, &inventory, &recorder, &store);
         Self {
             authority,
             clock,
             engine: Arc::new(engine),
             inventory,
+            recorder,
             store,
             cas,
         }
@@ -255,7 +261,8 @@ impl Glass {
 
     /// Another process on the same store, perhaps with other CAs or roots.
     pub fn restart(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Engine {
-        engine(roots, cas, &self.clock, &self.inventory, &self.store)
+        let (inventory, recorder) = (&self.inventory, &self.recorder);
+        engine(roots, cas, &self.clock, inventory, recorder, &self.store)
     }
 
     pub async fn account(&self) -> Account {
@@ -347,6 +354,7 @@ fn engine(
     cas: &Authority,
     clock: &TestClock,
     inventory: &Arc<TestInventory>,
+    recorder: &Arc<TestRecorder>,
     store: &Arc<FaultyStore>,
 ) -> Engine {
     Engine::new(Setup {
@@ -363,6 +371,7 @@ fn engine(
         limits: Limits::default(),
         profile: Profile::privacy_preserving(),
         random: Arc::new(SystemRandom),
+        recorder: Some(Arc::clone(recorder) as _),
         server_issuer: Some(issuer(&cas.tls)),
         store: Arc::clone(store) as _,
         terms_of_service: None,

@@ -84,6 +84,7 @@ impl World {
             },
             profile: Profile::privacy_preserving(),
             random: Arc::new(Counter(AtomicU64::new(0))),
+            recorder: None,
             server_issuer: None,
             store: store.clone(),
             terms_of_service: terms_of_service.map(str::to_owned),

@@ -94,6 +94,7 @@ fn line(row: &Row) -> String {
             recorded,
             verdict,
             end,
+            own_root,
             transcript_sha256,
         } => {
             let verdicts = if recorded == verdict {
@@ -103,9 +104,14 @@ fn line(row: &Row) -> String {
             };
             let told = end.detail().map(|detail| format!(" ({detail})"));
             format!(
-                "{verdicts}; ended with {}{}; transcript {transcript_sha256}",
+                "{verdicts}; ended with {}{}{}; transcript {transcript_sha256}",
                 end.as_str(),
-                told.unwrap_or_default()
+                told.unwrap_or_default(),
+                if *own_root {
+                    "; under the root that the file brings"
+                } else {
+                    ""
+                },
             )
         }
         Outcome::Unreadable { error } => format!("unreadable: {error}"),
@@ -121,12 +127,14 @@ fn row_json(row: &Row) -> Value {
             recorded,
             verdict,
             end,
+            own_root,
             transcript_sha256,
         } => json!({
             "recorded": recorded,
             "replayed": verdict,
             "end": end.as_str(),
             "detail": end.detail(),
+            "embedded_root_trusted": own_root,
             "transcript_sha256": transcript_sha256,
         }),
     };

@@ -1,0 +1,147 @@
+//! Keeps what was judged, where `[recording]` says so: a bounded queue, and one
+//! thread that writes.
+//!
+//! Nothing here has any influence on enrolment. Where a recording cannot be
+//! kept (the disk is full, the queue is), one line says so, and another when
+//! it works again.
+
+mod file;
+mod writer;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use assay_engine::{
+    ids::{AuthorizationId, OrderId},
+    ports::{Judged, Recorder},
+};
+
+pub use writer::{Plan, Writer};
+
+use crate::config::Keep;
+
+/// Recordings that wait to be written. A burst of a thousand enrolments fits;
+/// at a few KiB each they take a few MiB.
+const QUEUE: usize = 1024;
+
+/// The engine's end of the queue.
+struct Queue {
+    jobs: SyncSender<Job>,
+    keep: Keep,
+    lost: Arc<Lost>,
+}
+
+/// The thread that writes.
+pub struct Recordings {
+    jobs: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// What there is to write.
+enum Job {
+    /// The order's CSR completes its recordings.
+    Csr {
+        order: OrderId,
+        authorizations: Vec<AuthorizationId>,
+        csr: Vec<u8>,
+    },
+    End,
+    Judged(Box<Judged>),
+}
+
+/// How many recordings were lost since the last time that all went well.
+#[derive(Default)]
+struct Lost(AtomicU64);
+
+impl Recordings {
+    /// Starts the thread. What is to be told to the engine is `None` where
+    /// nothing is kept; the thread then only removes what has expired.
+    pub fn start(plan: Plan) -> io::Result<(Self, Option<Arc<dyn Recorder>>)> {
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let keep = plan.keep;
+        let lost = Arc::new(Lost::default());
+        let writer = Writer::new(plan, Arc::clone(&lost));
+        let thread = std::thread::Builder::new()
+            .name("recordings".to_owned())
+            .spawn(move || writer.run(&waiting))?;
+        let recorder = (keep != Keep::None).then(|| {
+            Arc::new(Queue {
+                jobs: jobs.clone(),
+                keep,
+                lost,
+            }) as Arc<dyn Recorder>
+        });
+        Ok((Self { jobs, thread }, recorder))
+    }
+
+    /// Writes what waits, and ends.
+    pub fn finish(self) {
+        // Where the thread has ended already there is nothing to wait for.
+        let _ = self.jobs.send(Job::End);
+        let _ = self.thread.join();
+    }
+}
+
+impl Queue {
+    fn put(&self, job: Job) {
+        match self.jobs.try_send(job) {
+            // Disconnected: the server is ending.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_)) => self.lost.one(&format_args!(
+                "{QUEUE} recordings wait to be written: the disk is too slow"
+            )),
+        }
+    }
+}
+
+impl Recorder for Queue {
+    fn judged(&self, judged: Judged) {
+        if self.keep == Keep::All || judged.refused.is_some() {
+            self.put(Job::Judged(Box::new(judged)));
+        }
+    }
+
+    fn csr(&self, order: OrderId, authorizations: &[AuthorizationId], csr: &[u8]) {
+        // A refused order never gets as far.
+        if self.keep == Keep::All {
+            self.put(Job::Csr {
+                order,
+                authorizations: authorizations.to_vec(),
+                csr: csr.to_vec(),
+            });
+        }
+    }
+}
+
+impl Lost {
+    /// One more is lost. The first is told, loudly.
+    fn one(&self, cause: &dyn std::fmt::Display) {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!(
+                event = "recording_failed",
+                error = %cause,
+                "recordings are not kept, and no further line says so; enrolment goes on. \
+                 Make room on the disk of recording.directory, or let this server write there: recording resumes by itself"
+            );
+        }
+    }
+
+    /// All goes well (again).
+    fn none(&self) {
+        let lost = self.0.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(
+                event = "recording_resumed",
+                lost,
+                "recordings are kept again; some were lost"
+            );
+        }
+    }
+}

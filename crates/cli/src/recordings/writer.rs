@@ -1,0 +1,228 @@
+//! The thread that writes recordings, and removes them in time.
+
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use assay_attest::{
+    TrustAnchor,
+    recording::{MAX_RECORDING_BYTES, Recording, Rule},
+};
+use assay_engine::ids::{AuthorizationId, OrderId};
+
+use super::{Job, Lost, file};
+use crate::{config::Keep, files};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long a disk that refused a recording is left alone.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What files have that are being written; what has it after a crash is removed
+/// in time, as recordings are.
+const UNFINISHED: &str = ".recording-";
+
+/// What is kept, where, and for how long.
+pub struct Plan {
+    /// What is kept.
+    pub keep: Keep,
+    /// Where; made when the first is kept.
+    pub directory: PathBuf,
+    /// For how long.
+    pub retention: Duration,
+    /// How devices are admitted.
+    pub rule: Rule,
+    /// The roots that are not Apple's.
+    pub laboratory_roots: Vec<TrustAnchor>,
+}
+
+/// Writes.
+pub struct Writer {
+    plan: Plan,
+    lost: Arc<Lost>,
+    /// Until when nothing is tried, after a failure.
+    blocked: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(plan: Plan, lost: Arc<Lost>) -> Self {
+        Self {
+            plan,
+            lost,
+            blocked: None,
+        }
+    }
+
+    /// Takes jobs until the end.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut expiry = Instant::now();
+        loop {
+            if expiry <= Instant::now() {
+                self.remove_expired(SystemTime::now());
+                expiry = Instant::now() + DAY;
+            }
+            let job = match jobs.try_recv() {
+                Ok(job) => job,
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    self.caught_up();
+                    match jobs.recv_timeout(expiry.saturating_duration_since(Instant::now())) {
+                        Ok(job) => job,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                    }
+                }
+            };
+            if matches!(job, Job::End) {
+                return;
+            }
+            self.take(job, Instant::now());
+        }
+    }
+
+    /// Nothing waits; what failed before may be well again.
+    fn caught_up(&self) {
+        if self.blocked.is_none() {
+            self.lost.none();
+        }
+    }
+
+    fn take(&mut self, job: Job, now: Instant) {
+        let directory = self.plan.directory.display();
+        if self.blocked.is_some_and(|until| now < until) {
+            self.lost.one(&format_args!("cannot write to {directory}"));
+            return;
+        }
+        self.blocked = match self.keep(job) {
+            Ok(()) => None,
+            Err(error) => {
+                self.lost
+                    .one(&format_args!("cannot write to {directory}: {error}"));
+                Some(now + RETRY)
+            }
+        };
+    }
+
+    fn keep(&self, job: Job) -> io::Result<()> {
+        match job {
+            Job::Csr {
+                order,
+                authorizations,
+                csr,
+            } => (authorizations.iter()).try_for_each(|id| self.keep_csr(order, *id, &csr)),
+            Job::End => Ok(()),
+            Job::Judged(judged) => {
+                let name = file::name(judged.order, judged.authorization);
+                let roots = &self.plan.laboratory_roots;
+                match file::recording(*judged, self.plan.rule, roots) {
+                    Ok(recording) => self.write(&name, &recording),
+                    Err(error) => {
+                        tracing::warn!(event = "not_recorded", name, %error, "a verdict does not fit a recording");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Completes a recording, where there is one.
+    fn keep_csr(
+        &self,
+        order: OrderId,
+        authorization: AuthorizationId,
+        csr: &[u8],
+    ) -> io::Result<()> {
+        let name = file::name(order, authorization);
+        let path = self.plan.directory.join(&name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
+            .ok()
+            .and_then(|bytes| Recording::parse(&bytes).ok())
+            .and_then(|recording| file::with_csr(recording, csr))
+            .filter(|recording| recording.to_json().len() <= MAX_RECORDING_BYTES);
+        match completed {
+            Some(recording) => self.write(&name, &recording),
+            None => {
+                tracing::warn!(
+                    event = "csr_not_recorded",
+                    name,
+                    "a recording cannot take its order's CSR: it was changed, or would be too large"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Whole or not at all. Its age is that of the verdict. It is not forced
+    /// onto the disk: a power cut may cost the last ones.
+    fn write(&self, name: &str, recording: &Recording) -> io::Result<()> {
+        let directory = &self.plan.directory;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        // The mode of temporary files is 600.
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(directory)?;
+        file.write_all(recording.to_json().as_bytes())?;
+        let judged = Duration::from_secs(recording.time().seconds());
+        file.as_file()
+            .set_modified(SystemTime::UNIX_EPOCH + judged)?;
+        file.persist(directory.join(name))?;
+        Ok(())
+    }
+
+    /// Removes what is older than it may become.
+    fn remove_expired(&self, now: SystemTime) {
+        let directory = &self.plan.directory;
+        match remove_older(directory, self.plan.retention, now) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(
+                event = "recordings_expired",
+                count,
+                "recordings were removed: their time is over"
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(
+                event = "recordings_not_removed",
+                directory = %directory.display(),
+                %error,
+                "recordings whose time is over are still there; trying again in a day"
+            ),
+        }
+    }
+}
+
+fn remove_older(directory: &Path, retention: Duration, now: SystemTime) -> io::Result<u64> {
+    let mut count = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let ours =
+            (name.to_str()).is_some_and(|name| file::is_ours(name) || name.starts_with(UNFINISHED));
+        // What lies in the future is young.
+        let age = now.duration_since(entry.metadata()?.modified()?);
+        if ours && age.is_ok_and(|age| age >= retention) {
+            match fs::remove_file(entry.path()) {
+                Ok(()) => count += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests;

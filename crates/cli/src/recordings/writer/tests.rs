@@ -1,0 +1,207 @@
+use std::{os::unix::fs::PermissionsExt, sync::mpsc::sync_channel};
+
+use assay_attest::recording::{Answer, Evidence};
+use assay_engine::{
+    domain::{Attribute, Token},
+    ports::{self, Judged, Recorder},
+};
+use assay_jws::Thumbprint;
+use assay_proto::{Identifier, Timestamp, WireIdentifier};
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::recordings::{QUEUE, Queue};
+
+const TIME: u64 = 1_795_000_000;
+
+fn judged(number: u8, refused: Option<&str>) -> Judged {
+    let identifier = WireIdentifier {
+        kind: "permanent-identifier".to_owned(),
+        value: "C02AAA".to_owned(),
+    };
+    Judged {
+        order: OrderId::from_bytes([number; 16]),
+        authorization: AuthorizationId::from_bytes([number; 16]),
+        token: Token::from_stored("token".to_owned()),
+        account_key: Thumbprint([7; 32]),
+        identifier: Identifier::parse(&identifier).unwrap(),
+        attribute: Attribute::Serial,
+        answer: ports::Answer::Object(b"evidence".to_vec()),
+        device: None,
+        refused: refused.map(str::to_owned),
+        at: Timestamp(TIME),
+    }
+}
+
+fn job(number: u8) -> Job {
+    Job::Judged(Box::new(judged(number, Some("expired"))))
+}
+
+fn csr(number: u8, csr: &[u8]) -> Job {
+    Job::Csr {
+        order: OrderId::from_bytes([number; 16]),
+        authorizations: vec![AuthorizationId::from_bytes([number; 16])],
+        csr: csr.to_vec(),
+    }
+}
+
+fn path(directory: &Path, number: u8) -> PathBuf {
+    let order = OrderId::from_bytes([number; 16]);
+    let authorization = AuthorizationId::from_bytes([number; 16]);
+    directory.join(file::name(order, authorization))
+}
+
+fn writer(directory: &Path) -> Writer {
+    let plan = Plan {
+        keep: Keep::All,
+        directory: directory.to_owned(),
+        retention: 30 * DAY,
+        rule: Rule::Listed,
+        laboratory_roots: Vec::new(),
+    };
+    Writer::new(plan, Arc::default())
+}
+
+fn lost(writer: &Writer) -> u64 {
+    writer.lost.0.load(Ordering::Relaxed)
+}
+
+fn names(directory: &Path) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}
+
+#[test]
+fn a_recording_is_for_the_servers_own_eyes_and_as_old_as_its_verdict() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("a/recordings");
+    let mut writer = writer(&directory);
+    writer.take(job(1), Instant::now());
+    let metadata = |path: &Path| fs::metadata(path).unwrap();
+    let mode = |path: &Path| metadata(path).permissions().mode() & 0o777;
+    let path = path(&directory, 1);
+    assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
+    let modified = metadata(&path).modified().unwrap();
+    assert_eq!(modified, SystemTime::UNIX_EPOCH + Duration::from_secs(TIME));
+    let recording = Recording::parse(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(recording.time().seconds(), TIME);
+    assert_eq!(
+        recording.contents().claims.verdict.to_string(),
+        "refused: expired"
+    );
+    assert_eq!((names(&directory), lost(&writer)), (1, 0));
+}
+
+#[test]
+fn a_csr_completes_its_recording_and_makes_none() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = writer(home.path());
+    let now = Instant::now();
+    writer.take(csr(1, b"early"), now);
+    assert_eq!(names(home.path()), 0);
+    writer.take(job(1), now);
+    let read = || {
+        let bytes = fs::read(path(home.path(), 1)).unwrap();
+        let Evidence::Acme(acme) = Recording::parse(&bytes).unwrap().into_contents().evidence
+        else {
+            panic!("not of a challenge");
+        };
+        assert_eq!(acme.answer, Answer::Object(b"evidence".to_vec()));
+        acme.csr
+    };
+    assert_eq!(read(), None);
+    writer.take(csr(1, b"first"), now);
+    assert_eq!(read(), Some(b"first".to_vec()));
+    writer.take(csr(1, b"second"), now);
+    assert_eq!(read(), Some(b"second".to_vec()));
+    // One that makes it unreadable is left out, and so is one of a file that
+    // somebody changed.
+    writer.take(csr(1, &[0; MAX_RECORDING_BYTES]), now);
+    assert_eq!(read(), Some(b"second".to_vec()));
+    fs::write(path(home.path(), 1), "changed").unwrap();
+    writer.take(csr(1, b"third"), now);
+    assert_eq!(fs::read(path(home.path(), 1)).unwrap(), b"changed");
+    assert_eq!((names(home.path()), lost(&writer)), (1, 0));
+}
+
+#[test]
+fn a_disk_that_fails_is_left_alone_and_used_again() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("recordings");
+    fs::write(&directory, "in the way").unwrap();
+    let mut writer = writer(&directory);
+    let start = Instant::now();
+    writer.take(job(1), start);
+    assert_eq!(lost(&writer), 1);
+    writer.caught_up();
+    assert_eq!(lost(&writer), 1, "nothing is well yet");
+    fs::remove_file(&directory).unwrap();
+    writer.take(job(2), start + RETRY / 2);
+    assert_eq!((lost(&writer), directory.exists()), (2, false));
+    writer.take(job(3), start + RETRY);
+    writer.caught_up();
+    assert_eq!((lost(&writer), names(&directory)), (0, 1));
+    assert!(path(&directory, 3).exists());
+}
+
+#[test]
+fn a_full_queue_holds_nobody_up() {
+    let (jobs, waiting) = sync_channel(QUEUE);
+    let lost = Arc::new(Lost::default());
+    let queue = Queue {
+        jobs,
+        keep: Keep::Refused,
+        lost: Arc::clone(&lost),
+    };
+    queue.judged(judged(1, None));
+    queue.csr(OrderId::from_bytes([1; 16]), &[], b"csr");
+    assert!(waiting.try_recv().is_err(), "only refusals are kept");
+    for _ in 0..QUEUE + 5 {
+        queue.judged(judged(1, Some("expired")));
+    }
+    assert_eq!(lost.0.load(Ordering::Relaxed), 5);
+    assert_eq!(waiting.try_iter().count(), QUEUE);
+    drop(waiting);
+    // The server is ending.
+    queue.judged(judged(1, Some("expired")));
+    assert_eq!(lost.0.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn what_waits_is_written_before_the_end() {
+    let home = tempfile::tempdir().unwrap();
+    let writer = writer(home.path());
+    let (recordings, recorder) = crate::recordings::Recordings::start(writer.plan).unwrap();
+    let recorder = recorder.unwrap();
+    for number in 0..100 {
+        recorder.judged(judged(number, None));
+    }
+    recordings.finish();
+    // 1970 is not 30 days ago, but the first look came before the files.
+    assert_eq!(names(home.path()), 100);
+}
+
+#[test]
+fn what_is_expired_goes_and_what_is_not_ours_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path();
+    let mut writer = writer(directory);
+    let now = Instant::now();
+    writer.take(job(1), now);
+    let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let old = |name: &str| {
+        let file = fs::File::create(directory.join(name)).unwrap();
+        file.set_modified(moment(TIME)).unwrap();
+    };
+    old("order-x.json");
+    old(".recording-x");
+    old("notes.json");
+    let month = 30 * 86_400;
+    writer.remove_expired(moment(TIME + month - 1));
+    assert_eq!(names(directory), 4);
+    writer.remove_expired(moment(TIME + month));
+    assert_eq!(names(directory), 1);
+    assert!(directory.join("notes.json").exists());
+    // A directory that is not there holds nothing.
+    fs::remove_dir_all(directory).unwrap();
+    writer.remove_expired(moment(TIME + month));
+}

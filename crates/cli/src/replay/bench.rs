@@ -1,0 +1,149 @@
+//! Judges many recordings on all processors.
+
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::anyhow;
+use assay_attest::{
+    AnchorError, AwsLc, TrustAnchor, Verifier,
+    recording::{Evidence, MAX_RECORDING_BYTES, Recording},
+};
+
+use super::{Replayed, Row};
+use crate::files;
+
+/// Verifiers of embedded roots that are kept: a folder has one laboratory's
+/// recordings, or a few's.
+const MAX_VERIFIERS: usize = 64;
+
+/// When recordings are judged.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// All at one time, in seconds since the Unix epoch.
+    At(u64),
+    /// Each when it was recorded.
+    Recorded,
+}
+
+/// Everything that a judgement needs but the recording. All threads share the
+/// verifiers, and with them the intermediates whose signatures are known.
+pub struct Bench {
+    given: Arc<Verifier>,
+    embedded: Mutex<HashMap<Vec<u8>, Arc<Verifier>>>,
+    trust_embedded: bool,
+    when: When,
+}
+
+impl Bench {
+    /// A bench that trusts Apple's root, `roots`, and each recording's own root
+    /// for that recording if asked to.
+    pub fn new(roots: Vec<TrustAnchor>, trust_embedded: bool, when: When) -> Self {
+        let anchors = [TrustAnchor::apple()].into_iter().chain(roots).collect();
+        Self {
+            given: Arc::new(Verifier::new(anchors, Box::new(AwsLc))),
+            embedded: Mutex::default(),
+            trust_embedded,
+            when,
+        }
+    }
+
+    /// One row a file, in their order.
+    pub fn judge_all(&self, files: &[PathBuf]) -> anyhow::Result<Vec<Row>> {
+        let next = AtomicUsize::new(0);
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let work = || {
+            let mut rows = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                match files.get(index) {
+                    Some(path) => rows.push((index, self.row(path))),
+                    None => return rows,
+                }
+            }
+        };
+        let mut rows = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads.min(files.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let mut rows = Vec::with_capacity(files.len());
+            for thread in threads {
+                rows.extend(thread.join().map_err(|_| anyhow!("a thread panicked"))?);
+            }
+            anyhow::Ok(rows)
+        })?;
+        rows.sort_by_key(|(index, _)| *index);
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn row(&self, path: &Path) -> Row {
+        Row {
+            file: path.display().to_string(),
+            replayed: self.replay(path).map_err(|error| format!("{error:#}")),
+        }
+    }
+
+    fn replay(&self, path: &Path) -> anyhow::Result<Replayed> {
+        let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
+        let (verifier, own_root) = self
+            .verifier(&recording)
+            .map_err(|error| anyhow!("\"embedded_root\" cannot be trusted: {error}"))?;
+        let judged_at = match self.when {
+            When::At(time) => time,
+            When::Recorded => recording.time().seconds(),
+        };
+        let judged = recording.judge(&verifier, judged_at);
+        let differences = recording.differences(&judged);
+        let time = recording.time();
+        let contents = recording.into_contents();
+        Ok(Replayed {
+            source: match contents.evidence {
+                Evidence::Acme(_) => "acme",
+                Evidence::DeviceInformation(_) => "device-information",
+            },
+            time,
+            judged_at,
+            recorded: contents.claims.verdict,
+            verdict: judged.verdict,
+            root_sha256: judged.root_sha256,
+            own_root,
+            differences,
+        })
+    }
+
+    /// The verifier for a recording, and whether it trusts the root that the
+    /// file brings for no other reason than that.
+    fn verifier(&self, recording: &Recording) -> Result<(Arc<Verifier>, bool), AnchorError> {
+        let given = || (Arc::clone(&self.given), false);
+        let Some(root) = recording.embedded_root().filter(|_| self.trust_embedded) else {
+            return Ok(given());
+        };
+        if self
+            .given
+            .anchors()
+            .iter()
+            .any(|anchor| anchor.der() == root)
+        {
+            return Ok(given());
+        }
+        let lock = || self.embedded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(root) {
+            return Ok((Arc::clone(known), true));
+        }
+        let mut anchors = self.given.anchors().to_vec();
+        anchors.push(TrustAnchor::laboratory(root, "embedded root")?);
+        let verifier = Arc::new(Verifier::new(anchors, Box::new(AwsLc)));
+        let mut embedded = lock();
+        if embedded.len() < MAX_VERIFIERS {
+            embedded.insert(root.to_owned(), Arc::clone(&verifier));
+        }
+        Ok((verifier, true))
+    }
+}
