@@ -12,14 +12,14 @@ use der::{Decode, Encode};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, date_time_ymd,
+    NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SigningKey, date_time_ymd,
 };
 use thiserror::Error;
 use x509_cert::{ext::pkix::name::GeneralName, name::Name};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
-    SerialNumber,
+    DeterministicKey, Issuer, SerialNumber,
     issuer::key_identifier,
     leaf::is_dns_name,
     tbs::{Certificate, TbsCertificate},
@@ -133,18 +133,52 @@ pub fn create(plan: &AuthorityPlan) -> Result<Authority, AuthorityError> {
     }
     let constraints = host_constraints(&plan.host)?;
 
-    let root = Draft::new(plan, "Root CA", KeyType::P384, 20, 1)?;
-    let mut issuing = Draft::new(plan, "Issuing CA", plan.issuing_key, 10, 0)?;
+    let (root_key, issuing_key, tls_key) = (
+        generate(KeyType::P384)?,
+        generate(plan.issuing_key)?,
+        generate(KeyType::P256)?,
+    );
+    let root = Draft::new(plan, &ROOT, &*root_key, &draw_serial()?)?;
+    let mut issuing = Draft::new(plan, &ISSUING, &*issuing_key, &draw_serial()?)?;
     issuing.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let mut tls = Draft::new(plan, "TLS CA", KeyType::P256, 10, 0)?;
+    let mut tls = Draft::new(plan, &TLS, &*tls_key, &draw_serial()?)?;
     tls.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     tls.params.name_constraints = Some(constraints);
 
     Ok(Authority {
-        issuing: issuing.signed_by(&root)?,
-        tls: tls.signed_by(&root)?,
-        root: root.signed_by(&root)?,
+        issuing: issuing.material(&root)?,
+        tls: tls.material(&root)?,
+        root: root.material(&root)?,
     })
+}
+
+/// The devices' issuing CA of a laboratory that is the same, byte for byte, in
+/// every process: fixed keys that anyone can derive, fixed serial numbers, and
+/// dates that hang on `now` alone (seconds since the Unix epoch). For replays.
+///
+/// # Errors
+/// [`AuthorityError::Time`]; [`AuthorityError::Library`] cannot come to pass
+/// unless the library is broken.
+pub fn repeatable(now: u64) -> Result<Issuer, AuthorityError> {
+    let plan = AuthorityPlan {
+        name: "Assay Replay".to_owned(),
+        issuing_key: KeyType::P256,
+        host: Host::Dns("localhost".to_owned()),
+        laboratory: true,
+        now,
+    };
+    let root_key = DeterministicKey::derive(KeyType::P384, "assay replay root CA");
+    let issuing_key = DeterministicKey::derive(plan.issuing_key, "assay replay issuing CA");
+    let root = Draft::new(&plan, &ROOT, &root_key, &SerialNumber::from_random([1; 16]))?;
+    let mut issuing = Draft::new(
+        &plan,
+        &ISSUING,
+        &issuing_key,
+        &SerialNumber::from_random([2; 16]),
+    )?;
+    issuing.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = issuing.signed_by(&root)?;
+    Issuer::deterministic(certificate.der(), issuing_key).map_err(|_| AuthorityError::Library)
 }
 
 /// Whether a CA certificate carries the laboratory mark in its name. False for
@@ -223,35 +257,67 @@ fn host_constraints(host: &Host) -> Result<NameConstraints, AuthorityError> {
     }
 }
 
-/// A CA certificate about to be signed.
-struct Draft {
-    params: CertificateParams,
-    key: KeyPair,
+/// A fresh key.
+fn generate(key_type: KeyType) -> Result<Zeroizing<KeyPair>, AuthorityError> {
+    let algorithm = match key_type {
+        KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
+        KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
+    };
+    KeyPair::generate_for(algorithm)
+        .map(Zeroizing::new)
+        .map_err(|_| AuthorityError::Library)
 }
 
-impl Draft {
+/// A random serial number.
+fn draw_serial() -> Result<SerialNumber, AuthorityError> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| AuthorityError::Library)?;
+    Ok(SerialNumber::from_random(random))
+}
+
+/// A CA certificate about to be signed.
+struct Draft<'a, K> {
+    params: CertificateParams,
+    key: &'a K,
+}
+
+/// What tells one CA of a plan from another.
+struct Role {
+    name: &'static str,
+    years: u64,
+    path_len: u8,
+}
+
+const ROOT: Role = Role {
+    name: "Root CA",
+    years: 20,
+    path_len: 1,
+};
+const ISSUING: Role = Role {
+    name: "Issuing CA",
+    years: 10,
+    path_len: 0,
+};
+const TLS: Role = Role {
+    name: "TLS CA",
+    years: 10,
+    path_len: 0,
+};
+
+impl<'a, K: SigningKey> Draft<'a, K> {
     fn new(
         plan: &AuthorityPlan,
-        role: &str,
-        key_type: KeyType,
-        years: u64,
-        path_len: u8,
+        role: &Role,
+        key: &'a K,
+        serial: &SerialNumber,
     ) -> Result<Self, AuthorityError> {
-        let algorithm = match key_type {
-            KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
-            KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
-        };
-        let key = KeyPair::generate_for(algorithm).map_err(|_| AuthorityError::Library)?;
-        let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| AuthorityError::Library)?;
-
         let mut name = DistinguishedName::new();
         name.push(DnType::OrganizationName, plan.name.as_str());
         let common_name = if plan.laboratory {
             name.push(DnType::OrganizationalUnitName, LABORATORY);
-            format!("{LABORATORY} {} {role}", plan.name)
+            format!("{LABORATORY} {} {}", plan.name, role.name)
         } else {
-            format!("{} {role}", plan.name)
+            format!("{} {}", plan.name, role.name)
         };
         name.push(DnType::CommonName, common_name);
 
@@ -263,11 +329,11 @@ impl Draft {
         let at = |seconds| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
 
         let mut params = CertificateParams::default();
-        params.serial_number = Some(SerialNumber::from_random(random).as_bytes().to_vec().into());
+        params.serial_number = Some(serial.as_bytes().to_vec().into());
         params.distinguished_name = name;
         params.not_before = at(not_before);
-        params.not_after = at(not_before + years * YEAR);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_len));
+        params.not_after = at(not_before + role.years * YEAR);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(role.path_len));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.use_authority_key_identifier_extension = true;
         params.key_identifier_method =
@@ -275,21 +341,19 @@ impl Draft {
         Ok(Self { params, key })
     }
 
-    fn signed_by(&self, issuer: &Self) -> Result<CaMaterial, AuthorityError> {
-        let issuer = rcgen::Issuer::from_params(&issuer.params, &issuer.key);
-        let certificate = self
-            .params
-            .signed_by(&self.key, &issuer)
-            .map_err(|_| AuthorityError::Library)?;
-        Ok(CaMaterial {
-            certificate_pem: certificate.pem(),
-            key_pem: Zeroizing::new(self.key.serialize_pem()),
-        })
+    fn signed_by(&self, issuer: &Self) -> Result<rcgen::Certificate, AuthorityError> {
+        let issuer = rcgen::Issuer::from_params(&issuer.params, issuer.key);
+        self.params
+            .signed_by(self.key, &issuer)
+            .map_err(|_| AuthorityError::Library)
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        self.key.zeroize();
+impl Draft<'_, KeyPair> {
+    fn material(&self, issuer: &Self) -> Result<CaMaterial, AuthorityError> {
+        Ok(CaMaterial {
+            certificate_pem: self.signed_by(issuer)?.pem(),
+            key_pem: Zeroizing::new(self.key.serialize_pem()),
+        })
     }
 }

@@ -339,6 +339,9 @@ pub enum IssuerError {
     /// Not version 3 with critical basicConstraints and cA.
     #[error("the certificate is no CA: it needs version 3 and critical basicConstraints with cA")]
     NotACa,
+    /// A deterministic key without the laboratory mark.
+    #[error("the CA certificate is no laboratory's: no deterministic key may sign for it")]
+    NotALaboratory,
     /// The signer's public key is not the certificate's.
     #[error("the key does not belong to the CA certificate")]
     OtherKey,

@@ -4,7 +4,8 @@
 //! The crate knows nothing of ACME. It has no clock and no I/O: times are
 //! seconds since the Unix epoch, random bytes and keys are arguments. The one
 //! exception is [`authority::create`], whose keys and serial numbers come from
-//! the cryptographic library's own generator.
+//! the cryptographic library's own generator; [`authority::repeatable`] makes
+//! a laboratory's CA without any chance.
 //!
 //! The way of a certificate:
 //!
@@ -17,6 +18,7 @@
 
 pub mod authority;
 mod csr;
+mod deterministic;
 mod hardware_module;
 mod issued;
 mod issuer;
@@ -29,6 +31,7 @@ mod signer;
 mod tbs;
 
 pub use csr::{Csr, CsrError, MAX_CSR_LEN, RequestedNames};
+pub use deterministic::DeterministicKey;
 pub use hardware_module::HardwareModuleName;
 pub use issued::{certificate_pem, serial_number_of};
 pub use issuer::{Issuer, IssuerError};

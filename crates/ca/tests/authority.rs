@@ -4,12 +4,15 @@
 
 mod support;
 
-use assay_ca::authority::{
-    self, AuthorityError, AuthorityPlan, CaMaterial, Host, KeyType, is_constrained_to,
-    is_laboratory,
+use assay_ca::{
+    DeterministicKey, Issuer, IssuerError,
+    authority::{
+        self, AuthorityError, AuthorityPlan, CaMaterial, Host, KeyType, is_constrained_to,
+        is_laboratory,
+    },
 };
 
-use support::{NOW, OpenSsl, der, issuer, plan};
+use support::{NOW, OpenSsl, der, issuer, leaf, plan, serial};
 
 fn shown(material: &CaMaterial, options: &str) -> String {
     let openssl = OpenSsl::new();
@@ -206,4 +209,53 @@ fn the_tls_ca_permits_its_host_and_no_other() {
         ));
     }
     assert!(!is_constrained_to(b"junk", &hosts[0]));
+}
+
+/// Of the same moment there is one CA and one certificate for a key, byte for
+/// byte, signature included.
+#[test]
+fn a_repeatable_ca_issues_the_same_bytes_again() {
+    let leaf = leaf();
+    let issue = |now| {
+        let issuer = authority::repeatable(now).unwrap();
+        let prepared = issuer.prepare(&leaf, serial()).unwrap();
+        let issued = issuer.sign(prepared).unwrap();
+        (issuer.certificate_pem().to_owned(), issued.der().to_vec())
+    };
+    let (ca, certificate) = issue(NOW);
+    assert_eq!(issue(NOW), (ca.clone(), certificate.clone()));
+    let (later_ca, later) = issue(NOW + 1);
+    assert_ne!(later_ca, ca);
+    // The key stays, and with it all that the leaf says.
+    assert_eq!(later, certificate);
+
+    let openssl = OpenSsl::new();
+    openssl.write("ca.pem", &ca);
+    openssl.write("leaf.pem", assay_ca::certificate_pem(&certificate).unwrap());
+    openssl.ok(&format!(
+        "verify -partial_chain -attime {NOW} -purpose sslclient -trusted ca.pem leaf.pem"
+    ));
+    assert_eq!(
+        openssl.ok("x509 -in ca.pem -noout -subject -startdate -enddate -nameopt RFC2253"),
+        "subject=CN=LABORATORY Assay Replay Issuing CA,OU=LABORATORY,O=Assay Replay\n\
+         notBefore=Nov 23 23:55:00 2026 GMT\nnotAfter=Nov 23 11:55:00 2036 GMT\n"
+    );
+    assert!(is_laboratory(&der(&ca)));
+    assert_eq!(authority::repeatable(299).err(), Some(AuthorityError::Time));
+}
+
+/// A key that anyone can derive signs under no CA that somebody may rely on.
+#[test]
+fn a_deterministic_key_signs_for_laboratories_only() {
+    let key = || DeterministicKey::derive(KeyType::P256, "a key");
+    let authority = authority::create(&plan()).unwrap();
+    let issuer = Issuer::deterministic(&der(&authority.issuing.certificate_pem), key());
+    assert_eq!(issuer.err(), Some(IssuerError::NotALaboratory));
+    let laboratory = authority::create(&AuthorityPlan {
+        laboratory: true,
+        ..plan()
+    })
+    .unwrap();
+    let issuer = Issuer::deterministic(&der(&laboratory.issuing.certificate_pem), key());
+    assert_eq!(issuer.err(), Some(IssuerError::OtherKey));
 }

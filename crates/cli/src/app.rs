@@ -20,7 +20,7 @@ use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, DeviceList, Devices},
     issuance,
-    ports::{Clock, Random, Store},
+    ports::{Clock, Purpose, Random, Store},
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
@@ -126,6 +126,16 @@ impl Parts {
             tls,
             tls_issuer,
         })
+    }
+
+    /// The roots that may vouch for devices.
+    pub fn anchors(&self) -> &[TrustAnchor] {
+        &self.anchors
+    }
+
+    /// Whether its CA says that it is a laboratory's.
+    pub fn is_laboratory(&self) -> bool {
+        self.laboratory
     }
 
     /// Checks that this server may serve TLS for `base_url`.
@@ -345,7 +355,7 @@ impl Random for SystemRandom {
         clippy::expect_used,
         reason = "without chance nothing may go on: no nonce, no token, no serial number"
     )]
-    fn fill(&self, bytes: &mut [u8]) {
+    fn fill(&self, _: Purpose, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).expect("the operating system gives no random bytes");
     }
 }

@@ -51,7 +51,9 @@ pub enum Command {
     )]
     Init(InitArgs),
     /// Runs the server.
-    #[command(after_help = "Example:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443")]
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443\n  assay --dir lab serve --replay recording.json"
+    )]
     Serve(ServeArgs),
     /// Looks at the configuration.
     #[command(subcommand)]
@@ -67,7 +69,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Judges recordings again, and tells what is different.
     #[command(
-        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings"
+        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
+                      assay replay --end-to-end --transcript sent recording.json"
     )]
     Replay(ReplayArgs),
     /// Pretends to be a device, an attestation authority, or many devices.
@@ -111,12 +114,19 @@ pub struct InitArgs {
 }
 
 /// `assay serve`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ServeArgs {
     /// Where to listen, instead of where the configuration says; port 0 takes a
     /// free one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Serves a recorded enrolment instead: its token for every challenge, at
+    /// its time, from memory. Laboratory servers only.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// Trusts the root that the recording brings: it proves only itself.
+    #[arg(long, requires = "replay")]
+    pub trust_embedded_roots: bool,
 }
 
 /// `assay config`

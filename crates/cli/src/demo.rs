@@ -11,7 +11,7 @@ use assay_simulator::{
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
-    args::{DemoArgs, KeyKind},
+    args::{DemoArgs, KeyKind, ServeArgs},
     config::Mode,
     dir::Dir,
     init, now,
@@ -74,7 +74,14 @@ pub async fn run(args: &DemoArgs) -> Result<(), Stop> {
     )
     .or_fault("cannot write devices.csv")?;
 
-    let ready = serve::prepare(&dir, Some(([127, 0, 0, 1], 0).into())).await?;
+    let ready = serve::prepare(
+        &dir,
+        &ServeArgs {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            ..ServeArgs::default()
+        },
+    )
+    .await?;
     let directory = ready.app.engine.urls().directory();
     let store = ready.app.store.clone();
     print(format_args!("4. The server listens on {directory}."))?;

@@ -40,8 +40,8 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(match &cli.command {
-        // The demo tells its own story.
-        Command::Demo(_) => "error",
+        // These tell their own story.
+        Command::Demo(_) | Command::Replay(_) => "error",
         _ => "info",
     });
     match run(cli) {
@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
-        Command::Replay(args) => replay::run(&args),
+        Command::Replay(args) if !args.end_to_end => replay::run(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -70,12 +70,10 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 match command {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
+                    Command::Replay(args) => replay::end_to_end::run(&args).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
-                    Command::Config(_)
-                    | Command::Init(_)
-                    | Command::Inspect(_)
-                    | Command::Replay(_) => Ok(()),
+                    Command::Config(_) | Command::Init(_) | Command::Inspect(_) => Ok(()),
                 }
             })
         }

@@ -1,9 +1,13 @@
-//! `assay replay`: recordings judged again, and compared with what they say.
+//! `assay replay`: recordings judged again, and compared with what they say;
+//! or played to a whole server.
 
 mod bench;
+pub mod end_to_end;
 mod json;
 mod junit;
 mod paths;
+pub mod serve;
+mod stage;
 mod table;
 
 use std::path::PathBuf;
@@ -31,6 +35,13 @@ pub struct ReplayArgs {
     /// Judges all of them as if they came now.
     #[arg(long)]
     pub now: bool,
+    /// Plays each to a whole server in this process instead, from newAccount to
+    /// the certificate, when it was recorded and with its token.
+    #[arg(long, conflicts_with_all = ["at", "now", "junit"])]
+    pub end_to_end: bool,
+    /// With --end-to-end: writes what the server sent, one file a recording.
+    #[arg(long, value_name = "DIR", requires = "end_to_end")]
+    pub transcript: Option<PathBuf>,
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub root: Vec<PathBuf>,

@@ -1,9 +1,9 @@
 //! `assay serve`: the server, from its directory to its end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use assay_engine::Engine;
+use assay_engine::{Engine, admission::Devices, ports::Store};
 use assay_server::{Server, ServerConfig};
 use tokio::{
     net::TcpListener,
@@ -18,6 +18,7 @@ use crate::{
     dir::Dir,
     orders::control,
     print,
+    replay::serve::Replay,
     stop::{OrStop, Stop},
     tls::OwnIdentity,
 };
@@ -29,12 +30,20 @@ pub struct Ready {
     server: Server,
 }
 
+/// What clients and `assay orders` get to see: the server itself, or what it
+/// replays. The TLS certificate is the server's own either way.
+struct Served {
+    devices: Option<Arc<Devices>>,
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+}
+
 /// Tasks that end with their server.
 struct Background(Vec<tokio::task::JoinHandle<()>>);
 
 /// `assay serve`
 pub async fn run(dir: &Dir, args: &ServeArgs) -> Result<(), Stop> {
-    let ready = prepare(dir, args.listen).await?;
+    let ready = prepare(dir, args).await?;
     print(format_args!(
         "listening on {}",
         ready.app.engine.urls().directory()
@@ -53,9 +62,10 @@ pub async fn run(dir: &Dir, args: &ServeArgs) -> Result<(), Stop> {
 }
 
 /// Binds the socket, opens the database, recovers what was interrupted.
-pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Stop> {
+pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
     let parts = Parts::load(dir)?;
-    let address = listen.unwrap_or(parts.config.server.listen);
+    let replay = Replay::load(&parts, args)?;
+    let address = args.listen.unwrap_or(parts.config.server.listen);
     raise_open_files(parts.config.server.max_connections);
     let listener = TcpListener::bind(address)
         .await
@@ -77,10 +87,28 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
         .or_fault("cannot read the database")?;
 
     let mut background = Background(Vec::new());
-    background.spawn(recover(Arc::clone(engine)));
-    background.spawn(forget_idle_accounts(Arc::clone(engine)));
+    let served = match replay {
+        None => {
+            background.spawn(recover(Arc::clone(engine)));
+            background.spawn(forget_idle_accounts(Arc::clone(engine)));
+            Served {
+                devices: app.devices.clone(),
+                engine: Arc::clone(engine),
+                store: Arc::clone(&app.store) as _,
+            }
+        }
+        // This server's own orders stay as they are.
+        Some(replay) => {
+            let stage = replay.stage(&base_url)?;
+            Served {
+                devices: None,
+                engine: stage.engine,
+                store: stage.store,
+            }
+        }
+    };
     match control::listen(dir) {
-        Ok(listener) => background.spawn(control::serve(listener, Arc::clone(&app.store) as _)),
+        Ok(listener) => background.spawn(control::serve(listener, served.store)),
         // Paths of sockets are short; the server serves all the same.
         Err(error) => tracing::warn!(
             event = "no_control_socket",
@@ -107,17 +135,14 @@ pub async fn prepare(dir: &Dir, listen: Option<SocketAddr>) -> Result<Ready, Sto
             Some(identity)
         }
     };
-    let (list, path) = (
-        app.devices.clone(),
-        dir.resolve(&app.config.admission.devices),
-    );
+    let (list, path) = (served.devices, dir.resolve(&app.config.admission.devices));
     background.spawn(async move {
         if let Err(error) = devices::watch(list, path).await {
             tracing::error!(event = "devices_unwatched", %error, "SIGHUP is not taken, and the list of devices not watched");
         }
     });
     let server = Server::new(
-        Arc::clone(engine),
+        served.engine,
         ServerConfig {
             tls: identity,
             trusted_proxies: app.config.server.trusted_proxies.clone(),

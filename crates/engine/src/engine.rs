@@ -11,7 +11,7 @@ use crate::{
     admission::AdmissionPolicy,
     issuance::ValidityLimits,
     nonce::Nonces,
-    ports::{Change, ChangeSet, Clock, CommitError, Random, Recorder, Store, Version},
+    ports::{Change, ChangeSet, Clock, CommitError, Purpose, Random, Recorder, Store, Version},
     profile::Profile,
     urls::Urls,
 };
@@ -166,7 +166,7 @@ impl Engine {
 
     pub(crate) fn draw_serial(&self) -> SerialNumber {
         let mut bytes = [0; 16];
-        self.random.fill(&mut bytes);
+        self.random.fill(Purpose::SerialNumber, &mut bytes);
         SerialNumber::from_random(bytes)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::ports::Random;
+use crate::ports::{Purpose, Random};
 
 /// Makes one identifier type: 128 bits of chance, 22 characters of base64url
 /// in URLs.
@@ -19,7 +19,7 @@ macro_rules! id_type {
             #[must_use]
             pub fn draw(random: &dyn Random) -> Self {
                 let mut bytes = [0; 16];
-                random.fill(&mut bytes);
+                random.fill(Purpose::$name, &mut bytes);
                 Self(bytes)
             }
 

@@ -16,7 +16,7 @@ use assay_proto::Timestamp;
 use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::ports::Random;
+use crate::ports::{Purpose, Random};
 
 /// How long a nonce can be used, in seconds.
 pub const LIFETIME: u64 = 15 * 60;
@@ -69,7 +69,7 @@ impl Nonces {
     #[must_use]
     pub fn new(random: &dyn Random) -> Self {
         let mut key = [0; 32];
-        random.fill(&mut key);
+        random.fill(Purpose::NonceKey, &mut key);
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             next: AtomicU64::new(0),
@@ -150,7 +150,7 @@ mod tests {
     struct Fixed(u8);
 
     impl Random for Fixed {
-        fn fill(&self, bytes: &mut [u8]) {
+        fn fill(&self, _: Purpose, bytes: &mut [u8]) {
             bytes.fill(self.0);
         }
     }

@@ -26,8 +26,43 @@ pub trait Clock: Send + Sync {
 
 /// Gives chance.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with bytes that nobody can foretell.
-    fn fill(&self, bytes: &mut [u8]);
+    /// Fills `bytes` with bytes that nobody can foretell; `purpose` says what
+    /// they become. A source that can be foretold, as a replay needs one, gives
+    /// each purpose a stream of its own, so that what one purpose draws shifts
+    /// no other.
+    fn fill(&self, purpose: Purpose, bytes: &mut [u8]);
+}
+
+/// What drawn bytes become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The name of an account.
+    AccountId,
+    /// The name of an authorization.
+    AuthorizationId,
+    /// The key of the MAC in every nonce: once for each engine.
+    NonceKey,
+    /// The name of an order.
+    OrderId,
+    /// A certificate's serial number.
+    SerialNumber,
+    /// A challenge's token.
+    Token,
+}
+
+impl Purpose {
+    /// Its name, stable: a stream may be derived from it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountId => "account-id",
+            Self::AuthorizationId => "authorization-id",
+            Self::NonceKey => "nonce-key",
+            Self::OrderId => "order-id",
+            Self::SerialNumber => "serial-number",
+            Self::Token => "token",
+        }
+    }
 }
 
 /// Is told what was judged and how, to keep it.

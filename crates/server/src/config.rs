@@ -5,6 +5,11 @@ use tokio::net::TcpListener;
 
 use crate::{rate_limit::RateLimits, tls::TlsIdentity};
 
+/// How long a client may usually take to send the head of a request.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an HTTP/2 connection is usually kept open without a request.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
 /// How a [`Server`](crate::Server) serves.
 #[derive(Debug)]
 pub struct ServerConfig {
@@ -43,8 +48,8 @@ impl ServerConfig {
             website: None,
             rate_limits: RateLimits::default(),
             max_connections: 800,
-            header_timeout: Duration::from_secs(20),
-            idle_timeout: Duration::from_secs(75),
+            header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             drain_timeout: Duration::from_secs(30),
         }
     }

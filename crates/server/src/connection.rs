@@ -1,9 +1,10 @@
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use assay_engine::Engine;
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -19,7 +20,13 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::{address::Peer, tls::TlsIdentity};
+use crate::{
+    address::Peer,
+    config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
+    rate_limit::RateLimits,
+    routes::router,
+    tls::TlsIdentity,
+};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,6 +147,23 @@ impl Connections {
             }
         }
     }
+}
+
+/// Serves one HTTP/1.1 connection to its end as [`Server`](crate::Server)
+/// does, over any stream instead of a socket. The client counts as
+/// 0.0.0.0.
+pub async fn serve_stream<S>(engine: Arc<Engine>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let router = router(engine, None, Vec::new(), RateLimits::default());
+    let connections = Connections::new(router, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
+    // Kept until the end: nobody stops it.
+    let (_stop, stopped) = watch::channel(false);
+    let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    connections
+        .drive(&connections.http1, stream, peer, stopped)
+        .await;
 }
 
 /// Whether requests are under way on a connection, or since when none is.

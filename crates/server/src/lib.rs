@@ -22,6 +22,7 @@ mod tls;
 
 pub use address::Peer;
 pub use config::ServerConfig;
+pub use connection::serve_stream;
 pub use rate_limit::{Rate, RateLimits};
 pub use routes::router;
 pub use server::Server;

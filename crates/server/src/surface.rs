@@ -4,14 +4,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Poll,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use assay_engine::Engine;
+use assay_proto::Timestamp;
 use axum::{
     extract::{Request, State},
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
-        header::{CACHE_CONTROL, LINK, X_CONTENT_TYPE_OPTIONS},
+        header::{CACHE_CONTROL, DATE, LINK, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -32,7 +34,7 @@ pub(crate) struct App {
 }
 
 /// What is the same for every request, known and unknown: the log's span, the
-/// client's address, the catching of panics and the headers.
+/// client's address, the catching of panics and the headers, Date among them.
 pub(crate) async fn wrap(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -83,6 +85,11 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Response) -> Response {
     let is_directory = is_directory && response.status().is_success();
     let headers = response.headers_mut();
+    // hyper leaves a Date alone that is there already: the engine's clock
+    // decides here as well.
+    if let Ok(date) = HeaderValue::try_from(date(engine.now())) {
+        headers.insert(DATE, date);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_post {
         // RFC 8555 section 6.5: "The server MUST include a Replay-Nonce header
@@ -103,6 +110,13 @@ fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Resp
         }
     }
     response
+}
+
+/// `now` as RFC 9110 section 5.6.7 writes it.
+fn date(now: Timestamp) -> String {
+    // The years of an HTTP date have four digits.
+    let since = Duration::from_secs(now.min(Timestamp::MAX).0);
+    httpdate::fmt_http_date(UNIX_EPOCH + since)
 }
 
 /// Anything that is not there.

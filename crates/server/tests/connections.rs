@@ -6,7 +6,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use assay_server::{Server, ServerConfig, TlsIdentity, TlsIdentityError};
+use assay_server::{Server, ServerConfig, TlsIdentity, TlsIdentityError, serve_stream};
 use assay_simulator::{HttpClient, Trust};
 use axum::http::{HeaderMap, Method};
 use common::World;
@@ -245,4 +245,27 @@ async fn shutdown_waits_for_open_requests_and_no_longer_than_it_may() {
         .unwrap()
         .unwrap();
     closed(&mut open).await;
+}
+
+/// hyper dates what is not dated: that no other Date stands beside the
+/// engine's shows only on the wire.
+#[tokio::test]
+async fn every_answer_is_dated_once_by_the_engines_clock() {
+    let (mut client, server) = tokio::io::duplex(4096);
+    let serving = tokio::spawn(serve_stream(World::new().engine, server));
+    for request in [
+        "GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n",
+        "POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ] {
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).await.unwrap();
+    serving.await.unwrap();
+    let dates: Vec<_> = answers
+        .split("\r\n")
+        .filter(|line| line.starts_with("date: "))
+        .collect();
+    assert_eq!(dates, ["date: Fri, 15 Jan 2027 08:00:00 GMT"; 3]);
 }

@@ -22,7 +22,7 @@ use crate::{
     transaction::Prepared,
 };
 
-/// A store in memory, for tests: the same records, checks and indexes as on
+/// A store in memory, for tests and replays: the same records, checks and indexes as on
 /// the disk, and all gone with the process.
 #[derive(Default)]
 pub struct MemoryStore {

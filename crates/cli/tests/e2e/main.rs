@@ -8,6 +8,7 @@
 mod commands;
 mod configuration;
 mod csr;
+mod end_to_end;
 mod enrolment;
 mod evidence;
 mod faults;
@@ -15,6 +16,7 @@ mod identifiers;
 mod operation;
 mod processes;
 mod recordings;
+mod replay_server;
 mod revocation;
 mod support;
 mod surface;

@@ -3,7 +3,7 @@ use assay_proto::{ChallengeType, Identifier, Timestamp};
 use super::{Attribute, EvidenceRecord, Failure};
 use crate::{
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::Random,
+    ports::{Purpose, Random},
 };
 
 /// An authorization (RFC 8555 section 7.1.4) and its challenge. It serves
@@ -89,7 +89,7 @@ impl Token {
     #[must_use]
     pub fn draw(random: &dyn Random) -> Self {
         let mut bytes = [0; 32];
-        random.fill(&mut bytes);
+        random.fill(Purpose::Token, &mut bytes);
         Self(data_encoding::BASE64URL_NOPAD.encode(&bytes))
     }
 

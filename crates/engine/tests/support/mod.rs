@@ -29,7 +29,8 @@ use assay_engine::{
     domain::{Account, Attribute, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        ChangeSet, Clock, CommitError, OrderCursor, Random, Store, StoreError, Version, Versioned,
+        ChangeSet, Clock, CommitError, OrderCursor, Purpose, Random, Store, StoreError, Version,
+        Versioned,
     },
     profile::Profile,
     urls::Urls,
@@ -89,7 +90,7 @@ impl Clock for TestClock {
 struct SystemRandom;
 
 impl Random for SystemRandom {
-    fn fill(&self, bytes: &mut [u8]) {
+    fn fill(&self, _: Purpose, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).unwrap();
     }
 }

@@ -19,7 +19,7 @@ use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
     domain::Attribute,
-    ports::{Clock, Random},
+    ports::{Clock, Purpose, Random},
     profile::Profile,
     urls::Urls,
 };
@@ -274,7 +274,7 @@ impl Clock for FixedClock {
 struct Counter(AtomicU64);
 
 impl Random for Counter {
-    fn fill(&self, bytes: &mut [u8]) {
+    fn fill(&self, _: Purpose, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(32) {
             let count = self.0.fetch_add(1, Ordering::Relaxed);
             let block = assay_engine::sha256(&count.to_be_bytes());

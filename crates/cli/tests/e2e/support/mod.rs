@@ -6,6 +6,7 @@ mod certificate;
 mod client;
 mod command;
 mod process;
+mod recorded;
 mod shared;
 
 use std::{
@@ -31,6 +32,7 @@ pub(crate) use certificate::{
 pub(crate) use client::{Client, Placed, assert_dead, assert_problem, assert_ready};
 pub(crate) use command::{assay, assert_exit, json_of, message};
 pub(crate) use process::Process;
+pub(crate) use recorded::Recorded;
 pub(crate) use shared::Shared;
 
 /// What a server is to be.

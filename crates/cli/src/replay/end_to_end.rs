@@ -1,0 +1,185 @@
+//! `assay replay --end-to-end`: recordings played to a whole server, byte for
+//! byte the same each time.
+
+mod client;
+mod play;
+mod report;
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, ensure};
+use assay_attest::{
+    TrustAnchor,
+    recording::{Evidence, MAX_RECORDING_BYTES, Recording, Verdict},
+};
+use assay_engine::profile::Profile;
+use data_encoding::HEXLOWER;
+
+use self::play::{End, Played, play};
+use super::{ReplayArgs, paths, stage::add_embedded_root};
+use crate::{
+    app,
+    config::Config,
+    files, print,
+    stop::{OrStop, Stop},
+};
+
+/// What became of one file.
+struct Row {
+    file: String,
+    outcome: Outcome,
+}
+
+/// What became of a recording.
+enum Outcome {
+    /// It did not even come to a verdict.
+    Failed { error: String },
+    /// It is none of ACME's.
+    NotApplicable,
+    /// It was played to its end.
+    Played {
+        recorded: Verdict,
+        verdict: Verdict,
+        end: End,
+        /// Whether the root that the file brings was trusted.
+        own_root: bool,
+        /// SHA-256 of all that the server sent, hex.
+        transcript_sha256: String,
+    },
+    /// It is no recording.
+    Unreadable { error: String },
+}
+
+/// What every recording is played with.
+struct Player<'a> {
+    roots: Vec<TrustAnchor>,
+    profile: Profile,
+    trust_embedded_roots: bool,
+    transcripts: Option<&'a Path>,
+}
+
+/// `assay replay --end-to-end`
+pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
+    let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    let player = Player::new(args, &files).map_err(Stop::usage)?;
+    let mut rows = Vec::with_capacity(files.len());
+    for file in &files {
+        rows.push(Row {
+            file: file.display().to_string(),
+            outcome: player
+                .play_file(file)
+                .await
+                .or_fault(format_args!("{}", file.display()))?,
+        });
+    }
+    print(if args.json {
+        report::json(&rows).to_string()
+    } else {
+        report::text(&rows)
+    })?;
+    report::end(&rows)
+}
+
+impl<'a> Player<'a> {
+    fn new(args: &'a ReplayArgs, files: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut roots = vec![TrustAnchor::apple()];
+        for path in &args.root {
+            roots.push(app::load_laboratory_root(path)?);
+        }
+        let transcripts = args.transcript.as_deref();
+        if let Some(dir) = transcripts {
+            let mut names = HashSet::new();
+            for file in files {
+                let name = transcript_name(file);
+                ensure!(
+                    names.insert(name.clone()),
+                    "two recordings would write their transcripts to {}: replay them one after the other",
+                    dir.join(name).display()
+                );
+            }
+            fs::create_dir_all(dir)
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
+        }
+        Ok(Self {
+            roots,
+            // What certificates look like by default; a recording does not say.
+            profile: Config::parse("", std::iter::empty())?.profile,
+            trust_embedded_roots: args.trust_embedded_roots,
+            transcripts,
+        })
+    }
+
+    /// # Errors
+    /// When the transcript cannot be written, or the two ends cannot talk: not
+    /// the recording's fault.
+    async fn play_file(&self, file: &Path) -> anyhow::Result<Outcome> {
+        let read = || -> anyhow::Result<_> {
+            let recording = Recording::parse(&files::read(file, MAX_RECORDING_BYTES as u64)?)?;
+            // Apple's root, those of the command line, and the recording's own.
+            let mut anchors = self.roots.clone();
+            let trusted = self.trust_embedded_roots;
+            let own_root = add_embedded_root(&mut anchors, &recording, trusted)?;
+            Ok((recording, anchors, own_root))
+        };
+        let (recording, anchors, own_root) = match read() {
+            Ok(read) => read,
+            Err(error) => {
+                return Ok(Outcome::Unreadable {
+                    error: format!("{error:#}"),
+                });
+            }
+        };
+        let time = recording.time();
+        let contents = recording.into_contents();
+        let Evidence::Acme(acme) = contents.evidence else {
+            return Ok(Outcome::NotApplicable);
+        };
+        let failed = |error: anyhow::Error| Outcome::Failed {
+            error: format!("{error:#}"),
+        };
+        let stage = match play::stage(time, &acme, anchors, self.profile.clone()) {
+            Ok(stage) => stage,
+            Err(error) => return Ok(failed(error)),
+        };
+        let Played { result, transcript } = play(&stage, &acme).await?;
+        if let Some(dir) = self.transcripts {
+            let path = dir.join(transcript_name(file));
+            fs::write(&path, &transcript)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(match result {
+            Ok((verdict, end)) => Outcome::Played {
+                recorded: contents.claims.verdict,
+                verdict,
+                end,
+                own_root,
+                transcript_sha256: HEXLOWER.encode(&assay_engine::sha256(&transcript)),
+            },
+            Err(error) => failed(error),
+        })
+    }
+}
+
+/// `NAME.json` becomes `NAME.http`.
+fn transcript_name(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    PathBuf::from(name).with_extension("http")
+}
+
+impl Outcome {
+    /// `same`, `different`, `not-applicable` or `unreadable`.
+    fn result(&self) -> &'static str {
+        match self {
+            Self::Played {
+                recorded, verdict, ..
+            } if recorded == verdict => "same",
+            Self::Failed { .. } | Self::Played { .. } => "different",
+            Self::NotApplicable => "not-applicable",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+}

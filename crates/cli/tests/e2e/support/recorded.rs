@@ -1,0 +1,100 @@
+//! An enrolment that was recorded in a laboratory, years ago.
+
+use std::path::{Path, PathBuf};
+
+use assay_attest::{
+    Attribute,
+    recording::{
+        Acme, Admission, Answer, Claims, Contents, Evidence, Identifier, Recording, Rule, Time,
+        Verdict,
+    },
+};
+use assay_simulator::{CsrRequest, Device, authority::AttestationAuthority};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::mac;
+
+/// A device that enrolled, and the folder that its recordings are put into.
+pub(crate) struct Recorded {
+    pub(crate) device: Device,
+    authority: AttestationAuthority,
+    folder: TempDir,
+}
+
+impl Recorded {
+    /// 2023-11-14T22:13:20Z.
+    pub(crate) const TIME: u64 = 1_700_000_000;
+    pub(crate) const SERIAL: &str = "C02REPLAY01";
+    pub(crate) const TOKEN: &str = "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw";
+
+    pub(crate) fn new() -> Self {
+        Self {
+            device: mac(Self::SERIAL),
+            authority: AttestationAuthority::create(Self::TIME).unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the device answered to the token.
+    pub(crate) fn object(&self) -> Vec<u8> {
+        let freshness = Sha256::digest(Self::TOKEN);
+        let spki = self.device.spki_der();
+        let properties = &self.device.properties;
+        (self.authority)
+            .attest(properties, &spki, &freshness, Self::TIME)
+            .unwrap()
+            .attestation_object()
+    }
+
+    pub(crate) fn csr(&self) -> Vec<u8> {
+        self.device.csr(&CsrRequest::default()).unwrap()
+    }
+
+    /// The recording of the enrolment as it went well.
+    pub(crate) fn acme(&self) -> Acme {
+        Acme {
+            token: Self::TOKEN.to_owned(),
+            account: [7; 32],
+            identifier: Identifier {
+                kind: "permanent-identifier".to_owned(),
+                value: Self::SERIAL.to_owned(),
+            },
+            admission: Admission {
+                rule: Rule::Listed,
+                attribute: Attribute::Serial,
+                value: Self::SERIAL.to_owned(),
+            },
+            answer: Answer::Object(self.object()),
+            csr: Some(self.csr()),
+        }
+    }
+
+    /// Writes a recording with the authority's root in it.
+    pub(crate) fn write(&self, name: &str, evidence: Evidence, verdict: Verdict) -> PathBuf {
+        let recording = Recording::new(Contents {
+            time: Time::from_seconds(Self::TIME).unwrap(),
+            evidence,
+            claims: Claims {
+                verdict,
+                facts: None,
+                root_sha256: None,
+            },
+            embedded_root: Some(self.authority.root_der().to_vec()),
+        })
+        .unwrap();
+        let path = self.folder().join(name);
+        std::fs::write(&path, recording.to_json()).unwrap();
+        path
+    }
+
+    /// Writes the recording of the enrolment as it went well.
+    pub(crate) fn write_good(&self, name: &str) -> PathBuf {
+        let evidence = Evidence::Acme(Box::new(self.acme()));
+        self.write(name, evidence, Verdict::accepted())
+    }
+}
