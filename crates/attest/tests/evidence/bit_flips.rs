@@ -186,9 +186,9 @@ const FREE_BEFORE: &[(Range<usize>, u8)] = &[
     (1..2, 0b0011_1111),
     // Its null: another simple value, or a number.
     (2..3, 0b0001_0111),
-    // "receipt": bytes instead of a text, or another text.
+    // "receipt": bytes instead of a text, or another text, UTF-8 or not.
     (12..13, 0b0010_0000),
-    (13..20, 0b0111_1111),
+    (13..20, 0b1111_1111),
     // Its value: a text instead of bytes, or other bytes.
     (20..21, 0b0010_0000),
     (21..24, 0b1111_1111),
@@ -196,7 +196,7 @@ const FREE_BEFORE: &[(Range<usize>, u8)] = &[
 /// The same behind them: `]}, "authData": h'00..00', "fmt": "apple"}`
 const FREE_BEHIND: &[(Range<usize>, u8)] = &[
     (0..1, 0b0010_0000),
-    (1..9, 0b0111_1111),
+    (1..9, 0b1111_1111),
     (9..10, 0b0010_0000),
     (11..48, 0b1111_1111),
 ];
