@@ -14,6 +14,7 @@ mod path;
 mod posture;
 mod property;
 mod request;
+mod signature;
 
 pub use forger::{ForgeError, Forger, Forgery};
 pub use good::Good;
@@ -103,6 +104,7 @@ impl Fault {
             object::FAULTS,
             certificate::FAULTS,
             path::FAULTS,
+            signature::FAULTS,
             request::FAULTS,
         ]
         .into_iter()
