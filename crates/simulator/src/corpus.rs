@@ -1,6 +1,8 @@
 //! The committed corpus of evidence: one laboratory, one device, one challenge, and every shape
 //! that is good or bad, the same bytes each time.
 
+mod recordings;
+
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -12,6 +14,8 @@ use crate::{
     faults::{Fault, ForgeError, Forger, Good, Outcome},
     key::KeyType,
 };
+
+pub use self::recordings::recordings;
 
 /// The time of everything: seconds since the Unix epoch, 2026-11-18T11:06:40Z.
 pub const NOW: u64 = 1_795_000_000;
@@ -60,7 +64,8 @@ pub fn device(properties: DeviceProperties, key: KeyType) -> Result<Device, Devi
 /// A file of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusFile {
-    /// Its path below `testdata/evidence`. What is bad is called `bad/REASON.FAULT.cbor`.
+    /// Its path below `testdata/evidence` (what is bad is called `bad/REASON.FAULT.cbor`) or
+    /// `testdata/recordings`.
     pub path: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -126,9 +131,9 @@ pub enum CorpusError {
     /// Evidence could not be forged.
     #[error(transparent)]
     Forge(#[from] ForgeError),
-    /// The manifest could not be written.
-    #[error("manifest: {0}")]
-    Manifest(#[from] serde_json::Error),
+    /// A manifest or a recording could not be written.
+    #[error("JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 fn good(

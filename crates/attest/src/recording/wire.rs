@@ -193,13 +193,7 @@ impl Wire {
             Evidence::DeviceInformation(information) => Self {
                 source: DEVICE_INFORMATION.to_owned(),
                 nonces: Some(information.nonces.iter().map(WireNonce::of).collect()),
-                certificates: Some(
-                    information
-                        .certificates
-                        .iter()
-                        .map(|der| text(der))
-                        .collect(),
-                ),
+                certificates: Some(information.certificates.iter().map(text).collect()),
                 ..empty
             },
         }

@@ -90,7 +90,7 @@ pub struct EnrollArgs {
 #[derive(Debug, Args)]
 pub struct ForgeArgs {
     /// What is wrong with the evidence, or none; list prints what there is.
-    #[arg(long, value_name = "NAME", required_unless_present = "all")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["all", "recordings"])]
     pub fault: Option<FaultChoice>,
     /// Where to write the attestation object (CBOR); required but with list and --all.
     #[arg(long, value_name = "FILE")]
@@ -125,6 +125,10 @@ pub struct ForgeArgs {
     /// bad, into DIR, in the place of the good and bad ones that are there.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["fault", "out", "root_out", "authority", "token", "nonce", "at"])]
     pub all: Option<PathBuf>,
+    /// Writes the recordings of testdata/recordings into DIR, in the place of
+    /// those that are there.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["all", "fault", "out", "root_out", "authority", "token", "nonce", "at"])]
+    pub recordings: Option<PathBuf>,
     /// Prints one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -1,12 +1,15 @@
 //! `assay simulate forge`: evidence without a server.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use assay_proto::Timestamp;
 use assay_simulator::{
     Device,
     authority::AttestationAuthority,
-    corpus,
+    corpus::{self, CorpusError, CorpusFile},
     evidence::DeviceProperties,
     faults::{Fault, Forger},
 };
@@ -26,7 +29,12 @@ const MAX_NONCE_LEN: usize = 32;
 /// `assay simulate forge`
 pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
     if let Some(dir) = &args.all {
-        return write_corpus(dir, args.json);
+        let folders = ["good", "bad"].map(|folder| dir.join(folder));
+        return write_corpus(dir, &folders, "cbor", corpus::files(), args.json);
+    }
+    if let Some(dir) = &args.recordings {
+        let folders = [dir.clone()];
+        return write_corpus(dir, &folders, "json", corpus::recordings(), args.json);
     }
     let choice = args
         .fault
@@ -132,19 +140,21 @@ fn report(
     ))
 }
 
-/// Writes the whole corpus; objects that it does not have are removed.
-fn write_corpus(dir: &Path, as_json: bool) -> Result<(), Stop> {
-    let files = corpus::files().or_fault("cannot forge the corpus")?;
-    for folder in ["good", "bad"] {
-        let folder = dir.join(folder);
+/// Writes a whole corpus; what it does not have, and is of its kind, is removed.
+fn write_corpus(
+    dir: &Path,
+    folders: &[PathBuf],
+    kind: &str,
+    files: Result<Vec<CorpusFile>, CorpusError>,
+    as_json: bool,
+) -> Result<(), Stop> {
+    let files = files.or_fault("cannot forge the corpus")?;
+    for folder in folders {
         let doing = format!("cannot write to {}", folder.display());
-        fs::create_dir_all(&folder).or_usage(&doing)?;
-        for entry in fs::read_dir(&folder).or_usage(&doing)? {
+        fs::create_dir_all(folder).or_usage(&doing)?;
+        for entry in fs::read_dir(folder).or_usage(&doing)? {
             let path = entry.or_usage(&doing)?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "cbor")
-            {
+            if path.extension().is_some_and(|extension| extension == kind) {
                 fs::remove_file(path).or_usage(&doing)?;
             }
         }

@@ -38,3 +38,27 @@ fn no_two_files_have_one_path() {
     );
     assert!(freshness().starts_with(&[0x04, 30]));
 }
+
+/// The committed recordings are what [`recordings`] makes, byte for byte, and nothing else.
+#[test]
+fn the_committed_recordings_are_the_ones_that_are_made() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/recordings");
+    let files = recordings().unwrap();
+    for file in &files {
+        let committed = fs::read(home.join(&file.path)).unwrap_or_default();
+        assert!(
+            committed == file.bytes,
+            "{} differs: assay simulate forge --recordings testdata/recordings",
+            file.path
+        );
+    }
+    let mut there: Vec<String> = fs::read_dir(home)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "README.md")
+        .collect();
+    there.sort();
+    let made: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(there, made);
+    assert!(made.len() > 40);
+}

@@ -10,9 +10,8 @@
 //! * on macOS 14.2 and later: SIP, secure boot, kernel extensions too;
 //! * user enrolment has neither serial number nor UDID.
 //!
-//! Models are the board names that Apple lists in its feed of software updates
-//! (`gdmf.apple.com/v2/pmv`); the versions are those of releases, of the bootloader as far as
-//! they are public. None is of a device that exists.
+//! Models, versions and bootloader versions have the shape of real ones and are of no device that
+//! exists; that the three belong together is not claimed.
 
 use super::DeviceProperties;
 
