@@ -90,8 +90,9 @@ use self::wire::Wire;
 /// The version of the format.
 pub const VERSION: u64 = 1;
 
-/// Bytes of a recording. The largest attestation object has 86 KiB in
-/// base64url; a CSR, a root and the texts fit beside it.
+/// Bytes of a recording, as it is read and as it is written. The largest
+/// attestation object has 86 KiB in base64url; a CSR, a root and the texts fit
+/// beside it.
 pub const MAX_RECORDING_BYTES: usize = 256 * 1024;
 
 /// A recording that can be written and read back.
@@ -103,10 +104,12 @@ impl Recording {
     ///
     /// # Errors
     /// [`RecordingError::Field`] where a value is one that the format does not
-    /// allow.
+    /// allow; [`RecordingError::TooLarge`] where the file would be.
     pub fn new(contents: Contents) -> Result<Self, RecordingError> {
         contents.check()?;
-        Ok(Self(contents))
+        let recording = Self(contents);
+        check_size(recording.to_json().len())?;
+        Ok(recording)
     }
 
     /// Reads a file, strictly.
@@ -114,9 +117,7 @@ impl Recording {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(file: &[u8]) -> Result<Self, RecordingError> {
-        if file.len() > MAX_RECORDING_BYTES {
-            return Err(RecordingError::TooLarge(file.len()));
-        }
+        check_size(file.len())?;
         Self::new(Wire::parse(file)?.into_contents()?)
     }
 
@@ -152,4 +153,11 @@ impl Recording {
     pub fn embedded_root(&self) -> Option<&[u8]> {
         self.0.embedded_root.as_deref()
     }
+}
+
+fn check_size(bytes: usize) -> Result<(), RecordingError> {
+    if bytes > MAX_RECORDING_BYTES {
+        return Err(RecordingError::TooLarge(bytes));
+    }
+    Ok(())
 }

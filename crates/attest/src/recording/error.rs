@@ -35,7 +35,7 @@ pub enum RecordingError {
     /// Both or neither of the two answers that a device can give are there.
     #[error("exactly one of \"attestation_object\" and \"device_error\" must be there")]
     OneAnswer,
-    /// The file has so many bytes.
+    /// The file has so many bytes, as it stands or as it would be written.
     #[error("{0} bytes are more than the {MAX_RECORDING_BYTES} that a recording may have")]
     TooLarge(usize),
     /// The file is of another version of the format.

@@ -242,6 +242,22 @@ fn a_file_has_at_most_256_kib() {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_no_recording() {
+    let mut many = device_information();
+    if let Evidence::DeviceInformation(answer) = &mut many.evidence {
+        answer.nonces = vec![SentNonce::new(&[1], TIME).unwrap(); 4000];
+    }
+    let refused = Recording::new(many.clone()).unwrap_err();
+    let RecordingError::TooLarge(bytes) = refused else {
+        panic!("{refused}");
+    };
+    // The same without white space is small enough, but would not be written so.
+    let value = serde_json::to_value(Wire::of(&many)).unwrap();
+    assert!(value.to_string().len() < MAX_RECORDING_BYTES && bytes > MAX_RECORDING_BYTES);
+    assert_eq!(parse(&value.to_string()), Err(refused));
+}
+
+#[test]
 fn the_schema_knows_the_keys_of_the_format() {
     let schema: Value =
         serde_json::from_str(include_str!("../../../../docs/recording.schema.json")).unwrap();

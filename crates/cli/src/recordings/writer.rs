@@ -148,8 +148,7 @@ impl Writer {
         let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
             .ok()
             .and_then(|bytes| Recording::parse(&bytes).ok())
-            .and_then(|recording| file::with_csr(recording, csr))
-            .filter(|recording| recording.to_json().len() <= MAX_RECORDING_BYTES);
+            .and_then(|recording| file::with_csr(recording, csr));
         match completed {
             Some(recording) => self.write(&name, &recording),
             None => {

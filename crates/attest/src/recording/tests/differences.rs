@@ -149,6 +149,31 @@ fn one_letter_of_a_claim_is_a_difference() {
 }
 
 #[test]
+fn lists_that_differ_never_look_the_same() {
+    let with = |extensions: &[(&str, &str)]| {
+        let mut contents = acme();
+        contents.claims.facts.as_mut().unwrap().unknown_extensions = extensions
+            .iter()
+            .map(|(oid, value)| RecordedExtension {
+                oid: (*oid).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect();
+        contents
+    };
+    let recording = Recording::new(with(&[("1.2.3", "AA 1.2.4=BB"), ("%20", "")])).unwrap();
+    let judged = with(&[("1.2.3", "AA"), ("1.2.4", "BB"), (" ", "")]).claims;
+    assert_eq!(
+        recording.differences(&judged),
+        [Difference {
+            field: "facts.unknown_extensions",
+            recorded: Some("1.2.3=AA%201.2.4%3DBB %2520=".to_owned()),
+            replayed: Some("1.2.3=AA 1.2.4=BB %20=".to_owned()),
+        }]
+    );
+}
+
+#[test]
 fn a_strangers_text_cannot_disturb_a_terminal() {
     let difference = Difference {
         field: "facts.model",
