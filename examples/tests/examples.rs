@@ -15,7 +15,7 @@ fn verify(object: &str, root: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verify_evidence"));
     command.current_dir(top()).args([
         object,
-        "041ec2e05d8284f45845b5f45143c4997e18f2c4d36bf792d58647740a2a1656",
+        "041e08ea25e0a37032cb2c08b4cb642266d073d9fe5c2f3e327c59d76435998b",
         "1795000000",
     ]);
     command.args(root).output().unwrap()
@@ -72,7 +72,7 @@ fn device_information(path: &Path) {
 
 #[test]
 fn an_mdm_server_verifies_a_device_information_answer() {
-    const NONCE: &str = "041e6f662061206e6f6e63652074686174206c6f6f6b73206c696b6520444552";
+    const NONCE: &str = "041e08ea25e0a37032cb2c08b4cb642266d073d9fe5c2f3e327c59d76435998b";
 
     let directory = tempfile::tempdir().unwrap();
     let answer = directory.path().join("answer.plist");

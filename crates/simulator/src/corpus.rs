@@ -21,7 +21,7 @@ pub use self::recordings::recordings;
 pub const NOW: u64 = 1_795_000_000;
 /// The challenge's token. Its SHA-256, the freshness code, begins like a DER OCTET STRING of 30
 /// bytes: a validator that unwraps by guess has it wrong.
-pub const TOKEN: &str = "laboratory-token-whose-digest-is-as-DER-a7H";
+pub const TOKEN: &str = "laboratory-token-whose-digest-is-as-DERG46I";
 /// The thumbprint of the account that is challenged: that of RFC 7638 section 3.1.
 pub const THUMBPRINT: &str = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
 /// The device's serial number.

@@ -1,5 +1,7 @@
 //! Recordings of a laboratory's evidence, judged again.
 
+use std::{fs, path::Path};
+
 use assay_attest::{
     Attribute, AwsLc, Freshness, SentNonce, TrustAnchor, Verifier,
     recording::{
@@ -14,7 +16,7 @@ use assay_simulator::{
 use rcgen::{KeyPair, PublicKeyData};
 use sha2::{Digest, Sha256};
 
-use crate::laboratory::{NOW, SERIAL, UDID};
+use crate::laboratory::{NOW, SERIAL, UDID, verifiers};
 
 const TOKEN: &str = "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw";
 const DAY: u64 = 86_400;
@@ -263,4 +265,30 @@ fn a_root_that_a_file_brings_is_nobodys_unless_it_is_taken() {
     let taken = vec![TrustAnchor::laboratory(root, "from the file").unwrap()];
     let judged = recording.judge(&Verifier::new(taken, Box::new(AwsLc)), NOW);
     assert_eq!(recording.differences(&judged), []);
+}
+
+/// The recordings of testdata, whose verdicts and facts stand in the simulator's own tables.
+#[test]
+fn every_committed_recording_is_judged_as_it_says_by_both_back_ends() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/recordings");
+    let root = fs::read(home.join("laboratory-root.pem")).unwrap();
+    let (_, root) = pem_rfc7468::decode_vec(&root).unwrap();
+    let verifiers = verifiers(&root);
+    let mut seen = 0;
+    for entry in fs::read_dir(home).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let file = fs::read(&path).unwrap();
+        let recording = Recording::parse(&file).unwrap();
+        assert_eq!(recording.to_json().into_bytes(), file, "{}", path.display());
+        for verifier in &verifiers {
+            let judged = recording.judge(verifier, recording.time().seconds());
+            let differences = recording.differences(&judged);
+            assert_eq!(differences, [], "{}", path.display());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 90, "only {seen} recordings");
 }

@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod committed_recordings;
 mod configuration;
 mod csr;
 mod end_to_end;
