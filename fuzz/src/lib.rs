@@ -10,6 +10,7 @@ pub mod jws_envelope;
 pub mod order_machine;
 pub mod path;
 pub mod proto_json;
+pub mod recording;
 
 mod testdata;
 
