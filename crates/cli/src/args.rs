@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{BaseUrl, Mode},
     inspect::InspectArgs,
+    recording::RecordingCommand,
     replay::ReplayArgs,
     simulate::SimulateCommand,
 };
@@ -67,6 +68,9 @@ pub enum Command {
                       assay inspect --token TOKEN --at 2026-11-18T12:00:00Z --root authority/root.pem attestation.cbor"
     )]
     Inspect(InspectArgs),
+    /// Makes recordings fit to be given away.
+    #[command(subcommand)]
+    Recording(RecordingCommand),
     /// Judges recordings again, and tells what is different.
     #[command(
         after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \

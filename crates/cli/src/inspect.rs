@@ -29,6 +29,7 @@ use crate::{
     inspect::{checks::Question, detect::Found},
     now,
     stop::{OrStop, Stop},
+    terminal::escape,
 };
 
 /// The largest input that is read, in bytes: far more than any of the things
@@ -114,7 +115,7 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     };
     let report = report(&input, &question).map_err(|error| {
         // A refusal may quote the evidence.
-        let error = words::escape(&error.to_string());
+        let error = escape(&error.to_string());
         Stop::refused(anyhow::anyhow!("{shown}: {error}"))
     })?;
     let written = if args.json {

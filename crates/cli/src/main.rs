@@ -16,11 +16,13 @@ mod init;
 mod inspect;
 mod logging;
 mod orders;
+mod recording;
 mod recordings;
 mod replay;
 mod serve;
 mod simulate;
 mod stop;
+mod terminal;
 mod tls;
 
 use std::{
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(match &cli.command {
         // These tell their own story.
-        Command::Demo(_) | Command::Replay(_) => "error",
+        Command::Demo(_) | Command::Recording(_) | Command::Replay(_) => "error",
         _ => "info",
     });
     match run(cli) {
@@ -60,6 +62,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
+        Command::Recording(command) => recording::run(&command),
         Command::Replay(args) if !args.end_to_end => replay::run(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,7 +76,10 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     Command::Replay(args) => replay::end_to_end::run(&args).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
-                    Command::Config(_) | Command::Init(_) | Command::Inspect(_) => Ok(()),
+                    Command::Config(_)
+                    | Command::Init(_)
+                    | Command::Inspect(_)
+                    | Command::Recording(_) => Ok(()),
                 }
             })
         }

@@ -1,7 +1,7 @@
 //! `assay replay`: recordings judged again, and compared with what they say;
 //! or played to a whole server.
 
-mod bench;
+pub mod bench;
 pub mod end_to_end;
 mod json;
 mod junit;
@@ -20,6 +20,7 @@ use crate::{
     app, now, print,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
+    terminal::escape,
 };
 
 /// `assay replay`
@@ -58,7 +59,7 @@ pub struct ReplayArgs {
 }
 
 /// What became of one file.
-struct Row {
+pub struct Row {
     file: String,
     /// Or why it is no recording that can be judged.
     replayed: Result<Replayed, String>,
@@ -161,7 +162,7 @@ impl Totals {
         let first = first.map_or_else(String::new, |row| {
             let findings = row.findings();
             let finding = findings.first().map_or("", String::as_str);
-            format!("{}: {}", safe(&row.file), safe(finding))
+            format!("{}: {}", escape(&row.file), escape(finding))
         });
         let error = anyhow!("{count} of {} recordings {doing}: {first}", self.recordings);
         Err(match self.unreadable {
@@ -169,18 +170,6 @@ impl Totals {
             _ => Stop::usage(error),
         })
     }
-}
-
-/// A stranger's text, fit for a terminal: what is not printed is escaped.
-fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => safe.push(c),
-            _ => safe.extend(c.escape_debug()),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

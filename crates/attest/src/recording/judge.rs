@@ -5,7 +5,9 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::{Acme, Answer, Claims, DeviceInformationAnswer, Evidence, Recording, Verdict};
-use crate::{DEVICE_COULD_NOT_ATTEST, Verifier};
+use crate::{
+    AttestedDevice, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, Outcome, Refusal, Verifier,
+};
 
 /// One claim that a new judgement does not bear out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,18 @@ impl Recording {
             Evidence::Acme(acme) => judge_acme(acme, verifier, now),
             Evidence::DeviceInformation(answer) => judge_information(answer, verifier, now),
         }
+    }
+
+    /// What became of each check of the evidence, in their order, when it is
+    /// judged so; `None` where the device sent no evidence but an error of its
+    /// own.
+    #[must_use]
+    pub fn checks(&self, verifier: &Verifier, now: u64) -> Option<Vec<(Check, Outcome)>> {
+        let refusal = match &self.contents().evidence {
+            Evidence::Acme(acme) => verify_acme(acme, verifier, now)?.err(),
+            Evidence::DeviceInformation(answer) => verify_information(answer, verifier, now).err(),
+        };
+        Some(Check::outcomes(refusal.as_ref()).collect())
     }
 
     /// Every claim of the recording that a judgement does not bear out, in the
@@ -99,14 +113,10 @@ impl Recording {
 /// As a server judges the answer to a challenge: genuine, fresh, and of the
 /// device that was ordered for.
 fn judge_acme(acme: &Acme, verifier: &Verifier, now: u64) -> Claims {
-    let object = match &acme.answer {
-        Answer::DeviceError(_) => return Claims::refused(DEVICE_COULD_NOT_ATTEST),
-        Answer::Object(object) => object,
-    };
-    let freshness = Sha256::digest(&acme.token).into();
-    let device = match verifier.verify_object(object, &freshness, now) {
-        Ok(device) => device,
-        Err(refusal) => return Claims::refused(refusal.reason.as_str()),
+    let device = match verify_acme(acme, verifier, now) {
+        None => return Claims::refused(DEVICE_COULD_NOT_ATTEST),
+        Some(Err(refusal)) => return Claims::refused(refusal.reason.as_str()),
+        Some(Ok(device)) => device,
     };
     let admission = &acme.admission;
     let verdict = match device.check_identity(admission.attribute, &admission.value) {
@@ -120,12 +130,33 @@ fn judge_acme(acme: &Acme, verifier: &Verifier, now: u64) -> Claims {
 /// nonces that were sent. Which device it should be, the recording does not
 /// say.
 fn judge_information(answer: &DeviceInformationAnswer, verifier: &Verifier, now: u64) -> Claims {
-    let chain: Vec<&[u8]> = answer.certificates.iter().map(Vec::as_slice).collect();
-    match verifier.verify_device_information(&chain, &answer.nonces, now) {
+    match verify_information(answer, verifier, now) {
         Ok(information) => {
             let verdict = Verdict::accepted_as(information.freshness);
             Claims::of_device(&information.device, verdict)
         }
         Err(refusal) => Claims::refused(refusal.reason.as_str()),
     }
+}
+
+/// `None` where there is no evidence.
+fn verify_acme(
+    acme: &Acme,
+    verifier: &Verifier,
+    now: u64,
+) -> Option<Result<AttestedDevice, Refusal>> {
+    let Answer::Object(object) = &acme.answer else {
+        return None;
+    };
+    let freshness = Sha256::digest(&acme.token).into();
+    Some(verifier.verify_object(object, &freshness, now))
+}
+
+fn verify_information(
+    answer: &DeviceInformationAnswer,
+    verifier: &Verifier,
+    now: u64,
+) -> Result<DeviceInformation, Refusal> {
+    let chain: Vec<&[u8]> = answer.certificates.iter().map(Vec::as_slice).collect();
+    verifier.verify_device_information(&chain, &answer.nonces, now)
 }

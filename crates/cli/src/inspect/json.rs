@@ -68,7 +68,7 @@ use std::{
 use assay_proto::Timestamp;
 use serde::Serialize;
 
-use super::words;
+use crate::terminal::is_unsafe;
 
 /// What a file says.
 #[derive(Debug, PartialEq, Serialize)]
@@ -248,7 +248,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let json = serde_json::to_string(report)?;
     let mut safe = String::with_capacity(json.len());
     for letter in json.chars() {
-        if words::is_unsafe(letter) {
+        if is_unsafe(letter) {
             for unit in letter.encode_utf16(&mut [0; 2]) {
                 // Writing to a String does not fail.
                 let _ = write!(safe, "\\u{unit:04x}");

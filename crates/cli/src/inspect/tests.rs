@@ -244,7 +244,10 @@ fn nothing_reaches_a_terminal_that_it_would_obey() {
             let mut out = Vec::new();
             write(&report, &mut out).unwrap();
             let out = String::from_utf8(out).unwrap();
-            let found = out.replace('\n', "").chars().find(|c| words::is_unsafe(*c));
+            let found = out
+                .replace('\n', "")
+                .chars()
+                .find(|c| crate::terminal::is_unsafe(*c));
             assert_eq!(found, None, "{out}");
         }
         let mut out = Vec::new();

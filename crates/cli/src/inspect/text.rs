@@ -9,8 +9,8 @@ use super::{
         Report, Request, Validity, Verdict,
     },
     tree,
-    words::escape,
 };
+use crate::terminal::escape;
 
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 

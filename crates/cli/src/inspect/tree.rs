@@ -2,10 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::{
-    json::{Certificate, Entry, EntryContent, Verdict},
-    words::escape,
-};
+use super::json::{Certificate, Entry, EntryContent, Verdict};
+use crate::terminal::escape;
 
 /// Draws the chain from its root down to its leaf.
 pub(super) fn write(

@@ -14,7 +14,7 @@ use std::{
 use anyhow::anyhow;
 use assay_attest::{
     AnchorError, AwsLc, TrustAnchor, Verifier,
-    recording::{Evidence, MAX_RECORDING_BYTES, Recording},
+    recording::{Claims, Difference, Evidence, MAX_RECORDING_BYTES, Recording},
 };
 
 use super::{Replayed, Row};
@@ -40,6 +40,20 @@ pub struct Bench {
     embedded: Mutex<HashMap<Vec<u8>, Arc<Verifier>>>,
     trust_embedded: bool,
     when: When,
+}
+
+/// A recording and its new judgement.
+pub struct Judged {
+    pub recording: Recording,
+    /// Who judged it.
+    pub verifier: Arc<Verifier>,
+    /// Whether the root that the file brings was trusted.
+    pub own_root: bool,
+    /// When it was judged, in seconds since the Unix epoch.
+    pub at: u64,
+    pub claims: Claims,
+    /// What the recording claims otherwise.
+    pub differences: Vec<Difference>,
 }
 
 impl Bench {
@@ -91,30 +105,46 @@ impl Bench {
     }
 
     fn replay(&self, path: &Path) -> anyhow::Result<Replayed> {
-        let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
-        let (verifier, own_root) = self
-            .verifier(&recording)
-            .map_err(|error| anyhow!("\"embedded_root\" cannot be trusted: {error}"))?;
-        let judged_at = match self.when {
-            When::At(time) => time,
-            When::Recorded => recording.time().seconds(),
-        };
-        let judged = recording.judge(&verifier, judged_at);
-        let differences = recording.differences(&judged);
-        let time = recording.time();
-        let contents = recording.into_contents();
+        let judged = self.judge(path)?;
+        let time = judged.recording.time();
+        let contents = judged.recording.into_contents();
         Ok(Replayed {
             source: match contents.evidence {
                 Evidence::Acme(_) => "acme",
                 Evidence::DeviceInformation(_) => "device-information",
             },
             time,
-            judged_at,
+            judged_at: judged.at,
             recorded: contents.claims.verdict,
-            verdict: judged.verdict,
-            root_sha256: judged.root_sha256,
+            verdict: judged.claims.verdict,
+            root_sha256: judged.claims.root_sha256,
+            own_root: judged.own_root,
+            differences: judged.differences,
+        })
+    }
+
+    /// Reads a recording and judges it.
+    ///
+    /// # Errors
+    /// It cannot be read, or brings a root that cannot be trusted although it
+    /// is to be.
+    pub fn judge(&self, path: &Path) -> anyhow::Result<Judged> {
+        let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
+        let (verifier, own_root) = self
+            .verifier(&recording)
+            .map_err(|error| anyhow!("\"embedded_root\" cannot be trusted: {error}"))?;
+        let at = match self.when {
+            When::At(time) => time,
+            When::Recorded => recording.time().seconds(),
+        };
+        let claims = recording.judge(&verifier, at);
+        Ok(Judged {
+            differences: recording.differences(&claims),
+            recording,
+            verifier,
             own_root,
-            differences,
+            at,
+            claims,
         })
     }
 

@@ -1,7 +1,7 @@
 use std::io::{self, IsTerminal};
 
-use super::{Row, Totals, safe};
-use crate::logging;
+use super::{Row, Totals};
+use crate::{logging, terminal::escape};
 
 /// The widest text of a column but the first.
 const MAX_WIDTH: usize = 48;
@@ -29,8 +29,8 @@ pub fn report(rows: &[Row], totals: &Totals) -> String {
         ));
     }
     for row in rows {
-        let file = safe(&row.file);
-        lines.extend((row.findings().iter()).map(|finding| format!("{file}: {}", safe(finding))));
+        let file = escape(&row.file);
+        lines.extend((row.findings().iter()).map(|finding| format!("{file}: {}", escape(finding))));
     }
     if totals.own_root > 0 {
         lines.push(format!(
@@ -46,7 +46,7 @@ pub fn report(rows: &[Row], totals: &Totals) -> String {
 }
 
 fn cells_of(row: &Row) -> [String; 5] {
-    let file = safe(&row.file);
+    let file = escape(&row.file);
     let result = row.result();
     match &row.replayed {
         Ok(replayed) => [
@@ -65,11 +65,11 @@ fn cells_of(row: &Row) -> [String; 5] {
 }
 
 fn cut(text: &str) -> String {
-    let safe = safe(text);
-    if safe.chars().count() <= MAX_WIDTH {
-        return safe;
+    let escaped = escape(text);
+    if escaped.chars().count() <= MAX_WIDTH {
+        return escaped;
     }
-    let kept: String = safe.chars().take(MAX_WIDTH - 1).collect();
+    let kept: String = escaped.chars().take(MAX_WIDTH - 1).collect();
     format!("{kept}…")
 }
 

@@ -188,7 +188,7 @@ fn a_report_for_machines_holds_whatever_a_stranger_wrote() {
     );
     let shown = table::report(&rows, &Totals::of(&rows));
     assert!(
-        shown.contains("<a>&\"\\u{1b}.json: bad \\0 & <worse>\\nmore\n"),
+        shown.contains("<a>&\"\\u{1b}.json: bad \\u{0} & <worse>\\u{a}more\n"),
         "{shown}"
     );
 }

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::{Outcome, Row};
-use crate::{replay::safe, stop::Stop};
+use crate::{stop::Stop, terminal::escape};
 
 /// How many of each.
 struct Totals {
@@ -116,7 +116,7 @@ fn line(row: &Row) -> String {
         }
         Outcome::Unreadable { error } => format!("unreadable: {error}"),
     };
-    safe(&format!("{}: {said}", row.file))
+    escape(&format!("{}: {said}", row.file))
 }
 
 fn row_json(row: &Row) -> Value {

@@ -1,0 +1,105 @@
+//! `assay recording`: what is done with recordings before others see them.
+
+mod anonymise;
+mod report;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+
+use self::anonymise::{anonymise, invent::Chance};
+use crate::{
+    app, print,
+    replay::bench::{Bench, When},
+    stop::{OrStop, Stop},
+    terminal::escape,
+};
+
+/// `assay recording`
+#[derive(Debug, clap::Subcommand)]
+pub enum RecordingCommand {
+    /// Writes a recording about an invented device that is judged the same, and
+    /// tells what each check means now.
+    #[command(
+        after_help = "Example:\n  assay recording anonymise --root laboratory-root.pem order.json to-send.json"
+    )]
+    Anonymise(AnonymiseArgs),
+}
+
+/// `assay recording anonymise`
+#[derive(Debug, clap::Args)]
+pub struct AnonymiseArgs {
+    /// The recording. It stays as it is.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The new recording. Nothing is overwritten.
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// A root to trust beside Apple's, one PEM certificate; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub root: Vec<PathBuf>,
+    /// Trusts the root that the recording brings: it then proves only itself.
+    #[arg(long)]
+    pub trust_embedded_roots: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay recording`
+pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
+    let RecordingCommand::Anonymise(args) = command;
+    let (input, output) = (shown(&args.input), shown(&args.output));
+    if args.output.symlink_metadata().is_ok() {
+        return Err(Stop::usage(anyhow!(
+            "{output} is there already, and nothing is overwritten: name another file"
+        )));
+    }
+    let roots = (args.root.iter())
+        .map(|path| app::load_laboratory_root(path))
+        .collect::<Result<_, _>>()
+        .map_err(Stop::usage)?;
+    let bench = Bench::new(roots, args.trust_embedded_roots, When::Recorded);
+    let judged = bench.judge(&args.input).or_usage(&input)?;
+    let anonymised = anonymise(&judged, &mut Chance(&mut system_chance)).map_err(|error| {
+        let error = escape(&format!("{error:#}"));
+        Stop::refused(anyhow!("{input}: {error}"))
+    })?;
+    write_new(&args.output, &anonymised.recording.to_json())
+        .or_fault(format_args!("cannot write {output}"))?;
+    print(if args.json {
+        report::json(args, &judged, &anonymised).to_string()
+    } else {
+        report::words(&output, &judged, &anonymised)
+    })
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.display().to_string())
+}
+
+fn system_chance(bytes: &mut [u8]) -> anyhow::Result<()> {
+    aws_lc_rs::rand::fill(bytes).context("the operating system gives no random bytes")
+}
+
+/// A new file for its owner alone, whole or not at all.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // What cannot be removed either is told by the first error.
+        let _ = fs::remove_file(path);
+    }
+    written
+}

@@ -1,0 +1,248 @@
+//! A recording about an invented device that is judged as the recorded one was.
+//!
+//! A signed leaf cannot be redacted in place. So there is a new one, by a
+//! laboratory that is made for this one file and whose keys nobody keeps.
+
+mod cast;
+pub mod invent;
+mod leaf;
+mod leak;
+pub mod meaning;
+mod original;
+
+use anyhow::bail;
+use assay_attest::{
+    AwsLc, Check, Outcome, TrustAnchor, Verifier,
+    recording::{Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Recording},
+};
+use assay_simulator::faults::{Fault, ForgeError, Forger, Forgery};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use self::{
+    cast::Cast,
+    invent::Chance,
+    leaf::Rebuilt,
+    meaning::{Meaning, Way},
+    original::Original,
+};
+use crate::replay::bench::Judged;
+
+/// What stands for a device's own words.
+const DEVICE_ERROR: &str = "anonymised";
+
+/// The new recording, and what it is worth.
+pub struct Anonymised {
+    pub recording: Recording,
+    pub way: Way,
+    /// Every check, in order.
+    pub meanings: Vec<Meaning>,
+}
+
+/// New evidence that may be judged as the recorded one was.
+struct Candidate {
+    evidence: Evidence,
+    way: Way,
+}
+
+/// Makes the new recording of one that holds what it claims.
+///
+/// # Errors
+/// It does not; something in it cannot be replaced; or the new one would be
+/// judged otherwise: then it says which check would mean something else.
+pub fn anonymise(judged: &Judged, chance: &mut Chance<'_>) -> anyhow::Result<Anonymised> {
+    if let Some(difference) = judged.differences.first() {
+        bail!("it does not replay as it says, and only what is true is anonymised: {difference}");
+    }
+    let work = Work::prepare(judged, chance)?;
+    let failure = match work.likest()? {
+        Some(candidate) => match work.hold(candidate)? {
+            Ok(anonymised) => return Ok(anonymised),
+            Err(failure) => failure,
+        },
+        None => "the leaf cannot be made again".to_owned(),
+    };
+    let reason = judged.claims.verdict.reason.as_deref();
+    for fault in reason.into_iter().flat_map(meaning::faults) {
+        if let Some(candidate) = work.forge(fault)?
+            && let Ok(anonymised) = work.hold(candidate)?
+        {
+            return Ok(anonymised);
+        }
+    }
+    bail!(
+        "nothing stands for this evidence: {failure}, and no fault that can be forged is judged the same"
+    )
+}
+
+/// What all attempts have in common.
+struct Work<'a> {
+    judged: &'a Judged,
+    original: Original,
+    cast: Cast,
+    /// Trusts the new root alone.
+    verifier: Verifier,
+    /// What became of the checks.
+    before: Option<Vec<(Check, Outcome)>>,
+}
+
+impl<'a> Work<'a> {
+    fn prepare(judged: &'a Judged, chance: &mut Chance<'_>) -> anyhow::Result<Self> {
+        let evidence = &judged.recording.contents().evidence;
+        let original = Original::read(evidence);
+        let cast = Cast::invent(evidence, &original, judged.at, chance)?;
+        let anchor = TrustAnchor::laboratory(cast.authority.root_der(), "laboratory")?;
+        Ok(Self {
+            judged,
+            original,
+            cast,
+            verifier: Verifier::new(vec![anchor], Box::new(AwsLc)),
+            before: judged.recording.checks(&judged.verifier, judged.at),
+        })
+    }
+
+    /// What is most like the original: nothing where that is nothing, else its
+    /// leaf made again.
+    fn likest(&self) -> anyhow::Result<Option<Candidate>> {
+        let nothing = match &self.judged.recording.contents().evidence {
+            Evidence::Acme(acme) => match &acme.answer {
+                Answer::DeviceError(_) => Some(Forgery::Object(Vec::new())),
+                Answer::Object(object) => object.is_empty().then(|| Forgery::Object(Vec::new())),
+            },
+            Evidence::DeviceInformation(answer) => answer
+                .certificates
+                .is_empty()
+                .then(|| Forgery::Chain(Vec::new())),
+        };
+        if let Some(nothing) = nothing {
+            return self.candidate(&nothing, Way::AsItWas);
+        }
+        let Some(leaf) = self
+            .original
+            .leaf()
+            .filter(|_| self.original.key_type().is_some())
+        else {
+            return Ok(None);
+        };
+        match leaf::rebuild(leaf, &self.cast, self.judged.at)? {
+            Some(Rebuilt { chain, left_out }) => {
+                self.candidate(&Forgery::Chain(chain), Way::Rebuilt { left_out })
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Evidence with this fault; `None` where this device or this source cannot
+    /// have it.
+    fn forge(&self, fault: &'static Fault) -> anyhow::Result<Option<Candidate>> {
+        let forger = Forger {
+            authority: &self.cast.authority,
+            device: &self.cast.device,
+            freshness: self.cast.freshness.clone(),
+            key_authorization: self.cast.key_authorization(),
+            now: self.judged.at,
+        };
+        match fault.forge(&forger) {
+            Ok(forgery) => self.candidate(&forgery, Way::Forged(fault)),
+            Err(ForgeError::NoDifference { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `None` where the source cannot carry it.
+    fn candidate(&self, forgery: &Forgery, way: Way) -> anyhow::Result<Option<Candidate>> {
+        let evidence = match &self.judged.recording.contents().evidence {
+            Evidence::Acme(acme) => {
+                let mut new = self.cast.play(acme, &self.original)?;
+                new.answer = match acme.answer {
+                    Answer::DeviceError(_) => Answer::DeviceError(DEVICE_ERROR.to_owned()),
+                    Answer::Object(_) => Answer::Object(match &way {
+                        Way::AsItWas => Vec::new(),
+                        _ => forgery.attestation_object(),
+                    }),
+                };
+                Evidence::Acme(Box::new(new))
+            }
+            Evidence::DeviceInformation(answer) => {
+                let Some(chain) = forgery.chain() else {
+                    return Ok(None);
+                };
+                Evidence::DeviceInformation(DeviceInformationAnswer {
+                    nonces: self.cast.nonces(&answer.nonces)?,
+                    certificates: chain.to_vec(),
+                })
+            }
+        };
+        Ok(Some(Candidate { evidence, way }))
+    }
+
+    /// The recording of a candidate that is judged as the original was, check
+    /// by check; else what is different.
+    fn hold(&self, candidate: Candidate) -> anyhow::Result<Result<Anonymised, String>> {
+        let (old, at) = (&self.judged.recording, self.judged.at);
+        let Candidate { evidence, way } = candidate;
+        let expected = Recording::new(Contents {
+            time: old.time(),
+            evidence,
+            claims: self.expected()?,
+            embedded_root: Some(self.cast.authority.root_der().to_vec()),
+        })?;
+        let claims = expected.judge(&self.verifier, at);
+        let checks = expected.checks(&self.verifier, at);
+        if let Some(check) = self.turned(checks.as_deref()) {
+            return Ok(Err(format!(
+                "the check {check} means something else for it"
+            )));
+        }
+        if let Some(difference) = expected.differences(&claims).first() {
+            return Ok(Err(difference.to_string()));
+        }
+        if let Some(what) = leak::find(old, &self.original, &expected) {
+            bail!("the {what} stands in another place of it too, where it cannot be replaced");
+        }
+        Ok(Ok(Anonymised {
+            meanings: meaning::all(old, &self.original, checks.as_deref(), &way),
+            recording: expected,
+            way,
+        }))
+    }
+
+    /// The first check that ends otherwise than before.
+    fn turned(&self, checks: Option<&[(Check, Outcome)]>) -> Option<Check> {
+        let before = self.before.as_deref().unwrap_or_default();
+        let now = checks.unwrap_or_default();
+        let turned = before.iter().zip(now).find(|(one, other)| one != other);
+        turned.map(|((check, _), _)| *check)
+    }
+
+    /// What the new recording has to be judged: as the original, of the invented
+    /// device.
+    fn expected(&self) -> anyhow::Result<Claims> {
+        let judged = &self.judged.claims;
+        let name = |text: &Option<String>| {
+            text.as_deref()
+                .map(|text| self.cast.names.of(text))
+                .transpose()
+        };
+        let hash = |bytes: &[u8]| HEXLOWER.encode(&Sha256::digest(bytes));
+        let facts = judged.facts.as_ref().map(|facts| {
+            anyhow::Ok(Facts {
+                serial: name(&facts.serial)?,
+                udid: name(&facts.udid)?,
+                unknown_extensions: Vec::new(),
+                spki_sha256: hash(&self.cast.device.spki_der()),
+                ..facts.clone()
+            })
+        });
+        Ok(Claims {
+            verdict: judged.verdict.clone(),
+            root_sha256: facts
+                .is_some()
+                .then(|| hash(self.cast.authority.root_der())),
+            facts: facts.transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
