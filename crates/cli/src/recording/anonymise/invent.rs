@@ -134,3 +134,6 @@ fn of_the_shape(text: &str, chance: &mut Chance<'_>) -> anyhow::Result<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+pub mod tests;
