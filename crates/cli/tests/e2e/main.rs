@@ -5,6 +5,7 @@
     reason = "what cannot be set up fails the test that needs it"
 )]
 
+mod anonymise;
 mod commands;
 mod committed_recordings;
 mod configuration;
