@@ -26,6 +26,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// How long a disk that refused a recording is left alone.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// Free bytes of the file system that recordings leave alone: the database may
+/// be on it too, and must not meet a disk that recordings filled.
+const RESERVE: u64 = 64 * 1024 * 1024;
+
 /// What files have that are being written; what has it after a crash is removed
 /// in time, as recordings are.
 const UNFINISHED: &str = ".recording-";
@@ -170,6 +174,7 @@ impl Writer {
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
+        leave_room(directory, RESERVE)?;
         // The mode of temporary files is 600.
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
@@ -201,6 +206,23 @@ impl Writer {
             ),
         }
     }
+}
+
+/// Refuses where no more than `reserve` bytes are free.
+fn leave_room(directory: &Path, reserve: u64) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(directory)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free > reserve {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!(
+            "{} MiB are free, and the last {} are left to the database",
+            free >> 20,
+            reserve >> 20
+        ),
+    ))
 }
 
 fn remove_older(directory: &Path, retention: Duration, now: SystemTime) -> io::Result<u64> {

@@ -144,6 +144,16 @@ fn a_disk_that_fails_is_left_alone_and_used_again() {
 }
 
 #[test]
+fn recordings_leave_room_for_the_database() {
+    let home = tempfile::tempdir().unwrap();
+    leave_room(home.path(), 0).unwrap();
+    let error = leave_room(home.path(), u64::MAX).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    let error = error.to_string();
+    assert!(error.ends_with("are left to the database"), "{error}");
+}
+
+#[test]
 fn a_full_queue_holds_nobody_up() {
     let (jobs, waiting) = sync_channel(QUEUE);
     let lost = Arc::new(Lost::default());
