@@ -304,6 +304,14 @@ fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     let pem = files::read_text(&certificate_path, files::SMALL)?;
     let certificate =
         one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
+    // Whoever puts the root's pair here keeps its key on the server, too.
+    let root = files::read_text(&dir.ca_certificate("root"), files::SMALL);
+    let root = root.and_then(|pem| one_certificate(&pem));
+    ensure!(
+        root.ok().as_deref() != Some(&certificate[..]),
+        "{} is the root's certificate, whose key stays off the server and signs no leaf: put the certificate and key of the CA \"{name}\" back, which `assay init` made",
+        certificate_path.display()
+    );
     let mode = fs::metadata(&key_path)
         .with_context(|| format!("cannot read {}", key_path.display()))?
         .permissions()

@@ -12,8 +12,8 @@ use assay_proto::Timestamp;
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderName, HeaderValue, Method, StatusCode,
-        header::{CACHE_CONTROL, DATE, LINK, X_CONTENT_TYPE_OPTIONS},
+        HeaderName, HeaderValue, Method, StatusCode, Version,
+        header::{CACHE_CONTROL, DATE, HOST, LINK, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -60,6 +60,15 @@ pub(crate) async fn wrap(
 
 /// A handler's answer; a panic costs its request, not the connection.
 async fn answer(request: Request, next: Next) -> Response {
+    // RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request)
+    // status code to any HTTP/1.1 request message that lacks a Host header
+    // field and to any request message that contains more than one Host header
+    // field line". HTTP/2 has its host in the URI (RFC 9113 section 8.3.1).
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = "this request needs exactly one Host header field";
+        return Refusal::malformed(StatusCode::BAD_REQUEST, detail).into_response();
+    }
     let mut running = Box::pin(next.run(request));
     let response = poll_fn(|context| {
         // Unwind safety: the future is not polled again after a panic, and what

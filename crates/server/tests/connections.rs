@@ -269,3 +269,26 @@ async fn every_answer_is_dated_once_by_the_engines_clock() {
         .collect();
     assert_eq!(dates, ["date: Fri, 15 Jan 2027 08:00:00 GMT"; 3]);
 }
+
+/// RFC 9112 section 3.2.
+#[tokio::test]
+async fn a_request_has_exactly_one_host() {
+    let (mut client, server) = tokio::io::duplex(4096);
+    let serving = tokio::spawn(serve_stream(World::new().engine, server));
+    for request in [
+        "GET /acme/directory HTTP/1.1\r\n\r\n",
+        "GET /acme/directory HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
+        "GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /acme/directory HTTP/1.0\r\n\r\n",
+    ] {
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).await.unwrap();
+    serving.await.unwrap();
+    let statuses: Vec<_> = answers
+        .match_indices("HTTP/1.")
+        .map(|(at, _)| &answers[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["400", "400", "200", "200"], "{answers}");
+}

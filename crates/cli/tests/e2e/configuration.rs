@@ -112,6 +112,26 @@ fn scenario_123_the_mark_is_in_the_names_of_the_cas_and_in_the_database() {
     }
 }
 
+#[test]
+fn the_root_is_no_issuing_ca() {
+    let server = Server::init(SETUP);
+    for name in ["issuing", "tls"] {
+        let dir = server.beside(name);
+        copy(&server.dir(), &dir);
+        for end in ["pem", "key"] {
+            let ca = |name: &str| dir.join(format!("ca/{name}.{end}"));
+            fs::copy(ca("root"), ca(name)).unwrap();
+        }
+        let output = assay()
+            .args(["config", "check", "--dir"])
+            .arg(&dir)
+            .output();
+        let message = message(&output.unwrap(), 2);
+        assert!(message.contains("is the root's certificate"), "{message}");
+        assert!(message.contains(&format!("{name}.pem")), "{message}");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     let output = Command::new("cp").arg("-a").arg(from).arg(to).output();
     assert_exit(&output.unwrap(), 0);

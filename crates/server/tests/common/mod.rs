@@ -31,7 +31,10 @@ use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, Method, Request, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, Method, Request,
+        header::{CONTENT_TYPE, HOST},
+    },
 };
 use http_body_util::BodyExt;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -153,7 +156,9 @@ impl Client {
         .await
     }
 
-    pub(crate) async fn request(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn request(&self, mut request: Request<Body>) -> Response {
+        let host = HeaderValue::from_static("ca.example.org");
+        request.headers_mut().insert(HOST, host);
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         Response {
