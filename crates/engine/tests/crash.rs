@@ -11,7 +11,7 @@ use assay_engine::{
     ports::Store,
 };
 use assay_proto::{OrderStatus, Timestamp};
-use support::{CommitFault, Glass, SERIAL, START, csr, device, new_cas};
+use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault, new_cas};
 
 fn not_ready(status: OrderStatus) -> Error {
     Error::OrderNotReady(NotReady(status))

@@ -10,7 +10,9 @@ use assay_proto::{
     AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
     ProblemType,
 };
-use support::{CommitFault, Glass, SERIAL, START, account_key, device, new_order, response};
+use support::{
+    Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_order, response,
+};
 
 #[tokio::test]
 async fn scenario_33_a_device_that_is_not_listed_is_refused_before_it_attests() {

@@ -13,7 +13,9 @@ use assay_engine::{
     ports::{Answer, Judged},
 };
 use assay_proto::{AttestationResponse, OrderStatus};
-use support::{CommitFault, Glass, SERIAL, START, csr, device, recorder::Told, response};
+use support::{
+    Glass, SERIAL, START, csr, device, faulty_store::CommitFault, recorder::Told, response,
+};
 
 async fn authorization(glass: &Glass, order: &Order) -> Authorization {
     let id = order.authorizations[0];

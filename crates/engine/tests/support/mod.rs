@@ -7,6 +7,7 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod faulty_store;
 pub mod recorder;
 pub mod walk;
 
@@ -20,31 +21,27 @@ use std::{
 
 use assay_attest::TrustAnchor;
 use assay_ca::{
-    FileSigner, Issuer, SerialNumber,
+    FileSigner, Issuer,
     authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
 };
 use assay_engine::{
     Engine, Error, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
-    domain::{Account, Attribute, Authorization, Certificate, Order, ServerIntent},
-    ids::{AccountId, AuthorizationId, OrderId},
-    ports::{
-        ChangeSet, Clock, CommitError, OrderCursor, Purpose, Random, Store, StoreError, Version,
-        Versioned,
-    },
+    domain::{Account, Attribute, Authorization, Order},
+    ports::{Clock, Purpose, Random, Store, Version, Versioned},
     profile::Profile,
     urls::Urls,
 };
-use assay_jws::{PublicKey, Thumbprint};
+use assay_jws::PublicKey;
 use assay_proto::{
-    AttestationResponse, Base64Url, Identifier, NewAccount, NewOrder, Timestamp, WireIdentifier,
+    AttestationResponse, Base64Url, NewAccount, NewOrder, Timestamp, WireIdentifier,
 };
 use assay_simulator::{
     AccountKey, Algorithm, CsrRequest, Device, KeyType, authority::AttestationAuthority,
     evidence::DeviceProperties,
 };
-use assay_store::MemoryStore;
 use async_trait::async_trait;
+use faulty_store::FaultyStore;
 use recorder::TestRecorder;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
@@ -92,115 +89,6 @@ struct SystemRandom;
 impl Random for SystemRandom {
     fn fill(&self, _: Purpose, bytes: &mut [u8]) {
         aws_lc_rs::rand::fill(bytes).unwrap();
-    }
-}
-
-/// How the next commit of a certain name goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitFault {
-    /// It is not made.
-    Lost,
-    /// It is made, but the caller does not learn it.
-    Unacknowledged,
-}
-
-/// A memory store whose commits can be made to fail.
-#[derive(Default)]
-pub struct FaultyStore {
-    inner: MemoryStore,
-    fault: Mutex<Option<(&'static str, CommitFault)>>,
-}
-
-impl FaultyStore {
-    pub fn fail_next(&self, name: &'static str, fault: CommitFault) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
-    }
-
-    fn take_fault(&self, name: &str) -> Option<CommitFault> {
-        let mut planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        match *planned {
-            Some((wanted, fault)) if wanted == name => {
-                *planned = None;
-                Some(fault)
-            }
-            _ => None,
-        }
-    }
-}
-
-#[async_trait]
-impl Store for FaultyStore {
-    async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
-        self.inner.account(id).await
-    }
-    async fn account_by_key(
-        &self,
-        thumbprint: Thumbprint,
-    ) -> Result<Option<Versioned<Account>>, StoreError> {
-        self.inner.account_by_key(thumbprint).await
-    }
-    async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
-        self.inner.order(id).await
-    }
-    async fn authorization(
-        &self,
-        id: AuthorizationId,
-    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
-        self.inner.authorization(id).await
-    }
-    async fn certificate(
-        &self,
-        serial: SerialNumber,
-    ) -> Result<Option<Versioned<Certificate>>, StoreError> {
-        self.inner.certificate(serial).await
-    }
-    async fn orders(
-        &self,
-        account: Option<AccountId>,
-        after: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError> {
-        self.inner.orders(account, after, limit).await
-    }
-    async fn open_orders(
-        &self,
-        account: AccountId,
-        identifier: Option<&Identifier>,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.inner
-            .open_orders(account, identifier, now, limit)
-            .await
-    }
-    async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
-        self.inner.orders_in_processing().await
-    }
-    async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
-        self.inner.server_intents().await
-    }
-    async fn accounts_without_orders(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Versioned<Account>>, StoreError> {
-        self.inner.accounts_without_orders(before, limit).await
-    }
-    fn latest_time(&self) -> Timestamp {
-        self.inner.latest_time()
-    }
-    async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
-        let unknown = || StoreError("the disk went away".to_owned());
-        // Others get their turn between a decision and its commit.
-        tokio::task::yield_now().await;
-        match self.take_fault(name) {
-            None => self.inner.commit(name, changes).await,
-            Some(CommitFault::Lost) => Err(unknown().into()),
-            Some(CommitFault::Unacknowledged) => {
-                self.inner.commit(name, changes).await?;
-                Err(unknown().into())
-            }
-        }
     }
 }
 

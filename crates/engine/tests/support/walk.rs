@@ -14,7 +14,9 @@ use assay_jws::PublicKey;
 use assay_proto::{AuthorizationUpdate, OrderStatus};
 use assay_simulator::Device;
 
-use super::{CommitFault, Glass, SERIAL, START, account_key, csr, device, new_order, response};
+use super::{
+    Glass, SERIAL, START, account_key, csr, device, faulty_store::CommitFault, new_order, response,
+};
 
 /// One step. Numbers choose among the orders that there are.
 #[derive(Clone, Debug)]

@@ -1,0 +1,123 @@
+//! A store whose commits go wrong when they are told to.
+
+use std::sync::{Mutex, PoisonError};
+
+use assay_ca::SerialNumber;
+use assay_engine::{
+    domain::{Account, Authorization, Certificate, Order, ServerIntent},
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
+};
+use assay_jws::Thumbprint;
+use assay_proto::{Identifier, Timestamp};
+use assay_store::MemoryStore;
+use async_trait::async_trait;
+
+/// How the next commit of a certain name goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// It is not made.
+    Lost,
+    /// It is made, but the caller does not learn it.
+    Unacknowledged,
+}
+
+/// A memory store whose commits can be made to fail.
+#[derive(Default)]
+pub struct FaultyStore {
+    inner: MemoryStore,
+    fault: Mutex<Option<(&'static str, CommitFault)>>,
+}
+
+impl FaultyStore {
+    pub fn fail_next(&self, name: &'static str, fault: CommitFault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
+    }
+
+    fn take_fault(&self, name: &str) -> Option<CommitFault> {
+        let mut planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match *planned {
+            Some((wanted, fault)) if wanted == name => {
+                *planned = None;
+                Some(fault)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.inner.account(id).await
+    }
+    async fn account_by_key(
+        &self,
+        thumbprint: Thumbprint,
+    ) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.inner.account_by_key(thumbprint).await
+    }
+    async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
+        self.inner.order(id).await
+    }
+    async fn authorization(
+        &self,
+        id: AuthorizationId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
+        self.inner.authorization(id).await
+    }
+    async fn certificate(
+        &self,
+        serial: SerialNumber,
+    ) -> Result<Option<Versioned<Certificate>>, StoreError> {
+        self.inner.certificate(serial).await
+    }
+    async fn orders(
+        &self,
+        account: Option<AccountId>,
+        after: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        self.inner.orders(account, after, limit).await
+    }
+    async fn open_orders(
+        &self,
+        account: AccountId,
+        identifier: Option<&Identifier>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner
+            .open_orders(account, identifier, now, limit)
+            .await
+    }
+    async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
+        self.inner.orders_in_processing().await
+    }
+    async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
+        self.inner.server_intents().await
+    }
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError> {
+        self.inner.accounts_without_orders(before, limit).await
+    }
+    fn latest_time(&self) -> Timestamp {
+        self.inner.latest_time()
+    }
+    async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
+        let unknown = || StoreError("the disk went away".to_owned());
+        // Others get their turn between a decision and its commit.
+        tokio::task::yield_now().await;
+        match self.take_fault(name) {
+            None => self.inner.commit(name, changes).await,
+            Some(CommitFault::Lost) => Err(unknown().into()),
+            Some(CommitFault::Unacknowledged) => {
+                self.inner.commit(name, changes).await?;
+                Err(unknown().into())
+            }
+        }
+    }
+}
