@@ -85,6 +85,9 @@ pub use self::{
     time::Time,
 };
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
 use self::wire::Wire;
 
 /// The version of the format.
@@ -94,6 +97,9 @@ pub const VERSION: u64 = 1;
 /// attestation object has 86 KiB in base64url; a CSR, a root and the texts fit
 /// beside it.
 pub const MAX_RECORDING_BYTES: usize = 256 * 1024;
+
+/// The most characters of a claim that are told where it differs.
+const MAX_EXCERPT: usize = 1024;
 
 /// A recording that can be written and read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +159,20 @@ impl Recording {
     pub fn embedded_root(&self) -> Option<&[u8]> {
         self.0.embedded_root.as_deref()
     }
+}
+
+/// The text, or the beginning of one that is too long to be shown and kept for
+/// each of many files.
+fn excerpt(text: String) -> String {
+    let Some((end, _)) = text.char_indices().nth(MAX_EXCERPT) else {
+        return text;
+    };
+    format!(
+        "{}… ({} bytes, SHA-256 {})",
+        &text[..end],
+        text.len(),
+        HEXLOWER.encode(&Sha256::digest(&text))
+    )
 }
 
 fn check_size(bytes: usize) -> Result<(), RecordingError> {

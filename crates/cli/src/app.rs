@@ -31,7 +31,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use crate::{
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
-    files, now, print,
+    files, now, print, print_json,
     recordings::{Plan, Recordings},
     stop::{OrStop, Stop},
     tls,
@@ -256,7 +256,7 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
         .map(ToString::to_string);
     let roots: Vec<&str> = parts.anchors.iter().map(TrustAnchor::name).collect();
     if json {
-        return print(serde_json::json!({
+        return print_json(&serde_json::json!({
             "ok": true,
             "laboratory": parts.laboratory,
             "base_url": base_url,

@@ -17,7 +17,7 @@ use crate::{
     args::{InitArgs, KeyKind},
     config::{BaseUrl, Mode, UrlHost},
     dir::Dir,
-    files, now, print,
+    files, now, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -59,7 +59,7 @@ pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
     create(dir, &plan)?;
     let (root_key, devices) = (dir.ca_key("root"), dir.resolve(Path::new("devices.csv")));
     if args.json {
-        return print(serde_json::json!({
+        return print_json(&serde_json::json!({
             "dir": dir.path().to_string_lossy(),
             "laboratory": plan.laboratory,
             "root_certificate": dir.ca_certificate("root").to_string_lossy(),

@@ -29,7 +29,6 @@ use crate::{
     inspect::{checks::Question, detect::Found},
     now,
     stop::{OrStop, Stop},
-    terminal::escape,
 };
 
 /// The largest input that is read, in bytes: far more than any of the things
@@ -113,11 +112,8 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
         token: args.token.as_deref(),
         verifier: &Verifier::new(anchors, Box::new(AwsLc)),
     };
-    let report = report(&input, &question).map_err(|error| {
-        // A refusal may quote the evidence.
-        let error = escape(&error.to_string());
-        Stop::refused(anyhow::anyhow!("{shown}: {error}"))
-    })?;
+    let report = report(&input, &question)
+        .map_err(|error| Stop::refused(anyhow::anyhow!("{shown}: {error}")))?;
     let written = if args.json {
         json::write(&report, out)
     } else {

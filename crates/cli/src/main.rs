@@ -49,8 +49,10 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
+            // What strangers wrote into a file, or call one, may be part of it.
+            let said = terminal::escape_lines(&stop.to_string());
             // Nothing can be said when standard error is gone.
-            let _ = writeln!(io::stderr(), "assay: {stop}");
+            let _ = writeln!(io::stderr(), "assay: {said}");
             stop.exit_code()
         }
     }
@@ -93,6 +95,11 @@ fn print(line: impl std::fmt::Display) -> Result<(), Stop> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::fault(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes one JSON value as a line to standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Stop> {
+    print(terminal::json(value).or_fault("cannot write JSON")?)
 }
 
 /// Seconds since the Unix epoch. A clock before 1970 reads as 1970: nothing is

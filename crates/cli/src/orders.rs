@@ -14,7 +14,7 @@ pub use story::{Story, Summary};
 use crate::{
     args::OrdersCommand,
     dir::Dir,
-    now, print,
+    now, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -54,13 +54,13 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
         }
     };
     match answer {
-        Answer::List(orders) if json => print(serde_json::json!({ "orders": orders })),
+        Answer::List(orders) if json => print_json(&serde_json::json!({ "orders": orders })),
         Answer::List(orders) if orders.is_empty() => print("There are no orders yet."),
         Answer::List(orders) => orders.iter().try_for_each(print),
         Answer::Show(None) => Err(Stop::refused(anyhow::anyhow!(
             "there is no such order: `assay orders list` names them"
         ))),
-        Answer::Show(Some(story)) if json => print(serde_json::json!(story)),
+        Answer::Show(Some(story)) if json => print_json(&story),
         Answer::Show(Some(story)) => print(story),
     }
 }

@@ -14,10 +14,9 @@ use anyhow::{Context as _, anyhow};
 
 use self::anonymise::{anonymise, invent::Chance};
 use crate::{
-    app, print,
+    app, print, print_json,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
-    terminal::escape,
 };
 
 /// `assay recording`
@@ -54,7 +53,7 @@ pub struct AnonymiseArgs {
 /// `assay recording`
 pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
     let RecordingCommand::Anonymise(args) = command;
-    let (input, output) = (shown(&args.input), shown(&args.output));
+    let (input, output) = (args.input.display(), args.output.display());
     if args.output.symlink_metadata().is_ok() {
         return Err(Stop::usage(anyhow!(
             "{output} is there already, and nothing is overwritten: name another file"
@@ -66,21 +65,15 @@ pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
         .map_err(Stop::usage)?;
     let bench = Bench::new(roots, args.trust_embedded_roots, When::Recorded);
     let judged = bench.judge(&args.input).or_usage(&input)?;
-    let anonymised = anonymise(&judged, &mut Chance(&mut system_chance)).map_err(|error| {
-        let error = escape(&format!("{error:#}"));
-        Stop::refused(anyhow!("{input}: {error}"))
-    })?;
+    let anonymised = anonymise(&judged, &mut Chance(&mut system_chance))
+        .map_err(|error| Stop::refused(error.context(input.to_string())))?;
     write_new(&args.output, &anonymised.recording.to_json())
         .or_fault(format_args!("cannot write {output}"))?;
-    print(if args.json {
-        report::json(args, &judged, &anonymised).to_string()
+    if args.json {
+        print_json(&report::json(args, &judged, &anonymised))
     } else {
-        report::words(&output, &judged, &anonymised)
-    })
-}
-
-fn shown(path: &Path) -> String {
-    escape(&path.display().to_string())
+        print(report::words(&args.output, &judged, &anonymised))
+    }
 }
 
 fn system_chance(bytes: &mut [u8]) -> anyhow::Result<()> {

@@ -17,10 +17,9 @@ use assay_attest::recording::{Difference, Time, Verdict};
 use assay_proto::Timestamp;
 
 use crate::{
-    app, now, print,
+    app, now, print, print_json,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
-    terminal::escape,
 };
 
 /// `assay replay`
@@ -107,11 +106,11 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
         std::fs::write(path, junit::report(&rows, &totals))
             .or_fault(format_args!("cannot write {}", path.display()))?;
     }
-    print(if args.json {
-        json::report(&rows, &totals).to_string()
+    if args.json {
+        print_json(&json::report(&rows, &totals))?;
     } else {
-        table::report(&rows, &totals)
-    })?;
+        print(table::report(&rows, &totals))?;
+    }
     totals.end(&rows)
 }
 
@@ -162,7 +161,7 @@ impl Totals {
         let first = first.map_or_else(String::new, |row| {
             let findings = row.findings();
             let finding = findings.first().map_or("", String::as_str);
-            format!("{}: {}", escape(&row.file), escape(finding))
+            format!("{}: {finding}", row.file)
         });
         let error = anyhow!("{count} of {} recordings {doing}: {first}", self.recordings);
         Err(match self.unreadable {

@@ -5,8 +5,11 @@ use std::fmt;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-use super::Time;
-use crate::{AttestedDevice, Freshness, KeyKind};
+use super::{RecordingError, Time, contents::length};
+use crate::{AttestedDevice, Freshness, KeyKind, limits::MAX_PROPERTY_BYTES};
+
+/// The one fact that is a list.
+const EXTENSIONS: &str = "facts.unknown_extensions";
 
 /// A verdict and what was found: claimed by a file, or the result of a new
 /// judgement. Both are text, so that one changed letter is a difference and
@@ -100,6 +103,31 @@ impl Claims {
             facts: None,
             root_sha256: None,
         }
+    }
+}
+
+impl Claims {
+    /// Any text may stand there, but none that is longer than a true one can
+    /// be. Extensions are bounded by the size of the file alone.
+    pub(super) fn check(&self) -> Result<(), RecordingError> {
+        let verdict = &self.verdict;
+        let texts = [
+            ("verdict.outcome", Some(verdict.outcome.as_str())),
+            ("verdict.freshness", verdict.freshness.as_deref()),
+            ("verdict.reason", verdict.reason.as_deref()),
+            ("root_sha256", self.root_sha256.as_deref()),
+        ];
+        let facts = self.facts.as_ref().map(Facts::fields);
+        let facts = facts
+            .iter()
+            .flatten()
+            .map(|(field, text)| (*field, text.as_deref()));
+        for (field, text) in texts.into_iter().chain(facts) {
+            let limited = text.filter(|_| field != EXTENSIONS);
+            let bytes = limited.map_or(0, str::len);
+            length(field, bytes, 0, MAX_PROPERTY_BYTES, "at most 256")?;
+        }
+        Ok(())
     }
 }
 
@@ -201,7 +229,7 @@ impl Facts {
             ("facts.sip", self.sip.clone()),
             ("facts.secure_boot", self.secure_boot.clone()),
             ("facts.kernel_extensions", self.kernel_extensions.clone()),
-            ("facts.unknown_extensions", Some(extensions.join(" "))),
+            (EXTENSIONS, Some(extensions.join(" "))),
             ("facts.spki_sha256", Some(self.spki_sha256.clone())),
             ("facts.key", Some(self.key.clone())),
             ("facts.not_before", Some(self.not_before.clone())),

@@ -106,7 +106,8 @@ impl Contents {
         match &self.evidence {
             Evidence::Acme(acme) => acme.check(),
             Evidence::DeviceInformation(information) => information.check(),
-        }
+        }?;
+        self.claims.check()
     }
 }
 
@@ -159,7 +160,7 @@ impl DeviceInformationAnswer {
     }
 }
 
-fn length(
+pub(super) fn length(
     field: &str,
     length: usize,
     least: usize,

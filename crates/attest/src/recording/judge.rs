@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Acme, Answer, Claims, DeviceInformationAnswer, Evidence, Recording, Verdict};
+use super::{Acme, Answer, Claims, DeviceInformationAnswer, Evidence, Recording, Verdict, excerpt};
 use crate::{
     AttestedDevice, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, Outcome, Refusal, Verifier,
 };
@@ -14,9 +14,10 @@ use crate::{
 pub struct Difference {
     /// The path of the key, for example `verdict.reason` or `facts.model`.
     pub field: &'static str,
-    /// What the recording says; `None` where it says nothing.
+    /// What the recording says; `None` where it says nothing. Of more than 1,024
+    /// characters the first ones, the number of bytes and their SHA-256.
     pub recorded: Option<String>,
-    /// What was found now.
+    /// What was found now, in the same way.
     pub replayed: Option<String>,
 }
 
@@ -72,8 +73,8 @@ impl Recording {
             if recorded != replayed {
                 differences.push(Difference {
                     field,
-                    recorded: recorded.map(str::to_owned),
-                    replayed: replayed.map(str::to_owned),
+                    recorded: recorded.map(|text| excerpt(text.to_owned())),
+                    replayed: replayed.map(|text| excerpt(text.to_owned())),
                 });
             }
         };

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Fault,
-    Identifier, RecordingError, Rule, Time, VERSION, Verdict,
+    Identifier, RecordingError, Rule, Time, VERSION, Verdict, excerpt,
 };
 use crate::{Attribute, SentNonce};
 
@@ -279,8 +279,9 @@ impl WireNonce {
     }
 }
 
+/// The error may quote what a stranger wrote, however long that is.
 fn json(error: serde_json::Error) -> RecordingError {
-    RecordingError::Json(error.to_string())
+    RecordingError::Json(excerpt(error.to_string()))
 }
 
 fn needed<'a, T>(

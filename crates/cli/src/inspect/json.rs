@@ -60,15 +60,10 @@
 //! | `wants_ca` | boolean or null | whether it asks to be a CA; null unless accepted |
 //! | `fault` | text | only unless accepted: why |
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use assay_proto::Timestamp;
 use serde::Serialize;
-
-use crate::terminal::is_unsafe;
 
 /// What a file says.
 #[derive(Debug, PartialEq, Serialize)]
@@ -242,20 +237,7 @@ pub(super) struct Name {
     pub(super) value: String,
 }
 
-/// Writes the object. Characters that a terminal would obey stand in JSON's
-/// own escapes; they occur in texts only, whose meaning stays the same.
+/// Writes the object.
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let json = serde_json::to_string(report)?;
-    let mut safe = String::with_capacity(json.len());
-    for letter in json.chars() {
-        if is_unsafe(letter) {
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                // Writing to a String does not fail.
-                let _ = write!(safe, "\\u{unit:04x}");
-            }
-        } else {
-            safe.push(letter);
-        }
-    }
-    writeln!(out, "{safe}")
+    writeln!(out, "{}", crate::terminal::json(report)?)
 }

@@ -1,5 +1,7 @@
 //! What was made of a recording, for people and for programs.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -27,8 +29,8 @@ pub fn json(args: &AnonymiseArgs, judged: &Judged, anonymised: &Anonymised) -> V
         })
         .collect();
     json!({
-        "in": args.input,
-        "out": args.output,
+        "in": args.input.to_string_lossy(),
+        "out": args.output.to_string_lossy(),
         "verdict": contents.claims.verdict,
         "embedded_root_trusted": judged.own_root,
         "checks": checks,
@@ -42,10 +44,11 @@ pub fn json(args: &AnonymiseArgs, judged: &Judged, anonymised: &Anonymised) -> V
 
 /// The checks in three groups, and what to look at before the file is given
 /// away.
-pub fn words(output: &str, judged: &Judged, anonymised: &Anonymised) -> String {
+pub fn words(output: &Path, judged: &Judged, anonymised: &Anonymised) -> String {
     let verdict = &anonymised.recording.contents().claims.verdict;
     let mut lines = vec![format!(
-        "Wrote {output}: about an invented device, under a laboratory's root of its own, and judged the same: {}.",
+        "Wrote {}: about an invented device, under a laboratory's root of its own, and judged the same: {}.",
+        escape(&output.display().to_string()),
         escape(&verdict.to_string())
     )];
     for (means, title) in [

@@ -24,7 +24,7 @@ use super::{ReplayArgs, paths, stage::add_embedded_root};
 use crate::{
     app,
     config::Config,
-    files, print,
+    files, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -76,11 +76,11 @@ pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
                 .or_fault(format_args!("{}", file.display()))?,
         });
     }
-    print(if args.json {
-        report::json(&rows).to_string()
+    if args.json {
+        print_json(&report::json(&rows))?;
     } else {
-        report::text(&rows)
-    })?;
+        print(report::text(&rows))?;
+    }
     report::end(&rows)
 }
 

@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 
 use super::{EnrollArgs, FaultChoice, key_type, read_authority, read_bundle, table};
 use crate::{
-    print,
+    print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
         write_enrolled(out, &enrolled)?;
     }
     if args.json {
-        print(serde_json::json!({
+        print_json(&serde_json::json!({
             "result": "enrolled",
             "account": enrolled.account_url,
             "order": enrolled.order_url,
@@ -89,7 +89,7 @@ fn refusal(error: EnrollError, json: bool) -> Stop {
             ),
             _ => (serde_json::Value::Null, None),
         };
-        let printed = print(serde_json::json!({
+        let printed = print_json(&serde_json::json!({
             "result": if error.is_refusal() { "refused" } else { "fault" },
             "error": error.to_string(),
             "status": status,

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FaultChoice, ForgeArgs, key_type, read_authority, table};
 use crate::{
-    now, print,
+    now, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -120,10 +120,10 @@ fn report(
         FaultChoice::List => return Ok(()),
     };
     if args.json {
-        return print(serde_json::json!({
+        return print_json(&serde_json::json!({
             "name": name,
             "fault": fault.map(table::fault_json),
-            "out": args.out,
+            "out": args.out.as_deref().map(Path::to_string_lossy),
             "sha256": HEXLOWER.encode(&Sha256::digest(object)),
             "bytes": object.len(),
             "at": at.to_string(),
@@ -164,7 +164,7 @@ fn write_corpus(
     }
     if as_json {
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        return print(serde_json::json!({"dir": dir, "files": paths}));
+        return print_json(&serde_json::json!({"dir": dir.to_string_lossy(), "files": paths}));
     }
     print(format_args!(
         "Wrote {} files to {}.",

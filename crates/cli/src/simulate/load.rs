@@ -9,7 +9,7 @@ use assay_simulator::load::{self, Latency, Load, LoadReport, Progress};
 
 use super::{LoadArgs, read_authority, read_bundle};
 use crate::{
-    print,
+    print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &LoadArgs) -> Result<(), Stop> {
     }
     let failed = report.refused + report.faults;
     if args.json {
-        print(serde_json::to_string(&report).or_fault("cannot write the report")?)?;
+        print_json(&report)?;
     } else {
         print(in_a_table(&report))?;
     }

@@ -3,7 +3,7 @@
 use assay_simulator::faults::{Fault, Good, Outcome};
 use serde_json::{Value, json};
 
-use crate::{print, stop::Stop};
+use crate::{print, print_json, stop::Stop};
 
 /// Prints the table of faults.
 pub(super) fn print_faults(as_json: bool) -> Result<(), Stop> {
@@ -12,7 +12,7 @@ pub(super) fn print_faults(as_json: bool) -> Result<(), Stop> {
         let goods: Vec<Value> = Good::all()
             .map(|good| json!({"name": good.name(), "meaning": good.meaning()}))
             .collect();
-        return print(json!({"faults": faults, "good": goods}));
+        return print_json(&json!({"faults": faults, "good": goods}));
     }
     let mut lines = Vec::new();
     for fault in Fault::all() {

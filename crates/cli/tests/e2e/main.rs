@@ -20,5 +20,7 @@ mod processes;
 mod recordings;
 mod replay_server;
 mod revocation;
+
+mod strangers;
 mod support;
 mod surface;

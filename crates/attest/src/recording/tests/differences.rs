@@ -174,6 +174,42 @@ fn lists_that_differ_never_look_the_same() {
 }
 
 #[test]
+fn of_a_long_claim_the_beginning_and_the_digest_are_told() {
+    let with = |value: &str| {
+        let mut contents = acme();
+        contents.claims.facts.as_mut().unwrap().unknown_extensions = vec![RecordedExtension {
+            oid: String::new(),
+            value: value.to_owned(),
+        }];
+        contents
+    };
+    let value = "é".repeat(5000);
+    let differences = Recording::new(with(&value))
+        .unwrap()
+        .differences(&with("AA").claims);
+    let digest = HEXLOWER.encode(&Sha256::digest(format!("={value}")));
+    assert_eq!(
+        differences,
+        [Difference {
+            field: "facts.unknown_extensions",
+            recorded: Some(format!(
+                "={}… (10001 bytes, SHA-256 {digest})",
+                "é".repeat(1023)
+            )),
+            replayed: Some("=AA".to_owned()),
+        }]
+    );
+    // Two that begin alike are told apart.
+    let other = with(&format!("{value}é")).claims;
+    let differences = Recording::new(with(&value)).unwrap().differences(&other);
+    assert_ne!(differences[0].recorded, differences[0].replayed);
+    // Neither does an error quote more.
+    let key = format!("{{\"{}\":1}}", "x".repeat(100_000));
+    let error = parse(&key).unwrap_err().to_string();
+    assert!(error.len() < 1200, "{}", error.len());
+}
+
+#[test]
 fn a_strangers_text_cannot_disturb_a_terminal() {
     let difference = Difference {
         field: "facts.model",

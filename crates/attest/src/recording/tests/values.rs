@@ -42,6 +42,10 @@ fn every_value_is_checked() {
         ("attestation_object", json!("o+A"), Fault::NotBase64Url),
         ("csr", json!("?"), Fault::NotBase64Url),
         ("embedded_root", json!("?"), Fault::NotBase64Url),
+        ("verdict.outcome", json!(long), Fault::Length("at most 256")),
+        ("verdict.reason", json!(long), Fault::Length("at most 256")),
+        ("facts.model", json!(long), Fault::Length("at most 256")),
+        ("root_sha256", json!(long), Fault::Length("at most 256")),
     ] {
         let shown = value.to_string();
         let result = changed(acme(), |file| {

@@ -1,0 +1,169 @@
+//! Files and names that strangers made: what of them reaches a terminal.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, Setup, assay, assert_exit};
+
+const ROOT: &str = "../../testdata/recordings/laboratory-root.pem";
+const RECORDING: &str = "../../testdata/recordings/acme-mac-by-serial.json";
+
+/// Colours, C1 controls, a false line, the direction of text, tags.
+const EVIL: &str = "\u{1b}[31m\u{9b}2J\r\nassay: all is well\u{7}\u{202e}\u{200b}\u{e0041}";
+
+/// Nothing that a terminal would obey, and no line that begins as ours do but
+/// the last.
+fn assert_tame(output: &Output) {
+    for stream in [&output.stdout, &output.stderr] {
+        let text = std::str::from_utf8(stream).unwrap();
+        let wild = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{200b}' | '\u{202e}' | '\u{e0000}'..='\u{e007f}')
+        };
+        assert!(!text.contains(wild), "{text:?}");
+        let false_line = |line: &str| line.starts_with("assay: all is well");
+        assert!(!text.lines().any(false_line), "{text:?}");
+    }
+}
+
+fn run(args: &[&OsStr], code: i32) -> Output {
+    let output = assay().args(args).output().unwrap();
+    assert_exit(&output, code);
+    assert_tame(&output);
+    output
+}
+
+/// The arguments, the path among them in the place of "@".
+fn with<'a>(args: &'a [&'a str], path: &'a Path) -> Vec<&'a OsStr> {
+    let place = |arg: &&'a str| match *arg {
+        "@" => path.as_os_str(),
+        arg => OsStr::new(arg),
+    };
+    args.iter().map(place).collect()
+}
+
+#[test]
+fn names_of_files_are_shown_and_not_obeyed() {
+    let home = tempfile::tempdir().unwrap();
+    let mut bytes = EVIL.replace('/', "").into_bytes();
+    bytes.push(0xff);
+    let name: OsString = OsStr::from_bytes(&bytes).to_owned();
+    let path = home.path().join(&name);
+    let missing = [
+        (&["inspect", "@"][..], 2),
+        (&["inspect", "--json", "@"], 2),
+        (&["replay", "@"], 2),
+        (&["replay", "--json", "@"], 2),
+        (&["replay", "--end-to-end", "@"], 2),
+        (&["replay", "--root", "@", RECORDING], 2),
+        (&["recording", "anonymise", "@", "/nowhere"], 2),
+        (&["recording", "anonymise", "--json", "@", "/nowhere"], 2),
+    ];
+    for (args, code) in missing {
+        run(&with(args, &path), code);
+    }
+    // A folder of that name, without a recording.
+    fs::create_dir(&path).unwrap();
+    run(&with(&["replay", "@"], &path), 2);
+    run(&with(&["inspect", "@"], &path), 2);
+    for args in [
+        &["replay", "--root", ROOT, RECORDING, "--junit", "@"][..],
+        &["recording", "anonymise", "--root", ROOT, RECORDING, "@"],
+    ] {
+        let output = assay().args(with(args, &path)).output().unwrap();
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{output:?}");
+        assert_tame(&output);
+    }
+    // And two that would write one transcript.
+    let files: Vec<PathBuf> = ["a", "b"]
+        .map(|folder| {
+            let folder = path.join(folder);
+            fs::create_dir(&folder).unwrap();
+            let mut name = name.clone();
+            name.push(".json");
+            fs::copy(RECORDING, folder.join(&name)).unwrap();
+            folder.join(name)
+        })
+        .to_vec();
+    let transcripts = path.join("transcripts");
+    let mut args = with(
+        &[
+            "replay",
+            "--end-to-end",
+            "--root",
+            ROOT,
+            "--transcript",
+            "@",
+        ],
+        &transcripts,
+    );
+    args.extend(files.iter().map(|file| file.as_os_str()));
+    run(&args, 2);
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_as_good_as_any() {
+    let home = tempfile::tempdir().unwrap();
+    let input = home.path().join(OsStr::from_bytes(b"in\xff.json"));
+    fs::copy(RECORDING, &input).unwrap();
+    let roots = ["--root", ROOT, "--json"].map(OsStr::new);
+    for command in [&["replay"][..], &["replay", "--end-to-end"]] {
+        let mut args: Vec<_> = command.iter().map(OsStr::new).collect();
+        args.extend(roots);
+        args.push(input.as_os_str());
+        let told: Value = serde_json::from_slice(&run(&args, 0).stdout).unwrap();
+        assert_eq!(told["totals"]["same"], 1);
+    }
+    let output = home.path().join(OsStr::from_bytes(b"out\xff.json"));
+    let mut args: Vec<_> = ["recording", "anonymise"].map(OsStr::new).to_vec();
+    args.extend(roots);
+    args.extend([input.as_os_str(), output.as_os_str()]);
+    let told: Value = serde_json::from_slice(&run(&args, 0).stdout).unwrap();
+    assert!(told["out"].as_str().unwrap().ends_with("out\u{fffd}.json"));
+    assert!(output.is_file());
+}
+
+#[test]
+fn texts_of_recordings_are_shown_and_not_obeyed() {
+    let good: Value = serde_json::from_str(&fs::read_to_string(RECORDING).unwrap()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("evil.json");
+    let server = Server::init(Setup::default());
+    let changes: [(&dyn Fn(&mut Value), i32); 4] = [
+        (&|file| file[EVIL] = json!(1), 2),
+        (&|file| file["source"] = json!(EVIL), 2),
+        (&|file| file["facts"]["model"] = json!(EVIL), 1),
+        (&|file| file["verdict"]["outcome"] = json!(EVIL), 1),
+    ];
+    for (change, code) in changes {
+        let mut file = good.clone();
+        change(&mut file);
+        fs::write(&path, file.to_string()).unwrap();
+        for args in [
+            &["replay", "--root", ROOT, "@"][..],
+            &["replay", "--root", ROOT, "--json", "@"],
+            &["recording", "anonymise", "--root", ROOT, "@", "/nowhere"],
+        ] {
+            run(&with(args, &path), code);
+        }
+        if code == 2 {
+            let output = server.assay(with(&["serve", "--replay", "@"], &path));
+            assert_exit(&output, 2);
+            assert_tame(&output);
+        }
+    }
+    let mut file = good;
+    file["admission"]["value"] = json!(EVIL);
+    fs::write(&path, file.to_string()).unwrap();
+    run(
+        &with(&["replay", "--root", ROOT, "--end-to-end", "@"], &path),
+        1,
+    );
+}
