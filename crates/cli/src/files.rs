@@ -1,6 +1,12 @@
 //! Reading files that somebody else may have put there.
 
-use std::{fs::OpenOptions, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    ffi::OsStr,
+    fs::{OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
 
 use anyhow::{Context as _, ensure};
 
@@ -29,6 +35,18 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         "{shown} is larger than {limit} bytes"
     );
     Ok(bytes)
+}
+
+/// Writes a file into a folder, whole or not at all. What had the name before
+/// is replaced; a symbolic link is not followed.
+pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        // Less what the umask takes away.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(folder.join(name))?;
+    Ok(())
 }
 
 /// The same for text.

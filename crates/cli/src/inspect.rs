@@ -15,17 +15,17 @@ mod tree;
 mod words;
 
 use std::{
-    fs::File,
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use assay_attest::{AwsLc, Refusal, TrustAnchor, Verifier};
 use assay_ca::CsrError;
 use assay_proto::Timestamp;
 
 use crate::{
-    app,
+    app, files,
     inspect::{checks::Question, detect::Found},
     now,
     stop::{OrStop, Stop},
@@ -85,7 +85,7 @@ enum InspectError {
     #[error("this CBOR map is not an attestation object that can be decoded: {0}")]
     Object(Refusal),
     /// More than [`MAX_INPUT_LEN`] bytes.
-    #[error("the file is larger than 1 MiB")]
+    #[error("it is larger than 1 MiB")]
     TooLarge,
     /// Anything else.
     #[error(
@@ -102,7 +102,7 @@ enum InspectError {
 /// inspected (refused). A thing with broken parts is shown with its faults.
 pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     let shown = args.file.display();
-    let input = read(&args.file).or_usage(format!("cannot read {shown}"))?;
+    let input = read(&args.file).map_err(Stop::usage)?;
     let mut anchors = vec![TrustAnchor::apple()];
     for path in &args.root {
         anchors.push(app::load_laboratory_root(path).map_err(Stop::usage)?);
@@ -122,19 +122,21 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     match written.and_then(|()| out.flush()) {
         // The reader of a pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.or_fault("cannot write"),
+        written => written.or_fault("cannot write to standard output"),
     }
 }
 
-/// One byte more than the limit at most, so that excess shows.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let source: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(file)?)
-    };
+/// Of standard input one byte more than the limit at most, so that excess
+/// shows.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return files::read(file, MAX_INPUT_LEN);
+    }
     let mut input = Vec::new();
-    source.take(MAX_INPUT_LEN + 1).read_to_end(&mut input)?;
+    io::stdin()
+        .take(MAX_INPUT_LEN + 1)
+        .read_to_end(&mut input)
+        .context("cannot read standard input")?;
     Ok(input)
 }
 

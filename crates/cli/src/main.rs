@@ -92,8 +92,8 @@ fn run(cli: Cli) -> Result<(), Stop> {
 fn print(line: impl std::fmt::Display) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::fault(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.or_fault("cannot write to standard output"),
     }
 }
 

@@ -10,7 +10,7 @@ pub mod serve;
 mod stage;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use assay_attest::recording::{Difference, Time, Verdict};
@@ -90,6 +90,9 @@ struct Totals {
 /// `assay replay`
 pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
     let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    if let Some(path) = &args.junit {
+        spare(&files, path).map_err(Stop::usage)?;
+    }
     let roots = (args.root.iter())
         .map(|path| app::load_laboratory_root(path))
         .collect::<Result<_, _>>()
@@ -112,6 +115,21 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
         print(table::report(&rows, &totals))?;
     }
     totals.end(&rows)
+}
+
+/// Whether the report may be written there: not over a recording.
+fn spare(files: &[PathBuf], report: &Path) -> anyhow::Result<()> {
+    let Ok(there) = report.canonicalize() else {
+        return Ok(());
+    };
+    let same = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| file == there);
+    match files.iter().find(same) {
+        None => Ok(()),
+        Some(file) => Err(anyhow!(
+            "the report would be written over the recording {}: name another file",
+            file.display()
+        )),
+    }
 }
 
 impl Row {

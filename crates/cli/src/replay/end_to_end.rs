@@ -7,7 +7,9 @@ mod report;
 
 use std::{
     collections::HashSet,
+    ffi::OsString,
     fs,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -21,12 +23,7 @@ use data_encoding::HEXLOWER;
 
 use self::play::{End, Played, play};
 use super::{ReplayArgs, paths, stage::add_embedded_root};
-use crate::{
-    app,
-    config::Config,
-    files, print, print_json,
-    stop::{OrStop, Stop},
-};
+use crate::{app, config::Config, files, print, print_json, stop::Stop};
 
 /// What became of one file.
 struct Row {
@@ -67,21 +64,26 @@ pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
     let files = paths::expand(&args.paths).map_err(Stop::usage)?;
     let player = Player::new(args, &files).map_err(Stop::usage)?;
     let mut rows = Vec::with_capacity(files.len());
+    let mut fault = None;
     for file in &files {
-        rows.push(Row {
-            file: file.display().to_string(),
-            outcome: player
-                .play_file(file)
-                .await
-                .or_fault(format_args!("{}", file.display()))?,
-        });
+        match player.play_file(file).await {
+            Ok(outcome) => rows.push(Row {
+                file: file.display().to_string(),
+                outcome,
+            }),
+            // What was played until then is told first.
+            Err(error) => {
+                fault = Some(Stop::fault(error.context(file.display().to_string())));
+                break;
+            }
+        }
     }
     if args.json {
         print_json(&report::json(&rows))?;
     } else {
         print(report::text(&rows))?;
     }
-    report::end(&rows)
+    fault.map_or_else(|| report::end(&rows), Err)
 }
 
 impl<'a> Player<'a> {
@@ -147,9 +149,9 @@ impl<'a> Player<'a> {
         };
         let Played { result, transcript } = play(&stage, &acme).await?;
         if let Some(dir) = self.transcripts {
-            let path = dir.join(transcript_name(file));
-            fs::write(&path, &transcript)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            let name = transcript_name(file);
+            files::replace(dir, &name, &transcript)
+                .with_context(|| format!("cannot write {}", dir.join(name).display()))?;
         }
         Ok(match result {
             Ok((verdict, end)) => Outcome::Played {
@@ -164,10 +166,12 @@ impl<'a> Player<'a> {
     }
 }
 
-/// `NAME.json` becomes `NAME.http`.
-fn transcript_name(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or(file.as_os_str());
-    PathBuf::from(name).with_extension("http")
+/// `NAME.json` becomes `NAME.http`, and any other name gets it appended: no
+/// transcript has a recording's name.
+fn transcript_name(file: &Path) -> OsString {
+    let name = file.file_name().unwrap_or(file.as_os_str()).as_bytes();
+    let name = name.strip_suffix(b".json").unwrap_or(name);
+    OsString::from_vec([name, b".http"].concat())
 }
 
 impl Outcome {

@@ -167,3 +167,66 @@ fn texts_of_recordings_are_shown_and_not_obeyed() {
         1,
     );
 }
+
+#[test]
+fn reports_and_transcripts_spare_what_is_not_theirs() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let recording = fs::read(RECORDING).unwrap();
+    for name in ["..json", "one.json", "two.http"] {
+        fs::write(at(name), &recording).unwrap();
+    }
+    // A transcript's name may be taken, by a link that leads elsewhere.
+    let precious = home.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, at("one.http")).unwrap();
+    let folder = home.path().to_str().unwrap();
+    let play = [
+        "replay",
+        "--end-to-end",
+        "--root",
+        ROOT,
+        "--transcript",
+        folder,
+        "@",
+    ];
+    for file in [home.path(), &at("two.http")] {
+        run(&with(&play, file), 0);
+    }
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert_eq!(fs::read(at("two.http")).unwrap(), recording);
+    for name in ["..http", "one.http", "two.http.http"] {
+        let sent = fs::read_to_string(at(name)).unwrap();
+        assert!(sent.ends_with("-----END CERTIFICATE-----\n"), "{name}");
+    }
+    // One that cannot be written ends the run, after what was played is told.
+    fs::remove_file(at("one.http")).unwrap();
+    fs::create_dir(at("one.http")).unwrap();
+    let output = run(&with(&play, home.path()), 3);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("1 recordings end to end: 1 the same"),
+        "{told}"
+    );
+
+    let junit = ["replay", "--root", ROOT, "@", "--junit", "@"];
+    run(&with(&junit, &at("one.json")), 2);
+    assert_eq!(fs::read(at("one.json")).unwrap(), recording);
+}
+
+#[test]
+fn a_pipe_holds_nobody_up() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe.json");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    for args in [
+        &["inspect", "@"][..],
+        &["replay", "@"],
+        &["recording", "anonymise", "@", "/nowhere"],
+    ] {
+        let output = run(&with(args, &pipe), 2);
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains("is not a regular file"), "{told}");
+    }
+}

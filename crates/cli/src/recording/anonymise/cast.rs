@@ -97,7 +97,8 @@ impl Cast {
         let properties = properties(original, acme, &names)?;
         let device = |properties, seed: Vec<u8>| Device::from_seed(properties, key_type, &seed);
         Ok(Self {
-            authority: AttestationAuthority::from_seed(&chance.bytes(32)?, time)?,
+            authority: AttestationAuthority::from_seed(&chance.bytes(32)?, time)
+                .context("there can be no laboratory at the recorded time")?,
             device: device(properties, chance.bytes(32)?)?,
             stranger: Device::from_seed(
                 DeviceProperties::default(),
