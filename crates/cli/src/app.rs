@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -91,6 +91,7 @@ impl Parts {
             dir.path().display()
         );
         let config = Config::load(&dir.config())?;
+        check_recordings(dir, &config.recording.directory)?;
         let (issuer, laboratory) = load_issuer(dir, "issuing")?;
         if config.needs_laboratory() && !laboratory {
             bail!(
@@ -285,6 +286,21 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
 pub fn read_devices(path: &Path) -> anyhow::Result<DeviceList> {
     let text = files::read_text(path, MAX_DEVICE_LIST)?;
     DeviceList::parse(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// Recordings have a folder of their own, which nothing else of the server's is
+/// in.
+fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
+    let folder = dir.resolve(directory);
+    let ca = dir.ca_certificate("root");
+    let mut own = vec![dir.db(), dir.attestation(), dir.config(), dir.control()];
+    own.extend(ca.parent().map(Path::to_owned));
+    let taken = own.iter().any(|own| folder.starts_with(own));
+    ensure!(
+        !taken && folder != dir.path() && !folder.as_os_str().as_bytes().contains(&0),
+        "recording.directory is {directory:?}, which is no place for recordings: name a folder of their own"
+    );
+    Ok(())
 }
 
 /// The one certificate in a PEM text, DER.

@@ -12,7 +12,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -56,9 +56,13 @@ enum Job {
     Judged(Box<Judged>),
 }
 
-/// How many recordings were lost since the last time that all went well.
+/// What was lost since the last time that all went well.
 #[derive(Default)]
-struct Lost(AtomicU64);
+struct Lost {
+    /// Whether anything was.
+    failing: AtomicBool,
+    recordings: AtomicU64,
+}
 
 impl Recordings {
     /// Starts the thread. What is to be told to the engine is `None` where
@@ -94,9 +98,10 @@ impl Queue {
         match self.jobs.try_send(job) {
             // Disconnected: the server is ending.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => self.lost.one(&format_args!(
-                "{QUEUE} recordings wait to be written: the disk is too slow"
-            )),
+            Err(TrySendError::Full(job)) => self.lost.more(
+                job.loses(),
+                &format_args!("{QUEUE} recordings wait to be written: the disk is too slow"),
+            ),
         }
     }
 }
@@ -120,10 +125,20 @@ impl Recorder for Queue {
     }
 }
 
+impl Job {
+    /// How many recordings are lost with it. A CSR only completes one, which
+    /// may be there without it.
+    fn loses(&self) -> u64 {
+        u64::from(matches!(self, Self::Judged(_)))
+    }
+}
+
 impl Lost {
-    /// One more is lost. The first is told, loudly.
-    fn one(&self, cause: &dyn std::fmt::Display) {
-        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// A job was not done, and so many recordings more are lost. The first time
+    /// is told, loudly.
+    fn more(&self, recordings: u64, cause: &dyn std::fmt::Display) {
+        self.recordings.fetch_add(recordings, Ordering::Relaxed);
+        if !self.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 event = "recording_failed",
                 error = %cause,
@@ -135,12 +150,13 @@ impl Lost {
 
     /// All goes well (again).
     fn none(&self) {
-        let lost = self.0.swap(0, Ordering::Relaxed);
-        if lost > 0 {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            // Not within the event, which may be filtered out.
+            let lost = self.recordings.swap(0, Ordering::Relaxed);
             tracing::warn!(
                 event = "recording_resumed",
                 lost,
-                "recordings are kept again; some were lost"
+                "recordings are kept again; so many were lost, others may lack their CSR"
             );
         }
     }

@@ -10,7 +10,7 @@ mod leak;
 pub mod meaning;
 mod original;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use assay_attest::{
     AwsLc, Check, Outcome, TrustAnchor, Verifier,
     recording::{Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Recording},
@@ -91,7 +91,8 @@ impl<'a> Work<'a> {
         let evidence = &judged.recording.contents().evidence;
         let original = Original::read(evidence);
         let cast = Cast::invent(evidence, &original, judged.at, chance)?;
-        let anchor = TrustAnchor::laboratory(cast.authority.root_der(), "laboratory")?;
+        let anchor = TrustAnchor::laboratory(cast.authority.root_der(), "laboratory")
+            .context("no laboratory's certificate can be made for the recorded time")?;
         Ok(Self {
             judged,
             original,

@@ -19,7 +19,16 @@ pub fn name(order: OrderId, authorization: AuthorizationId) -> String {
 
 /// Whether a file may be one of ours.
 pub fn is_ours(name: &str) -> bool {
-    name.starts_with("order-") && name.ends_with(".json")
+    let ids = name
+        .strip_prefix("order-")
+        .and_then(|rest| rest.strip_suffix(".json"));
+    // Both have the same length, and may have hyphens of their own.
+    ids.filter(|ids| ids.is_ascii())
+        .and_then(|ids| ids.split_at_checked(ids.len() / 2))
+        .and_then(|(order, authorization)| Some((order, authorization.strip_prefix('-')?)))
+        .is_some_and(|(order, authorization)| {
+            OrderId::parse(order).is_some() && AuthorizationId::parse(authorization).is_some()
+        })
 }
 
 /// The recording of a verdict. The root of the laboratory goes into it: the one

@@ -1,6 +1,7 @@
 //! The thread that writes recordings, and removes them in time.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder},
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
@@ -102,66 +103,73 @@ impl Writer {
     fn take(&mut self, job: Job, now: Instant) {
         let directory = self.plan.directory.display();
         if self.blocked.is_some_and(|until| now < until) {
-            self.lost.one(&format_args!("cannot write to {directory}"));
+            let cause = format_args!("cannot write to {directory}");
+            self.lost.more(job.loses(), &cause);
             return;
         }
-        self.blocked = match self.keep(job) {
-            Ok(()) => None,
+        let loses = job.loses();
+        match self.keep(job) {
+            Ok(true) => self.blocked = None,
+            // That nothing was written tells nothing of the disk.
+            Ok(false) => {}
             Err(error) => {
                 self.lost
-                    .one(&format_args!("cannot write to {directory}: {error}"));
-                Some(now + RETRY)
+                    .more(loses, &format_args!("cannot write to {directory}: {error}"));
+                self.blocked = Some(now + RETRY);
             }
-        };
+        }
     }
 
-    fn keep(&self, job: Job) -> io::Result<()> {
+    /// Whether anything was written.
+    fn keep(&self, job: Job) -> io::Result<bool> {
         match job {
             Job::Csr {
                 order,
                 authorizations,
                 csr,
-            } => (authorizations.iter()).try_for_each(|id| self.keep_csr(order, *id, &csr)),
-            Job::End => Ok(()),
+            } => (authorizations.iter()).try_fold(false, |written, id| {
+                Ok(self.keep_csr(order, *id, &csr)? || written)
+            }),
+            Job::End => Ok(false),
             Job::Judged(judged) => {
                 let name = file::name(judged.order, judged.authorization);
                 let roots = &self.plan.laboratory_roots;
                 match file::recording(*judged, self.plan.rule, roots) {
-                    Ok(recording) => self.write(&name, &recording),
+                    Ok(recording) => self.write(&name, &recording).map(|()| true),
                     Err(error) => {
                         tracing::warn!(event = "not_recorded", name, %error, "a verdict does not fit a recording");
-                        Ok(())
+                        Ok(false)
                     }
                 }
             }
         }
     }
 
-    /// Completes a recording, where there is one.
+    /// Completes a recording, where there is one, and says whether it did.
     fn keep_csr(
         &self,
         order: OrderId,
         authorization: AuthorizationId,
         csr: &[u8],
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let name = file::name(order, authorization);
         let path = self.plan.directory.join(&name);
         if !path.exists() {
-            return Ok(());
+            return Ok(false);
         }
         let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
             .ok()
             .and_then(|bytes| Recording::parse(&bytes).ok())
             .and_then(|recording| file::with_csr(recording, csr));
         match completed {
-            Some(recording) => self.write(&name, &recording),
+            Some(recording) => self.write(&name, &recording).map(|()| true),
             None => {
                 tracing::warn!(
                     event = "csr_not_recorded",
                     name,
                     "a recording cannot take its order's CSR: it was changed, or would be too large"
                 );
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -225,24 +233,38 @@ fn leave_room(directory: &Path, reserve: u64) -> io::Result<()> {
     ))
 }
 
+/// Removes what is older than `retention`, and says how many files that were.
+/// One that cannot be removed does not spare the others; the first such error
+/// is told.
 fn remove_older(directory: &Path, retention: Duration, now: SystemTime) -> io::Result<u64> {
     let mut count = 0;
+    let mut failed = None;
     for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let ours =
-            (name.to_str()).is_some_and(|name| file::is_ours(name) || name.starts_with(UNFINISHED));
-        // What lies in the future is young.
-        let age = now.duration_since(entry.metadata()?.modified()?);
-        if ours && age.is_ok_and(|age| age >= retention) {
-            match fs::remove_file(entry.path()) {
-                Ok(()) => count += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        let path = entry?.path();
+        match remove_if_older(&path, retention, now) {
+            Ok(removed) => count += u64::from(removed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let told = || io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                failed.get_or_insert_with(told);
             }
         }
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
+}
+
+fn remove_if_older(path: &Path, retention: Duration, now: SystemTime) -> io::Result<bool> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    if !name.is_some_and(|name| file::is_ours(name) || name.starts_with(UNFINISHED)) {
+        return Ok(false);
+    }
+    // Of a symbolic link itself. What lies in the future is young.
+    let metadata = path.symlink_metadata()?;
+    let age = now.duration_since(metadata.modified()?);
+    if metadata.is_dir() || !age.is_ok_and(|age| age >= retention) {
+        return Ok(false);
+    }
+    fs::remove_file(path).map(|()| true)
 }
 
 #[cfg(test)]

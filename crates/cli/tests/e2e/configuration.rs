@@ -113,6 +113,30 @@ fn scenario_123_the_mark_is_in_the_names_of_the_cas_and_in_the_database() {
 }
 
 #[test]
+fn recordings_have_a_folder_of_their_own() {
+    let server = Server::init(SETUP);
+    let absolute = server.dir().join("db/recordings");
+    let wrong = [
+        "",
+        ".",
+        "db",
+        "ca/recordings",
+        "attestation",
+        "assay.toml",
+        "a\\u0000b",
+    ];
+    for directory in wrong.into_iter().chain(absolute.to_str()) {
+        server.configure(&format!("[recording]\ndirectory = \"{directory}\""));
+        let message = message(&server.assay(["config", "check"]), 2);
+        assert!(message.contains("recording.directory is"), "{message}");
+    }
+    for directory in ["recordings", "../elsewhere", "/tmp/dbx"] {
+        server.configure(&format!("[recording]\ndirectory = \"{directory}\""));
+        assert_exit(&server.assay(["config", "check"]), 0);
+    }
+}
+
+#[test]
 fn the_root_is_no_issuing_ca() {
     let server = Server::init(SETUP);
     for name in ["issuing", "tls"] {

@@ -63,7 +63,7 @@ fn writer(directory: &Path) -> Writer {
 }
 
 fn lost(writer: &Writer) -> u64 {
-    writer.lost.0.load(Ordering::Relaxed)
+    writer.lost.recordings.load(Ordering::Relaxed)
 }
 
 fn names(directory: &Path) -> usize {
@@ -137,6 +137,12 @@ fn a_disk_that_fails_is_left_alone_and_used_again() {
     fs::remove_file(&directory).unwrap();
     writer.take(job(2), start + RETRY / 2);
     assert_eq!((lost(&writer), directory.exists()), (2, false));
+    // A CSR without a recording tells nothing of the disk, and is none.
+    for moment in [start + RETRY / 2, start + RETRY] {
+        writer.take(csr(1, b"csr"), moment);
+        writer.caught_up();
+        assert_eq!(lost(&writer), 2);
+    }
     writer.take(job(3), start + RETRY);
     writer.caught_up();
     assert_eq!((lost(&writer), names(&directory)), (0, 1));
@@ -168,12 +174,12 @@ fn a_full_queue_holds_nobody_up() {
     for _ in 0..QUEUE + 5 {
         queue.judged(judged(1, Some("expired")));
     }
-    assert_eq!(lost.0.load(Ordering::Relaxed), 5);
+    assert_eq!(lost.recordings.load(Ordering::Relaxed), 5);
     assert_eq!(waiting.try_iter().count(), QUEUE);
     drop(waiting);
     // The server is ending.
     queue.judged(judged(1, Some("expired")));
-    assert_eq!(lost.0.load(Ordering::Relaxed), 5);
+    assert_eq!(lost.recordings.load(Ordering::Relaxed), 5);
 }
 
 #[test]
@@ -202,15 +208,26 @@ fn what_is_expired_goes_and_what_is_not_ours_stays() {
         let file = fs::File::create(directory.join(name)).unwrap();
         file.set_modified(moment(TIME)).unwrap();
     };
-    old("order-x.json");
     old(".recording-x");
     old("notes.json");
+    old("order-foreign.json");
+    // Of the form of ours, but a folder, which may hold anything.
+    let folder = file::name(
+        OrderId::from_bytes([9; 16]),
+        AuthorizationId::from_bytes([9; 16]),
+    );
+    fs::create_dir(directory.join(&folder)).unwrap();
+    fs::File::open(directory.join(&folder))
+        .and_then(|folder| folder.set_modified(moment(TIME)))
+        .unwrap();
     let month = 30 * 86_400;
     writer.remove_expired(moment(TIME + month - 1));
-    assert_eq!(names(directory), 4);
+    assert_eq!(names(directory), 5);
     writer.remove_expired(moment(TIME + month));
-    assert_eq!(names(directory), 1);
-    assert!(directory.join("notes.json").exists());
+    assert_eq!(names(directory), 3);
+    for name in ["notes.json", "order-foreign.json", &folder] {
+        assert!(directory.join(name).exists(), "{name}");
+    }
     // A directory that is not there holds nothing.
     fs::remove_dir_all(directory).unwrap();
     writer.remove_expired(moment(TIME + month));
