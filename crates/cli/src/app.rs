@@ -26,7 +26,10 @@ use assay_engine::{
 use assay_proto::{DottedOid, Timestamp};
 use assay_server::TlsIdentity;
 use assay_store::{OpenMode, SledStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer,
+    pem::{self, PemObject},
+};
 
 use crate::{
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
@@ -308,9 +311,20 @@ pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
     let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     match (certificates.next(), certificates.next()) {
         (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
-        (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {error}")),
+        (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {}", pem_fault(&error))),
         (None, _) => Err(anyhow!("there is no PEM certificate in it")),
         (Some(Ok(_)), Some(_)) => Err(anyhow!("there is more than one certificate in it")),
+    }
+}
+
+/// What is wrong with PEM, without the bytes that the library quotes.
+pub fn pem_fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::Base64Decode(_) => "its base64 is broken",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is broken",
+        pem::Error::MissingSectionEnd { .. } => "a section does not end",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "it holds nothing of the kind",
     }
 }
 

@@ -80,7 +80,7 @@ enum InspectError {
     PemOther,
     /// A PEM section that does not end or is not base64.
     #[error("the PEM is broken: {0}")]
-    PemBroken(String),
+    PemBroken(&'static str),
     /// A CBOR map that is not an attestation object.
     #[error("this CBOR map is not an attestation object that can be decoded: {0}")]
     Object(Refusal),

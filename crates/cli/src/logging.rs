@@ -1,9 +1,15 @@
 //! Logs go to standard error: lines for people on a terminal, JSON objects
 //! otherwise where asked for.
 
-use std::io::{self, IsTerminal};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal, Write},
+    panic::{self, PanicHookInfo},
+};
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::terminal;
 
 /// Starts logging. `ASSAY_LOG` filters as `RUST_LOG` does elsewhere;
 /// `ASSAY_LOG_FORMAT=json` writes one JSON object a line.
@@ -19,6 +25,7 @@ pub fn start(default_filter: &str) {
     let registry = tracing_subscriber::registry().with(filter);
     let color = colors(io::stderr().is_terminal());
     let json = std::env::var("ASSAY_LOG_FORMAT").is_ok_and(|format| format == "json");
+    panic::set_hook(Box::new(move |panic| tell_panic(panic, json)));
     // A second start, as in tests, keeps the first.
     let _ = if json {
         registry
@@ -39,6 +46,36 @@ pub fn start(default_filter: &str) {
             )
             .try_init()
     };
+}
+
+/// Tells of a panic in one line, which is not an event: a thread that ends
+/// cannot log any more. With RUST_BACKTRACE the way there follows.
+fn tell_panic(panic: &PanicHookInfo<'_>, json: bool) {
+    let place = panic.location().map(ToString::to_string);
+    let place = place.as_deref().unwrap_or("an unknown place");
+    let payload = panic.payload();
+    let message = (payload.downcast_ref::<&str>().copied())
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let line = if json {
+        let event = serde_json::json!({
+            "level": "ERROR",
+            "event": "panic",
+            "location": place,
+            "message": format!("a fault of the program: {message}"),
+        });
+        event.to_string()
+    } else {
+        let message = terminal::escape(message);
+        format!("assay: a fault of the program at {place}: {message}")
+    };
+    let backtrace = Backtrace::capture();
+    let mut stderr = io::stderr().lock();
+    // Nothing can be said when standard error is gone.
+    let _ = writeln!(stderr, "{line}");
+    if backtrace.status() == BacktraceStatus::Captured {
+        let _ = writeln!(stderr, "{backtrace}");
+    }
 }
 
 /// Whether output may be coloured: on a terminal, unless NO_COLOR is set to

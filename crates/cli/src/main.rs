@@ -27,10 +27,12 @@ mod tls;
 
 use std::{
     io::{self, Write},
+    panic,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::anyhow;
 use clap::Parser;
 
 use crate::{
@@ -46,7 +48,12 @@ fn main() -> ExitCode {
         Command::Demo(_) | Command::Recording(_) | Command::Replay(_) => "error",
         _ => "info",
     });
-    match run(cli) {
+    let ended = panic::catch_unwind(|| run(cli)).unwrap_or_else(|_| {
+        Err(Stop::fault(anyhow!(
+            "it broke off: a fault of the program, or a machine without room for it; what was acknowledged is kept"
+        )))
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             // What strangers wrote into a file, or call one, may be part of it.
@@ -66,22 +73,28 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
         Command::Recording(command) => recording::run(&command),
         Command::Replay(args) if !args.end_to_end => replay::run(&args),
+        Command::Replay(args) => {
+            // Server and client talk in memory, one at a time.
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_time().build();
+            let runtime = runtime.or_fault("cannot start the runtime")?;
+            runtime.block_on(replay::end_to_end::run(&args))
+        }
         command => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .or_fault("cannot start the runtime")?;
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = runtime.enable_all().build();
+            let runtime = runtime.or_fault("cannot start the runtime")?;
             runtime.block_on(async {
                 match command {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
-                    Command::Replay(args) => replay::end_to_end::run(&args).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
                     Command::Config(_)
                     | Command::Init(_)
                     | Command::Inspect(_)
-                    | Command::Recording(_) => Ok(()),
+                    | Command::Recording(_)
+                    | Command::Replay(_) => Ok(()),
                 }
             })
         }

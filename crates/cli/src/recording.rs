@@ -4,13 +4,12 @@ mod anonymise;
 mod report;
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, anyhow};
+use tempfile::NamedTempFile;
 
 use self::anonymise::{anonymise, invent::Chance};
 use crate::{
@@ -54,10 +53,13 @@ pub struct AnonymiseArgs {
 pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
     let RecordingCommand::Anonymise(args) = command;
     let (input, output) = (args.input.display(), args.output.display());
-    if args.output.symlink_metadata().is_ok() {
-        return Err(Stop::usage(anyhow!(
+    let taken = || {
+        Stop::usage(anyhow!(
             "{output} is there already, and nothing is overwritten: name another file"
-        )));
+        ))
+    };
+    if args.output.symlink_metadata().is_ok() {
+        return Err(taken());
     }
     let roots = (args.root.iter())
         .map(|path| app::load_laboratory_root(path))
@@ -67,8 +69,12 @@ pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
     let judged = bench.judge(&args.input).or_usage(&input)?;
     let anonymised = anonymise(&judged, &mut Chance(&mut system_chance))
         .map_err(|error| Stop::refused(error.context(input.to_string())))?;
-    write_new(&args.output, &anonymised.recording.to_json())
-        .or_fault(format_args!("cannot write {output}"))?;
+    match write_new(&args.output, &anonymised.recording.to_json()) {
+        Ok(()) => {}
+        // Somebody was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
+        written @ Err(_) => written.or_fault(format_args!("cannot write {output}"))?,
+    }
     if args.json {
         print_json(&report::json(args, &judged, &anonymised))
     } else {
@@ -81,18 +87,14 @@ fn system_chance(bytes: &mut [u8]) -> anyhow::Result<()> {
 }
 
 /// A new file for its owner alone, whole or not at all.
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all());
-    if written.is_err() {
-        // What cannot be removed either is told by the first error.
-        let _ = fs::remove_file(path);
-    }
-    written
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    // The mode of temporary files is 600.
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    Ok(())
 }

@@ -3,14 +3,14 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use assay_engine::Engine;
 use assay_proto::Timestamp;
 use assay_server::TlsIdentity;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 
-use crate::files;
+use crate::{app::pem_fault, files};
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
@@ -69,13 +69,17 @@ pub fn from_files(certificate: &Path, key: &Path) -> anyhow::Result<Arc<TlsIdent
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
         .map(|certificate| certificate.map(|der| der.to_vec()))
         .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| anyhow!(pem_fault(&error)))
         .with_context(|| format!("{}", certificate.display()))?;
     anyhow::ensure!(
         !chain.is_empty(),
         "{} holds no certificate",
         certificate.display()
     );
-    let key_der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?).with_context(|| {
+    let key_der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?);
+    // Never the error itself, which quotes the file: it may be a key.
+    let key_der = key_der.map_err(|error| anyhow!(pem_fault(&error)));
+    let key_der = key_der.with_context(|| {
         format!(
             "{} holds no PKCS #8 key; if it is of another form: openssl pkcs8 -topk8 -nocrypt -in {0}",
             key.display()

@@ -10,6 +10,7 @@ use crate::{
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Failure, Gate, KeyKind},
     error::Error,
     sha256,
+    text::disturbs,
 };
 
 /// The longest text of a device's own error that is kept, in characters.
@@ -239,16 +240,6 @@ impl Cause {
             at,
         }
     }
-}
-
-/// Whether a character could make a log say something else to its reader:
-/// controls, invisible ones, line separators, changes of direction.
-fn disturbs(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        )
 }
 
 /// A device's own error text, fit for a log: no control characters, not long.

@@ -14,6 +14,7 @@ pub mod issuance;
 pub mod nonce;
 pub mod ports;
 pub mod profile;
+pub mod text;
 pub mod urls;
 
 mod appraisal;

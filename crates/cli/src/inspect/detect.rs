@@ -5,6 +5,7 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use super::InspectError;
+use crate::app::pem_fault;
 
 /// What was found; not yet decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ fn pem(input: &[u8]) -> Result<Found, InspectError> {
     let mut certificates = Vec::new();
     let mut requests = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(input) {
-        match section.map_err(|error| InspectError::PemBroken(error.to_string()))? {
+        match section.map_err(|error| InspectError::PemBroken(pem_fault(&error)))? {
             (SectionKind::Certificate, der) => certificates.push(der),
             (SectionKind::Csr, der) => requests.push(der),
             _ => {}

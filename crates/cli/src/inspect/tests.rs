@@ -247,7 +247,7 @@ fn nothing_reaches_a_terminal_that_it_would_obey() {
             let found = out
                 .replace('\n', "")
                 .chars()
-                .find(|c| crate::terminal::is_unsafe(*c));
+                .find(|c| assay_engine::text::disturbs(*c));
             assert_eq!(found, None, "{out}");
         }
         let mut out = Vec::new();

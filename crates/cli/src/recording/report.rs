@@ -78,7 +78,7 @@ pub fn words(output: &Path, judged: &Judged, anonymised: &Anonymised) -> String 
         );
     }
     lines.push(
-        "Kept as they were: times, model, versions, posture, kind of key, an identifier's assigner or hardware type. Look whether they tell too much before you give the file away."
+        "Kept as they were: times, model, versions, posture, kind of key, what the key is for (extended key usage), an identifier's assigner or hardware type. Look whether they tell too much before you give the file away."
             .to_owned(),
     );
     lines.join("\n")

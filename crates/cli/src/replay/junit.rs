@@ -22,9 +22,9 @@ pub fn report(rows: &[Row], totals: &Totals) -> String {
 }
 
 fn case(report: &mut String, row: &Row) {
-    let (source, element) = match &row.replayed {
-        Ok(replayed) => (replayed.source, "failure"),
-        Err(_) => ("unreadable", "error"),
+    let (source, element, own_root) = match &row.replayed {
+        Ok(replayed) => (replayed.source, "failure", replayed.own_root),
+        Err(_) => ("unreadable", "error", false),
     };
     let file = escape(&row.file);
     // Writing into a string cannot fail.
@@ -33,15 +33,25 @@ fn case(report: &mut String, row: &Row) {
         "    <testcase classname=\"{source}\" name=\"{file}\""
     );
     let findings = row.findings();
-    let _ = match findings.first() {
-        None => writeln!(report, "/>"),
-        Some(first) => writeln!(
+    if findings.is_empty() && !own_root {
+        report.push_str("/>\n");
+        return;
+    }
+    report.push_str(">\n");
+    if let Some(first) = findings.first() {
+        let _ = writeln!(
             report,
-            ">\n      <{element} message=\"{}\">{}</{element}>\n    </testcase>",
+            "      <{element} message=\"{}\">{}</{element}>",
             escape(first),
             escape(&findings.join("\n"))
-        ),
-    };
+        );
+    }
+    if own_root {
+        report.push_str(
+            "      <system-out>judged under the root that the file brings: it proves only itself</system-out>\n",
+        );
+    }
+    report.push_str("    </testcase>\n");
 }
 
 /// XML 1.0 has no way to write most control characters.

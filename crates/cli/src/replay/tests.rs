@@ -169,6 +169,22 @@ fn what_cannot_be_read_is_named_and_the_others_are_judged() {
 }
 
 #[test]
+fn a_report_for_machines_tells_of_a_root_that_the_file_brings() {
+    let home = tempfile::tempdir().unwrap();
+    let authority = AttestationAuthority::create(TIME).unwrap();
+    let mut contents = recording(&authority).into_contents();
+    contents.embedded_root = Some(authority.root_der().to_vec());
+    let file = home.path().join("own-root.json");
+    fs::write(&file, Recording::new(contents).unwrap().to_json()).unwrap();
+    let rows = rows(&Bench::new(Vec::new(), true, When::Recorded), &[file]);
+    let told = junit::report(&rows, &Totals::of(&rows));
+    assert!(
+        told.contains("<system-out>judged under the root that the file brings"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_report_for_machines_holds_whatever_a_stranger_wrote() {
     let row = Row {
         file: "<a>&\"\u{1b}.json".to_owned(),

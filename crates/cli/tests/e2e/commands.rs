@@ -24,6 +24,32 @@ fn enroll(server: &Server, directory: &str, serial: &str) -> Command {
     command
 }
 
+/// Few open files: the runtime, a library, panics then.
+#[test]
+fn a_machine_without_room_is_a_fault_that_is_told() {
+    let limited = |args: &str| {
+        let binary = env!("CARGO_BIN_EXE_assay");
+        let script = format!("ulimit -n 6; exec {binary} {args}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("RUST_BACKTRACE", "0");
+        shell.output().unwrap()
+    };
+    let output = limited("demo");
+    assert_exit(&output, 3);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = told.lines().collect();
+    assert!(
+        lines[0].starts_with("assay: a fault of the program at "),
+        "{told}"
+    );
+    assert!(lines[1].starts_with("assay: it broke off: "), "{told}");
+    assert_eq!(lines.len(), 2, "{told}");
+    // What needs no runtime of threads and sockets goes on.
+    let recordings =
+        "--root ../../testdata/recordings/laboratory-root.pem ../../testdata/recordings";
+    assert_exit(&limited(&format!("replay --end-to-end {recordings}")), 0);
+}
+
 #[test]
 fn init_overwrites_nothing() {
     let server = Server::init(SETUP);

@@ -18,6 +18,8 @@ const RECORDING: &str = "../../testdata/recordings/acme-mac-by-serial.json";
 /// Colours, C1 controls, a false line, the direction of text, tags.
 const EVIL: &str = "\u{1b}[31m\u{9b}2J\r\nassay: all is well\u{7}\u{202e}\u{200b}\u{e0041}";
 
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 /// Nothing that a terminal would obey, and no line that begins as ours do but
 /// the last.
 fn assert_tame(output: &Output) {
@@ -136,7 +138,7 @@ fn texts_of_recordings_are_shown_and_not_obeyed() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("evil.json");
     let server = Server::init(Setup::default());
-    let changes: [(&dyn Fn(&mut Value), i32); 4] = [
+    let changes: [(Change<'_>, i32); 4] = [
         (&|file| file[EVIL] = json!(1), 2),
         (&|file| file["source"] = json!(EVIL), 2),
         (&|file| file["facts"]["model"] = json!(EVIL), 1),
@@ -228,5 +230,40 @@ fn a_pipe_holds_nobody_up() {
         let told = [output.stdout, output.stderr].concat();
         let told = String::from_utf8(told).unwrap();
         assert!(told.contains("is not a regular file"), "{told}");
+    }
+}
+
+#[test]
+fn broken_pem_is_not_quoted() {
+    let server = Server::init(Setup::default());
+    let secret = "c2VjcmV0".repeat(2000);
+    for broken in [
+        format!("-----BEGIN PRIVATE KEY-----\n{secret}\n"),
+        format!("-----BEGIN {secret}\n"),
+    ] {
+        fs::write(server.dir().join("broken.pem"), &broken).unwrap();
+        fs::copy(
+            server.dir().join("ca/tls.pem"),
+            server.dir().join("good.pem"),
+        )
+        .unwrap();
+        server.configure(
+            "[server]\ntls = \"files\"\ntls_certificate = \"good.pem\"\ntls_key = \"broken.pem\"",
+        );
+        let pem = server.dir().join("broken.pem");
+        for (output, code) in [
+            (server.assay(["config", "check"]), 2),
+            (server.assay(with(&["inspect", "@"], &pem)), 1),
+            (
+                server.assay(with(&["replay", "--root", "@", RECORDING], &pem)),
+                2,
+            ),
+        ] {
+            assert_exit(&output, code);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert!(told.len() < 500 && told.contains("broken.pem"), "{told}");
+            // Neither as text nor as a list of numbers.
+            assert!(!told.contains("c2Vj") && !told.contains("99, 50"), "{told}");
+        }
     }
 }

@@ -16,6 +16,9 @@ use super::{
 /// What is shorter may stand anywhere by chance.
 const SHORTEST: usize = 6;
 
+/// The same in the few texts that are kept as they were.
+const SHORTEST_IN_KEPT: usize = 3;
+
 /// What of the original stands in the new recording, in whatever encoding:
 /// named, not quoted.
 pub fn find(old: &Recording, original: &Original, new: &Recording) -> Option<&'static str> {
@@ -28,6 +31,14 @@ pub fn find(old: &Recording, original: &Original, new: &Recording) -> Option<&'s
         needle.len() >= SHORTEST
             && (hay.iter()).any(|hay| hay.windows(needle.len()).any(|window| window == needle))
     };
+    let kept = |name: &&str| {
+        let name = name.to_ascii_lowercase();
+        let mut texts = original.kept().map(str::to_ascii_lowercase);
+        name.len() >= SHORTEST_IN_KEPT && texts.any(|text| text.contains(&name))
+    };
+    if original.names().any(|name| kept(&name)) {
+        return Some("serial number or UDID");
+    }
     needles(old, original)
         .into_iter()
         .find(|(_, needle)| {

@@ -55,6 +55,18 @@ impl Original {
             .filter_map(text_of)
     }
 
+    /// Those of the leaf's texts that stay as they are.
+    pub fn kept(&self) -> impl Iterator<Item = &str> {
+        self.extensions(&[
+            oids::MODEL,
+            oids::OS_VERSION,
+            oids::SEPOS_VERSION,
+            oids::LLB_VERSION,
+            oids::SECURE_BOOT,
+        ])
+        .filter_map(text_of)
+    }
+
     /// The leaf's freshness codes: one, unless it is forged.
     pub fn codes(&self) -> impl Iterator<Item = &[u8]> {
         self.extensions(&[oids::FRESHNESS])
