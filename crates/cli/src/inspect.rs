@@ -49,7 +49,7 @@ pub(crate) struct InspectArgs {
     /// where not given.
     #[arg(long, value_name = "TIME", value_parser = crate::args::time)]
     pub(crate) at: Option<Timestamp>,
-    /// The certificate of an attestation authority to trust beside Apple's, PEM.
+    /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) root: Vec<PathBuf>,
     /// Prints one JSON object.

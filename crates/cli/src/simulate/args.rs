@@ -92,7 +92,7 @@ pub struct ForgeArgs {
     /// What is wrong with the evidence, or none; list prints what there is.
     #[arg(long, value_name = "NAME", required_unless_present_any = ["all", "recordings"])]
     pub fault: Option<FaultChoice>,
-    /// Where to write the attestation object (CBOR); required but with list and --all.
+    /// Where to write the attestation object (CBOR); required but with list, --all and --recordings.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Where to write the root that vouches, PEM.
