@@ -180,7 +180,7 @@ impl<'a> AlgorithmIdentifier<'a> {
         let mut reader = SliceReader::new(der)?;
         let mut fields = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
         reader.finish()?;
-        let oid = ObjectIdentifier::decode(&mut fields)?;
+        let oid = object_identifier(&mut fields)?;
         let parameters = Option::<AnyRef<'a>>::decode(&mut fields)?;
         fields.finish()?;
         Ok(Self { oid, parameters })
@@ -207,6 +207,22 @@ pub(crate) fn content<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result
     let element = AnyRef::decode(reader)?;
     element.tag().assert_eq(tag)?;
     Ok(element.value())
+}
+
+/// The next element, an OBJECT IDENTIFIER. X.690 section 8.19.2: "the leading
+/// octet of the subidentifier shall not have the value 80". The decoder would
+/// take such a one for another identifier, and what is there twice for two
+/// things.
+pub(crate) fn object_identifier(reader: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
+    let arcs = content(reader, Tag::ObjectIdentifier)?;
+    let mut leading = true;
+    for byte in arcs {
+        if leading && *byte == 0x80 {
+            return Err(Tag::ObjectIdentifier.value_error().into());
+        }
+        leading = *byte < 0x80;
+    }
+    ObjectIdentifier::from_bytes(arcs).map_err(|_| Tag::ObjectIdentifier.value_error().into())
 }
 
 /// The bytes of a BIT STRING without unused bits.
@@ -270,9 +286,18 @@ fn check_name(name: &[u8]) -> Result<(), Finding> {
         if attributes.is_finished() {
             return Err(malformed("a relative name is empty"));
         }
+        let mut before: &[u8] = &[];
         while !attributes.is_finished() {
-            let mut attribute = SliceReader::new(content(&mut attributes, Tag::Sequence)?)?;
-            <ObjectIdentifier>::decode(&mut attribute)?;
+            let encoded = attributes.tlv_bytes()?;
+            // X.690 section 11.6: "The encodings of the component values of a
+            // set-of value shall appear in ascending order".
+            if encoded < before {
+                return Err(malformed("a relative name is not in order"));
+            }
+            before = encoded;
+            let mut attribute = SliceReader::new(encoded)?;
+            let mut attribute = SliceReader::new(content(&mut attribute, Tag::Sequence)?)?;
+            object_identifier(&mut attribute)?;
             let value = AnyRef::decode(&mut attribute)?;
             attribute.finish()?;
             let readable = match value.tag() {

@@ -8,7 +8,7 @@ use der::{
 
 use crate::{
     apple,
-    certificate::content,
+    certificate::{content, object_identifier},
     reason::{Finding, Reason},
 };
 
@@ -40,7 +40,7 @@ impl<'a> Extension<'a> {
     /// Decodes the content of the SEQUENCE.
     pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Finding> {
         let mut reader = SliceReader::new(fields)?;
-        let oid = ObjectIdentifier::decode(&mut reader)?;
+        let oid = object_identifier(&mut reader)?;
         let critical = Option::<bool>::decode(&mut reader)?;
         // X.690 section 11.5: a value that equals the default is not encoded.
         if critical == Some(false) {
@@ -99,9 +99,33 @@ impl<'a> Extension<'a> {
         const KEY_CERT_SIGN: usize = 5;
 
         self.decoded(|reader| {
-            Ok(BitStringRef::decode(reader)?
-                .get(KEY_CERT_SIGN)
-                .unwrap_or(false))
+            let bits = BitStringRef::decode(reader)?;
+            // X.690 section 11.2.1: "Each unused bit in the final octet of the
+            // encoding of a bit string value shall be set to zero." That no
+            // zero bit ends a list of named bits (11.2.2) is not asked for:
+            // it means the same.
+            let unused = (1 << bits.unused_bits()) - 1;
+            if bits
+                .raw_bytes()
+                .last()
+                .is_some_and(|last| last & unused != 0)
+            {
+                return Err(Tag::BitString.value_error().into());
+            }
+            Ok(bits.get(KEY_CERT_SIGN).unwrap_or(false))
+        })
+    }
+
+    /// `ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId` (RFC 5280
+    /// section 4.2.1.12): that it is one.
+    pub(crate) fn check_extended_key_usage(&self) -> Result<(), Finding> {
+        self.decoded(|reader| {
+            let mut purposes = SliceReader::new(content(reader, Tag::Sequence)?)?;
+            object_identifier(&mut purposes)?;
+            while !purposes.is_finished() {
+                object_identifier(&mut purposes)?;
+            }
+            Ok(())
         })
     }
 

@@ -95,7 +95,7 @@
 //!    surface the number of certificates;
 //! 2. `certificates`: each one's size, then each one's DER, version, serial number, the equality
 //!    of its two signature algorithms, the number of its extensions and their repetition;
-//! 3. `chain`: there is an intermediate;
+//! 3. `chain`: there is an intermediate, and no root but at the end;
 //! 4. `properties`: the leaf's Apple properties, each in its own type;
 //! 5. `key`: the leaf's key;
 //! 6. `freshness`: the leaf's freshness code;
@@ -112,7 +112,10 @@
 //!
 //! # Which rules of RFC 5280 are applied
 //!
-//! DER is DER: explicit default values, unused bits and trailing bytes are refused.
+//! DER is DER: padded object identifiers, sets out of order in names, explicit default values,
+//! unused bits that are set, and trailing bytes are refused. Zero bits at the end of a keyUsage
+//! are let pass: they mean nothing. An identifier of more than 39 bytes, or with an arc of 2^32
+//! or above, cannot be read and is refused as malformed; Apple has none.
 //!
 //! | section | rule | here |
 //! |---|---|---|
@@ -130,7 +133,7 @@
 //! | 4.2.1.6, .7 | alternative names | left out: devices are named by Apple's extensions, CAs by their subjects. Critical ones are refused as unknown |
 //! | 4.2.1.9; 6.1.4 (k) | a CA says so in basicConstraints | applied. A leaf that says so is refused |
 //! | 4.2.1.10; 6.1.3 (b), (c); 6.1.4 (g) | name constraints | stricter: refused wherever they stand, critical or not. To ignore them would widen what a CA may name |
-//! | 4.2.1.12 | extended key usage | left out in the leaf: it is read as a statement, and its key is used for nothing here, so that any value passes. In a CA a critical one is refused |
+//! | 4.2.1.12 | extended key usage | left out in the leaf: it is read as a statement, and its key is used for nothing here, so that any purpose passes; a critical one must be readable. In a CA a critical one is refused |
 //! | 4.2.1.13, 5, 6.3; 6.1.3 (a)(3) | revocation | left out: Apple publishes none for this hierarchy, and leaves live three months |
 //! | 6.1.1 (d) | the anchor's name and key are trusted as they are | stricter: it is held to its own validity and path length too |
 //! | 6.1.3 (a)(1) | signatures | applied, last |
@@ -139,7 +142,7 @@
 //! | 6.1.4 (l), (m) | path lengths | stricter: self-issued CAs count; the exemption serves key roll-over, which a fresh chain has no use for |
 //! | 6.1.4 (n) | keyCertSign | applied |
 //! | 7.1 | names are compared without case and outer spaces | stricter: as bytes. No issuer here needs folding |
-//! | - | building a path | left out: the list is the path. Each certificate was issued by the next; the intermediate may not be missing; no extra certificate but a trailing copy of the anchor |
+//! | - | building a path | left out: the list is the path. Each certificate was issued by the next; the intermediate may not be missing; no extra certificate but one trailing copy of the anchor |
 //! | - | key parameters are inherited (6.1.4 (d) to (f)) | left out: keys are P-256, P-384 (named curves) or, in a CA, RSA of 2048 to 4096 bits |
 
 mod anchor;

@@ -233,6 +233,23 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(),
                 format!("no item begins at byte {}", decoder.position()),
             ));
         }
+        // RFC 8949 section 3.3: "an encoder MUST NOT issue two-byte sequences
+        // that start with 0xf8 [..] and continue with a byte less than 0x20
+        // [..]. Such sequences are not well-formed."
+        Type::Simple
+            if matches!(
+                decoder.input().get(decoder.position()..),
+                Some([0xf8, ..=0x1f, ..])
+            ) =>
+        {
+            return Err(Finding::new(
+                Reason::ObjectNotCbor,
+                format!(
+                    "a simple value that is too short at byte {}",
+                    decoder.position()
+                ),
+            ));
+        }
         // Numbers and simple values: no item within them.
         _ => return decoder.skip().map_err(not_cbor),
     };

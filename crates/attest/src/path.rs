@@ -64,7 +64,7 @@ pub(crate) fn check_issued_by(
 /// What a certificate must be to issue others; gives its path length
 /// constraint.
 pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Finding> {
-    check_critical(certificate, |oid| {
+    check_extensions(certificate, |oid| {
         [
             AUTHORITY_KEY_IDENTIFIER,
             BASIC_CONSTRAINTS,
@@ -111,8 +111,8 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Find
 pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Finding> {
     // An extended key usage says what the device may do with its key. This
     // crate reads the certificate as a statement and uses the key for
-    // nothing, so that no purpose can forbid it.
-    check_critical(certificate, |oid| {
+    // nothing, so that no purpose can forbid it; it must be one, though.
+    check_extensions(certificate, |oid| {
         [
             AUTHORITY_KEY_IDENTIFIER,
             BASIC_CONSTRAINTS,
@@ -177,7 +177,7 @@ pub(crate) fn signature_algorithm(
 /// RFC 5280 section 4.2: "A certificate-using system MUST reject the
 /// certificate if it encounters a critical extension it does not recognize or
 /// a critical extension that contains information that it cannot process."
-fn check_critical(
+fn check_extensions(
     certificate: &Certificate<'_>,
     understood: impl Fn(ObjectIdentifier) -> bool,
 ) -> Result<(), Finding> {
@@ -190,11 +190,20 @@ fn check_critical(
                 "nameConstraints is present",
             ));
         }
-        if extension.critical && !understood(extension.oid) {
+        if !extension.critical {
+            continue;
+        }
+        if !understood(extension.oid) {
             return Err(Finding::new(
                 Reason::UnknownCriticalExtension,
                 format!("critical extension {}", extension.oid),
             ));
+        }
+        // The others are decoded where they decide, critical or not.
+        match extension.oid {
+            EXTENDED_KEY_USAGE => extension.check_extended_key_usage()?,
+            SUBJECT_KEY_IDENTIFIER => extension.subject_key_identifier().map(drop)?,
+            _ => {}
         }
     }
     Ok(())

@@ -144,6 +144,8 @@ reasons! {
         "the attestation has more than five certificates in its chain (\"x5c\")";
     IncompleteChain, "incomplete-chain",
         "the attestation chain lacks its intermediate certificate";
+    MisplacedRoot, "misplaced-root",
+        "the attestation chain holds its root before its end";
     // Each certificate.
     CertificateTooLarge, "certificate-too-large",
         "a certificate of the attestation chain has more than 16 KiB";

@@ -114,6 +114,7 @@ impl Verifier {
         let [leaf, .., top] = chain.as_slice() else {
             return Err(incomplete().during(Check::Chain));
         };
+        self.check_no_root(x5c).map_err(during(Check::Chain))?;
         let properties = Properties::read(&leaf.extensions)
             .map_err(|finding| finding.at(place(0)).during(Check::Properties))?;
         let key = attested_key(leaf).map_err(during(Check::Key))?;
@@ -143,6 +144,20 @@ impl Verifier {
             (rest, Some(anchor))
         } else {
             (x5c, None)
+        }
+    }
+
+    /// A root stands at the end, once, or not at all: it would go through as an
+    /// intermediate of its own.
+    fn check_no_root(&self, x5c: &[&[u8]]) -> Result<(), Finding> {
+        let is_root = |der: &&[u8]| self.anchors.iter().any(|anchor| anchor.der == **der);
+        match x5c.iter().position(is_root) {
+            None => Ok(()),
+            Some(index) => Err(Finding::new(
+                Reason::MisplacedRoot,
+                "it is a trusted root, which another certificate follows",
+            )
+            .at(place(index))),
         }
     }
 

@@ -6,6 +6,7 @@
 //! [`Enrollment`](crate::Enrollment) with that fault. [`Good`] are the shapes that verify.
 
 mod certificate;
+mod encoding;
 mod forger;
 mod freshness;
 mod good;
@@ -103,6 +104,7 @@ impl Fault {
             posture::FAULTS,
             object::FAULTS,
             certificate::FAULTS,
+            encoding::FAULTS,
             path::FAULTS,
             signature::FAULTS,
             request::FAULTS,

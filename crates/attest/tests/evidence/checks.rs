@@ -28,6 +28,7 @@ fn check_of(fault: &str, reason: Reason) -> Check {
         R::FreshnessMissing | R::FreshnessLength | R::FreshnessMismatch | R::FreshnessExpired => {
             Check::Freshness
         }
+        R::MisplacedRoot => Check::Chain,
         R::NotYetValid | R::Expired => Check::Validity,
         R::KeyIdentifierMismatch if fault != "leaf-key-identifier" => Check::Anchor,
         R::ExtensionMalformed

@@ -30,19 +30,28 @@ pub fn sequence<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
     )
 }
 
-/// OBJECT IDENTIFIER from its dotted form; what is not a number counts as 0.
+/// OBJECT IDENTIFIER from its dotted form; what is not a number counts as 0. An
+/// arc behind the second that is written with leading zeros is encoded with
+/// them, which DER forbids.
 #[must_use]
 pub fn oid(dotted: &str) -> Vec<u8> {
-    let arcs: Vec<u64> = dotted
+    let arcs: Vec<(u64, usize)> = dotted
         .split('.')
-        .map(|arc| arc.parse().unwrap_or_default())
+        .map(|arc| {
+            let zeros = arc.len() - arc.trim_start_matches('0').len();
+            (
+                arc.parse().unwrap_or_default(),
+                if arc == "0" { 0 } else { zeros },
+            )
+        })
         .collect();
     let (first, rest) = match arcs.as_slice() {
-        [first, second, rest @ ..] => (first * 40 + second, rest),
+        [(first, _), (second, _), rest @ ..] => (first * 40 + second, rest),
         _ => (0, [].as_slice()),
     };
     let mut content = Vec::new();
-    for arc in std::iter::once(&first).chain(rest) {
+    for (arc, zeros) in std::iter::once(&(first, 0)).chain(rest) {
+        content.extend(std::iter::repeat_n(0x80, *zeros));
         let septets = (u64::BITS - arc.leading_zeros()).div_ceil(7).max(1);
         for index in (0..septets).rev() {
             let more = if index == 0 { 0 } else { 0x80 };
@@ -130,6 +139,8 @@ mod tests {
             oid("1.2.840.113635.100.8.9.1"),
             [6, 10, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x63, 0x64, 8, 9, 1]
         );
+        assert_eq!(oid("2.5.29.0"), [6, 3, 0x55, 0x1d, 0]);
+        assert_eq!(oid("2.5.29.0019"), [6, 5, 0x55, 0x1d, 0x80, 0x80, 19]);
         assert_eq!(integer(0), [2, 1, 0]);
         assert_eq!(integer(0x80), [2, 2, 0, 0x80]);
         assert_eq!(integer(0x7fff), [2, 2, 0x7f, 0xff]);

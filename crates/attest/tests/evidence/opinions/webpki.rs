@@ -11,6 +11,22 @@ use super::{Committed, Difference, compare};
 /// RFC 5280 where nothing else is said.
 const ACCEPTS: &[Difference] = &[
     (
+        "certificate-malformed.freshness-under-padded-identifier",
+        "We: an identifier has one encoding (X.690 section 8.19.2), and this is a second one of Apple's; webpki does not read them.",
+    ),
+    (
+        "certificate-malformed.name-constraints-under-padded-identifier",
+        "We: an identifier has one encoding (X.690 section 8.19.2); to webpki it is an extension that it does not know.",
+    ),
+    (
+        "certificate-malformed.serial-under-padded-identifier",
+        "We: an identifier has one encoding (X.690 section 8.19.2), and this is a second one of Apple's; webpki does not read them.",
+    ),
+    (
+        "certificate-malformed.subject-not-in-order",
+        "We: DER orders the members of a set (X.690 section 11.6); webpki never reads a name.",
+    ),
+    (
         "certificate-malformed.subject-not-utf8",
         "We: a name holds strings of its types; webpki never reads one.",
     ),
@@ -29,6 +45,10 @@ const ACCEPTS: &[Difference] = &[
     (
         "extension-malformed.explicit-ca-false",
         "We: DER leaves default values out (X.690 section 11.5); webpki allows what many CAs have written.",
+    ),
+    (
+        "extension-malformed.key-usage-with-unused-bits",
+        "We: DER sets unused bits to zero (X.690 section 11.2.1); webpki ignores keyUsage.",
     ),
     (
         "extension-malformed.path-length-without-ca",
@@ -93,6 +113,10 @@ const ACCEPTS: &[Difference] = &[
     (
         "leaf-is-ca.leaf-with-cert-sign",
         "We: who may sign certificates is no device; webpki ignores keyUsage.",
+    ),
+    (
+        "misplaced-root",
+        "Both: webpki searches for a path among what it is given and leaves the rest aside; for us x5c is the path.",
     ),
     (
         "name-constraints",
