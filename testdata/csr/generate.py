@@ -107,9 +107,9 @@ def other_name(type_id, value):
 
 
 def csr(attributes=tlv(0xA0), *, version=VERSION, public_key=None, algorithm=None,
-        unused=0, change=lambda info: info, sign_with=P256, digest="-sha256"):
+        unused=0, change=lambda info: info, sign_with=P256, digest="-sha256", subject=SUBJECT):
     """A whole CSR; `change` alters the information after it was signed."""
-    info = seq(version, SUBJECT, public_key or spki(sign_with), attributes)
+    info = seq(version, subject, public_key or spki(sign_with), attributes)
     signature = openssl("dgst", digest, "-sign", str(sign_with), data=info)
     return seq(change(info), algorithm or seq(ECDSA_SHA256), bits(signature, unused))
 
@@ -222,6 +222,16 @@ write("bad", "non-minimal.assigner", csr(tlv(0xA0, san(
     other_name("1.3.6.1.5.5.7.8.3", seq(tlv(0x0C, b"A"), tlv(0x06, b"\x2a\x80\x03")))))))
 write("bad", "non-minimal.hardware-type", csr(tlv(0xA0, san(
     other_name("1.3.6.1.5.5.7.8.4", seq(tlv(0x06, b"\x2a\x80\x03"), octets(b"1")))))))
+write("bad", "non-minimal.subject-alternative-name", csr(tlv(0xA0, request_attribute(seq(
+    seq(tlv(0x06, b"\x55\x1d\x80\x11"), octets(seq(tlv(0x82, b"other.example")))))))))
+write("bad", "non-minimal.basic-constraints", csr(tlv(0xA0, request_attribute(seq(
+    seq(tlv(0x06, b"\x55\x1d\x80\x13"), octets(seq(tlv(0x01, b"\xff")))))))))
+write("bad", "non-minimal.extension-request", csr(tlv(0xA0, seq(
+    tlv(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x80\x0e"), tlv(0x31, seq())))))
+write("bad", "non-minimal.other-name", csr(tlv(0xA0, san(
+    tlv(0xA0, tlv(0x06, b"\x2b\x06\x01\x05\x05\x07\x08\x80\x03"), tlv(0xA0, seq(tlv(0x0C, b"A"))))))))
+write("bad", "non-minimal.subject", csr(subject=seq(tlv(0x31, seq(
+    tlv(0x06, b"\x55\x04\x80\x03"), tlv(0x0C, b"device"))))))
 write("bad", "too-large", csr(tlv(0xA0, san(tlv(0x82, b"a" * 16384)))))
 write("bad", "trailing-data", csr() + b"\0")
 write("bad", "unsupported-key.p521", req(ec("p521", "P-521"), "-sha512"))

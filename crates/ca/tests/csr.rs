@@ -62,7 +62,7 @@ fn every_good_request_is_accepted_with_its_own_key_bytes() {
 #[test]
 fn scenario_55_every_bad_request_is_refused_for_its_own_reason() {
     let requests = read("bad");
-    assert_eq!(requests.len(), 38);
+    assert_eq!(requests.len(), 43);
     for (name, der) in requests {
         let expected = name.split('.').next().unwrap();
         let refused = Csr::parse(&der).map(|_| ()).map_err(kebab);

@@ -25,7 +25,7 @@ use x509_cert::{
 use super::CsrError;
 use crate::{
     HardwareModuleName, PermanentIdentifierName, hardware_module::ID_ON_HARDWARE_MODULE_NAME,
-    permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
+    oid::is_minimal, permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
 };
 
 /// `szOID_NT_PRINCIPAL_NAME`, the user principal name: what Apple's payload
@@ -94,6 +94,7 @@ impl RequestedNames {
             .map_err(|_| CsrError::Malformed("subject"))?;
         self.subject_is_empty = subject.is_empty();
         for AttributeTypeAndValue { oid, value } in subject.iter() {
+            check_minimal(oid, "subject")?;
             // A BMPString would pass as UTF-8 here and read as something else.
             let text = matches!(
                 value.tag(),
@@ -125,6 +126,7 @@ impl RequestedNames {
         let mut requested = None;
         while !reader.is_finished() {
             let attribute = Attribute::decode(&mut reader).map_err(malformed)?;
+            check_minimal(&attribute.oid, "attributes")?;
             if attribute.oid == ID_EXTENSION_REQ && requested.replace(attribute.values).is_some() {
                 return Err(CsrError::DuplicateAttribute);
             }
@@ -147,6 +149,7 @@ impl RequestedNames {
     fn read_extensions(&mut self, extensions: &[Extension]) -> Result<(), CsrError> {
         let mut seen = HashSet::new();
         for extension in extensions {
+            check_minimal(&extension.extn_id, "extensionRequest")?;
             // RFC 5280 section 4.2: "A certificate MUST NOT include more than
             // one instance of a particular extension."
             if !seen.insert(extension.extn_id) {
@@ -203,6 +206,7 @@ impl RequestedNames {
     }
 
     fn read_other_name(&mut self, name: &OtherName) -> Result<(), CsrError> {
+        check_minimal(&name.type_id, "subjectAltName")?;
         match name.type_id {
             ID_ON_PERMANENT_IDENTIFIER => self
                 .permanent_identifiers
@@ -229,4 +233,14 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()
+}
+
+/// An identifier that is spelt otherwise is another one to the decoder, and
+/// would be passed over as unknown.
+fn check_minimal(oid: &ObjectIdentifier, place: &'static str) -> Result<(), CsrError> {
+    if is_minimal(oid) {
+        Ok(())
+    } else {
+        Err(CsrError::NonMinimal(place))
+    }
 }
