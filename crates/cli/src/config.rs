@@ -209,7 +209,14 @@ impl Config {
     /// Reads the file at `path`, and the process's environment.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = files::read_text(path, files::SMALL)?;
-        Self::parse(&text, environment()).with_context(|| format!("{}", path.display()))
+        let overrides: Vec<_> = environment()
+            .filter(|(name, _)| keys::overridden(name).is_some())
+            .collect();
+        let mut sources = path.display().to_string();
+        for (name, _) in &overrides {
+            sources = format!("{sources} with {name}");
+        }
+        Self::parse(&text, overrides.into_iter()).context(sources)
     }
 
     /// Reads `text`, overridden by the variables `ASSAY_SECTION__KEY`.

@@ -3,19 +3,36 @@
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    env,
     io::{self, IsTerminal, Write},
     panic::{self, PanicHookInfo},
 };
 
+use anyhow::{Context as _, bail};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::terminal;
 
 /// Starts logging. `ASSAY_LOG` filters as `RUST_LOG` does elsewhere;
-/// `ASSAY_LOG_FORMAT=json` writes one JSON object a line.
-pub fn start(default_filter: &str) {
-    let filter =
-        EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new(default_filter));
+/// `ASSAY_LOG_FORMAT=json` writes one JSON object a line, `text` (the default)
+/// lines for people.
+///
+/// # Errors
+/// When one of them says something else: nobody should look for a log that was
+/// never written.
+pub fn start(default_filter: &str) -> anyhow::Result<()> {
+    let setting = |name| env::var_os(name).unwrap_or_default();
+    let json = match setting("ASSAY_LOG_FORMAT").to_str() {
+        Some("json") => true,
+        Some("" | "text") => false,
+        _ => bail!("ASSAY_LOG_FORMAT is neither \"json\" nor \"text\""),
+    };
+    let filter = match setting("ASSAY_LOG").to_str() {
+        Some("") => EnvFilter::new(default_filter),
+        Some(filter) => EnvFilter::try_new(filter)
+            .with_context(|| format!("ASSAY_LOG is {filter:?}: no filter as in \"debug\""))?,
+        None => bail!("ASSAY_LOG is not UTF-8 text"),
+    };
     // sled logs whole pages, from destructors of ending threads too, where a log
     // line aborts the process.
     let filter = match "sled=off".parse() {
@@ -24,7 +41,6 @@ pub fn start(default_filter: &str) {
     };
     let registry = tracing_subscriber::registry().with(filter);
     let color = colors(io::stderr().is_terminal());
-    let json = std::env::var("ASSAY_LOG_FORMAT").is_ok_and(|format| format == "json");
     panic::set_hook(Box::new(move |panic| tell_panic(panic, json)));
     // A second start, as in tests, keeps the first.
     let _ = if json {
@@ -46,6 +62,7 @@ pub fn start(default_filter: &str) {
             )
             .try_init()
     };
+    Ok(())
 }
 
 /// Tells of a panic in one line, which is not an event: a thread that ends
@@ -81,5 +98,5 @@ fn tell_panic(panic: &PanicHookInfo<'_>, json: bool) {
 /// Whether output may be coloured: on a terminal, unless NO_COLOR is set to
 /// anything that is not empty (<https://no-color.org>).
 pub fn colors(is_terminal: bool) -> bool {
-    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

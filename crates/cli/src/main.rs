@@ -43,12 +43,12 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(match &cli.command {
+    let started = logging::start(match &cli.command {
         // These tell their own story.
         Command::Demo(_) | Command::Recording(_) | Command::Replay(_) => "error",
         _ => "info",
     });
-    let ended = panic::catch_unwind(|| run(cli)).unwrap_or_else(|_| {
+    let ended = panic::catch_unwind(|| started.map_err(Stop::usage).and_then(|()| run(cli))).unwrap_or_else(|_| {
         Err(Stop::fault(anyhow!(
             "it broke off: a fault of the program, or a machine without room for it; what was acknowledged is kept"
         )))

@@ -188,6 +188,12 @@ pub enum IssuanceRefusal {
     /// The profile names an attribute that was not attested.
     #[error("the profile puts the {0} into the certificate, but the evidence does not attest it")]
     AttributeNotAttested(&'static str),
+    /// What the profile makes of the attested attributes cannot stand in a
+    /// certificate.
+    #[error(
+        "the profile's {0} would be empty or too long, or hold a character that it may not hold"
+    )]
+    NameDoesNotFit(&'static str),
     /// Admission does not know the device any more.
     #[error("the device is no longer admitted")]
     NoLongerAdmitted,
@@ -217,6 +223,7 @@ impl IssuanceRefusal {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AttributeNotAttested(_) => "attribute-not-attested",
+            Self::NameDoesNotFit(_) => "name-does-not-fit",
             Self::NoLongerAdmitted => "no-longer-admitted",
             Self::RootNoLongerTrusted => "root-no-longer-trusted",
         }

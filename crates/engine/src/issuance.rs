@@ -9,7 +9,7 @@ use assay_proto::{Identifier, Timestamp};
 
 use crate::{
     domain::{Authorization, DeviceFacts, EvidenceRecord, Order, Validated},
-    error::{CsrRefusal, Error},
+    error::{CsrRefusal, Error, IssuanceRefusal},
     profile::{Attested, CsrNames, Profile, SanRule},
     sha256,
 };
@@ -213,7 +213,17 @@ pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
     match issuer.prepare(&leaf, SerialNumber::from_random([1; 16])) {
         // The names that only an order brings are not there to be seen.
         Ok(_) | Err(PrepareError::NoName) => Ok(()),
-        Err(fault) => Err(Error::Internal(fault.to_string())),
+        Err(fault) => Err(not_prepared(fault)),
+    }
+}
+
+/// Why no certificate can be built: of what is attested, or a fault of ours.
+pub(crate) fn not_prepared(fault: PrepareError) -> Error {
+    match fault {
+        PrepareError::BadSubject(place) | PrepareError::BadName(place) => {
+            Error::Issuance(IssuanceRefusal::NameDoesNotFit(place))
+        }
+        fault => Error::Internal(format!("the certificate cannot be built: {fault}")),
     }
 }
 

@@ -96,18 +96,21 @@ fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::R
     Ok(())
 }
 
+/// What a variable of the form `ASSAY_SECTION__KEY` names: `SECTION__KEY`.
+pub fn overridden(name: &str) -> Option<&str> {
+    name.strip_prefix("ASSAY_")
+        .filter(|rest| rest.contains("__"))
+}
+
 /// Applies the variables `ASSAY_SECTION__KEY`.
 pub fn override_from(
     root: &mut toml::Table,
     environment: impl Iterator<Item = (String, String)>,
 ) -> anyhow::Result<()> {
     for (name, text) in environment {
-        let Some(rest) = name.strip_prefix("ASSAY_") else {
+        let Some(rest) = overridden(&name) else {
             continue;
         };
-        if !rest.contains("__") {
-            continue;
-        }
         let parts: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
         let found = TABLES.iter().find_map(|table| {
             let (key, path) = parts.split_last()?;

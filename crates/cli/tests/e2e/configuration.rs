@@ -113,6 +113,36 @@ fn scenario_123_the_mark_is_in_the_names_of_the_cas_and_in_the_database() {
 }
 
 #[test]
+fn a_setting_of_the_environment_is_named_where_it_is_wrong() {
+    let server = Server::init(SETUP);
+    let check = |name: &str, value: &str| {
+        let mut command = server.command(["config", "check"]);
+        message(&command.env(name, value).output().unwrap(), 2)
+    };
+    for (name, value) in [
+        ("ASSAY_ACME__ORDER_LIFETIME", "31d"),
+        ("ASSAY_LOG", "bogus==="),
+        ("ASSAY_LOG", "assay=loud"),
+        ("ASSAY_LOG_FORMAT", "xml"),
+    ] {
+        let message = check(name, value);
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn a_profile_that_fits_no_certificate_is_refused_when_it_is_read() {
+    let server = Server::init(SETUP);
+    for subject in ["C=DEU", "CN=xx{spki-sha256}"] {
+        server.configure(&format!("[profile.default]\nsubject = \"{subject}\""));
+        let message = message(&server.assay(["config", "check"]), 2);
+        let told = message.starts_with("profile.default makes no certificate: ")
+            && message.contains("too long");
+        assert!(told, "{message}");
+    }
+}
+
+#[test]
 fn recordings_have_a_folder_of_their_own() {
     let server = Server::init(SETUP);
     let absolute = server.dir().join("db/recordings");

@@ -17,6 +17,7 @@ mod faults;
 mod identifiers;
 mod operation;
 mod processes;
+mod profile;
 mod recordings;
 mod replay_server;
 mod revocation;

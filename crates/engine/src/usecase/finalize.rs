@@ -209,9 +209,7 @@ impl Engine {
         let cert = self
             .issuer
             .prepare(&leaf, self.draw_serial())
-            .map_err(|fault| {
-                Error::Internal(format!("the certificate cannot be built: {fault}"))
-            })?;
+            .map_err(issuance::not_prepared)?;
         Ok(Prepared {
             cert,
             spki_sha256: evidence.spki_sha256,
