@@ -3,8 +3,7 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail, ensure};
 use assay_attest::{TrustAnchor, recording::Rule};
 use assay_ca::{
-    FileSigner, Issuer,
+    Issuer,
     authority::{self, Host},
 };
 use assay_engine::{
@@ -26,12 +25,9 @@ use assay_engine::{
 use assay_proto::{DottedOid, Timestamp};
 use assay_server::TlsIdentity;
 use assay_store::{OpenMode, SledStore};
-use rustls_pki_types::{
-    CertificateDer,
-    pem::{self, PemObject},
-};
 
 use crate::{
+    certificates::{load_issuer, load_laboratory_root},
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
     files, now, print, print_json,
@@ -75,7 +71,7 @@ pub struct App {
     /// The list of devices, where admission goes by one.
     pub devices: Option<Arc<Devices>>,
     pub engine: Arc<Engine>,
-    pub recordings: Recordings,
+    pub recordings: Option<Recordings>,
     pub store: Arc<SledStore>,
     pub tls: TlsEnd,
 }
@@ -160,8 +156,27 @@ impl Parts {
         Ok(())
     }
 
-    /// Opens the database and puts everything together.
-    pub fn open(self, dir: &Dir, base_url: &BaseUrl) -> Result<App, Stop> {
+    /// What is kept of verdicts, and where.
+    fn recording_plan(&self, dir: &Dir) -> Plan {
+        let recording = &self.config.recording;
+        Plan {
+            keep: recording.keep,
+            directory: dir.resolve(&recording.directory),
+            retention: Duration::from_secs(u64::from(recording.retention_days) * 86_400),
+            rule: match self.config.admission.mode {
+                Mode::AnyAttested => Rule::AnyAttested,
+                Mode::Listed => Rule::Listed,
+            },
+            laboratory_roots: (self.anchors.iter())
+                .filter(|anchor| anchor.is_laboratory())
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Opens the database and puts everything together. A `replay` keeps no
+    /// recordings, and removes none: it may be playing one of them.
+    pub fn open(self, dir: &Dir, base_url: &BaseUrl, replay: bool) -> Result<App, Stop> {
         self.check_host(base_url).map_err(Stop::usage)?;
         let mode = if self.laboratory {
             OpenMode::Laboratory
@@ -198,22 +213,13 @@ impl Parts {
             .iter()
             .filter_map(|assigner| DottedOid::parse(assigner))
             .collect();
-        let (recordings, recorder) = Recordings::start(Plan {
-            keep: self.config.recording.keep,
-            directory: dir.resolve(&self.config.recording.directory),
-            retention: Duration::from_secs(
-                u64::from(self.config.recording.retention_days) * 86_400,
-            ),
-            rule: match self.config.admission.mode {
-                Mode::AnyAttested => Rule::AnyAttested,
-                Mode::Listed => Rule::Listed,
-            },
-            laboratory_roots: (self.anchors.iter())
-                .filter(|anchor| anchor.is_laboratory())
-                .cloned()
-                .collect(),
-        })
-        .or_fault("cannot start the thread that writes recordings")?;
+        let (recordings, recorder) = if replay {
+            (None, None)
+        } else {
+            let (recordings, recorder) = Recordings::start(self.recording_plan(dir))
+                .or_fault("cannot start the thread that writes recordings")?;
+            (Some(recordings), recorder)
+        };
         let engine = Engine::new(Setup {
             admission: AdmissionPolicy {
                 admission,
@@ -304,73 +310,6 @@ fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
         "recording.directory is {directory:?}, which is no place for recordings: name a folder of their own"
     );
     Ok(())
-}
-
-/// The one certificate in a PEM text, DER.
-pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
-    let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-    match (certificates.next(), certificates.next()) {
-        (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
-        (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {}", pem_fault(&error))),
-        (None, _) => Err(anyhow!("there is no PEM certificate in it")),
-        (Some(Ok(_)), Some(_)) => Err(anyhow!("there is more than one certificate in it")),
-    }
-}
-
-/// What is wrong with PEM, without the bytes that the library quotes.
-pub fn pem_fault(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::Base64Decode(_) => "its base64 is broken",
-        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is broken",
-        pem::Error::MissingSectionEnd { .. } => "a section does not end",
-        pem::Error::SectionTooLarge => "a section is too large",
-        _ => "it holds nothing of the kind",
-    }
-}
-
-/// A CA that may sign, and whether its name says that it is a laboratory's.
-fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
-    let (certificate_path, key_path) = (dir.ca_certificate(name), dir.ca_key(name));
-    let pem = files::read_text(&certificate_path, files::SMALL)?;
-    let certificate =
-        one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
-    // Whoever puts the root's pair here keeps its key on the server, too.
-    let root = files::read_text(&dir.ca_certificate("root"), files::SMALL);
-    let root = root.and_then(|pem| one_certificate(&pem));
-    ensure!(
-        root.ok().as_deref() != Some(&certificate[..]),
-        "{} is the root's certificate, whose key stays off the server and signs no leaf: put the certificate and key of the CA \"{name}\" back, which `assay init` made",
-        certificate_path.display()
-    );
-    let mode = fs::metadata(&key_path)
-        .with_context(|| format!("cannot read {}", key_path.display()))?
-        .permissions()
-        .mode();
-    ensure!(
-        mode & 0o007 == 0,
-        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
-        key_path.display(),
-        mode & 0o777
-    );
-    let key = files::read_text(&key_path, files::SMALL)?;
-    let signer =
-        FileSigner::from_pkcs8_pem(&key).with_context(|| format!("{}", key_path.display()))?;
-    let issuer = Issuer::new(&certificate, Box::new(signer))
-        .with_context(|| format!("{}", certificate_path.display()))?;
-    Ok((issuer, authority::is_laboratory(&certificate)))
-}
-
-/// The root of an attestation authority of a laboratory's, PEM; it has the
-/// file's name.
-pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
-    let pem = files::read_text(path, files::SMALL)?;
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let root = one_certificate(&pem)
-        .and_then(|der| Ok(TrustAnchor::laboratory(&der, &name)?))
-        .with_context(|| format!("{}", path.display()))?;
-    Ok(root)
 }
 
 /// The system's clock, and when it was first looked at.

@@ -228,7 +228,8 @@ fn config_text(plan: &Plan<'_>) -> String {
 fn read_root(path: &Path, index: usize) -> anyhow::Result<(String, String)> {
     let pem = files::read_text(path, files::SMALL)?;
     let name = format!("laboratory-root-{}.pem", index + 1);
-    let der = crate::app::one_certificate(&pem).with_context(|| format!("{}", path.display()))?;
+    let der = crate::certificates::one_certificate(&pem)
+        .with_context(|| format!("{}", path.display()))?;
     TrustAnchor::laboratory(&der, &name).with_context(|| format!("{}", path.display()))?;
     Ok((name, pem))
 }

@@ -25,7 +25,7 @@ use assay_ca::CsrError;
 use assay_proto::Timestamp;
 
 use crate::{
-    app, files,
+    certificates, files,
     inspect::{checks::Question, detect::Found},
     now,
     stop::{OrStop, Stop},
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     let input = read(&args.file).map_err(Stop::usage)?;
     let mut anchors = vec![TrustAnchor::apple()];
     for path in &args.root {
-        anchors.push(app::load_laboratory_root(path).map_err(Stop::usage)?);
+        anchors.push(certificates::load_laboratory_root(path).map_err(Stop::usage)?);
     }
     let question = Question {
         at: args.at.map_or_else(now, |at| at.0),

@@ -7,6 +7,7 @@
 
 mod app;
 mod args;
+mod certificates;
 mod config;
 mod demo;
 mod devices;

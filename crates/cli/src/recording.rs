@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use self::anonymise::{anonymise, invent::Chance};
 use crate::{
-    app, print, print_json,
+    certificates, print, print_json,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
 };
@@ -62,7 +62,7 @@ pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
         return Err(taken());
     }
     let roots = (args.root.iter())
-        .map(|path| app::load_laboratory_root(path))
+        .map(|path| certificates::load_laboratory_root(path))
         .collect::<Result<_, _>>()
         .map_err(Stop::usage)?;
     let bench = Bench::new(roots, args.trust_embedded_roots, When::Recorded);

@@ -17,7 +17,7 @@ use assay_attest::recording::{Difference, Time, Verdict};
 use assay_proto::Timestamp;
 
 use crate::{
-    app, now, print, print_json,
+    certificates, now, print, print_json,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
 };
@@ -94,7 +94,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
         spare(&files, path).map_err(Stop::usage)?;
     }
     let roots = (args.root.iter())
-        .map(|path| app::load_laboratory_root(path))
+        .map(|path| certificates::load_laboratory_root(path))
         .collect::<Result<_, _>>()
         .map_err(Stop::usage)?;
     let when = match (args.at, args.now) {

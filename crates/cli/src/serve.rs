@@ -79,7 +79,7 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
         .base_url
         .clone()
         .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
-    let app = parts.open(dir, &base_url)?;
+    let app = parts.open(dir, &base_url, replay.is_some())?;
     let engine = &app.engine;
     engine
         .drop_unfinished_server_intents()
@@ -180,7 +180,9 @@ impl Ready {
             ))),
         };
         drop(self.background);
-        self.app.recordings.finish();
+        if let Some(recordings) = self.app.recordings {
+            recordings.finish();
+        }
         result
     }
 }

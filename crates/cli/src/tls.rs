@@ -10,7 +10,7 @@ use assay_server::TlsIdentity;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 
-use crate::{app::pem_fault, files};
+use crate::{certificates::pem_fault, files};
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);

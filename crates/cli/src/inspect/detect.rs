@@ -5,7 +5,7 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use super::InspectError;
-use crate::app::pem_fault;
+use crate::certificates::pem_fault;
 
 /// What was found; not yet decoded.
 #[derive(Debug, PartialEq, Eq)]

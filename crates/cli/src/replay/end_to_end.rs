@@ -23,7 +23,7 @@ use data_encoding::HEXLOWER;
 
 use self::play::{End, Played, play};
 use super::{ReplayArgs, paths, stage::add_embedded_root};
-use crate::{app, config::Config, files, print, print_json, stop::Stop};
+use crate::{certificates, config::Config, files, print, print_json, stop::Stop};
 
 /// What became of one file.
 struct Row {
@@ -90,7 +90,7 @@ impl<'a> Player<'a> {
     fn new(args: &'a ReplayArgs, files: &[PathBuf]) -> anyhow::Result<Self> {
         let mut roots = vec![TrustAnchor::apple()];
         for path in &args.root {
-            roots.push(app::load_laboratory_root(path)?);
+            roots.push(certificates::load_laboratory_root(path)?);
         }
         let transcripts = args.transcript.as_deref();
         if let Some(dir) = transcripts {

@@ -7,10 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use assay_attest::{
     TrustAnchor,
-    recording::{Acme, Recording, Rule, Time},
+    recording::{Acme, Recording, Time},
 };
 use assay_ca::authority;
 use assay_engine::{
@@ -114,15 +114,16 @@ fn admission(acme: &Acme) -> anyhow::Result<AdmissionPolicy> {
         Identifier::PermanentIdentifier(identifier) => identifier.assigner().cloned(),
         Identifier::HardwareModule(_) => None,
     };
-    let attribute = acme.admission.attribute;
+    ensure!(
+        identifier.device() == acme.admission.value,
+        "its admission is of another device than the identifier that it orders: the order cannot be placed"
+    );
     Ok(AdmissionPolicy {
-        admission: match acme.admission.rule {
-            Rule::AnyAttested => Admission::AnyAttested { bind: attribute },
-            Rule::Listed => Admission::Listed(Box::new(OneDevice {
-                name: acme.admission.value.clone(),
-                attribute,
-            })),
-        },
+        // Whether that one was listed or just anybody: no other is served.
+        admission: Admission::Listed(Box::new(OneDevice {
+            name: acme.admission.value.clone(),
+            attribute: acme.admission.attribute,
+        })),
         assigners: HashSet::from_iter(assigners),
     })
 }

@@ -1,6 +1,12 @@
 //! `assay serve --replay`: a recorded enrolment for other people's clients.
 
-use assay_attest::recording::Evidence;
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use assay_attest::recording::{Evidence, Rule, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -25,7 +31,7 @@ async fn client(server: &Server, process: &Process) -> Client {
     client
 }
 
-fn answer(recorded: &Recorded) -> Value {
+fn answer_of(recorded: &Recorded) -> Value {
     json!({"attObj": BASE64URL_NOPAD.encode(&recorded.object())})
 }
 
@@ -47,7 +53,7 @@ async fn scenario_123_a_laboratory_server_plays_a_recording_to_a_client() {
     assert_eq!(second.token, Recorded::TOKEN);
     assert_ne!(first.order, second.order);
 
-    let judged = client.post(&first.challenge, &answer(&recorded)).await;
+    let judged = client.post(&first.challenge, &answer_of(&recorded)).await;
     assert_eq!(judged.status, 200, "{}", judged.text());
     assert_eq!(judged.header("date"), Some("Tue, 14 Nov 2023 22:13:20 GMT"));
     let csr = json!({"csr": BASE64URL_NOPAD.encode(&recorded.csr())});
@@ -84,7 +90,7 @@ async fn scenario_123_a_recordings_own_root_counts_only_when_it_is_trusted() {
     let process = start(&server, &recorded, &[]);
     let mut client = client(&server, &process).await;
     let placed = client.order(Recorded::SERIAL).await;
-    let judged = client.post(&placed.challenge, &answer(&recorded)).await;
+    let judged = client.post(&placed.challenge, &answer_of(&recorded)).await;
     assert_problem(&judged, 400, "badAttestationStatement");
     let refused = process.event(|event| event["event"] == "refused");
     assert_eq!(refused["reason"], "unknown-anchor");
@@ -122,14 +128,70 @@ fn scenario_123_any_other_server_plays_no_recording() {
     let mut acme = recorded.acme();
     acme.token.truncate(42);
     let evidence = Evidence::Acme(Box::new(acme));
-    let bad = recorded.write(
-        "bad.json",
-        evidence,
-        assay_attest::recording::Verdict::accepted(),
-    );
+    let bad = recorded.write("bad.json", evidence, Verdict::accepted());
     let said = message(&serve(bad.to_str().unwrap()), 2);
     assert!(
         said.contains("its token is none that this server gives out"),
         "{said}"
     );
+}
+
+/// The recording with another admission.
+fn admitted(recorded: &Recorded, name: &str, rule: Rule, value: &str) -> PathBuf {
+    let mut acme = recorded.acme();
+    acme.admission.rule = rule;
+    value.clone_into(&mut acme.admission.value);
+    recorded.write(name, Evidence::Acme(Box::new(acme)), Verdict::accepted())
+}
+
+#[tokio::test]
+async fn one_identifier_is_served_however_it_was_admitted() {
+    let server = Server::init(Setup::default());
+    let recorded = Recorded::new();
+    let any = admitted(&recorded, "any.json", Rule::AnyAttested, Recorded::SERIAL);
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0", "--replay"]);
+    command.arg(any).arg("--trust-embedded-roots");
+    let process = Process::serve(command);
+    let mut client = client(&server, &process).await;
+    let answer = client
+        .new_order(&[("permanent-identifier", "ANOTHER")])
+        .await;
+    assert_problem(&answer, 403, "rejectedIdentifier");
+    let placed = client.order(Recorded::SERIAL).await;
+    let judged = client.post(&placed.challenge, &answer_of(&recorded)).await;
+    assert_eq!(judged.status, 200, "{}", judged.text());
+    drop(process);
+
+    let other = admitted(&recorded, "other.json", Rule::Listed, "OTHER");
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0", "--replay"]);
+    let said = message(&command.arg(other).output().unwrap(), 2);
+    assert!(
+        said.contains("is of another device than the identifier"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_servers_own_recordings_are_left_alone() {
+    let server = Server::init(Setup::default());
+    let recorded = Recorded::new();
+    let folder = server.dir().join("recordings");
+    fs::create_dir(&folder).unwrap();
+    let id = "A".repeat(22);
+    let old = folder.join(format!("order-{id}-{id}.json"));
+    fs::copy(recorded.write_good("good.json"), &old).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::open(&old)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0", "--replay"]);
+    let process = Process::serve({
+        command.arg(&old);
+        command
+    });
+    let mut client = client(&server, &process).await;
+    client.order(Recorded::SERIAL).await;
+    drop(process);
+    assert!(old.exists());
 }

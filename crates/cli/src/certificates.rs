@@ -1,0 +1,80 @@
+//! Certificates and keys from files.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use anyhow::{Context as _, anyhow, ensure};
+use assay_attest::TrustAnchor;
+use assay_ca::{FileSigner, Issuer, authority};
+use rustls_pki_types::{
+    CertificateDer,
+    pem::{self, PemObject},
+};
+
+use crate::{dir::Dir, files};
+
+/// A CA that may sign, and whether its name says that it is a laboratory's.
+pub fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
+    let (certificate_path, key_path) = (dir.ca_certificate(name), dir.ca_key(name));
+    let pem = files::read_text(&certificate_path, files::SMALL)?;
+    let certificate =
+        one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
+    // Whoever puts the root's pair here keeps its key on the server, too.
+    let root = files::read_text(&dir.ca_certificate("root"), files::SMALL);
+    let root = root.and_then(|pem| one_certificate(&pem));
+    ensure!(
+        root.ok().as_deref() != Some(&certificate[..]),
+        "{} is the root's certificate, whose key stays off the server and signs no leaf: put the certificate and key of the CA \"{name}\" back, which `assay init` made",
+        certificate_path.display()
+    );
+    let mode = fs::metadata(&key_path)
+        .with_context(|| format!("cannot read {}", key_path.display()))?
+        .permissions()
+        .mode();
+    ensure!(
+        mode & 0o007 == 0,
+        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
+        key_path.display(),
+        mode & 0o777
+    );
+    let key = files::read_text(&key_path, files::SMALL)?;
+    let signer =
+        FileSigner::from_pkcs8_pem(&key).with_context(|| format!("{}", key_path.display()))?;
+    let issuer = Issuer::new(&certificate, Box::new(signer))
+        .with_context(|| format!("{}", certificate_path.display()))?;
+    Ok((issuer, authority::is_laboratory(&certificate)))
+}
+
+/// The root of an attestation authority of a laboratory's, PEM; it has the
+/// file's name.
+pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
+    let pem = files::read_text(path, files::SMALL)?;
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let root = one_certificate(&pem)
+        .and_then(|der| Ok(TrustAnchor::laboratory(&der, &name)?))
+        .with_context(|| format!("{}", path.display()))?;
+    Ok(root)
+}
+
+/// The one certificate in a PEM text, DER.
+pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
+    let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+    match (certificates.next(), certificates.next()) {
+        (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
+        (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {}", pem_fault(&error))),
+        (None, _) => Err(anyhow!("there is no PEM certificate in it")),
+        (Some(Ok(_)), Some(_)) => Err(anyhow!("there is more than one certificate in it")),
+    }
+}
+
+/// What is wrong with PEM, without the bytes that the library quotes.
+pub fn pem_fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::Base64Decode(_) => "its base64 is broken",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is broken",
+        pem::Error::MissingSectionEnd { .. } => "a section does not end",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "it holds nothing of the kind",
+    }
+}
