@@ -181,6 +181,8 @@ write("good", "wants-no-ca", req(P256, "-sha256", "[ext]\nbasicConstraints = CA:
 write("good", "challenge-password", req(P256, "-sha256", "attributes = attrs\n[attrs]\nchallengePassword = secret1\n"))
 write("good", "empty-extension-request", csr(tlv(0xA0, request_attribute(seq()))))
 write("good", "empty-san", csr(tlv(0xA0, san())))
+write("good", "microsoft-extensions", csr(tlv(0xA0, seq(
+    oid("1.3.6.1.4.1.311.2.1.14"), tlv(0x31, seq(extension(SAN, seq(tlv(0x82, b"a.example")))))))))
 write("good", "ecdsa-null-parameters", csr(algorithm=seq(ECDSA_SHA256, NULL)))
 
 # Bad: the file's name up to the first dot is the error.
@@ -198,6 +200,8 @@ write("bad", "duplicate-attribute.two-requests", csr(tlv(0xA0, san(tlv(0x82, b"a
 write("bad", "duplicate-attribute.two-values",
       csr(tlv(0xA0, request_attribute(seq(extension(SAN, seq(tlv(0x82, b"a")))),
                                       seq(extension(SAN, seq(tlv(0x82, b"b"))))))))
+write("bad", "duplicate-attribute.of-microsoft", csr(tlv(0xA0, san(tlv(0x82, b"a")), seq(
+    oid("1.3.6.1.4.1.311.2.1.14"), tlv(0x31, seq())))))
 write("bad", "duplicate-extension", csr(tlv(0xA0, request_attribute(
     seq(extension(SAN, seq(tlv(0x82, b"a"))), extension(SAN, seq(tlv(0x82, b"b"))))))))
 write("bad", "duplicate-name", csr(tlv(0xA0, san(tlv(0x82, b"a"), tlv(0x82, b"b"), tlv(0x82, b"a")))))

@@ -49,7 +49,7 @@ fn kebab(error: CsrError) -> String {
 #[test]
 fn every_good_request_is_accepted_with_its_own_key_bytes() {
     let requests = read("good");
-    assert_eq!(requests.len(), 22);
+    assert_eq!(requests.len(), 23);
     for (name, der) in requests {
         let csr = Csr::parse(&der).unwrap_or_else(|error| panic!("{name}: {error}"));
         let spki = csr.spki_der();
@@ -62,7 +62,7 @@ fn every_good_request_is_accepted_with_its_own_key_bytes() {
 #[test]
 fn scenario_55_every_bad_request_is_refused_for_its_own_reason() {
     let requests = read("bad");
-    assert_eq!(requests.len(), 43);
+    assert_eq!(requests.len(), 44);
     for (name, der) in requests {
         let expected = name.split('.').next().unwrap();
         let refused = Csr::parse(&der).map(|_| ()).map_err(kebab);
@@ -110,6 +110,11 @@ fn every_kind_of_name_is_read() {
             wants_ca: false,
         }
     );
+}
+
+#[test]
+fn microsofts_attribute_asks_for_names_too() {
+    assert_eq!(good("microsoft-extensions").names().dns, ["a.example"]);
 }
 
 #[test]

@@ -188,6 +188,9 @@ pub enum IssuanceRefusal {
     /// The profile names an attribute that was not attested.
     #[error("the profile puts the {0} into the certificate, but the evidence does not attest it")]
     AttributeNotAttested(&'static str),
+    /// Two authorizations hold evidence of different devices.
+    #[error("the authorizations of the order hold evidence of different devices")]
+    EvidenceDisagrees,
     /// What the profile makes of the attested attributes cannot stand in a
     /// certificate.
     #[error(
@@ -223,6 +226,7 @@ impl IssuanceRefusal {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AttributeNotAttested(_) => "attribute-not-attested",
+            Self::EvidenceDisagrees => "evidence-disagrees",
             Self::NameDoesNotFit(_) => "name-does-not-fit",
             Self::NoLongerAdmitted => "no-longer-admitted",
             Self::RootNoLongerTrusted => "root-no-longer-trusted",

@@ -160,6 +160,32 @@ pub fn check_csr<'a>(
     Ok(evidence)
 }
 
+/// Checks that all evidence is of one device: a key is in one alone, and what
+/// the certificate says of it must not depend on which evidence is read.
+///
+/// # Errors
+/// [`IssuanceRefusal::EvidenceDisagrees`]; only an authority that attests
+/// falsely can bring it about.
+pub fn check_one_device(
+    authorizations: &[Authorization],
+    now: Timestamp,
+) -> Result<(), IssuanceRefusal> {
+    let facts: Vec<_> = authorizations
+        .iter()
+        .filter_map(|authorization| authorization.validated(now))
+        .map(|validated| &validated.evidence().facts)
+        .collect();
+    let differ = |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);
+    let contradiction = facts.iter().enumerate().any(|(index, one)| {
+        (facts[..index].iter())
+            .any(|other| differ(&one.serial, &other.serial) || differ(&one.udid, &other.udid))
+    });
+    if contradiction {
+        return Err(IssuanceRefusal::EvidenceDisagrees);
+    }
+    Ok(())
+}
+
 /// What the certificate will say. Nothing of it comes from the CSR but the
 /// key, which is the attested one.
 ///

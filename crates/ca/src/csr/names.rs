@@ -28,6 +28,11 @@ use crate::{
     oid::is_minimal, permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
 };
 
+/// `szOID_CERT_EXTENSIONS`, Microsoft's own attribute for the extensions that a
+/// CSR asks for, of the same content as extensionRequest.
+const CERTIFICATE_EXTENSIONS: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.14");
+
 /// `szOID_NT_PRINCIPAL_NAME`, the user principal name: what Apple's payload
 /// calls ntPrincipalName. Its value is a UTF8String.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
@@ -127,7 +132,8 @@ impl RequestedNames {
         while !reader.is_finished() {
             let attribute = Attribute::decode(&mut reader).map_err(malformed)?;
             check_minimal(&attribute.oid, "attributes")?;
-            if attribute.oid == ID_EXTENSION_REQ && requested.replace(attribute.values).is_some() {
+            let requests = [ID_EXTENSION_REQ, CERTIFICATE_EXTENSIONS].contains(&attribute.oid);
+            if requests && requested.replace(attribute.values).is_some() {
                 return Err(CsrError::DuplicateAttribute);
             }
         }

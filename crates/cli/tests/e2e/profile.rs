@@ -2,7 +2,7 @@
 
 use assay_simulator::{Device, KeyType, evidence::DeviceProperties};
 
-use crate::support::{Server, Setup, assert_problem, csr_with, mac};
+use crate::support::{Placed, Server, Setup, assert_problem, csr_with, mac};
 
 const SERIAL: &str = "C02PROFILE01";
 
@@ -38,4 +38,39 @@ async fn what_is_not_attested_refuses_a_certificate_that_names_it() {
     let device = Device::new(properties, KeyType::P256).unwrap();
     let reason = refused("CN={udid}", &device).await;
     assert_eq!(reason, "attribute-not-attested");
+}
+
+/// Only an authority that attests falsely can bring it about.
+#[tokio::test]
+async fn evidence_of_one_key_and_two_devices_is_none() {
+    let server = Server::start(Setup {
+        devices: &["C02PROFILE01,,", "C02PROFILE02,,"],
+        ..Setup::default()
+    });
+    let mut client = server.client().await;
+    let mut device = mac(SERIAL);
+    let serials = [SERIAL, "C02PROFILE02"];
+    let placed = client
+        .order_all(&serials.map(|serial| ("permanent-identifier", serial)))
+        .await;
+    for (authorization, serial) in placed.authorizations.iter().zip(serials) {
+        let (challenge, token) = client.challenge(authorization).await;
+        device.properties.serial = Some(serial.to_owned());
+        let of_one = Placed {
+            challenge,
+            ..placed.clone()
+        };
+        let answer = client
+            .answer(&of_one, &server.attest(&device, &token))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let answer = client
+        .finalize(&placed, &csr_with(&device, None, &[]))
+        .await;
+    assert_problem(&answer, 403, "unauthorized");
+    assert_eq!(
+        server.refused(&placed.order)["reason"],
+        "evidence-disagrees"
+    );
 }

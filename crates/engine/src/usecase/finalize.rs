@@ -181,6 +181,7 @@ impl Engine {
     ) -> Result<Prepared, Error> {
         let csr = Csr::parse(csr).map_err(CsrRefusal::Unreadable)?;
         let evidence = issuance::check_csr(&csr, order, authorizations, &self.profile, now)?;
+        issuance::check_one_device(authorizations, now).map_err(Error::Issuance)?;
         // RFC 8555 section 11.1: "ACME clients and servers MUST verify that a
         // CSR submitted in a finalize request does not contain a public key for
         // any known account key pair."
