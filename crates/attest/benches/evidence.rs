@@ -13,7 +13,7 @@ use std::hint::black_box;
 use assay_attest::{AwsLc, Reason, RustCrypto, SignatureVerifier, TrustAnchor, Verifier};
 use assay_simulator::{
     authority::AttestationAuthority,
-    evidence::{Cbor, CertificateTemplate, DeviceProperties, Evidence},
+    evidence::{Cbor, CertificateTemplate, DeviceProperties, Evidence, Extension, der},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use rcgen::{KeyPair, PublicKeyData};
@@ -143,7 +143,39 @@ impl Bench {
                 Reason::CertificateMalformed,
                 certificates.attestation_object(),
             ),
+            (
+                "most_extensions",
+                Reason::TooManyExtensions,
+                self.five(|certificate| {
+                    certificate.extensions = (0..assay_attest::limits::MAX_EXTENSIONS)
+                        .map(|number| Extension::new(&format!("1.2.3.{number}"), b""))
+                        .collect();
+                }),
+            ),
+            (
+                "longest_names",
+                Reason::FreshnessMissing,
+                self.five(|certificate| {
+                    let attribute = der::sequence(&[der::oid("2.5.4.3"), der::element(0x0c, b"")]);
+                    let set = der::element(0x31, &attribute);
+                    let attributes = assay_attest::limits::MAX_NAME_ATTRIBUTES;
+                    certificate.subject = der::sequence(&vec![set; attributes]);
+                    certificate.issuer.clone_from(&certificate.subject);
+                    certificate.extensions.clear();
+                }),
+            ),
         ]
+    }
+
+    /// Five certificates that parse, each changed.
+    fn five(&self, change: impl FnOnce(&mut CertificateTemplate)) -> Vec<u8> {
+        let mut certificate = self.leaf(&FRESHNESS);
+        change(&mut certificate);
+        let der = certificate.sign(self.authority.sub_key()).unwrap();
+        Evidence {
+            chain: vec![der; 5],
+        }
+        .attestation_object()
     }
 }
 

@@ -5,17 +5,15 @@
 //! encoder would make of their meaning.
 
 use const_oid::ObjectIdentifier;
-use der::{
-    Decode, Reader, SliceReader, Tag, TagNumber, Tagged,
-    asn1::{AnyRef, BitStringRef},
-};
+use der::{Decode, Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
 use x509_cert::time::Time;
 
 use crate::{
     extension::Extension,
-    limits::{MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_SERIAL_BYTES},
+    limits::{MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_NAME_ATTRIBUTES, MAX_SERIAL_BYTES},
     reason::{Finding, Reason},
     signature::SignatureAlgorithm,
+    tlv::{self, Element, Elements, Malformed},
 };
 
 /// ```text
@@ -89,20 +87,17 @@ impl<'a> Certificate<'a> {
     /// Takes a certificate apart. Refuses what is not DER, not version 3, has
     /// a bad serial number or two signature algorithms.
     pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
-        let mut whole = SliceReader::new(der)?;
-        let mut outer = SliceReader::new(content(&mut whole, Tag::Sequence)?)?;
-        whole.finish()?;
-        let tbs = outer.tlv_bytes()?;
-        let outer_algorithm = outer.tlv_bytes()?;
-        let signature = whole_bytes(BitStringRef::decode(&mut outer)?)?;
+        let mut outer = tlv::only(der, tlv::SEQUENCE)?;
+        let tbs = outer.next()?.whole;
+        let outer_algorithm = outer.next()?.whole;
+        let signature = whole_bytes(outer.content(tlv::BIT_STRING)?)?;
         outer.finish()?;
 
-        let mut reader = SliceReader::new(tbs)?;
-        let mut fields = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
+        let mut fields = tlv::only(tbs, tlv::SEQUENCE)?;
         check_version(&mut fields)?;
-        let serial = content(&mut fields, Tag::Integer)?;
+        let serial = fields.content(tlv::INTEGER)?;
         check_serial(serial)?;
-        let inner_algorithm = fields.tlv_bytes()?;
+        let inner_algorithm = fields.next()?.whole;
         // RFC 5280 section 4.1.1.2: "This field MUST contain the same
         // algorithm identifier as the signature field in the sequence
         // tbsCertificate".
@@ -112,15 +107,15 @@ impl<'a> Certificate<'a> {
                 "signatureAlgorithm differs from tbsCertificate.signature",
             ));
         }
-        let issuer = fields.tlv_bytes()?;
+        let issuer = fields.next()?.whole;
         check_name(issuer).map_err(|finding| finding.at("issuer"))?;
-        let mut validity = SliceReader::new(content(&mut fields, Tag::Sequence)?)?;
-        let not_before = Time::decode(&mut validity)?.to_unix_duration().as_secs();
-        let not_after = Time::decode(&mut validity)?.to_unix_duration().as_secs();
+        let mut validity = Elements::of(fields.content(tlv::SEQUENCE)?);
+        let not_before = seconds(validity.next()?)?;
+        let not_after = seconds(validity.next()?)?;
         validity.finish()?;
-        let subject = fields.tlv_bytes()?;
+        let subject = fields.next()?.whole;
         check_name(subject).map_err(|finding| finding.at("subject"))?;
-        let spki = fields.tlv_bytes()?;
+        let spki = fields.next()?.whole;
         let extensions = read_extensions(&mut fields)?;
         // RFC 5280 section 4.1.2.8: "CAs conforming to this profile MUST NOT
         // generate certificates with unique identifiers." They would stand
@@ -145,6 +140,14 @@ impl<'a> Certificate<'a> {
     /// RFC 5280 section 4.2: "A certificate MUST NOT include more than one
     /// instance of a particular extension."
     pub(crate) fn check_repetitions(&self) -> Result<(), Finding> {
+        // Sorted, equal ones are neighbours; where there are none, that was all.
+        let mut sorted: Vec<_> = (self.extensions.iter())
+            .map(|extension| extension.oid.as_bytes())
+            .collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).all(|pair| pair[0] != pair[1]) {
+            return Ok(());
+        }
         for (index, extension) in self.extensions.iter().enumerate() {
             if self.extensions[..index]
                 .iter()
@@ -209,39 +212,34 @@ pub(crate) fn content<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result
     Ok(element.value())
 }
 
-/// The next element, an OBJECT IDENTIFIER. X.690 section 8.19.2: "the leading
-/// octet of the subidentifier shall not have the value 80". The decoder would
-/// take such a one for another identifier, and what is there twice for two
-/// things.
+/// The next element, an OBJECT IDENTIFIER in its one encoding.
 pub(crate) fn object_identifier(reader: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
     let arcs = content(reader, Tag::ObjectIdentifier)?;
-    let mut leading = true;
-    for byte in arcs {
-        if leading && *byte == 0x80 {
-            return Err(Tag::ObjectIdentifier.value_error().into());
-        }
-        leading = *byte < 0x80;
-    }
-    ObjectIdentifier::from_bytes(arcs).map_err(|_| Tag::ObjectIdentifier.value_error().into())
+    let identifier = ObjectIdentifier::from_bytes(arcs).ok();
+    identifier
+        .filter(|_| tlv::is_minimal(arcs))
+        .ok_or_else(|| Tag::ObjectIdentifier.value_error().into())
 }
 
-/// The bytes of a BIT STRING without unused bits.
-pub(crate) fn whole_bytes(bits: BitStringRef<'_>) -> Result<&[u8], Finding> {
-    bits.as_bytes().ok_or_else(|| {
-        Finding::new(
-            Reason::CertificateMalformed,
-            "a BIT STRING of whole bytes has unused bits",
-        )
-    })
+/// The bytes of a BIT STRING, from its content: without unused bits.
+fn whole_bytes(bits: &[u8]) -> Result<&[u8], Malformed> {
+    match bits {
+        [0, bytes @ ..] => Ok(bytes),
+        _ => Err(Malformed("a BIT STRING of whole bytes has unused bits")),
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn seconds(time: Element<'_>) -> Result<u64, Finding> {
+    Ok(Time::from_der(time.whole)?.to_unix_duration().as_secs())
 }
 
 /// RFC 5280 section 4.1.2.1: "When extensions are used, as expected in this
 /// profile, version MUST be 3 (value is 2)."
-fn check_version(fields: &mut SliceReader<'_>) -> Result<(), Finding> {
-    const VERSION_TAG: u8 = 0xa0;
+fn check_version(fields: &mut Elements<'_>) -> Result<(), Finding> {
     const VERSION_3: &[u8] = &[0x02, 0x01, 0x02];
 
-    if fields.peek_byte() == Some(VERSION_TAG) && AnyRef::decode(fields)?.value() == VERSION_3 {
+    if fields.optional(tlv::CONTEXT_0)? == Some(VERSION_3) {
         Ok(())
     } else {
         Err(Finding::new(
@@ -273,61 +271,66 @@ fn check_serial(serial: &[u8]) -> Result<(), Finding> {
 /// (RFC 5280 section 4.1.2.4): not empty, and its strings of the types that
 /// the section lets new certificates use, and of their characters.
 fn check_name(name: &[u8]) -> Result<(), Finding> {
-    let malformed = |detail: &str| Finding::new(Reason::CertificateMalformed, detail);
-    let mut reader = SliceReader::new(name)?;
-    let mut rdns = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
+    let mut rdns = tlv::only(name, tlv::SEQUENCE)?;
     // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a non-empty
     // distinguished name (DN)."
     if rdns.is_finished() {
-        return Err(malformed("the name is empty"));
+        return Err(Malformed("the name is empty").into());
     }
+    let mut count = 0;
     while !rdns.is_finished() {
-        let mut attributes = SliceReader::new(content(&mut rdns, Tag::Set)?)?;
+        let mut attributes = Elements::of(rdns.content(tlv::SET)?);
         if attributes.is_finished() {
-            return Err(malformed("a relative name is empty"));
+            return Err(Malformed("a relative name is empty").into());
         }
-        let mut before: &[u8] = &[];
+        let mut before: Option<&[u8]> = None;
         while !attributes.is_finished() {
-            let encoded = attributes.tlv_bytes()?;
+            count += 1;
+            if count > MAX_NAME_ATTRIBUTES {
+                return Err(Finding::new(
+                    Reason::TooManyAttributes,
+                    format!("more than {MAX_NAME_ATTRIBUTES}"),
+                ));
+            }
+            let attribute = attributes.next()?;
             // X.690 section 11.6: "The encodings of the component values of a
             // set-of value shall appear in ascending order".
-            if encoded < before {
-                return Err(malformed("a relative name is not in order"));
+            if before.is_some_and(|before| attribute.whole < before) {
+                return Err(Malformed("a relative name is not in order").into());
             }
-            before = encoded;
-            let mut attribute = SliceReader::new(encoded)?;
-            let mut attribute = SliceReader::new(content(&mut attribute, Tag::Sequence)?)?;
-            object_identifier(&mut attribute)?;
-            let value = AnyRef::decode(&mut attribute)?;
-            attribute.finish()?;
-            let readable = match value.tag() {
-                Tag::Utf8String => std::str::from_utf8(value.value()).is_ok(),
-                Tag::PrintableString => value
-                    .value()
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte)),
-                Tag::Ia5String => value.value().is_ascii(),
-                _ => false,
-            };
-            if !readable {
-                return Err(malformed("an attribute is not a string of its type"));
-            }
+            before = Some(attribute.whole);
+            check_attribute(attribute)?;
         }
     }
     Ok(())
 }
 
-fn read_extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<Extension<'a>>, Finding> {
-    let tag = Tag::ContextSpecific {
-        constructed: true,
-        number: TagNumber(3),
+fn check_attribute(attribute: Element<'_>) -> Result<(), Malformed> {
+    let mut fields = tlv::only(attribute.whole, tlv::SEQUENCE)?;
+    if !tlv::is_minimal(fields.content(tlv::OBJECT_IDENTIFIER)?) {
+        return Err(Malformed("an attribute's identifier is not DER"));
+    }
+    let value = fields.next()?;
+    fields.finish()?;
+    let readable = match value.tag {
+        tlv::UTF8_STRING => std::str::from_utf8(value.content).is_ok(),
+        tlv::PRINTABLE_STRING => (value.content.iter())
+            .all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte)),
+        tlv::IA5_STRING => value.content.is_ascii(),
+        _ => false,
     };
+    if readable {
+        Ok(())
+    } else {
+        Err(Malformed("an attribute is not a string of its type"))
+    }
+}
+
+fn read_extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<Extension<'a>>, Finding> {
     if fields.is_finished() {
         return Ok(Vec::new());
     }
-    let mut reader = SliceReader::new(content(fields, tag)?)?;
-    let mut list = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
-    reader.finish()?;
+    let mut list = tlv::only(fields.content(tlv::CONTEXT_3)?, tlv::SEQUENCE)?;
     let mut extensions = Vec::with_capacity(16);
     while !list.is_finished() {
         if extensions.len() == MAX_EXTENSIONS {
@@ -336,7 +339,7 @@ fn read_extensions<'a>(fields: &mut SliceReader<'a>) -> Result<Vec<Extension<'a>
                 format!("more than {MAX_EXTENSIONS}"),
             ));
         }
-        extensions.push(Extension::decode(content(&mut list, Tag::Sequence)?)?);
+        extensions.push(Extension::decode(list.content(tlv::SEQUENCE)?)?);
     }
     Ok(extensions)
 }

@@ -10,6 +10,7 @@ use crate::{
     apple,
     certificate::{content, object_identifier},
     reason::{Finding, Reason},
+    tlv::{self, Elements},
 };
 
 pub(crate) const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier =
@@ -39,21 +40,25 @@ pub(crate) struct Extension<'a> {
 impl<'a> Extension<'a> {
     /// Decodes the content of the SEQUENCE.
     pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Finding> {
-        let mut reader = SliceReader::new(fields)?;
-        let oid = object_identifier(&mut reader)?;
-        let critical = Option::<bool>::decode(&mut reader)?;
-        // X.690 section 11.5: a value that equals the default is not encoded.
-        if critical == Some(false) {
-            return Err(Finding::new(
-                Reason::CertificateMalformed,
-                format!("extension {oid}: critical FALSE is written out"),
-            ));
-        }
-        let value = content(&mut reader, Tag::OctetString)?;
-        reader.finish()?;
+        let mut fields = Elements::of(fields);
+        let oid = tlv::object_identifier(fields.content(tlv::OBJECT_IDENTIFIER)?)?;
+        // X.690 section 11.1: TRUE is ff; section 11.5: FALSE, the default, is
+        // not encoded.
+        let critical = match fields.optional(tlv::BOOLEAN)? {
+            None => false,
+            Some([0xff]) => true,
+            Some(_) => {
+                return Err(Finding::new(
+                    Reason::CertificateMalformed,
+                    format!("extension {oid}: critical is written out, and not as TRUE"),
+                ));
+            }
+        };
+        let value = fields.content(tlv::OCTET_STRING)?;
+        fields.finish()?;
         Ok(Self {
             oid,
-            critical: critical.is_some(),
+            critical,
             value,
         })
     }

@@ -165,6 +165,7 @@ mod reason;
 #[cfg(feature = "recording")]
 pub mod recording;
 mod signature;
+mod tlv;
 mod verifier;
 mod version;
 

@@ -11,9 +11,16 @@ pub const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 /// deeper hierarchy make five.
 pub const MAX_CHAIN_CERTIFICATES: usize = 5;
 
-/// Extensions in one certificate. Apple's leaf has a dozen; the search for
-/// repeated ones is quadratic.
+/// Extensions in one certificate. Apple's leaf has a dozen.
 pub const MAX_EXTENSIONS: usize = 64;
+
+/// Extensions in all certificates of a chain. Apple's have under twenty; five
+/// full certificates would cost a tenth of a good object to read.
+pub const MAX_CHAIN_EXTENSIONS: usize = 96;
+
+/// Attributes in one name. Apple's have four or fewer; 16 KiB hold more than a
+/// thousand, and reading them all would cost more than a good object.
+pub const MAX_NAME_ATTRIBUTES: usize = 16;
 
 /// Nested CBOR containers and tags. The object needs three: the map, the
 /// statement, `x5c`.

@@ -161,6 +161,8 @@ reasons! {
         "a certificate of the attestation chain is signed with an algorithm that is not supported";
     TooManyExtensions, "too-many-extensions",
         "a certificate of the attestation chain has too many extensions";
+    TooManyAttributes, "too-many-attributes",
+        "a name in a certificate of the attestation chain has too many attributes";
     DuplicateExtension, "duplicate-extension",
         "a certificate of the attestation chain has the same extension twice";
     ExtensionMalformed, "extension-malformed",

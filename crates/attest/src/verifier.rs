@@ -9,6 +9,7 @@ use crate::{
     device::{AttestedDevice, DeviceInformation},
     freshness::{self, SentNonce},
     key::{KeyKind, PublicKey},
+    limits::MAX_CHAIN_EXTENSIONS,
     object, path,
     reason::{Finding, Reason, Refusal},
     signature::{SignatureAlgorithm, SignatureVerifier},
@@ -268,10 +269,18 @@ fn check_sizes(x5c: &[&[u8]]) -> Result<(), Finding> {
 
 /// Takes the certificates apart, leaf first.
 fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
-    x5c.iter()
-        .enumerate()
-        .map(|(index, der)| Certificate::read(der).map_err(|finding| finding.at(place(index))))
-        .collect()
+    let mut chain = Vec::with_capacity(x5c.len());
+    let mut extensions = 0;
+    for (index, der) in x5c.iter().enumerate() {
+        let certificate = Certificate::read(der).map_err(|finding| finding.at(place(index)))?;
+        extensions += certificate.extensions.len();
+        if extensions > MAX_CHAIN_EXTENSIONS {
+            let detail = format!("more than {MAX_CHAIN_EXTENSIONS} in the chain");
+            return Err(Finding::new(Reason::TooManyExtensions, detail));
+        }
+        chain.push(certificate);
+    }
+    Ok(chain)
 }
 
 fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {

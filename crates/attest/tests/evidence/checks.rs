@@ -18,6 +18,7 @@ fn check_of(fault: &str, reason: Reason) -> Check {
         | R::CertificateVersion
         | R::CertificateSerialNumber
         | R::SignatureAlgorithmMismatch
+        | R::TooManyAttributes
         | R::TooManyExtensions
         | R::DuplicateExtension
         | R::PropertyRepeated

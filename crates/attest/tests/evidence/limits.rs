@@ -1,7 +1,7 @@
 //! Each limit, at it and above it.
 
 use assay_attest::{Reason, limits};
-use assay_simulator::evidence::{Cbor, CertificateTemplate, Extension, oids};
+use assay_simulator::evidence::{Cbor, CertificateTemplate, Extension, der, oids};
 
 use crate::laboratory::{Laboratory, NOW, object};
 
@@ -193,5 +193,51 @@ fn a_serial_number_has_20_bytes() {
         &filled(20),
         &filled(21),
         Reason::CertificateSerialNumber,
+    );
+}
+
+#[test]
+fn a_chain_has_96_extensions() {
+    assert_eq!(limits::MAX_CHAIN_EXTENSIONS, 96);
+    let laboratory = Laboratory::new();
+    let authority = &laboratory.authority;
+    let filled = |count: usize| {
+        let fill = |certificate: &mut CertificateTemplate, to: usize| {
+            let more = (certificate.extensions.len()..to)
+                .map(|number| Extension::new(&format!("1.2.3.{number}"), b""));
+            let more: Vec<_> = more.collect();
+            certificate.extensions.extend(more);
+        };
+        let (mut leaf, mut sub) = (laboratory.leaf(), authority.sub_template(NOW));
+        fill(&mut leaf, 64);
+        fill(&mut sub, count - 64);
+        object(vec![
+            leaf.sign(authority.sub_key()).unwrap(),
+            sub.sign(authority.root_key()).unwrap(),
+        ])
+    };
+    assert_limit(
+        &laboratory,
+        &filled(96),
+        &filled(97),
+        Reason::TooManyExtensions,
+    );
+}
+
+#[test]
+fn a_name_has_16_attributes() {
+    assert_eq!(limits::MAX_NAME_ATTRIBUTES, 16);
+    let laboratory = Laboratory::new();
+    let named = |count: usize| {
+        laboratory.with_leaf(|leaf| {
+            let attribute = der::sequence(&[der::oid("2.5.4.3"), der::element(0x0c, b"A")]);
+            leaf.subject = der::sequence(&vec![der::element(0x31, &attribute); count]);
+        })
+    };
+    assert_limit(
+        &laboratory,
+        &named(16),
+        &named(17),
+        Reason::TooManyAttributes,
     );
 }

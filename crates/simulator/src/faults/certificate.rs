@@ -93,6 +93,16 @@ pub(super) const FAULTS: &[Fault] = &[
         }),
     ),
     Fault::evidence(
+        "name-17-attributes",
+        &[],
+        "too-many-attributes",
+        "The leaf's name has 17 attributes.",
+        Leaf(|leaf, _| {
+            let attribute = der::sequence(&[der::oid("2.5.4.3"), der::element(0x0c, b"A")]);
+            leaf.subject = der::sequence(&vec![der::element(0x31, &attribute); 17]);
+        }),
+    ),
+    Fault::evidence(
         "extensions-65",
         &[],
         "too-many-extensions",

@@ -148,6 +148,10 @@ const ACCEPTS: &[Difference] = &[
     ),
     ("too-deep", "Both: the fault lies behind the chain."),
     (
+        "too-many-attributes",
+        "Both: it is our bound on what a stranger may send, no rule of certificates.",
+    ),
+    (
         "too-many-extensions",
         "Both: it is our bound on what a stranger may send, no rule of certificates.",
     ),
