@@ -231,6 +231,11 @@ fn whole_bytes(bits: &[u8]) -> Result<&[u8], Malformed> {
 
 /// Seconds since the Unix epoch.
 fn seconds(time: Element<'_>) -> Result<u64, Finding> {
+    // RFC 5280 section 4.1.2.5: "CAs conforming to this profile MUST always
+    // encode certificate validity dates through the year 2049 as UTCTime".
+    if time.tag == tlv::GENERALIZED_TIME && time.content < b"2050" {
+        return Err(Malformed("a year before 2050 is a GeneralizedTime").into());
+    }
     Ok(Time::from_der(time.whole)?.to_unix_duration().as_secs())
 }
 
@@ -342,4 +347,22 @@ fn read_extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<Extension<'a>>, 
         extensions.push(Extension::decode(list.content(tlv::SEQUENCE)?)?);
     }
     Ok(extensions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_until_2049_are_utc_times() {
+        let read = |tag: u8, text: &str| {
+            let der = [&[tag, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            let time = Elements::of(&der).next().unwrap();
+            seconds(time).ok()
+        };
+        assert_eq!(read(0x17, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(read(0x18, "20500101000000Z"), Some(2_524_608_000));
+        assert_eq!(read(0x18, "20491231235959Z"), None);
+        assert_eq!(read(0x18, "19700101000000Z"), None);
+    }
 }

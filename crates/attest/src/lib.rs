@@ -123,7 +123,7 @@
 //! | 4.1.2.1 | version 3 | applied, and no other: without extensions there is no evidence |
 //! | 4.1.2.2 | a serial number is positive and has at most 20 octets | applied, though the section asks users to "gracefully handle" others: no issuer here makes them |
 //! | 4.1.2.4 | names are not empty, and of UTF8String or PrintableString | applied to issuers and subjects; IA5String too, which older attributes use |
-//! | 4.1.2.5 | validity includes both of its ends | applied |
+//! | 4.1.2.5 | validity includes both of its ends; UTCTime through 2049 | applied |
 //! | 4.1.2.8 | no unique identifiers | applied |
 //! | 4.2 | no extension twice | applied |
 //! | 4.2 | no unknown critical extension | applied: in a CA keyUsage, basicConstraints and the key identifiers may be critical; in the leaf also extended key usage and Apple's documented extensions |

@@ -38,11 +38,11 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Writes a file into a folder, whole or not at all. What had the name before
-/// is replaced; a symbolic link is not followed.
-pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+/// is replaced; a symbolic link is not followed. The mode is `mode`, less what
+/// the umask takes away.
+pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
-        // Less what the umask takes away.
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.persist(folder.join(name))?;

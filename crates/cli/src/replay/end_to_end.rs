@@ -150,7 +150,7 @@ impl<'a> Player<'a> {
         let Played { result, transcript } = play(&stage, &acme).await?;
         if let Some(dir) = self.transcripts {
             let name = transcript_name(file);
-            files::replace(dir, &name, &transcript)
+            files::replace(dir, &name, &transcript, 0o666)
                 .with_context(|| format!("cannot write {}", dir.join(name).display()))?;
         }
         Ok(match result {

@@ -1,9 +1,9 @@
 //! `assay simulate enroll`: one pretended device, in good faith or not.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 
 use super::{EnrollArgs, FaultChoice, key_type, read_authority, read_bundle, table};
 use crate::{
-    print, print_json,
+    files, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -113,15 +113,8 @@ fn write_enrolled(dir: &Path, enrolled: &Enrolled) -> Result<(), Stop> {
         ("chain.pem", enrolled.chain_pem.as_bytes(), 0o644),
         ("attestation.cbor", &enrolled.attestation_object, 0o644),
     ] {
-        let path = dir.join(name);
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&path)
-            .and_then(|mut file| file.write_all(bytes))
-            .or_fault(format_args!("cannot write {}", path.display()))?;
+        files::replace(dir, OsStr::new(name), bytes, mode)
+            .or_fault(format_args!("cannot write {}", dir.join(name).display()))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     process::Output,
 };
@@ -214,6 +214,27 @@ fn reports_and_transcripts_spare_what_is_not_theirs() {
     let junit = ["replay", "--root", ROOT, "@", "--junit", "@"];
     run(&with(&junit, &at("one.json")), 2);
     assert_eq!(fs::read(at("one.json")).unwrap(), recording);
+}
+
+#[test]
+fn a_devices_key_is_its_own_whatever_was_there() {
+    let server = Server::start(Setup {
+        devices: &["C02STRANGER1,,"],
+        ..Setup::default()
+    });
+    let out = server.beside("device");
+    fs::create_dir(&out).unwrap();
+    let precious = server.beside("precious");
+    fs::write(&precious, "precious").unwrap();
+    fs::write(out.join("cert.pem"), "old").unwrap();
+    std::os::unix::fs::symlink(&precious, out.join("key.pem")).unwrap();
+    let mut enroll = server.simulate("enroll", &server.process().directory);
+    enroll.args(["--serial", "C02STRANGER1", "--udid", "00008112-0", "--out"]);
+    assert_exit(&enroll.arg(&out).output().unwrap(), 0);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    let key = out.join("key.pem").symlink_metadata().unwrap();
+    assert!(key.is_file());
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
