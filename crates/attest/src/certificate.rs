@@ -5,7 +5,7 @@
 //! encoder would make of their meaning.
 
 use const_oid::ObjectIdentifier;
-use der::{Decode, Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
+use der::{Decode, SliceReader, Tag, Tagged, asn1::AnyRef};
 use x509_cert::time::Time;
 
 use crate::{
@@ -179,12 +179,14 @@ pub(crate) struct AlgorithmIdentifier<'a> {
 }
 
 impl<'a> AlgorithmIdentifier<'a> {
-    pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
-        let mut reader = SliceReader::new(der)?;
-        let mut fields = SliceReader::new(content(&mut reader, Tag::Sequence)?)?;
-        reader.finish()?;
-        let oid = object_identifier(&mut fields)?;
-        let parameters = Option::<AnyRef<'a>>::decode(&mut fields)?;
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
+        let mut fields = tlv::only(der, tlv::SEQUENCE)?;
+        let oid = tlv::object_identifier(fields.content(tlv::OBJECT_IDENTIFIER)?)?;
+        let parameters = if fields.is_finished() {
+            None
+        } else {
+            Some(AnyRef::from_der(fields.next()?.whole)?)
+        };
         fields.finish()?;
         Ok(Self { oid, parameters })
     }
@@ -210,15 +212,6 @@ pub(crate) fn content<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result
     let element = AnyRef::decode(reader)?;
     element.tag().assert_eq(tag)?;
     Ok(element.value())
-}
-
-/// The next element, an OBJECT IDENTIFIER in its one encoding.
-pub(crate) fn object_identifier(reader: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
-    let arcs = content(reader, Tag::ObjectIdentifier)?;
-    let identifier = ObjectIdentifier::from_bytes(arcs).ok();
-    identifier
-        .filter(|_| tlv::is_minimal(arcs))
-        .ok_or_else(|| Tag::ObjectIdentifier.value_error().into())
 }
 
 /// The bytes of a BIT STRING, from its content: without unused bits.

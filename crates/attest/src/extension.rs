@@ -8,9 +8,9 @@ use der::{
 
 use crate::{
     apple,
-    certificate::{content, object_identifier},
+    certificate::content,
     reason::{Finding, Reason},
-    tlv::{self, Elements},
+    tlv::{self, Elements, Malformed},
 };
 
 pub(crate) const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier =
@@ -124,14 +124,16 @@ impl<'a> Extension<'a> {
     /// `ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId` (RFC 5280
     /// section 4.2.1.12): that it is one.
     pub(crate) fn check_extended_key_usage(&self) -> Result<(), Finding> {
-        self.decoded(|reader| {
-            let mut purposes = SliceReader::new(content(reader, Tag::Sequence)?)?;
-            object_identifier(&mut purposes)?;
-            while !purposes.is_finished() {
-                object_identifier(&mut purposes)?;
+        let read = || {
+            let mut purposes = tlv::only(self.value, tlv::SEQUENCE)?;
+            loop {
+                tlv::object_identifier(purposes.content(tlv::OBJECT_IDENTIFIER)?)?;
+                if purposes.is_finished() {
+                    return Ok(());
+                }
             }
-            Ok(())
-        })
+        };
+        read().map_err(|Malformed(fault)| self.malformed(fault))
     }
 
     /// `SubjectKeyIdentifier ::= OCTET STRING` (RFC 5280 section 4.2.1.2).
@@ -169,12 +171,12 @@ impl<'a> Extension<'a> {
                 reader.finish()?;
                 Ok(value)
             })
-            .map_err(|error| {
-                Finding::new(
-                    Reason::ExtensionMalformed,
-                    format!("extension {}: {error}", self.oid),
-                )
-            })
+            .map_err(|error| self.malformed(error))
+    }
+
+    fn malformed(&self, fault: impl std::fmt::Display) -> Finding {
+        let detail = format!("extension {}: {fault}", self.oid);
+        Finding::new(Reason::ExtensionMalformed, detail)
     }
 }
 
