@@ -1,6 +1,8 @@
 //! The third gate, at finalize: does the CSR fit, and what goes into the
 //! certificate?
 
+use std::collections::HashSet;
+
 use assay_ca::{
     Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, SerialNumber, SubjectAltName,
     SubjectAttribute,
@@ -170,20 +172,19 @@ pub fn check_one_device(
     authorizations: &[Authorization],
     now: Timestamp,
 ) -> Result<(), IssuanceRefusal> {
-    let facts: Vec<_> = authorizations
-        .iter()
-        .filter_map(|authorization| authorization.validated(now))
-        .map(|validated| &validated.evidence().facts)
-        .collect();
-    let differ = |one: &Option<String>, other: &Option<String>| matches!((one, other), (Some(one), Some(other)) if one != other);
-    let contradiction = facts.iter().enumerate().any(|(index, one)| {
-        (facts[..index].iter())
-            .any(|other| differ(&one.serial, &other.serial) || differ(&one.udid, &other.udid))
-    });
-    if contradiction {
-        return Err(IssuanceRefusal::EvidenceDisagrees);
+    let one = |of: fn(&DeviceFacts) -> Option<&str>| {
+        let stated: HashSet<_> = authorizations
+            .iter()
+            .filter_map(|authorization| authorization.validated(now))
+            .filter_map(|validated| of(&validated.evidence().facts))
+            .collect();
+        stated.len() <= 1
+    };
+    if one(|facts| facts.serial.as_deref()) && one(|facts| facts.udid.as_deref()) {
+        Ok(())
+    } else {
+        Err(IssuanceRefusal::EvidenceDisagrees)
     }
-    Ok(())
 }
 
 /// What the certificate will say. Nothing of it comes from the CSR but the
