@@ -301,9 +301,13 @@ pub fn read_devices(path: &Path) -> anyhow::Result<DeviceList> {
 /// in.
 fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
     let folder = dir.resolve(directory);
-    let ca = dir.ca_certificate("root");
-    let mut own = vec![dir.db(), dir.attestation(), dir.config(), dir.control()];
-    own.extend(ca.parent().map(Path::to_owned));
+    let own = [
+        dir.db(),
+        dir.ca(),
+        dir.attestation(),
+        dir.config(),
+        dir.control(),
+    ];
     let taken = own.iter().any(|own| folder.starts_with(own));
     ensure!(
         !taken && folder != dir.path() && !folder.as_os_str().as_bytes().contains(&0),

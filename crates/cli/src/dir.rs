@@ -22,14 +22,19 @@ impl Dir {
         self.0.join("assay.toml")
     }
 
+    /// The CAs' certificates and keys.
+    pub fn ca(&self) -> PathBuf {
+        self.0.join("ca")
+    }
+
     /// The certificate of the CA `name`: root, issuing or tls.
     pub fn ca_certificate(&self, name: &str) -> PathBuf {
-        self.0.join("ca").join(format!("{name}.pem"))
+        self.ca().join(format!("{name}.pem"))
     }
 
     /// The key of the CA `name`: root, issuing or tls.
     pub fn ca_key(&self, name: &str) -> PathBuf {
-        self.0.join("ca").join(format!("{name}.key"))
+        self.ca().join(format!("{name}.key"))
     }
 
     /// The database.

@@ -1,4 +1,4 @@
-//! Reading files that somebody else may have put there.
+//! Files and folders that somebody else may have put there.
 
 use std::{
     ffi::OsStr,
@@ -37,6 +37,12 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The same for text.
+pub fn read_text(path: &Path, limit: u64) -> anyhow::Result<String> {
+    String::from_utf8(read(path, limit)?)
+        .with_context(|| format!("{} is not UTF-8 text", path.display()))
+}
+
 /// Writes a file into a folder, whole or not at all. What had the name before
 /// is replaced; a symbolic link is not followed. The mode is `mode`, less what
 /// the umask takes away.
@@ -47,12 +53,6 @@ pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Resu
     file.write_all(bytes)?;
     file.persist(folder.join(name))?;
     Ok(())
-}
-
-/// The same for text.
-pub fn read_text(path: &Path, limit: u64) -> anyhow::Result<String> {
-    String::from_utf8(read(path, limit)?)
-        .with_context(|| format!("{} is not UTF-8 text", path.display()))
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub struct Writer {
     lost: Arc<Lost>,
     /// Until when nothing is tried, after a failure.
     blocked: Option<Instant>,
+    /// Free bytes of the disk that are left alone.
+    reserve: u64,
 }
 
 impl Writer {
@@ -63,6 +65,7 @@ impl Writer {
             plan,
             lost,
             blocked: None,
+            reserve: RESERVE,
         }
     }
 
@@ -182,7 +185,7 @@ impl Writer {
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
-        leave_room(directory, RESERVE)?;
+        leave_room(directory, self.reserve)?;
         // The mode of temporary files is 600.
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)

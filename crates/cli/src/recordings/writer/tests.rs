@@ -152,11 +152,18 @@ fn a_disk_that_fails_is_left_alone_and_used_again() {
 #[test]
 fn recordings_leave_room_for_the_database() {
     let home = tempfile::tempdir().unwrap();
-    leave_room(home.path(), 0).unwrap();
+    let mut writer = writer(home.path());
+    writer.reserve = u64::MAX;
+    let start = Instant::now();
+    writer.take(job(1), start);
+    assert_eq!((names(home.path()), lost(&writer)), (0, 1));
     let error = leave_room(home.path(), u64::MAX).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     let error = error.to_string();
     assert!(error.ends_with("are left to the database"), "{error}");
+    writer.reserve = 0;
+    writer.take(job(2), start + RETRY);
+    assert_eq!(names(home.path()), 1);
 }
 
 #[test]
