@@ -247,22 +247,29 @@ async fn shutdown_waits_for_open_requests_and_no_longer_than_it_may() {
     closed(&mut open).await;
 }
 
-/// hyper dates what is not dated: that no other Date stands beside the
-/// engine's shows only on the wire.
-#[tokio::test]
-async fn every_answer_is_dated_once_by_the_engines_clock() {
+/// All that is sent back on one connection; the last request closes it.
+async fn answers_to(requests: impl IntoIterator<Item = &str>) -> String {
     let (mut client, server) = tokio::io::duplex(4096);
     let serving = tokio::spawn(serve_stream(World::new().engine, server));
-    for request in [
-        "GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n",
-        "POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
-        "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-    ] {
+    for request in requests {
         client.write_all(request.as_bytes()).await.unwrap();
     }
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     serving.await.unwrap();
+    answers
+}
+
+/// hyper dates what is not dated: that no other Date stands beside the
+/// engine's shows only on the wire.
+#[tokio::test]
+async fn every_answer_is_dated_once_by_the_engines_clock() {
+    let answers = answers_to([
+        "GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n",
+        "POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ])
+    .await;
     let dates: Vec<_> = answers
         .split("\r\n")
         .filter(|line| line.starts_with("date: "))
@@ -273,19 +280,13 @@ async fn every_answer_is_dated_once_by_the_engines_clock() {
 /// RFC 9112 section 3.2.
 #[tokio::test]
 async fn a_request_has_exactly_one_host() {
-    let (mut client, server) = tokio::io::duplex(4096);
-    let serving = tokio::spawn(serve_stream(World::new().engine, server));
-    for request in [
+    let answers = answers_to([
         "GET /acme/directory HTTP/1.1\r\n\r\n",
         "GET /acme/directory HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
         "GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n",
         "GET /acme/directory HTTP/1.0\r\n\r\n",
-    ] {
-        client.write_all(request.as_bytes()).await.unwrap();
-    }
-    let mut answers = String::new();
-    client.read_to_string(&mut answers).await.unwrap();
-    serving.await.unwrap();
+    ])
+    .await;
     let statuses: Vec<_> = answers
         .match_indices("HTTP/1.")
         .map(|(at, _)| &answers[at + 9..at + 12])

@@ -279,13 +279,9 @@ async fn scenario_68_two_devices_never_share_a_certificate() {
         .await;
     for (index, device) in devices.iter().enumerate() {
         assert_eq!(client.status(&placed.order).await, "pending");
-        let (challenge, token) = client.challenge(&placed.authorizations[index]).await;
-        let of_one = Placed {
-            challenge,
-            ..placed.clone()
-        };
-        let answer = client.answer(&of_one, &server.attest(device, &token)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        client
+            .prove(&server, device, &placed.authorizations[index])
+            .await;
     }
     assert_eq!(client.status(&placed.order).await, "ready");
     for device in &devices {
@@ -306,15 +302,7 @@ async fn scenario_68_two_names_of_one_device_share_a_certificate() {
         ])
         .await;
     for authorization in &placed.authorizations {
-        let (challenge, token) = client.challenge(authorization).await;
-        let of_one = Placed {
-            challenge,
-            ..placed.clone()
-        };
-        let answer = client
-            .answer(&of_one, &server.attest(&device, &token))
-            .await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        client.prove(&server, &device, authorization).await;
     }
     let csr = device.csr(&CsrRequest::default()).unwrap();
     let certificate = client.certificate(&placed, &csr).await;
@@ -339,15 +327,7 @@ async fn names_by_profile(san: &str) -> Option<Vec<u8>> {
         ])
         .await;
     for authorization in &placed.authorizations {
-        let (challenge, token) = client.challenge(authorization).await;
-        let of_one = Placed {
-            challenge,
-            ..placed.clone()
-        };
-        let answer = client
-            .answer(&of_one, &server.attest(&device, &token))
-            .await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        client.prove(&server, &device, authorization).await;
     }
     let asked = names(&[
         permanent_identifier(SERIAL, None),

@@ -2,7 +2,7 @@
 
 use assay_simulator::{Device, KeyType, evidence::DeviceProperties};
 
-use crate::support::{Placed, Server, Setup, assert_problem, csr_with, mac};
+use crate::support::{Server, Setup, assert_problem, csr_with, mac};
 
 const SERIAL: &str = "C02PROFILE01";
 
@@ -54,16 +54,8 @@ async fn evidence_of_one_key_and_two_devices_is_none() {
         .order_all(&serials.map(|serial| ("permanent-identifier", serial)))
         .await;
     for (authorization, serial) in placed.authorizations.iter().zip(serials) {
-        let (challenge, token) = client.challenge(authorization).await;
         device.properties.serial = Some(serial.to_owned());
-        let of_one = Placed {
-            challenge,
-            ..placed.clone()
-        };
-        let answer = client
-            .answer(&of_one, &server.attest(&device, &token))
-            .await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        client.prove(&server, &device, authorization).await;
     }
     let answer = client
         .finalize(&placed, &csr_with(&device, None, &[]))

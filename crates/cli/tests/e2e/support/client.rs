@@ -129,6 +129,14 @@ impl Client {
         self.post(&placed.challenge, &payload).await
     }
 
+    /// Answers one authorization of several with good evidence of the device.
+    pub(crate) async fn prove(&mut self, server: &Server, device: &Device, authorization: &str) {
+        let (challenge, token) = self.challenge(authorization).await;
+        let object = BASE64URL_NOPAD.encode(&server.attest(device, &token));
+        let answer = self.post(&challenge, &json!({"attObj": object})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
     /// An order whose evidence is accepted.
     pub(crate) async fn ready(
         &mut self,
