@@ -138,7 +138,7 @@ mod tests {
     fn an_authorization_both_ways() {
         // In the shape of RFC 8555 section 7.1.4.
         let json = r#"{
-            "identifier": { "type": "permanent-identifier", "value": "C02XXXX" },
+            "identifier": { "type": "permanent-identifier", "value": "C02TEST" },
             "status": "valid",
             "expires": "2015-03-01T14:09:07Z",
             "challenges": [{

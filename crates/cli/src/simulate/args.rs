@@ -20,7 +20,7 @@ pub enum SimulateCommand {
     /// Enrols one pretended device over TLS.
     #[command(
         override_usage = "assay simulate enroll --directory URL --ca-bundle FILE --authority DIR --serial S --udid U [OPTIONS]\n       assay simulate enroll --fault list [--json]",
-        after_help = "Examples:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02XXXX --udid 00008110-A\n  assay simulate enroll --fault list"
+        after_help = "Examples:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02TEST --udid 00008110-A\n  assay simulate enroll --fault list"
     )]
     Enroll(EnrollArgs),
     /// Makes the evidence of one pretended device, good or broken, and asks no

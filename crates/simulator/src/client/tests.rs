@@ -39,7 +39,7 @@ async fn the_first_nonce_is_asked_for_and_the_next_comes_with_the_answer() {
     let account = script.url("/location");
     assert_eq!(client.account(), Some(account.as_str()));
     client
-        .new_order(&[("permanent-identifier", "C02XXXX")])
+        .new_order(&[("permanent-identifier", "C02TEST")])
         .await
         .unwrap();
     let seen = script.seen();
@@ -52,7 +52,7 @@ async fn the_first_nonce_is_asked_for_and_the_next_comes_with_the_answer() {
     assert_eq!(seen[2].protected["jwk"], Value::Null);
     assert_eq!(
         seen[2].payload,
-        json!({"identifiers": [{"type": "permanent-identifier", "value": "C02XXXX"}]})
+        json!({"identifiers": [{"type": "permanent-identifier", "value": "C02TEST"}]})
     );
 }
 

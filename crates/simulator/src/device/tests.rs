@@ -7,7 +7,7 @@ use x509_parser::{
 use super::*;
 
 fn device(key_type: KeyType) -> Device {
-    Device::new(DeviceProperties::mac("C02XXXX", "UDID"), key_type).unwrap()
+    Device::new(DeviceProperties::mac("C02TEST", "UDID"), key_type).unwrap()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn the_names_asked_for_stand_in_one_extension() {
         SubjectAltName::Dns("mac.example".to_owned()),
         SubjectAltName::Email("user@example.org".to_owned()),
         SubjectAltName::Uri(format!("https://example.org/{}", "x".repeat(300))),
-        SubjectAltName::PermanentIdentifier("C02XXXX".to_owned()),
+        SubjectAltName::PermanentIdentifier("C02TEST".to_owned()),
         SubjectAltName::UserPrincipalName("user@example.org".to_owned()),
     ];
     let request = CsrRequest {
@@ -61,7 +61,7 @@ fn the_names_asked_for_stand_in_one_extension() {
     };
     assert_eq!(uri.len(), 320);
     assert_eq!(permanent.to_id_string(), "1.3.6.1.5.5.7.8.3");
-    assert_eq!(*permanent_value, b"\xa0\x0b\x30\x09\x0c\x07C02XXXX");
+    assert_eq!(*permanent_value, b"\xa0\x0b\x30\x09\x0c\x07C02TEST");
     assert_eq!(principal.to_id_string(), "1.3.6.1.4.1.311.20.2.3");
     assert_eq!(*principal_value, b"\xa0\x12\x0c\x10user@example.org");
 }

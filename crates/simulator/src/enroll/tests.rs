@@ -26,7 +26,7 @@ fn enrollment(directory: &str) -> Enrollment {
         directory,
         "",
         "one-time-code",
-        DeviceProperties::mac("C02XXXX", "UDID"),
+        DeviceProperties::mac("C02TEST", "UDID"),
     )
 }
 
@@ -139,7 +139,7 @@ async fn evidence_is_over_the_token_and_a_dead_challenge_is_a_refusal_with_its_r
     let sent = BASE64URL_NOPAD.decode(sent.as_bytes()).unwrap();
     let holds = |part: &[u8]| sent.windows(part.len()).any(|window| window == part);
     assert!(holds(&Sha256::digest(TOKEN)));
-    assert!(holds(b"C02XXXX"));
+    assert!(holds(b"C02TEST"));
     assert!(holds(authority.sub_der()));
 }
 
