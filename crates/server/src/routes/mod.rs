@@ -97,16 +97,23 @@ fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Ar
 }
 
 /// Does `work` in a task of its own: it comes to its end even when the client
-/// hangs up and this handler is dropped.
-async fn to_the_end<T: Send + 'static>(
+/// hangs up and the handler that waits for it is dropped.
+///
+/// Not an async function, which would carry `work` along in its own state and
+/// in the handler's: it is moved to the heap at once, and only once. A refusal
+/// is told in the task, for the log gets it whoever still listens.
+fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Refusal> {
-    let task = async move { work.await.map_err(Refusal::from) };
-    match tokio::spawn(task.in_current_span()).await {
-        Ok(result) => result,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::Internal("the task was cancelled".to_owned()).into()),
-        },
+) -> impl Future<Output = Result<T, Refusal>> {
+    let work = Box::pin(async { work.await.map_err(Refusal::from) });
+    let task = tokio::spawn(work.in_current_span());
+    async {
+        match task.await {
+            Ok(result) => result,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Internal("the task was cancelled".to_owned()).into()),
+            },
+        }
     }
 }
