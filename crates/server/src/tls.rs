@@ -79,9 +79,8 @@ impl TlsIdentity {
 
 /// aws-lc-rs, with `TLS_AES_128_GCM_SHA256` before the other suites: the one
 /// that every TLS 1.3 client has (RFC 8446 section 9.1), as strong as X25519 and
-/// P-256, and the cheapest. The key schedule of `TLS_AES_256_GCM_SHA384`, whose
-/// hash no processor computes in hardware, costs as much as a P-256 signature
-/// takes to verify.
+/// P-256 are, and the cheapest: processors hash SHA-256 in hardware, not the
+/// SHA-384 of `TLS_AES_256_GCM_SHA384`, of which a key schedule takes much.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider

@@ -11,7 +11,7 @@ use assay_simulator::{HttpClient, Trust};
 use axum::http::{HeaderMap, Method};
 use common::World;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -131,6 +131,22 @@ async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn tls_1_3_with_aes_128_even_when_the_client_would_rather_have_aes_256() {
+    let key = self_signed();
+    let server = Running::start(|config| config.tls = Some(identity(&key))).await;
+    let connector = connector(&key, &[&version::TLS13], &[]);
+    let preferred = connector.config().crypto_provider().cipher_suites[0].suite();
+    assert_eq!(preferred, CipherSuite::TLS13_AES_256_GCM_SHA384);
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connector.connect(name, server.connect().await).await;
+    let chosen = stream.unwrap().get_ref().1.negotiated_cipher_suite();
+    assert_eq!(
+        chosen.map(|suite| suite.suite()),
+        Some(CipherSuite::TLS13_AES_128_GCM_SHA256)
+    );
 }
 
 #[tokio::test]
