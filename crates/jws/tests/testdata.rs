@@ -1,33 +1,41 @@
-//! The envelopes of `testdata/jws`: each file's name says what becomes of it.
-//!
-//! `cargo test -p assay-jws --test testdata -- --ignored` makes them anew.
+//! The envelopes of `testdata/jws`, and the same with new keys: each one's name
+//! says what becomes of it.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod common;
+#[path = "common/corpus.rs"]
+mod corpus;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{fs, path::Path};
 
-use assay_jws::{Algorithm, Envelope, PublicKey, Signer, Verified};
-use common::{Client, NONCE, URL};
+use assay_jws::{Envelope, PublicKey, Signer, Verified};
+use common::URL;
+use corpus::Files;
 
-fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/jws"))
+/// What `testdata/jws` holds.
+fn committed() -> Files {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/jws"));
+    let mut files = Files::new();
+    for folder in ["bad", "good", "keys"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            files.insert(name.to_owned(), fs::read(&path).unwrap());
+        }
+    }
+    files
 }
 
-/// Every JSON file below `testdata/jws`, by the stem of its name.
-fn files(name: &str) -> BTreeMap<String, Vec<u8>> {
-    fs::read_dir(folder().join(name))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (stem, fs::read(path).unwrap())
-        })
-        .collect()
+/// The names, without `.json`, and contents of one folder.
+fn of<'f>(files: &'f Files, folder: &str) -> impl Iterator<Item = (&'f str, &'f [u8])> {
+    files.iter().filter_map(move |(path, content)| {
+        let name = path.strip_prefix(folder)?.strip_prefix('/')?;
+        Some((name.strip_suffix(".json")?, content.as_slice()))
+    })
 }
 
 /// Parses and verifies, with the account key that a kid names.
-fn appraise(name: &str, body: &[u8]) -> Result<Verified, String> {
+fn appraise(files: &Files, name: &str, body: &[u8]) -> Result<Verified, String> {
     let envelope = if name.contains("--inner") {
         Envelope::parse_inner(body)
     } else {
@@ -38,7 +46,7 @@ fn appraise(name: &str, body: &[u8]) -> Result<Verified, String> {
         Signer::Jwk(key) => key.clone(),
         Signer::Kid(kid) => {
             let account = kid.rsplit('/').next().unwrap();
-            PublicKey::from_jwk(&files("keys")[account]).unwrap()
+            PublicKey::from_jwk(&files[&format!("keys/{account}.json")]).unwrap()
         }
     };
     envelope
@@ -58,12 +66,11 @@ fn kebab(variant: &str) -> String {
     name
 }
 
-#[test]
-fn good_envelopes_verify() {
-    let files = files("good");
-    assert_eq!(files.len(), 20);
-    for (name, body) in files {
-        let verified = appraise(&name, &body).unwrap_or_else(|error| panic!("{name}: {error}"));
+fn good_verify(files: &Files) {
+    assert_eq!(of(files, "good").count(), 20);
+    for (name, body) in of(files, "good") {
+        let verified =
+            appraise(files, name, body).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(
             verified.padded_signature(),
             name.contains("--shortened"),
@@ -83,299 +90,28 @@ fn good_envelopes_verify() {
     }
 }
 
-#[test]
-fn bad_envelopes_are_refused_for_the_reason_in_their_name() {
-    let files = files("bad");
-    assert_eq!(files.len(), 73);
-    for (name, body) in files {
-        let reason = appraise(&name, &body).expect_err(&name);
+fn bad_are_refused(files: &Files) {
+    assert_eq!(of(files, "bad").count(), 73);
+    for (name, body) in of(files, "bad") {
+        let reason = appraise(files, name, body).expect_err(name);
         assert_eq!(reason, name.split("--").next().unwrap());
     }
 }
 
 #[test]
-#[ignore = "writes testdata/jws with new keys and signatures"]
-fn regenerate() {
-    let clients = Algorithm::ALL.map(Client::new);
-    for name in ["keys", "good", "bad"] {
-        let folder = folder().join(name);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-    }
-    for client in &clients {
-        let name = client.algorithm.as_str().to_lowercase();
-        write("keys", &name, &client.key().to_jwk());
-        let kid = client.sign(&client.kid_header(), b"{}").json();
-        write("good", &format!("{name}-kid"), &kid);
-        let jwk = client.sign(&client.jwk_header(&client.jwk), b"{}").json();
-        write("good", &format!("{name}-jwk"), &jwk);
-    }
-    let [es256, es384, _, eddsa, rs256] = &clients;
-    good(es256);
-    bad_objects(es256);
-    bad_headers(es256);
-    bad_keys(es256, es384, eddsa, rs256);
-    bad_signatures(es256, eddsa, rs256);
+fn good_envelopes_verify() {
+    good_verify(&committed());
 }
 
-fn write(folder_name: &str, name: &str, body: &str) {
-    let path = folder().join(folder_name).join(format!("{name}.json"));
-    fs::write(path, body).unwrap();
+#[test]
+fn bad_envelopes_are_refused_for_the_reason_in_their_name() {
+    bad_are_refused(&committed());
 }
 
-fn good(client: &Client) {
-    for (r_zeros, s_zeros) in [(1, 0), (0, 1), (1, 1), (2, 0), (0, 2)] {
-        let name = format!("es256-kid--shortened-r{r_zeros}-s{s_zeros}");
-        write(
-            "good",
-            &name,
-            &client.sign_shortened(r_zeros, s_zeros).json(),
-        );
-    }
-    let kid = client.kid_header();
-    let inner = format!(r#"{{"alg":"ES256","jwk":{},"url":"{URL}"}}"#, client.jwk);
-    let unknown = kid.replacen(
-        '{',
-        r#"{"typ":"jose+json","x5u":"https://evil.example/","z":[{"crit":1}],"#,
-        1,
-    );
-    let plain = client.sign(&kid, b"{}");
-    for (name, body) in [
-        ("es256-jwk--inner", client.sign(&inner, b"{}").json()),
-        ("es256-kid--post-as-get", client.sign(&kid, b"").json()),
-        (
-            "es256-kid--unknown-header-parameters",
-            client.sign(&unknown, b"{}").json(),
-        ),
-        (
-            "es256-kid--whitespace",
-            format!("\r\n\t {} ", plain.json().replace(':', " : ")),
-        ),
-        (
-            "es256-kid--escaped-names",
-            plain.json().replace("payload", "p\\u0061yload"),
-        ),
-    ] {
-        write("good", name, &body);
-    }
-}
-
-fn bad_objects(client: &Client) {
-    let jws = client.sign(&client.kid_header(), br#"{"a":"???"}"#);
-    let json = jws.json();
-    let (protected, payload) = (&jws.protected, &jws.payload);
-    for (name, body) in [
-        ("body-duplicate-member", jws.with(r#","payload":"""#)),
-        (
-            "body-duplicate-member--escaped",
-            jws.with(r#","p\u0061yload":"""#),
-        ),
-        ("body-not-an-object", format!("[{json}]")),
-        ("body-syntax--compact", format!("{protected}.{payload}.AA")),
-        ("body-syntax--empty", String::new()),
-        ("body-syntax--truncated", json[..json.len() - 1].to_owned()),
-        ("body-syntax--byte-order-mark", format!("\u{feff}{json}")),
-        ("body-trailing-data", format!("{json}{{}}")),
-        (
-            "member-not-string--payload",
-            json.replace(&format!("\"{payload}\""), "{}"),
-        ),
-        (
-            "member-not-string--protected",
-            json.replace(&format!("\"{protected}\""), "null"),
-        ),
-        (
-            "missing-payload",
-            json.replace(&format!(r#""payload":"{payload}","#), ""),
-        ),
-        (
-            "missing-protected",
-            json.replace(&format!(r#""protected":"{protected}","#), ""),
-        ),
-        (
-            "missing-signature",
-            format!(r#"{{"protected":"{protected}","payload":"{payload}"}}"#),
-        ),
-        ("multiple-signatures", jws.with(r#","signatures":[{},{}]"#)),
-        (
-            "payload-encoding--padded",
-            json.replace(payload, &format!("{payload}==")),
-        ),
-        (
-            "payload-encoding--standard-alphabet",
-            json.replace(payload, &payload.replace(['-', '_'], "/")),
-        ),
-        (
-            "payload-encoding--trailing-bits",
-            json.replace(payload, "e31"),
-        ),
-        (
-            "payload-encoding--whitespace",
-            json.replace(payload, &format!("{payload}\\n")),
-        ),
-        (
-            "protected-encoding--padded",
-            json.replace(protected, &format!("{protected}=")),
-        ),
-        ("signature-encoding--padded", json.replace("\"}", "==\"}")),
-        ("unknown-member", jws.with(r#","kid":"a""#)),
-        ("unprotected-header", jws.with(r#","header":{}"#)),
-    ] {
-        write("bad", name, &body);
-    }
-    let path = folder().join("bad/body-not-utf8.json");
-    fs::write(
-        path,
-        [&json.as_bytes()[..json.len() - 1], b",\"\xff\":1}"].concat(),
-    )
-    .unwrap();
-}
-
-fn bad_headers(client: &Client) {
-    let (kid, jwk) = (client.kid_header(), &client.jwk);
-    let with = |member: &str| kid.replacen('{', &format!("{{{member},"), 1);
-    let nonce = format!(r#""nonce":"{NONCE}","#);
-    let url = format!(r#","url":"{URL}""#);
-    let kid_member = format!(r#""kid":"{}","#, client.kid());
-    for (name, header) in [
-        ("bad-algorithm--hs256", kid.replace("ES256", "HS256")),
-        ("bad-algorithm--none", kid.replace("ES256", "none")),
-        ("bad-algorithm--lower-case", kid.replace("ES256", "es256")),
-        ("critical", with(r#""crit":["exp"],"exp":1"#)),
-        ("critical--empty", with(r#""crit":[]"#)),
-        ("jwk-and-kid", with(&format!(r#""jwk":{jwk}"#))),
-        ("kid-not-url", kid.replace(&kid_member, r#""kid":"","#)),
-        (
-            "kid-not-url--number",
-            kid.replace(&kid_member, r#""kid":7,"#),
-        ),
-        ("missing-algorithm", kid.replace(r#""alg":"ES256","#, "")),
-        (
-            "missing-algorithm--number",
-            kid.replace(r#""ES256""#, "256"),
-        ),
-        ("missing-inner-key--inner", kid.replace(&nonce, "")),
-        ("missing-nonce", kid.replace(&nonce, "")),
-        ("missing-signer", kid.replace(&kid_member, "")),
-        ("missing-url", kid.replace(&url, "")),
-        ("nonce-encoding--alphabet", kid.replace(NONCE, "a+b/")),
-        ("nonce-encoding--empty", kid.replace(NONCE, "")),
-        ("nonce-encoding--length", kid.replace(NONCE, "abcde")),
-        (
-            "nonce-encoding--null",
-            kid.replace(&format!("\"{NONCE}\""), "null"),
-        ),
-        ("nonce-in-inner--inner", client.jwk_header(jwk)),
-        ("protected-duplicate-member", with(r#""alg":"none""#)),
-        (
-            "protected-duplicate-member--ignored",
-            with(r#""z":1,"z":2"#),
-        ),
-        ("protected-not-an-object", "[]".to_owned()),
-        ("protected-syntax", "{".to_owned()),
-        ("protected-trailing-data", format!("{kid} 1")),
-        ("unencoded-payload", with(r#""b64":false"#)),
-        ("unencoded-payload--true", with(r#""b64":true"#)),
-        ("url-not-url", kid.replace(URL, "")),
-    ] {
-        write("bad", name, &client.sign(&header, b"{}").json());
-    }
-}
-
-fn bad_keys(es256: &Client, es384: &Client, eddsa: &Client, rs256: &Client) {
-    let with = |member: &str| es256.jwk.replacen('{', &format!("{{{member},"), 1);
-    let replaced = |old: &str, new: &str| es256.jwk.replace(old, new);
-    let rsa = rs256.key().to_jwk();
-    for (client, name, jwk) in [
-        (es256, "bad-key-algorithm-mismatch", es384.jwk.clone()),
-        (
-            es384,
-            "bad-key-coordinate-length",
-            replaced("P-256", "P-384"),
-        ),
-        (
-            es256,
-            "bad-key-declared-algorithm",
-            with(r#""alg":"ES384""#),
-        ),
-        (es256, "bad-key-declared-use", with(r#""use":"enc""#)),
-        (
-            eddsa,
-            "bad-key-ed25519-point",
-            r#"{"kty":"OKP","crv":"Ed25519","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#
-                .to_owned(),
-        ),
-        (es256, "bad-key-encoding", replaced("\"}", "=\"}")),
-        (rs256, "bad-key-exponent", rs256.jwk.replace("AQAB", "AQ")),
-        (
-            es256,
-            "bad-key-json-duplicate-member",
-            with(r#""kty":"EC""#),
-        ),
-        (es256, "bad-key-json-not-an-object", "\"jwk\"".to_owned()),
-        (
-            rs256,
-            "bad-key-leading-zero",
-            rs256.jwk.replace("AQAB", "AAEAAQ"),
-        ),
-        (
-            rs256,
-            "bad-key-modulus-even",
-            format!("{}A\"}}", &rsa[..rsa.len() - 3]),
-        ),
-        (
-            es256,
-            "bad-key-not-on-curve",
-            replaced("\"x\"", "\"_\"")
-                .replace("\"y\"", "\"x\"")
-                .replace("\"_\"", "\"y\""),
-        ),
-        (
-            es256,
-            "bad-key-missing-member",
-            r#"{"kty":"EC"}"#.to_owned(),
-        ),
-        (
-            rs256,
-            "bad-key-modulus-size",
-            r#"{"kty":"RSA","n":"_w","e":"AQAB"}"#.to_owned(),
-        ),
-        (es256, "bad-key-private-member", with(r#""d":"AQ""#)),
-        (
-            eddsa,
-            "bad-key-unsupported-curve",
-            eddsa.jwk.replace("Ed25519", "Ed448"),
-        ),
-        (
-            es256,
-            "bad-key-unsupported-key-type",
-            r#"{"kty":"oct"}"#.to_owned(),
-        ),
-    ] {
-        write(
-            "bad",
-            name,
-            &client.sign(&client.jwk_header(&jwk), b"{}").json(),
-        );
-    }
-}
-
-fn bad_signatures(es256: &Client, eddsa: &Client, rs256: &Client) {
-    let mut jws = es256.sign(&es256.kid_header(), b"{}");
-    jws.signature[40] ^= 1;
-    write("bad", "signature-invalid", &jws.json());
-    jws.signature.pop();
-    write("bad", "signature-invalid--63-octets", &jws.json());
-    jws.signature.truncate(61);
-    write("bad", "signature-length--61-octets", &jws.json());
-    jws.signature.clear();
-    write("bad", "signature-length--empty", &jws.json());
-
-    let mut jws = eddsa.sign(&eddsa.kid_header(), b"{}");
-    jws.signature.pop();
-    write("bad", "signature-length--eddsa", &jws.json());
-
-    let other_account = es256.kid_header().replace("ES256", "RS256");
-    let jws = rs256.sign(&other_account, b"{}");
-    write("bad", "signature-algorithm-mismatch", &jws.json());
+#[test]
+fn envelopes_made_anew_are_the_same_and_judged_alike() {
+    let files = corpus::files();
+    assert!(files.keys().eq(committed().keys()));
+    good_verify(&files);
+    bad_are_refused(&files);
 }
