@@ -55,6 +55,19 @@ pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Resu
     Ok(())
 }
 
+/// Whether writing to both paths would write one file: the same place, or links
+/// to it.
+pub fn are_one(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    matches!((place(a), place(b)), (Some(a), Some(b)) if a == b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +94,18 @@ mod tests {
         assert!(error(&fifo).ends_with("is not a regular file"));
         std::fs::write(&file, [0xff]).unwrap();
         assert!(read_text(&file, 5).is_err());
+    }
+
+    #[test]
+    fn two_paths_to_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [new, old, link] = ["new", "old", "link"].map(|name| dir.path().join(name));
+        std::fs::write(&old, "").unwrap();
+        std::os::unix::fs::symlink(&old, &link).unwrap();
+        assert!(are_one(&new, &dir.path().join("./new")));
+        assert!(are_one(&old, &link));
+        assert!(!are_one(&new, &old));
+        assert!(!are_one(&dir.path().join("no-folder/new"), &new));
+        assert!(are_one(Path::new("new"), Path::new("./new")));
     }
 }

@@ -35,6 +35,9 @@ pub enum AuthorityError {
     /// A key could not be made, read or used.
     #[error("attestation authority key: {0}")]
     Key(#[from] rcgen::Error),
+    /// A key is not the one of the certificate beside it.
+    #[error("{0}: this key is not that of the certificate beside it")]
+    ForeignKey(PathBuf),
     /// A certificate file holds no PEM certificate.
     #[error("{0}: no PEM certificate in it")]
     NoCertificate(PathBuf),
@@ -139,12 +142,19 @@ impl AttestationAuthority {
                 .map(|der| der.to_vec())
                 .map_err(|_| AuthorityError::NoCertificate(dir.join(name)))
         };
-        Ok(Self::assemble(
-            KeyPair::from_pem(&read("root.key")?)?.into(),
-            certificate("root.pem")?,
-            KeyPair::from_pem(&read("sub.key")?)?.into(),
-            certificate("sub.pem")?,
-        ))
+        let pair = |name: &str| {
+            let key_name = format!("{name}.key");
+            let key = Key::from(KeyPair::from_pem(&read(&key_name)?)?);
+            let der = certificate(&format!("{name}.pem"))?;
+            let spki = key.subject_public_key_info();
+            if der.windows(spki.len()).any(|bytes| bytes == spki) {
+                Ok((key, der))
+            } else {
+                Err(AuthorityError::ForeignKey(dir.join(key_name)))
+            }
+        };
+        let ((root_key, root_der), (sub_key, sub_der)) = (pair("root")?, pair("sub")?);
+        Ok(Self::assemble(root_key, root_der, sub_key, sub_der))
     }
 
     fn assemble(root_key: Key, root_der: Vec<u8>, sub_key: Key, sub_der: Vec<u8>) -> Self {

@@ -102,7 +102,7 @@ impl Response {
 
 /// A server's problem document, read with a stranger's eyes.
 #[derive(Clone, Debug, Default, Eq, PartialEq, thiserror::Error)]
-#[error("the server answered {status}: {problem_type} {detail}")]
+#[error("the server answered {status}: {problem_type} {detail}{}", in_words(.subproblems))]
 pub struct ProblemReport {
     /// The HTTP status of the answer, whatever the document's own `status` says.
     pub status: u16,
@@ -142,6 +142,29 @@ impl ProblemReport {
             .strip_prefix("urn:ietf:params:acme:error:")
             == Some(acme_error)
     }
+}
+
+/// Each subproblem behind the problem: its type, what it is about and why; one
+/// that says none of this, as it was sent.
+fn in_words(subproblems: &[Value]) -> String {
+    let of_one = |subproblem: &Value| {
+        let identifier = &subproblem["identifier"];
+        let said: Vec<&str> = [
+            &subproblem["type"],
+            &identifier["type"],
+            &identifier["value"],
+            &subproblem["detail"],
+        ]
+        .into_iter()
+        .filter_map(Value::as_str)
+        .collect();
+        if said.is_empty() {
+            format!("; {subproblem}")
+        } else {
+            format!("; {}", said.join(" "))
+        }
+    };
+    subproblems.iter().map(of_one).collect()
 }
 
 struct Link {
@@ -243,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_problem_document_is_read_whole() {
-        let body = r#"{"type":"urn:ietf:params:acme:error:badCSR","detail":"no","status":400,"subproblems":[{"a":1}]}"#;
+        let body = r#"{"type":"urn:ietf:params:acme:error:badCSR","detail":"no","status":400,"subproblems":[{"a":1},{"type":"t","detail":"d","identifier":{"type":"i","value":"v"}}]}"#;
         let problem = *response(&[], body).success().unwrap_err();
         assert_eq!(
             problem,
@@ -251,9 +274,16 @@ mod tests {
                 status: 403,
                 problem_type: "urn:ietf:params:acme:error:badCSR".to_owned(),
                 detail: "no".to_owned(),
-                subproblems: vec![json!({"a": 1})],
+                subproblems: vec![
+                    json!({"a": 1}),
+                    json!({"type": "t", "detail": "d", "identifier": {"type": "i", "value": "v"}}),
+                ],
                 body: body.to_owned(),
             }
+        );
+        assert_eq!(
+            problem.to_string(),
+            "the server answered 403: urn:ietf:params:acme:error:badCSR no; {\"a\":1}; t i v d"
         );
         assert!(problem.is("badCSR"));
         assert!(!problem.is("malformed"));

@@ -18,6 +18,9 @@ use crate::{
     stop::{OrStop, Stop},
 };
 
+/// What `--out` gets.
+const OUT: [&str; 4] = ["key.pem", "cert.pem", "chain.pem", "attestation.cbor"];
+
 /// `assay simulate enroll`
 pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
     let fault = match args.fault {
@@ -39,6 +42,12 @@ pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
     if let Some(out) = &args.out {
         // Found out before a certificate is issued that could not be kept.
         fs::create_dir_all(out).or_usage(format_args!("cannot write to {}", out.display()))?;
+        if let Some(name) = OUT.iter().find(|name| out.join(name).is_dir()) {
+            return Err(Stop::usage(anyhow::anyhow!(
+                "{} is a folder, where a file is to be written",
+                out.join(name).display()
+            )));
+        }
     }
     let mut enrollment = Enrollment::new(
         directory,
@@ -107,12 +116,13 @@ fn refusal(error: EnrollError, json: bool) -> Stop {
 }
 
 fn write_enrolled(dir: &Path, enrolled: &Enrolled) -> Result<(), Stop> {
-    for (name, bytes, mode) in [
-        ("key.pem", enrolled.key_pem.as_bytes(), 0o600),
-        ("cert.pem", enrolled.certificate_pem.as_bytes(), 0o644),
-        ("chain.pem", enrolled.chain_pem.as_bytes(), 0o644),
-        ("attestation.cbor", &enrolled.attestation_object, 0o644),
-    ] {
+    let contents = [
+        (enrolled.key_pem.as_bytes(), 0o600),
+        (enrolled.certificate_pem.as_bytes(), 0o644),
+        (enrolled.chain_pem.as_bytes(), 0o644),
+        (enrolled.attestation_object.as_slice(), 0o644),
+    ];
+    for (name, (bytes, mode)) in OUT.into_iter().zip(contents) {
         files::replace(dir, OsStr::new(name), bytes, mode)
             .or_fault(format_args!("cannot write {}", dir.join(name).display()))?;
     }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FaultChoice, ForgeArgs, key_type, read_authority, table};
 use crate::{
-    now, print, print_json,
+    files, now, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -48,6 +48,14 @@ pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
         .as_ref()
         .ok_or_else(|| anyhow::anyhow!("--out is required"))
         .or_usage("nowhere to write")?;
+    if let Some(file) = &args.root_out
+        && files::are_one(out, file)
+    {
+        return Err(Stop::usage(anyhow::anyhow!(
+            "--out and --root-out are one file, {}: the root would replace the evidence",
+            file.display()
+        )));
+    }
     let (authority, default_time) = match &args.authority {
         None => (corpus::authority(), corpus::NOW),
         Some(dir) => (read_authority(dir)?.deterministic(), now()),
@@ -133,7 +141,10 @@ fn report(
             "root_sha256": HEXLOWER.encode(&Sha256::digest(forger.authority.root_der())),
         }));
     }
-    let verdict = fault.map_or_else(|| "accepted".to_owned(), table::in_words);
+    let verdict = fault.map_or_else(
+        || "accepted, as long as these certificates are valid".to_owned(),
+        table::in_words,
+    );
     print(format_args!(
         "Forged {name}, made {at} for the freshness code {}.\nA right server says: {verdict}.",
         HEXLOWER.encode(&forger.freshness)

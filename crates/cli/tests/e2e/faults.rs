@@ -173,6 +173,12 @@ fn what_cannot_be_forged_is_a_mistake_of_the_command() {
         assert!(message.contains(told), "{message}");
         assert!(!out.exists());
     }
+    let mut command = assay();
+    command.args(["simulate", "forge", "--fault", "none", "--out"]);
+    command.arg(&out).arg("--root-out").arg(&out);
+    let told = message(&command.output().unwrap(), 2);
+    assert!(told.contains("are one file"), "{told}");
+    assert!(!out.exists());
     let enroll = |args: &[&str]| {
         let mut command = assay();
         command.args(["simulate", "enroll"]).args(args);

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, Setup, assay, assert_exit};
+use crate::support::{Server, Setup, assay, assert_exit, json_of};
 
 const ROOT: &str = "../../testdata/recordings/laboratory-root.pem";
 const RECORDING: &str = "../../testdata/recordings/acme-mac-by-serial.json";
@@ -235,6 +235,16 @@ fn a_devices_key_is_its_own_whatever_was_there() {
     let key = out.join("key.pem").symlink_metadata().unwrap();
     assert!(key.is_file());
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
+
+    // A folder in the way is found before a certificate is issued.
+    fs::remove_file(out.join("chain.pem")).unwrap();
+    fs::create_dir(out.join("chain.pem")).unwrap();
+    let refused = enroll.output().unwrap();
+    assert_exit(&refused, 2);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("chain.pem is a folder"), "{told}");
+    let orders = server.assay(["orders", "list", "--json"]);
+    assert_eq!(json_of(&orders)["orders"].as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -38,6 +38,24 @@ fn a_saved_authority_loads_and_is_never_overwritten() {
 }
 
 #[test]
+fn a_key_of_another_authority_is_noticed() {
+    for name in ["root.key", "sub.key"] {
+        let [dir, other] = [(); 2].map(|()| {
+            let dir = tempfile::tempdir().unwrap();
+            let authority = AttestationAuthority::create(NOW).unwrap();
+            authority.save(dir.path()).unwrap();
+            dir
+        });
+        std::fs::copy(other.path().join(name), dir.path().join(name)).unwrap();
+        let loaded = AttestationAuthority::load(dir.path());
+        assert!(
+            matches!(&loaded, Err(AuthorityError::ForeignKey(path)) if path.ends_with(name)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn openssl_agrees_with_the_chain() {
     let dir = tempfile::tempdir().unwrap();
     let authority = AttestationAuthority::create(NOW).unwrap();
