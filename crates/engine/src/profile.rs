@@ -4,7 +4,7 @@ use std::fmt;
 
 use assay_ca::{SubjectAltName, SubjectAttribute};
 
-use crate::{domain::DeviceFacts, error::IssuanceRefusal};
+use crate::{domain::DeviceFacts, error::IssuanceRefusal, text::disturbs};
 
 /// What a certificate looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,21 @@ impl SubjectField {
     }
 }
 
+/// An attested value that may stand in a name: whoever reads that must not take
+/// it for another.
+fn legible<'a>(
+    value: Option<&'a str>,
+    attribute: &'static str,
+) -> Result<&'a str, IssuanceRefusal> {
+    match value {
+        None => Err(IssuanceRefusal::AttributeNotAttested(attribute)),
+        Some(value) if value.chars().any(disturbs) => {
+            Err(IssuanceRefusal::NameDoesNotFit(attribute))
+        }
+        Some(value) => Ok(value),
+    }
+}
+
 impl Template {
     /// Reads a template.
     ///
@@ -240,20 +255,14 @@ impl Template {
                 Part::SpkiSha256 => {
                     text.push_str(&data_encoding::HEXLOWER.encode(attested.spki_sha256));
                 }
-                Part::Serial => text.push_str(&escape(
-                    attested
-                        .facts
-                        .serial
-                        .as_deref()
-                        .ok_or(IssuanceRefusal::AttributeNotAttested("serial"))?,
-                )),
-                Part::Udid => text.push_str(&escape(
-                    attested
-                        .facts
-                        .udid
-                        .as_deref()
-                        .ok_or(IssuanceRefusal::AttributeNotAttested("udid"))?,
-                )),
+                Part::Serial => {
+                    let serial = attested.facts.serial.as_deref();
+                    text.push_str(&escape(legible(serial, "serial")?));
+                }
+                Part::Udid => {
+                    let udid = attested.facts.udid.as_deref();
+                    text.push_str(&escape(legible(udid, "udid")?));
+                }
             }
         }
         Ok(text)

@@ -26,9 +26,13 @@ async fn refused(subject: &str, device: &Device) -> String {
 
 #[tokio::test]
 async fn what_does_not_fit_a_certificate_refuses_it() {
-    let properties = DeviceProperties::mac(SERIAL, &"8".repeat(65));
-    let device = Device::new(properties, KeyType::P256).unwrap();
-    assert_eq!(refused("CN={udid}", &device).await, "name-does-not-fit");
+    // Too long, or with a letter that nobody sees.
+    for udid in ["8".repeat(65), "00008112-\u{200b}1".to_owned()] {
+        let properties = DeviceProperties::mac(SERIAL, &udid);
+        let device = Device::new(properties, KeyType::P256).unwrap();
+        let reason = refused("CN={udid}", &device).await;
+        assert_eq!(reason, "name-does-not-fit", "{udid:?}");
+    }
 }
 
 #[tokio::test]
