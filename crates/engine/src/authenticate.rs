@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use crate::{
     Engine, Error,
     domain::{Account, AccountState},
-    ids::AccountId,
     ports::Versioned,
 };
 
@@ -22,17 +21,6 @@ pub enum Requester {
     Account(Box<Versioned<Account>>),
     /// The holder of some key.
     Key(PublicKey),
-}
-
-impl Requester {
-    /// The account, where it is one.
-    #[must_use]
-    pub fn account(&self) -> Option<AccountId> {
-        match self {
-            Self::Account(account) => Some(account.value.id),
-            Self::Key(_) => None,
-        }
-    }
 }
 
 impl Engine {

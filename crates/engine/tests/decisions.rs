@@ -5,14 +5,10 @@ mod support;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use assay_engine::{
-    CsrRefusal, Error, IdentifierFault, Requester,
-    domain::{ChallengeState, OrderState},
-    ports::Store,
-};
+use assay_engine::{CsrRefusal, Error, IdentifierFault, domain::ChallengeState, ports::Store};
 use assay_proto::{
-    AccountUpdate, AttestationResponse, AuthorizationUpdate, Base64Url, NewAccount, OrderStatus,
-    Problem, ProblemType, RevokeCert, Timestamp,
+    AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
+    ProblemType,
 };
 use support::{
     Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_order, response,
@@ -347,52 +343,4 @@ async fn accounts_that_never_order_are_forgotten_after_a_day() {
         .await
         .unwrap();
     assert!(created && again.id != idle.id);
-}
-
-/// RFC 8555 section 7.6: "an account that holds authorizations for all of the
-/// identifiers in the certificate" may revoke it, as long as it holds them.
-#[tokio::test]
-async fn scenario_111_an_account_revokes_while_it_holds_the_authorization() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    let issued = glass.finalize(&order, &device).await.unwrap();
-    let OrderState::Valid(valid) = &issued.state else {
-        panic!("{issued:?}");
-    };
-    let certificate = glass.store.certificate(valid.certificate.clone()).await;
-    let request = RevokeCert {
-        certificate: Base64Url(certificate.unwrap().unwrap().value.der),
-        reason: None,
-    };
-    let other = glass.account().await;
-    let revoke = async || {
-        let requester = Requester::Account(Box::new(glass.authenticated(&other).await));
-        glass.engine.revoke(&requester, &request).await
-    };
-    assert_eq!(revoke().await, Err(Error::RevocationUnauthorized));
-    // Another device of the account's is not this one.
-    let unlike = glass.order(&other, &["C02BBB"]).await.unwrap();
-    glass
-        .answer(&unlike, 0, &support::device("C02BBB"))
-        .await
-        .unwrap();
-    assert_eq!(revoke().await, Err(Error::RevocationUnauthorized));
-    // An authorization that is pending, given up or over is none.
-    let pending = glass.order(&other, &[SERIAL]).await.unwrap();
-    assert_eq!(revoke().await, Err(Error::RevocationUnauthorized));
-    glass.answer(&pending, 0, &device).await.unwrap();
-    let update = AuthorizationUpdate {
-        status: "deactivated".to_owned(),
-    };
-    let id = pending.authorizations[0];
-    let given_up = glass.engine.update_authorization(other.id, id, &update);
-    given_up.await.unwrap();
-    assert_eq!(revoke().await, Err(Error::RevocationUnauthorized));
-    let (held, _) = glass.ready(&other).await;
-    glass.clock.set(held.expires);
-    assert_eq!(revoke().await, Err(Error::RevocationUnauthorized));
-    let (held, _) = glass.ready(&other).await;
-    glass.clock.set(Timestamp(held.expires.0 - 1));
-    assert_eq!(revoke().await, Ok(()));
-    assert_eq!(revoke().await, Err(Error::AlreadyRevoked));
 }
