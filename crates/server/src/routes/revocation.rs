@@ -4,15 +4,18 @@ use assay_engine::Requester;
 use assay_proto::RevokeCert;
 use axum::{extract::State, http::StatusCode};
 
+use super::to_the_end;
 use crate::{refusal::Refusal, signed::Signed, surface::App};
 
 /// revokeCert (RFC 8555 section 7.6), signed by an account or by the
-/// certificate's own key.
+/// certificate's own key. To the end: who hangs up must not have a certificate
+/// revoked that the log does not tell of.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<Requester>,
 ) -> Result<StatusCode, Refusal> {
     let revoke: RevokeCert = request.payload.read()?;
-    app.engine.revoke(&request.signer, &revoke).await?;
+    let (engine, signer) = (Arc::clone(&app.engine), request.signer);
+    to_the_end(async move { engine.revoke(&signer, &revoke).await }).await?;
     Ok(StatusCode::OK)
 }
