@@ -88,12 +88,12 @@ impl<'a> Certificate<'a> {
     /// a bad serial number or two signature algorithms.
     pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
         let mut outer = tlv::only(der, tlv::SEQUENCE)?;
-        let tbs = outer.next()?.whole;
+        let tbs = outer.next()?;
         let outer_algorithm = outer.next()?.whole;
         let signature = whole_bytes(outer.content(tlv::BIT_STRING)?)?;
         outer.finish()?;
 
-        let mut fields = tlv::only(tbs, tlv::SEQUENCE)?;
+        let mut fields = Elements::of(tbs.tagged(tlv::SEQUENCE)?);
         check_version(&mut fields)?;
         let serial = fields.content(tlv::INTEGER)?;
         check_serial(serial)?;
@@ -107,13 +107,13 @@ impl<'a> Certificate<'a> {
                 "signatureAlgorithm differs from tbsCertificate.signature",
             ));
         }
-        let issuer = fields.next()?.whole;
+        let issuer = fields.next()?;
         check_name(issuer).map_err(|finding| finding.at("issuer"))?;
         let mut validity = Elements::of(fields.content(tlv::SEQUENCE)?);
         let not_before = seconds(validity.next()?)?;
         let not_after = seconds(validity.next()?)?;
         validity.finish()?;
-        let subject = fields.next()?.whole;
+        let subject = fields.next()?;
         check_name(subject).map_err(|finding| finding.at("subject"))?;
         let spki = fields.next()?.whole;
         let extensions = read_extensions(&mut fields)?;
@@ -124,12 +124,12 @@ impl<'a> Certificate<'a> {
 
         Ok(Self {
             der,
-            tbs,
+            tbs: tbs.whole,
             serial,
             algorithm: AlgorithmIdentifier::parse(outer_algorithm)?,
             signature,
-            issuer,
-            subject,
+            issuer: issuer.whole,
+            subject: subject.whole,
             not_before,
             not_after,
             spki,
@@ -268,8 +268,8 @@ fn check_serial(serial: &[u8]) -> Result<(), Finding> {
 /// `Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }`
 /// (RFC 5280 section 4.1.2.4): not empty, and its strings of the types that
 /// the section lets new certificates use, and of their characters.
-fn check_name(name: &[u8]) -> Result<(), Finding> {
-    let mut rdns = tlv::only(name, tlv::SEQUENCE)?;
+fn check_name(name: Element<'_>) -> Result<(), Finding> {
+    let mut rdns = Elements::of(name.tagged(tlv::SEQUENCE)?);
     // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a non-empty
     // distinguished name (DN)."
     if rdns.is_finished() {
@@ -304,7 +304,7 @@ fn check_name(name: &[u8]) -> Result<(), Finding> {
 }
 
 fn check_attribute(attribute: Element<'_>) -> Result<(), Malformed> {
-    let mut fields = tlv::only(attribute.whole, tlv::SEQUENCE)?;
+    let mut fields = Elements::of(attribute.tagged(tlv::SEQUENCE)?);
     if !tlv::is_minimal(fields.content(tlv::OBJECT_IDENTIFIER)?) {
         return Err(Malformed("an attribute's identifier is not DER"));
     }

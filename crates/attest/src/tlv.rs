@@ -34,6 +34,18 @@ pub(crate) struct Element<'a> {
     pub(crate) whole: &'a [u8],
 }
 
+impl<'a> Element<'a> {
+    /// The content, where the tag is this one.
+    #[inline]
+    pub(crate) fn tagged(self, tag: u8) -> Result<&'a [u8], Malformed> {
+        if self.tag == tag {
+            Ok(self.content)
+        } else {
+            Err(Malformed("an element has another tag than belongs there"))
+        }
+    }
+}
+
 /// Elements that follow each other to the end of a slice.
 #[derive(Clone, Debug)]
 pub(crate) struct Elements<'a>(&'a [u8]);
@@ -90,12 +102,7 @@ impl<'a> Elements<'a> {
     /// The content of the next element, which must have this tag.
     #[inline]
     pub(crate) fn content(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
-        let element = self.next()?;
-        if element.tag == tag {
-            Ok(element.content)
-        } else {
-            Err(Malformed("an element has another tag than belongs there"))
-        }
+        self.next()?.tagged(tag)
     }
 
     /// The same where the element may be absent.
