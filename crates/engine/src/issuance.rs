@@ -12,7 +12,7 @@ use assay_proto::{Identifier, Timestamp};
 use crate::{
     domain::{Authorization, DeviceFacts, EvidenceRecord, Order, Validated},
     error::{CsrRefusal, Error, IssuanceRefusal},
-    profile::{Attested, CsrNames, Profile, SanRule},
+    profile::{Attested, CsrNames, Profile, SanRule, legible},
     sha256,
 };
 
@@ -281,36 +281,41 @@ fn names(
     let mut names = Vec::new();
     for rule in &profile.san {
         match rule {
-            SanRule::HardwareModule => names.extend(identifiers.iter().filter_map(hardware_module)),
-            SanRule::PermanentIdentifier => {
-                names.extend(identifiers.iter().filter_map(permanent_identifier));
-            }
             SanRule::Uri(template) => {
                 names.push(SanRule::uri(template, attested).map_err(Error::Issuance)?);
+            }
+            SanRule::HardwareModule | SanRule::PermanentIdentifier => {
+                for identifier in identifiers {
+                    names.extend(ordered(rule, identifier).map_err(Error::Issuance)?);
+                }
             }
         }
     }
     Ok(names)
 }
 
-fn hardware_module(identifier: &Identifier) -> Option<SubjectAltName> {
-    match identifier {
-        Identifier::HardwareModule(module) => Some(SubjectAltName::HardwareModule {
-            hw_type: module.hw_type().to_string(),
-            serial: module.serial().as_bytes().to_vec(),
-        }),
-        Identifier::PermanentIdentifier(_) => None,
-    }
-}
-
-fn permanent_identifier(identifier: &Identifier) -> Option<SubjectAltName> {
-    match identifier {
-        Identifier::HardwareModule(_) => None,
-        Identifier::PermanentIdentifier(identifier) => Some(SubjectAltName::PermanentIdentifier {
-            value: identifier.device().to_owned(),
-            assigner: identifier.assigner().map(ToString::to_string),
-        }),
-    }
+/// The name of an ordered identifier, where the rule is for its type.
+fn ordered(
+    rule: &SanRule,
+    identifier: &Identifier,
+) -> Result<Option<SubjectAltName>, IssuanceRefusal> {
+    Ok(match (rule, identifier) {
+        (SanRule::HardwareModule, Identifier::HardwareModule(module)) => {
+            Some(SubjectAltName::HardwareModule {
+                hw_type: module.hw_type().to_string(),
+                serial: legible(module.serial(), "hardware-module")?
+                    .as_bytes()
+                    .to_vec(),
+            })
+        }
+        (SanRule::PermanentIdentifier, Identifier::PermanentIdentifier(identifier)) => {
+            Some(SubjectAltName::PermanentIdentifier {
+                value: legible(identifier.device(), "permanent-identifier")?.to_owned(),
+                assigner: identifier.assigner().map(ToString::to_string),
+            })
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]

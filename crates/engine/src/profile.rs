@@ -194,19 +194,19 @@ impl SubjectField {
     }
 }
 
-/// An attested value that may stand in a name: whoever reads that must not take
+/// A device's value that may stand in a name: whoever reads that must not take
 /// it for another.
-fn legible<'a>(
-    value: Option<&'a str>,
-    attribute: &'static str,
-) -> Result<&'a str, IssuanceRefusal> {
-    match value {
-        None => Err(IssuanceRefusal::AttributeNotAttested(attribute)),
-        Some(value) if value.chars().any(disturbs) => {
-            Err(IssuanceRefusal::NameDoesNotFit(attribute))
-        }
-        Some(value) => Ok(value),
+pub(crate) fn legible<'a>(value: &'a str, place: &'static str) -> Result<&'a str, IssuanceRefusal> {
+    if value.chars().any(disturbs) {
+        Err(IssuanceRefusal::NameDoesNotFit(place))
+    } else {
+        Ok(value)
     }
+}
+
+fn stated<'a>(value: Option<&'a str>, attribute: &'static str) -> Result<&'a str, IssuanceRefusal> {
+    let value = value.ok_or(IssuanceRefusal::AttributeNotAttested(attribute))?;
+    legible(value, attribute)
 }
 
 impl Template {
@@ -257,11 +257,11 @@ impl Template {
                 }
                 Part::Serial => {
                     let serial = attested.facts.serial.as_deref();
-                    text.push_str(&escape(legible(serial, "serial")?));
+                    text.push_str(&escape(stated(serial, "serial")?));
                 }
                 Part::Udid => {
                     let udid = attested.facts.udid.as_deref();
-                    text.push_str(&escape(legible(udid, "udid")?));
+                    text.push_str(&escape(stated(udid, "udid")?));
                 }
             }
         }

@@ -7,15 +7,18 @@ use crate::support::{Server, Setup, assert_problem, csr_with, mac};
 const SERIAL: &str = "C02PROFILE01";
 
 /// The reason for which finalize is refused; the order stays ready.
-async fn refused(subject: &str, device: &Device) -> String {
-    let config = format!("profile.default.subject = \"{subject}\"");
+async fn refused(profile: &str, device: &Device, identifier: (&str, &str)) -> String {
+    let config = format!("profile.default.{profile}");
     let server = Server::start(Setup {
-        devices: &["C02PROFILE01,,"],
+        init: &["--admission", "any-attested"],
         config: &config,
         ..Setup::default()
     });
     let mut client = server.client().await;
-    let placed = client.ready(&server, device, SERIAL).await;
+    let placed = client.order_all(&[identifier]).await;
+    client
+        .prove(&server, device, &placed.authorizations[0])
+        .await;
     let answer = client.finalize(&placed, &csr_with(device, None, &[])).await;
     assert_problem(&answer, 403, "unauthorized");
     assert_eq!(client.status(&placed.order).await, "ready");
@@ -26,12 +29,38 @@ async fn refused(subject: &str, device: &Device) -> String {
 
 #[tokio::test]
 async fn what_does_not_fit_a_certificate_refuses_it() {
+    let unseen = "C02\u{200b}PROFILE";
+    let module = format!("{unseen}/1.2.840.113635.100.8.9.1");
+    let by_serial = ("permanent-identifier", unseen);
+    let by_module = ("hardware-module", module.as_str());
     // Too long, or with a letter that nobody sees.
-    for udid in ["8".repeat(65), "00008112-\u{200b}1".to_owned()] {
-        let properties = DeviceProperties::mac(SERIAL, &udid);
+    for (profile, serial, udid, identifier) in [
+        (
+            "subject = \"CN={udid}\"",
+            SERIAL,
+            "8".repeat(65).as_str(),
+            ("permanent-identifier", SERIAL),
+        ),
+        (
+            "subject = \"CN={udid}\"",
+            SERIAL,
+            unseen,
+            ("permanent-identifier", SERIAL),
+        ),
+        ("subject = \"CN={serial}\"", unseen, "UDID", by_serial),
+        ("san = [\"uri:urn:x:{serial}\"]", unseen, "UDID", by_serial),
+        (
+            "san = [\"permanent-identifier\"]",
+            unseen,
+            "UDID",
+            by_serial,
+        ),
+        ("san = [\"hardware-module\"]", unseen, "UDID", by_module),
+    ] {
+        let properties = DeviceProperties::mac(serial, udid);
         let device = Device::new(properties, KeyType::P256).unwrap();
-        let reason = refused("CN={udid}", &device).await;
-        assert_eq!(reason, "name-does-not-fit", "{udid:?}");
+        let reason = refused(profile, &device, identifier).await;
+        assert_eq!(reason, "name-does-not-fit", "{profile} {udid:?}");
     }
 }
 
@@ -40,7 +69,8 @@ async fn what_is_not_attested_refuses_a_certificate_that_names_it() {
     let mut properties = mac(SERIAL).properties.clone();
     properties.udid = None;
     let device = Device::new(properties, KeyType::P256).unwrap();
-    let reason = refused("CN={udid}", &device).await;
+    let identifier = ("permanent-identifier", SERIAL);
+    let reason = refused("subject = \"CN={udid}\"", &device, identifier).await;
     assert_eq!(reason, "attribute-not-attested");
 }
 
