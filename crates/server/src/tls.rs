@@ -77,15 +77,20 @@ impl TlsIdentity {
     }
 }
 
-/// aws-lc-rs, with `TLS_AES_128_GCM_SHA256` before the other suites: the one
-/// that every TLS 1.3 client has (RFC 8446 section 9.1), as strong as X25519 and
-/// P-256 are, and the cheapest: processors hash SHA-256 in hardware, not the
+/// aws-lc-rs, with the suites of AES-128 and SHA-256 before the others: in TLS
+/// 1.3 the one that every client has (RFC 8446 section 9.1), as strong as X25519
+/// and P-256 are, and the cheapest: processors hash SHA-256 in hardware, not the
 /// SHA-384 of `TLS_AES_256_GCM_SHA384`, of which a key schedule takes much.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
     provider
 }
 

@@ -134,19 +134,30 @@ async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
 }
 
 #[tokio::test]
-async fn tls_1_3_with_aes_128_even_when_the_client_would_rather_have_aes_256() {
+async fn aes_128_even_when_the_client_would_rather_have_aes_256() {
     let key = self_signed();
     let server = Running::start(|config| config.tls = Some(identity(&key))).await;
-    let connector = connector(&key, &[&version::TLS13], &[]);
-    let preferred = connector.config().crypto_provider().cipher_suites[0].suite();
-    assert_eq!(preferred, CipherSuite::TLS13_AES_256_GCM_SHA384);
-    let name = ServerName::try_from("localhost").unwrap();
-    let stream = connector.connect(name, server.connect().await).await;
-    let chosen = stream.unwrap().get_ref().1.negotiated_cipher_suite();
-    assert_eq!(
-        chosen.map(|suite| suite.suite()),
-        Some(CipherSuite::TLS13_AES_128_GCM_SHA256)
-    );
+    for (version, preferred, chosen) in [
+        (
+            &version::TLS13,
+            CipherSuite::TLS13_AES_256_GCM_SHA384,
+            CipherSuite::TLS13_AES_128_GCM_SHA256,
+        ),
+        (
+            &version::TLS12,
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ),
+    ] {
+        let connector = connector(&key, &[version], &[]);
+        let first = (connector.config().crypto_provider().cipher_suites.iter())
+            .find(|suite| suite.version() == version);
+        assert_eq!(first.map(|suite| suite.suite()), Some(preferred));
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = connector.connect(name, server.connect().await).await;
+        let suite = stream.unwrap().get_ref().1.negotiated_cipher_suite();
+        assert_eq!(suite.map(|suite| suite.suite()), Some(chosen));
+    }
 }
 
 #[tokio::test]

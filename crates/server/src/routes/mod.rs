@@ -117,3 +117,23 @@ fn to_the_end<T: Send + 'static>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_when_nobody_waits_for_it() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        drop(to_the_end(async move {
+            let _ = gone.await;
+            let _ = done.send(());
+            Ok(())
+        }));
+        go.send(()).unwrap();
+        assert_eq!(ended.await, Ok(()));
+    }
+}
