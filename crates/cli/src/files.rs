@@ -55,8 +55,8 @@ pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Resu
     Ok(())
 }
 
-/// Whether writing to both paths would write one file: the same place, or links
-/// to it.
+/// Whether both paths are of one place, or lead through symbolic links to one
+/// file that is there.
 pub fn are_one(a: &Path, b: &Path) -> bool {
     let place = |path: &Path| {
         path.canonicalize().ok().or_else(|| {

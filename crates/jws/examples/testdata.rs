@@ -11,11 +11,13 @@ mod corpus;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/jws"));
-    for folder in ["bad", "good", "keys"] {
-        fs::remove_dir_all(root.join(folder))?;
-        fs::create_dir(root.join(folder))?;
-    }
     let files = corpus::files();
+    for folder in ["bad", "good", "keys"] {
+        fs::create_dir_all(root.join(folder))?;
+        for entry in fs::read_dir(root.join(folder))? {
+            fs::remove_file(entry?.path())?;
+        }
+    }
     for (path, content) in &files {
         fs::write(root.join(path), content)?;
     }

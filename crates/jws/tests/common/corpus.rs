@@ -219,7 +219,11 @@ fn bad_keys(files: &mut Files, es256: &Client, es384: &Client, eddsa: &Client, r
                 .to_owned(),
         ),
         (es256, "bad-key-encoding", replaced("\"}", "=\"}")),
-        (rs256, "bad-key-exponent", rs256.jwk.replace("AQAB", "AQ")),
+        (
+            rs256,
+            "bad-key-exponent",
+            rs256.jwk.replace("\"AQAB\"", "\"AQ\""),
+        ),
         (
             es256,
             "bad-key-json-duplicate-member",
@@ -229,7 +233,7 @@ fn bad_keys(files: &mut Files, es256: &Client, es384: &Client, eddsa: &Client, r
         (
             rs256,
             "bad-key-leading-zero",
-            rs256.jwk.replace("AQAB", "AAEAAQ"),
+            rs256.jwk.replace("\"AQAB\"", "\"AAEAAQ\""),
         ),
         (
             rs256,
