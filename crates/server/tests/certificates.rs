@@ -6,13 +6,15 @@
 
 mod common;
 
+use std::{future::poll_fn, task::Poll};
+
 use assay_engine::{
-    domain::{Certificate, CertificateHolder},
+    domain::{Certificate, CertificateHolder, Revocation, Revoker},
     ids::OrderId,
     ports::{Change, ChangeSet, Store},
     sha256,
 };
-use assay_proto::{Base64Url, Timestamp};
+use assay_proto::{Base64Url, RevocationReason, Timestamp};
 use assay_simulator::{Device, Jws, KeyType, Response, evidence::DeviceProperties};
 use common::{Client, NOW, World, assert_refused, url};
 use rcgen::{CertificateParams, KeyPair};
@@ -31,6 +33,13 @@ impl Issued {
             Value::Null => json!({"certificate": Base64Url::encode(&self.der)}),
             reason => json!({"certificate": Base64Url::encode(&self.der), "reason": reason}),
         }
+    }
+
+    /// What the store knows of its revocation.
+    async fn recorded(&self, world: &World) -> Option<Revocation> {
+        let serial = assay_ca::serial_number_of(&self.der).unwrap();
+        let found = world.store.certificate(serial).await.unwrap();
+        found.unwrap().value.revocation
     }
 }
 
@@ -141,6 +150,32 @@ async fn scenario_109_the_account_revokes_once() {
     assert!(answer.replay_nonce().is_some());
     let again = revoke(&client, &issued.revocation(json!(null))).await;
     assert_refused(&again, 400, "alreadyRevoked");
+    let revocation = issued.recorded(&world).await.unwrap();
+    assert_eq!(revocation.reason, Some(RevocationReason::KeyCompromise));
+    let account = world
+        .engine
+        .urls()
+        .account_id(&client.account.unwrap())
+        .unwrap();
+    assert_eq!(revocation.by, Revoker::Account(account));
+}
+
+#[tokio::test]
+async fn a_revocation_comes_to_its_end_when_its_client_is_gone() {
+    let world = World::new();
+    let client = world.client().await;
+    let issued = issue(&world, &client).await;
+    let payload = issued.revocation(json!(null));
+    // hyper drops the handler with the connection.
+    let mut answer = Box::pin(revoke(&client, &payload));
+    let waits = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await;
+    assert!(waits, "the handler revoked by itself, and could be stopped");
+    assert_eq!(issued.recorded(&world).await, None);
+    drop(answer);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(issued.recorded(&world).await.is_some());
 }
 
 #[tokio::test]
@@ -157,6 +192,8 @@ async fn scenarios_110_and_113_the_certificates_own_key_revokes() {
     let forged = jws.clone().with("jwk", holder.key.jwk());
     assert_refused(&forger.send(&forged).await, 403, "unauthorized");
     assert_eq!(holder.send(&jws).await.status, 200);
+    let revocation = issued.recorded(&world).await.unwrap();
+    assert_eq!(revocation.by, Revoker::CertificateKey);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ pub(crate) const SEQUENCE: &[u8] = b"msequence";
 pub(crate) const LATEST_TIME: &[u8] = b"mtime";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
 
 /// The end of a processing order.
 pub(crate) const NEVER: u64 = u64::MAX;

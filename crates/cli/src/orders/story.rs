@@ -9,7 +9,7 @@ use assay_engine::{
     },
     ports::Store,
 };
-use assay_proto::{OrderStatus, Timestamp, WireIdentifier};
+use assay_proto::{OrderStatus, RevocationReason, Timestamp, WireIdentifier};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,9 @@ pub struct CertificateStory {
     pub not_after: Timestamp,
     pub root_sha256: Option<String>,
     pub revoked: Option<Timestamp>,
+    /// The code of RFC 5280, where one was given.
+    pub revocation_reason: Option<u8>,
+    pub revoked_by: Option<String>,
 }
 
 impl Summary {
@@ -144,6 +147,13 @@ impl Story {
                         CertificateHolder::Server => None,
                     },
                     revoked: certificate.revocation.map(|revocation| revocation.at),
+                    revocation_reason: certificate
+                        .revocation
+                        .and_then(|revocation| revocation.reason)
+                        .map(RevocationReason::code),
+                    revoked_by: certificate
+                        .revocation
+                        .map(|revocation| revocation.by.to_string()),
                 }),
             _ => None,
         };
@@ -303,6 +313,12 @@ impl fmt::Display for Story {
             write!(f, "\n  not after    {}", issued.not_after)?;
             if let Some(revoked) = &issued.revoked {
                 write!(f, "\n  revoked      {revoked}")?;
+            }
+            if let Some(by) = &issued.revoked_by {
+                write!(f, " by {by}")?;
+            }
+            if let Some(reason) = issued.revocation_reason {
+                write!(f, ", reason {reason}")?;
             }
         }
         Ok(())

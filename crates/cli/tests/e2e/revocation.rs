@@ -45,19 +45,27 @@ async fn scenario_109_the_account_revokes_its_certificate_once() {
     let placed = client.ready(&server, &device, SERIAL).await;
     let csr = device.csr(&CsrRequest::default()).unwrap();
     let certificate = client.certificate(&placed, &csr).await;
-    assert_eq!(
-        server.story(&placed.order)["issued"]["revoked"],
-        Value::Null
-    );
+    let untouched = server.story(&placed.order)["issued"].clone();
+    for key in ["revoked", "revocation_reason", "revoked_by"] {
+        assert_eq!(untouched.get(key), Some(&Value::Null), "{key}");
+    }
     let answer = revoke(&mut client, &certificate, Some(1)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let revoked = server.story(&placed.order)["issued"]["revoked"].clone();
-    assert!(revoked.is_string(), "{revoked}");
+    let story = server.story(&placed.order);
+    let issued = &story["issued"];
+    assert!(issued["revoked"].is_string(), "{issued}");
+    assert_eq!(issued["revocation_reason"], 1);
+    let account = story["account"].as_str().unwrap();
+    let by = format!("account {account}");
+    assert_eq!(issued["revoked_by"], by);
     let serial = certificate.url.rsplit('/').next().unwrap();
     let event = server
         .process()
         .event(|event| event["event"] == "revoked" && event["serial"] == serial);
     assert_eq!(event["reason"], 1);
+    assert_eq!(event["account"], account);
+    assert_eq!(event["order"], story["id"]);
+    assert_eq!(event["by"], by);
     let answer = revoke(&mut client, &certificate, None).await;
     assert_problem(&answer, 400, "alreadyRevoked");
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use assay_ca::SerialNumber;
 use assay_proto::{RevocationReason, Timestamp};
 
@@ -51,13 +53,44 @@ pub enum CertificateHolder {
     Server,
 }
 
-/// That and why a certificate was revoked.
+impl CertificateHolder {
+    /// The account that ordered it and its order, where a device holds it.
+    #[must_use]
+    pub fn ordered(&self) -> Option<(AccountId, OrderId)> {
+        match *self {
+            Self::Device { account, order, .. } => Some((account, order)),
+            Self::Server => None,
+        }
+    }
+}
+
+/// That, why and by whom a certificate was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// When.
     pub at: Timestamp,
     /// The reason, where one was given.
     pub reason: Option<RevocationReason>,
+    /// Whose signature asked for it.
+    pub by: Revoker,
+}
+
+/// Who had a certificate revoked (RFC 8555 section 7.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoker {
+    /// An account.
+    Account(AccountId),
+    /// Whoever holds the certificate's key.
+    CertificateKey,
+}
+
+impl fmt::Display for Revoker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account) => write!(f, "account {account}"),
+            Self::CertificateKey => f.write_str("the certificate's key"),
+        }
+    }
 }
 
 /// The intent of a certificate for this server's own TLS end. Its key lives in

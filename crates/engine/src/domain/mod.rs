@@ -14,7 +14,7 @@ pub use account::{Account, AccountState};
 pub use authorization::{
     Authorization, AuthorizationStatus, Challenge, ChallengeState, Token, Validated,
 };
-pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, ServerIntent};
+pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, Revoker, ServerIntent};
 pub use evidence::{Attribute, DeviceFacts, EvidenceRecord, KeyKind};
 pub use failure::{Failure, Gate};
 pub use order::{Invalid, NotReady, Order, OrderState, Pending, Processing, Ready, Valid};

@@ -4,7 +4,7 @@ use assay_proto::{RevocationReason, RevokeCert};
 use crate::{
     Engine, Error,
     authenticate::Requester,
-    domain::{Certificate, CertificateHolder, Revocation},
+    domain::{Certificate, Revocation, Revoker},
     engine::ATTEMPTS,
     ids::AccountId,
     ports::{Change, CommitError, Versioned},
@@ -33,9 +33,8 @@ impl Engine {
             return Err(Error::NotFound("certificate"));
         };
         let certificate = certificate.value;
-        match certificate.holder {
-            CertificateHolder::Device { account: owner, .. } if owner == account => {}
-            _ => return Err(Error::NotFound("certificate")),
+        if owner(&certificate) != Some(account) {
+            return Err(Error::NotFound("certificate"));
         }
         if certificate.issuer != self.issuer.id() {
             return Err(Error::Internal(format!(
@@ -70,15 +69,19 @@ impl Engine {
             };
             // The bytes must be those that were issued: another CA may use the
             // same serial number.
-            if value.der != *der || !may_revoke(requester, &value) {
-                return Err(Error::RevocationUnauthorized);
-            }
+            let by = revoker(requester, &value).filter(|_| value.der == *der);
+            let by = by.ok_or(Error::RevocationUnauthorized)?;
             if value.revocation.is_some() {
                 return Err(Error::AlreadyRevoked);
             }
             let now = self.now();
+            let ordered = value.holder.ordered();
             let revoked = Certificate {
-                revocation: Some(Revocation { at: now, reason }),
+                revocation: Some(Revocation {
+                    at: now,
+                    reason,
+                    by,
+                }),
                 ..value
             };
             let change = Change::UpdateCertificate(revoked, version);
@@ -86,8 +89,11 @@ impl Engine {
                 Ok(_) => {
                     tracing::info!(
                         event = "revoked",
+                        account = ordered.map(|(account, _)| tracing::field::display(account)),
+                        order = ordered.map(|(_, order)| tracing::field::display(order)),
                         serial = %serial,
                         reason = reason.map(RevocationReason::code),
+                        by = %by,
                         "revoked"
                     );
                     return Ok(());
@@ -100,14 +106,21 @@ impl Engine {
     }
 }
 
-/// Whether the requester, whose signature was verified, may revoke: the two
-/// ways that need no other authorizations.
-fn may_revoke(requester: &Requester, certificate: &Certificate) -> bool {
+/// The account that the certificate was issued to.
+fn owner(certificate: &Certificate) -> Option<AccountId> {
+    certificate.holder.ordered().map(|(account, _)| account)
+}
+
+/// The requester, whose signature was verified, if it may revoke: the two ways
+/// that need no other authorizations.
+fn revoker(requester: &Requester, certificate: &Certificate) -> Option<Revoker> {
     match requester {
-        Requester::Account(account) => matches!(
-            certificate.holder,
-            CertificateHolder::Device { account: owner, .. } if owner == account.value.id
-        ),
-        Requester::Key(key) => sha256(key.spki_der()) == certificate.spki_sha256,
+        Requester::Account(account) => {
+            let account = account.value.id;
+            (owner(certificate) == Some(account)).then_some(Revoker::Account(account))
+        }
+        Requester::Key(key) => {
+            (sha256(key.spki_der()) == certificate.spki_sha256).then_some(Revoker::CertificateKey)
+        }
     }
 }

@@ -1,5 +1,5 @@
 use assay_engine::{
-    domain::{Certificate, CertificateHolder, Intent, Revocation, ServerIntent},
+    domain::{Certificate, CertificateHolder, Intent, Revocation, Revoker, ServerIntent},
     ids::{AccountId, OrderId},
 };
 use assay_proto::{RevocationReason, Timestamp};
@@ -52,6 +52,17 @@ struct StoredRevocation {
     at: u64,
     #[n(1)]
     reason: Option<u8>,
+    #[n(2)]
+    by: StoredRevoker,
+}
+
+/// Who had a certificate revoked.
+#[derive(Decode, Encode)]
+enum StoredRevoker {
+    #[n(0)]
+    Account(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]),
+    #[n(1)]
+    CertificateKey,
 }
 
 /// The intent of a certificate for this server's own TLS end.
@@ -98,9 +109,13 @@ impl From<Certificate> for StoredCertificate {
             },
             issued: issued.0,
             not_after: not_after.0,
-            revocation: revocation.map(|Revocation { at, reason }| StoredRevocation {
+            revocation: revocation.map(|Revocation { at, reason, by }| StoredRevocation {
                 at: at.0,
                 reason: reason.map(RevocationReason::code),
+                by: match by {
+                    Revoker::Account(account) => StoredRevoker::Account(*account.as_bytes()),
+                    Revoker::CertificateKey => StoredRevoker::CertificateKey,
+                },
             }),
         }
     }
@@ -149,6 +164,10 @@ impl TryFrom<StoredRevocation> for Revocation {
         Ok(Self {
             at: Timestamp(stored.at),
             reason: stored.reason.map(reason).transpose()?,
+            by: match stored.by {
+                StoredRevoker::Account(account) => Revoker::Account(AccountId::from_bytes(account)),
+                StoredRevoker::CertificateKey => Revoker::CertificateKey,
+            },
         })
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{
-        Account, AccountState, Attribute, CertificateHolder, ChallengeState, OrderState, Revocation,
+        Account, AccountState, Attribute, CertificateHolder, ChallengeState, OrderState,
+        Revocation, Revoker,
     },
     ports::{Change, CommitError, Store, Version, Versioned},
 };
@@ -100,9 +101,14 @@ pub(crate) async fn every_certificate_comes_back(store: Arc<dyn Store>) {
     }
     let mut version = Version(1);
     let reasons = RevocationReason::ALL.into_iter().map(Some);
-    for reason in reasons.chain([None]) {
+    let by = [Revoker::CertificateKey, Revoker::Account(account_id(3))];
+    for (reason, by) in reasons.chain([None]).zip(by.into_iter().cycle()) {
         let mut revoked = certificate(1);
-        revoked.revocation = Some(Revocation { at: NOW, reason });
+        revoked.revocation = Some(Revocation {
+            at: NOW,
+            reason,
+            by,
+        });
         let changes = vec![Change::UpdateCertificate(revoked.clone(), version)];
         version = commit(&*store, changes).await.unwrap();
         let found = store.certificate(serial(1)).await.unwrap().unwrap();
