@@ -33,6 +33,12 @@ impl PreparedCert {
     pub fn issuer_id(&self) -> [u8; 32] {
         self.issuer_id
     }
+
+    /// Last second of validity, since the Unix epoch.
+    #[must_use]
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
 }
 
 /// A signed certificate.

@@ -8,10 +8,14 @@ use assay_ca::{Issuer, SerialNumber};
 use assay_proto::Timestamp;
 
 use crate::{
+    Error,
     admission::AdmissionPolicy,
     issuance::ValidityLimits,
     nonce::Nonces,
-    ports::{Change, ChangeSet, Clock, CommitError, Purpose, Random, Recorder, Store, Version},
+    ports::{
+        Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Store,
+        Version,
+    },
     profile::Profile,
     urls::Urls,
 };
@@ -76,9 +80,7 @@ pub struct Limits {
     /// fit into 4 KiB.
     pub identifiers: usize,
     /// The most orders of one account that are open at once.
-    pub open_orders: usize,
-    /// The most orders of one account for one identifier that are open at once.
-    pub open_orders_per_identifier: usize,
+    pub open_orders: OpenOrders,
     /// How long an order may take, in seconds.
     pub order_lifetime: u64,
 }
@@ -87,8 +89,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             identifiers: 5,
-            open_orders: 100,
-            open_orders_per_identifier: 20,
+            open_orders: OpenOrders {
+                of_account: 100,
+                of_identifier: 20,
+            },
             order_lifetime: 8 * 3600,
         }
     }
@@ -152,12 +156,23 @@ impl Engine {
         self.terms_of_service.as_deref()
     }
 
-    pub(crate) fn validity_limits(&self) -> ValidityLimits {
-        ValidityLimits {
+    /// What bounds a certificate that is issued at `now`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] once the CA's own certificate has ended.
+    pub(crate) fn validity_limits(&self, now: Timestamp) -> Result<ValidityLimits, Error> {
+        let issuer_not_after = Timestamp(self.issuer.not_after());
+        if now >= issuer_not_after {
+            return Err(Error::Internal(format!(
+                "the issuing CA's certificate ended at {issuer_not_after}: nothing can be issued \
+                 any more, replace the CA"
+            )));
+        }
+        Ok(ValidityLimits {
             lifetime: self.profile.lifetime,
             issuer_not_before: Timestamp(self.issuer.not_before()),
-            issuer_not_after: Timestamp(self.issuer.not_after()),
-        }
+            issuer_not_after,
+        })
     }
 
     pub(crate) fn trusts_root(&self, sha256: &[u8; 32]) -> bool {

@@ -9,7 +9,7 @@ use crate::{
     domain::{Failure, NotReady},
     ids::AccountId,
     nonce::NonceError,
-    ports::StoreError,
+    ports::{CommitError, ConflictOn, StoreError},
 };
 
 /// Why a use-case did not do what it was asked, grouped by who can mend it.
@@ -125,8 +125,8 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Others changed the same thing again and again.
-    #[error("the same thing is being changed by too many requests at once")]
+    /// Other requests of the same client changed the same thing again and again.
+    #[error("too many requests change the same thing at once: send them one after the other")]
     Contention,
     /// A mistake of ours or a broken installation.
     #[error("internal fault: {0}")]
@@ -267,7 +267,7 @@ impl Error {
     pub fn is_fault(&self) -> bool {
         matches!(
             self,
-            Self::Inventory(_) | Self::Store(_) | Self::Contention | Self::Internal(_)
+            Self::Inventory(_) | Self::Store(_) | Self::Internal(_)
         )
     }
 
@@ -275,9 +275,21 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Inventory(_) | Self::Store(_) | Self::Contention => Some(10),
+            Self::Contention => Some(1),
+            Self::Inventory(_) | Self::Store(_) => Some(10),
             Self::TooManyOpenOrders => Some(600),
             _ => None,
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    /// A commit that is not tried again.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(ConflictOn::OpenOrders) => Self::TooManyOpenOrders,
+            CommitError::Conflict(ConflictOn::AccountKey | ConflictOn::Value) => Self::Contention,
+            CommitError::Store(fault) => Self::Store(fault),
         }
     }
 }
@@ -339,7 +351,7 @@ impl From<&Error> for Problem {
                 instance: Some(terms.clone()),
                 ..Self::new(P::UserActionRequired, detail)
             },
-            Error::TooManyOpenOrders => Self::new(P::RateLimited, detail),
+            Error::Contention | Error::TooManyOpenOrders => Self::new(P::RateLimited, detail),
             Error::Identifiers(refusals) => identifiers(refusals, detail),
             Error::OrderNotReady(_) => Self::new(P::OrderNotReady, detail),
             Error::Csr(_) => Self::new(P::BadCsr, detail),
@@ -354,7 +366,7 @@ impl From<&Error> for Problem {
                         .join(", ")
                 ),
             ),
-            Error::Inventory(_) | Error::Store(_) | Error::Contention => Self::new(
+            Error::Inventory(_) | Error::Store(_) => Self::new(
                 P::ServerInternal,
                 "the server cannot do this at present: try again later",
             )

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use assay_ca::{
-    Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, SerialNumber, SubjectAltName,
+    Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SubjectAltName,
     SubjectAttribute,
 };
 use assay_proto::{Identifier, Timestamp};
@@ -32,7 +32,9 @@ pub struct ValidityLimits {
 }
 
 impl ValidityLimits {
-    /// Judges the validity that an order asks for.
+    /// Judges the validity that an order asks for. No certificate outlives one
+    /// that were issued at `now` and valid from now on: post-dated ones would
+    /// make a store of certificates for years out of one day's proof.
     ///
     /// # Errors
     /// [`Error::Validity`] naming the limit: what was asked for is honoured
@@ -49,16 +51,13 @@ impl ValidityLimits {
         if start < earliest {
             return refuse(format!("notBefore is earlier than {earliest}"));
         }
-        if start >= self.issuer_not_after {
+        let latest = self.latest_end(now);
+        if start >= latest {
             return refuse(format!(
-                "notBefore is not before the end of this CA, {}",
-                self.issuer_not_after
+                "notBefore is not before {latest}, the latest end of a certificate"
             ));
         }
         let Some(end) = not_after else { return Ok(()) };
-        let latest = self
-            .issuer_not_after
-            .min(not_before.unwrap_or(now).plus(self.lifetime));
         if end > latest {
             return refuse(format!("notAfter is later than {latest}"));
         }
@@ -69,7 +68,7 @@ impl ValidityLimits {
     }
 
     /// The validity of a certificate that is issued at `now`. Only what was
-    /// not asked for is clamped to the issuer's own validity.
+    /// not asked for is clamped.
     #[must_use]
     pub fn of(
         &self,
@@ -78,11 +77,11 @@ impl ValidityLimits {
         now: Timestamp,
     ) -> (Timestamp, Timestamp) {
         let start = not_before.unwrap_or_else(|| self.issuer_not_before.max(now.minus(BACKDATE)));
-        let end = not_after.unwrap_or_else(|| {
-            self.issuer_not_after
-                .min(not_before.unwrap_or(now).plus(self.lifetime))
-        });
-        (start, end)
+        (start, not_after.unwrap_or_else(|| self.latest_end(now)))
+    }
+
+    fn latest_end(&self, now: Timestamp) -> Timestamp {
+        self.issuer_not_after.min(now.plus(self.lifetime))
     }
 }
 
@@ -239,13 +238,39 @@ pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
     };
     match issuer.prepare(&leaf, SerialNumber::from_random([1; 16])) {
         // The names that only an order brings are not there to be seen.
-        Ok(_) | Err(PrepareError::NoName) => Ok(()),
+        Err(PrepareError::NoName) => Ok(()),
+        prepared => recordable(prepared).map(drop),
+    }
+}
+
+/// A certificate for `leaf`, ready to be recorded and then signed.
+///
+/// # Errors
+/// [`Error::Issuance`] where what is attested fits no certificate, faults.
+pub(crate) fn prepare(
+    issuer: &Issuer,
+    leaf: &LeafTemplate,
+    serial: SerialNumber,
+) -> Result<PreparedCert, Error> {
+    recordable(issuer.prepare(leaf, serial))
+}
+
+/// The longest TBSCertificate, in bytes. An order that holds it beside five of
+/// the longest identifiers is still a record of less than 4 KiB, and so is the
+/// signed certificate: what could be begun and not finished is never begun.
+const MAX_TBS: usize = 2400;
+
+fn recordable(prepared: Result<PreparedCert, PrepareError>) -> Result<PreparedCert, Error> {
+    let too_long = |place| Error::Issuance(IssuanceRefusal::NameDoesNotFit(place));
+    match prepared {
+        Ok(prepared) if prepared.tbs_der().len() > MAX_TBS => Err(too_long("names, all together")),
+        Ok(prepared) => Ok(prepared),
         Err(fault) => Err(not_prepared(fault)),
     }
 }
 
 /// Why no certificate can be built: of what is attested, or a fault of ours.
-pub(crate) fn not_prepared(fault: PrepareError) -> Error {
+fn not_prepared(fault: PrepareError) -> Error {
     match fault {
         PrepareError::BadSubject(place) | PrepareError::BadName(place) => {
             Error::Issuance(IssuanceRefusal::NameDoesNotFit(place))
@@ -337,8 +362,8 @@ mod tests {
             (None, None),
             (Some(NOW), None),
             (None, some(90)),
-            (some(10), some(100)),
-            (some(99), None),
+            (some(10), some(90)),
+            (some(89), None),
             (Some(LIMITS.issuer_not_before), some(1)),
         ] {
             assert_eq!(LIMITS.check(not_before, not_after, NOW), Ok(()));
@@ -352,9 +377,9 @@ mod tests {
                 None,
                 "earlier than 2027-01-15T07:58:20Z",
             ),
-            (some(100), None, "the end of this CA"),
+            (some(90), None, "not before 2027-04-15T08:00:00Z"),
             (None, some(91), "later than 2027-04-15T08:00:00Z"),
-            (some(20), some(101), "later than 2027-04-25T08:00:00Z"),
+            (some(20), some(91), "later than 2027-04-15T08:00:00Z"),
             (some(2), some(1), "not after notBefore"),
             (None, Some(NOW), "not after notBefore and the present"),
         ] {
@@ -363,6 +388,12 @@ mod tests {
             };
             assert!(text.contains(limit), "{text}");
         }
+    }
+
+    #[test]
+    fn no_wish_outlives_a_certificate_of_now() {
+        let (start, end) = LIMITS.of(Some(NOW.plus(30 * DAY)), None, NOW);
+        assert_eq!((start, end), (NOW.plus(30 * DAY), NOW.plus(90 * DAY)));
     }
 
     #[test]

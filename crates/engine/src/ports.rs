@@ -148,16 +148,15 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
-    /// How many of the account's orders are processing, or pending or ready and
-    /// not expired at `now` (an order is, from `expires` on): in all, or only
-    /// those that name `identifier`. Counting stops at `limit`.
+    /// The account's open orders at `now`: those that are processing, or
+    /// pending or ready and not expired (an order is, from `expires` on). The
+    /// ones that end first, at most `limit`.
     async fn open_orders(
         &self,
         account: AccountId,
-        identifier: Option<&Identifier>,
         now: Timestamp,
         limit: usize,
-    ) -> Result<usize, StoreError>;
+    ) -> Result<Vec<OrderId>, StoreError>;
 
     /// The orders whose certificate is being signed.
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError>;
@@ -220,7 +219,7 @@ pub enum Change {
     InsertAccount(Account),
     InsertAuthorization(Authorization),
     InsertCertificate(Certificate),
-    InsertOrder(Order),
+    InsertOrder(Order, OpenOrders),
     InsertServerIntent(ServerIntent),
     UpdateAccount(Account, Version),
     UpdateAuthorization(Authorization, Version),
@@ -228,6 +227,16 @@ pub enum Change {
     UpdateOrder(Order, Version),
     DeleteAccount(AccountId, Version),
     DeleteServerIntent(SerialNumber, Version),
+}
+
+/// How many open orders there may be at the commit's moment, an inserted one
+/// among them: counted within the commit, so that no orders at once pass by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOrders {
+    /// Of the order's account.
+    pub of_account: usize,
+    /// Of the same account, for each of the order's identifiers.
+    pub of_identifier: usize,
 }
 
 /// A fault of the store; nothing that the client could mend.
@@ -238,7 +247,8 @@ pub struct StoreError(pub String);
 /// Why a commit did not return `Ok`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// A version was stale or a value was there already; nothing was changed.
+    /// A version was stale, a value was there already or a limit is reached;
+    /// nothing was changed.
     #[error("somebody else changed {0} first")]
     Conflict(ConflictOn),
     /// The store failed; whether the changes were made is not known.
@@ -251,6 +261,8 @@ pub enum CommitError {
 pub enum ConflictOn {
     /// Another account has that key.
     AccountKey,
+    /// The account has too many [`OpenOrders`].
+    OpenOrders,
     /// The value itself.
     Value,
 }
@@ -259,6 +271,7 @@ impl fmt::Display for ConflictOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AccountKey => "the account with that key",
+            Self::OpenOrders => "the number of open orders",
             Self::Value => "the value",
         })
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::{
     Error, IssuanceRefusal,
@@ -181,6 +181,79 @@ async fn scenario_65_without_its_ca_the_order_fails_and_never_hangs() {
         panic!("{:?}", read.state);
     };
     assert_eq!(invalid.failure.reason, "issuer-gone");
+}
+
+#[tokio::test]
+async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off() {
+    for reason in [
+        "no-longer-admitted",
+        "root-no-longer-trusted",
+        "intent-ended",
+    ] {
+        let glass = Glass::new();
+        let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+        glass.clock.advance(Order::LEASE);
+        let mut roots = vec![glass.authority.as_ref()];
+        match reason {
+            "no-longer-admitted" => glass.inventory.serials.lock().unwrap().clear(),
+            "root-no-longer-trusted" => roots.clear(),
+            _ => glass.clock.advance(91 * 86_400),
+        }
+        let engine = glass.restart(&roots, &glass.cas);
+        assert_eq!(engine.recover().await.unwrap(), None);
+        let read = engine.order(order.account, order.id).await.unwrap().value;
+        let OrderState::Invalid(invalid) = &read.state else {
+            panic!("{:?}", read.state);
+        };
+        assert_eq!(invalid.failure.reason, reason);
+    }
+    // Where nobody can say, the order waits.
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+    glass.clock.advance(Order::LEASE);
+    glass.inventory.down.store(true, Ordering::SeqCst);
+    assert!(matches!(
+        glass.engine.recover().await,
+        Err(Error::Inventory(_))
+    ));
+    glass.inventory.down.store(false, Ordering::SeqCst);
+    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Valid);
+}
+
+#[tokio::test]
+async fn scenario_65_an_order_that_cannot_be_recovered_holds_up_no_other() {
+    let glass = Glass::new();
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        orders.push(interrupted(&glass, "finalize-complete", CommitFault::Lost).await);
+    }
+    glass.clock.advance(Order::LEASE);
+    glass
+        .store
+        .fail_next("finalize-complete", CommitFault::Lost);
+    assert!(matches!(glass.engine.recover().await, Err(Error::Store(_))));
+    let in_processing = glass.store.orders_in_processing().await.unwrap();
+    assert_eq!(in_processing.len(), 1);
+    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    for order in orders {
+        assert_eq!(glass.read(&order).await.status(START), OrderStatus::Valid);
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_has_ended_is_a_fault_of_ours_and_issues_nothing() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let end = Timestamp(support::issuer(&glass.cas.issuing).not_after());
+    glass.clock.set(end.minus(1));
+    glass.order(&account, &[SERIAL]).await.unwrap();
+    glass.clock.set(end);
+    let error = glass.order(&account, &[SERIAL]).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Internal(text) if text.contains("CA's certificate ended")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,11 @@ mod support;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use assay_engine::{CsrRefusal, Error, IdentifierFault, domain::ChallengeState, ports::Store};
+use assay_engine::{
+    CsrRefusal, Error, IdentifierFault,
+    domain::{ChallengeState, NotReady},
+    ports::Store,
+};
 use assay_proto::{
     AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
     ProblemType,
@@ -297,6 +301,47 @@ async fn open_orders_are_limited_for_each_identifier_and_account() {
         .unwrap();
     glass.clock.advance(8 * 3600);
     glass.order(&account, &[SERIAL]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deactivated_account_takes_its_open_orders_along() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let (valid, its_device) = glass.ready(&account).await;
+    glass.finalize(&valid, &its_device).await.unwrap();
+    let pending = glass.order(&account, &[SERIAL]).await.unwrap();
+    let (ready, its_device) = glass.ready(&account).await;
+    let foreign = glass
+        .order(&glass.account().await, &[SERIAL])
+        .await
+        .unwrap();
+    let update = AccountUpdate {
+        status: Some("deactivated".to_owned()),
+        ..AccountUpdate::default()
+    };
+    let authenticated = glass.authenticated(&account).await;
+    glass
+        .engine
+        .update_account(authenticated, &update)
+        .await
+        .unwrap();
+    for (order, status) in [
+        (&valid, OrderStatus::Valid),
+        (&pending, OrderStatus::Invalid),
+        (&ready, OrderStatus::Invalid),
+        (&foreign, OrderStatus::Pending),
+    ] {
+        assert_eq!(glass.read(order).await.status(START), status);
+    }
+    // A request that was authenticated before comes too late.
+    assert_eq!(
+        glass.finalize(&ready, &its_device).await.unwrap_err(),
+        Error::OrderNotReady(NotReady(OrderStatus::Invalid))
+    );
+    assert_eq!(
+        glass.answer(&pending, 0, &its_device).await.unwrap_err(),
+        Error::OrderOver
+    );
 }
 
 #[tokio::test]

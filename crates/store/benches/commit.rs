@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_engine::{ids::OrderId, ports::Change};
+use assay_engine::ids::{AccountId, OrderId};
 use assay_store::SledStore;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -39,7 +39,9 @@ async fn rounds(
                 let mut order = common::order(1);
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 order.id = OrderId::from_bytes(u128::from(n).to_be_bytes());
-                common::commit(&*store, vec![Change::InsertOrder(order)])
+                // The open orders of an account are counted.
+                order.account = AccountId::from_bytes(u128::from(n).to_be_bytes());
+                common::commit(&*store, vec![common::insert_order(order)])
                     .await
                     .unwrap();
             }

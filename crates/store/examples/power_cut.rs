@@ -144,7 +144,7 @@ impl Enrolment {
             1 => vec![
                 Change::InsertAccount(self.account()),
                 Change::InsertAuthorization(self.authorization(stage)),
-                Change::InsertOrder(order),
+                common::insert_order(order),
             ],
             2 => vec![
                 Change::UpdateAuthorization(self.authorization(stage), version),

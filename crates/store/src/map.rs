@@ -1,6 +1,6 @@
 //! The ordered map that a store is made of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use assay_engine::ports::StoreError;
 use sled::IVec;
@@ -23,13 +23,13 @@ pub(crate) struct Entries<'a>(
 
 /// A map with writes that are not made yet.
 pub(crate) struct Overlay<'a> {
-    base: &'a dyn Get,
+    base: &'a dyn Scan,
     /// New values of keys; `None` for those that go.
     writes: BTreeMap<Vec<u8>, Option<IVec>>,
 }
 
 impl<'a> Overlay<'a> {
-    pub(crate) fn new(base: &'a dyn Get) -> Self {
+    pub(crate) fn new(base: &'a dyn Scan) -> Self {
         Self {
             base,
             writes: BTreeMap::new(),
@@ -60,6 +60,36 @@ impl Get for Overlay<'_> {
             Some(written) => Ok(written.clone()),
             None => self.base.get(key),
         }
+    }
+}
+
+impl Scan for Overlay<'_> {
+    fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut writes = self.writes.range::<[u8], _>(range).peekable();
+        let mut base = self.base.scan(from, to).peekable();
+        Entries(Box::new(std::iter::from_fn(move || {
+            loop {
+                // A write stands before, or in the place of, what is below it.
+                let (key, value) = match (writes.peek(), base.peek()) {
+                    (Some((own, _)), Some(Ok((below, _)))) if own.as_slice() > below.as_ref() => {
+                        return base.next();
+                    }
+                    (None, _) | (Some(_), Some(Err(_))) => return base.next(),
+                    (Some((own, _)), below) => {
+                        if let Some(Ok((below, _))) = below
+                            && own.as_slice() == below.as_ref()
+                        {
+                            base.next();
+                        }
+                        writes.next()?
+                    }
+                };
+                if let Some(value) = value {
+                    return Some(Ok((key.as_slice().into(), value.clone())));
+                }
+            }
+        })))
     }
 }
 

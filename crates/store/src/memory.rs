@@ -10,7 +10,7 @@ use assay_engine::{
     ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
 };
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, Timestamp};
+use assay_proto::Timestamp;
 use async_trait::async_trait;
 use sled::IVec;
 
@@ -97,11 +97,10 @@ impl Store for MemoryStore {
     async fn open_orders(
         &self,
         account: AccountId,
-        identifier: Option<&Identifier>,
         now: Timestamp,
         limit: usize,
-    ) -> Result<usize, StoreError> {
-        query::open_orders(&self.lock().map, account, identifier, now, limit)
+    ) -> Result<Vec<OrderId>, StoreError> {
+        query::open_orders(&self.lock().map, account, now, limit)
     }
 
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {

@@ -6,11 +6,11 @@ use assay_engine::{
     ports::{OrderCursor, StoreError, Versioned},
 };
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, Timestamp};
+use assay_proto::Timestamp;
 
 use crate::{
     keys,
-    map::Scan,
+    map::{Entries, Scan},
     record::{self, KeyCache, Record, StoredAccount, StoredServerIntent},
 };
 
@@ -65,25 +65,38 @@ pub(crate) fn orders(
         .collect()
 }
 
-/// How many open orders of the account end after `now`, at most `limit`.
+/// The account's open orders that end after `now`, the first `limit`.
 pub(crate) fn open_orders(
     map: &dyn Scan,
     account: AccountId,
-    identifier: Option<&Identifier>,
     now: Timestamp,
     limit: usize,
-) -> Result<usize, StoreError> {
-    let hash = identifier.map(|identifier| {
-        let wire = identifier.to_wire();
-        keys::identifier_hash(&wire.kind, &wire.value)
-    });
-    let list = keys::open_orders(account, hash.as_ref());
+) -> Result<Vec<OrderId>, StoreError> {
+    ending_after(map, keys::open_orders(account, None), now)
+        .take(limit)
+        .map(|entry| keys::parse_order(&entry?.0).ok_or_else(damaged_index))
+        .collect()
+}
+
+/// Whether a list of open orders has `limit` of them that end after `now`.
+pub(crate) fn is_full(
+    map: &dyn Scan,
+    list: Vec<u8>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let count = ending_after(map, list, now)
+        .take(limit)
+        .try_fold(0, |count, entry| entry.map(|_| count + 1))?;
+    Ok(count == limit)
+}
+
+/// The entries of a list of open orders that end after `now`.
+fn ending_after(map: &dyn Scan, list: Vec<u8>, now: Timestamp) -> Entries<'_> {
     // Those that end at `now` have expired.
     let first_end = now.0.saturating_add(1);
     let from = [list.as_slice(), &first_end.to_be_bytes()].concat();
     map.scan(&from, &keys::end_of(list))
-        .take(limit)
-        .try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
 /// The orders whose certificate is being signed.

@@ -18,7 +18,7 @@ use assay_engine::{
     ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
 };
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, Timestamp};
+use assay_proto::Timestamp;
 use async_trait::async_trait;
 use sled::IVec;
 use tokio::sync::{mpsc, oneshot};
@@ -230,11 +230,10 @@ impl Store for SledStore {
     async fn open_orders(
         &self,
         account: AccountId,
-        identifier: Option<&Identifier>,
         now: Timestamp,
         limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.list(|map| query::open_orders(map, account, identifier, now, limit))
+    ) -> Result<Vec<OrderId>, StoreError> {
+        self.list(|map| query::open_orders(map, account, now, limit))
             .await
     }
 

@@ -1,12 +1,15 @@
 //! From a change set to the writes that it means: all checks of versions and
 //! of uniqueness, and the upkeep of the indexes, for every store.
 
-use assay_engine::ports::{Change, ChangeSet, CommitError, ConflictOn, StoreError, Version};
+use assay_engine::ports::{
+    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, StoreError, Version,
+};
 use assay_proto::Timestamp;
 
 use crate::{
     keys,
     map::{Get, Overlay},
+    query,
     record::{
         self, IndexEntry, Record, StoredAccount, StoredAuthorization, StoredCertificate,
         StoredOrder, StoredServerIntent,
@@ -27,6 +30,8 @@ struct Operation {
     /// The new value, its version still open; `None`: the key goes.
     value: Option<Vec<u8>>,
     index: Vec<IndexEntry>,
+    /// Lists of open orders, and how many each may hold at most, this included.
+    limits: Vec<(Vec<u8>, usize)>,
 }
 
 impl Prepared {
@@ -48,7 +53,9 @@ impl Prepared {
                 Change::InsertCertificate(certificate) => {
                     Operation::put(StoredCertificate::from(certificate), None)
                 }
-                Change::InsertOrder(order) => Operation::put(StoredOrder::from(order), None),
+                Change::InsertOrder(order, limits) => {
+                    Operation::insert_order(StoredOrder::from(order), limits)
+                }
                 Change::InsertServerIntent(intent) => {
                     Operation::put(StoredServerIntent::from(intent), None)
                 }
@@ -83,7 +90,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when a version is stale, a value is there
-    /// already or an account's key is another's.
+    /// already, an account's key is another's or a limit is reached.
     pub(crate) fn apply(
         self,
         map: &mut Overlay<'_>,
@@ -91,7 +98,7 @@ impl Prepared {
     ) -> Result<Version, CommitError> {
         let mut own = Overlay::new(map);
         for operation in self.operations {
-            operation.apply(&mut own, version)?;
+            operation.apply(&mut own, version, self.now)?;
         }
         let writes = own.into_writes();
         map.absorb(writes);
@@ -106,6 +113,17 @@ impl Operation {
             expected,
             value: Some(record::encode(&record)?),
             index: record.index(),
+            limits: Vec::new(),
+        })
+    }
+
+    fn insert_order(record: StoredOrder, limits: OpenOrders) -> Result<Self, StoreError> {
+        let (of_account, of_identifiers) = record.open_lists();
+        let mut lists = vec![(of_account, limits.of_account)];
+        lists.extend(of_identifiers.map(|list| (list, limits.of_identifier)));
+        Ok(Self {
+            limits: lists,
+            ..Self::put(record, None)?
         })
     }
 
@@ -115,10 +133,21 @@ impl Operation {
             expected: Some(expected),
             value: None,
             index: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
-    fn apply(self, map: &mut Overlay<'_>, version: Version) -> Result<(), CommitError> {
+    fn apply(
+        self,
+        map: &mut Overlay<'_>,
+        version: Version,
+        now: Timestamp,
+    ) -> Result<(), CommitError> {
+        for (list, limit) in self.limits {
+            if query::is_full(map, list, now, limit)? {
+                return Err(CommitError::Conflict(ConflictOn::OpenOrders));
+            }
+        }
         let old = map.get(&self.key)?;
         let found = old
             .as_ref()

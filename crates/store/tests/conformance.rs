@@ -36,6 +36,7 @@ on_every_store! {
     indexes::a_processing_order_does_not_expire,
     indexes::identifiers_are_told_apart_by_type,
     indexes::lists_follow_the_states_of_orders,
+    indexes::open_orders_are_limited_within_the_commit,
     indexes::open_orders_end_with_their_expiry,
     indexes::orders_come_in_pages,
     indexes::server_intents_are_listed_until_deleted,

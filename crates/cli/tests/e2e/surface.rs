@@ -1,8 +1,11 @@
 //! RFC 8555's surface, as far as it needs an enrolment that went well.
 
+use std::sync::Arc;
+
 use assay_simulator::{AccountKey, Algorithm, CsrRequest, Jws, Response};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::revocation::revoke;
 use crate::support::{Client, Setup, Shared, assert_problem, mac, now};
@@ -118,8 +121,12 @@ async fn scenario_99_a_deactivated_account_can_do_nothing() {
     assert_problem(&revocation, 401, "unauthorized");
     let download = client.get(&certificate.url).await;
     assert_problem(&download, 401, "unauthorized");
-    for (order, status) in [(&pending, "pending"), (&ready, "ready")] {
-        assert_eq!(server.story(&order.order)["status"], status);
+    // RFC 8555 section 7.3.6: "The server SHOULD cancel any pending operations
+    // authorized by the account's key, such as certificate orders."
+    for order in [&pending, &ready] {
+        let story = server.story(&order.order);
+        assert_eq!(story["status"], "invalid");
+        assert_eq!(story["reason"], "account-deactivated");
     }
 }
 
@@ -184,6 +191,65 @@ async fn the_open_orders_of_one_identifier_are_limited() {
     // Another device, and another account, are not held up.
     client.order("C02SURFACE02").await;
     server.client().await.order(SERIAL).await;
+}
+
+#[tokio::test]
+async fn orders_at_once_do_not_pass_the_limit() {
+    const CLIENTS: usize = 40;
+    let server = SERVER.server();
+    let client = server.client().await;
+    let barrier = Arc::new(Barrier::new(CLIENTS));
+    let mut tasks = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = client.again(&server).await;
+        client.acme.fetch_nonce().await.unwrap();
+        let barrier = Arc::clone(&barrier);
+        tasks.push(tokio::spawn(async move {
+            barrier.wait().await;
+            client.new_order(&[("permanent-identifier", SERIAL)]).await
+        }));
+    }
+    let mut placed = 0;
+    for task in tasks {
+        let answer = task.await.unwrap();
+        if answer.status == 201 {
+            placed += 1;
+        } else {
+            assert_problem(&answer, 429, "rateLimited");
+        }
+    }
+    assert_eq!(placed, 20);
+}
+
+#[tokio::test]
+async fn changes_of_one_account_at_once_are_no_fault_of_the_server() {
+    const CLIENTS: usize = 40;
+    let server = SERVER.server();
+    let client = server.client().await;
+    let account = client.acme.account().unwrap().to_owned();
+    let barrier = Arc::new(Barrier::new(CLIENTS));
+    let mut tasks = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = client.again(&server).await;
+        client.acme.fetch_nonce().await.unwrap();
+        let (barrier, account) = (Arc::clone(&barrier), account.clone());
+        tasks.push(tokio::spawn(async move {
+            barrier.wait().await;
+            let contact = format!("mailto:{number}@example.org");
+            client.post(&account, &json!({"contact": [contact]})).await
+        }));
+    }
+    let mut changed = 0;
+    for task in tasks {
+        let answer = task.await.unwrap();
+        if answer.status == 200 {
+            changed += 1;
+        } else {
+            assert_problem(&answer, 429, "rateLimited");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+    }
+    assert!(changed >= 1);
 }
 
 #[tokio::test]
@@ -322,14 +388,22 @@ async fn scenario_106_a_wanted_validity_is_honoured_exactly_or_refused() {
         if let Some(wanted) = not_before {
             assert_eq!(certificate.not_before, i64::try_from(wanted).unwrap());
         }
-        let not_after = not_after
-            .or(not_before.map(|start| start + 90 * DAY))
-            .unwrap();
-        assert_eq!(certificate.not_after, i64::try_from(not_after).unwrap());
+        // A later start makes no later end.
+        let end = u64::try_from(certificate.not_after).unwrap();
+        match not_after {
+            Some(wanted) => assert_eq!(end, wanted),
+            None => assert!((present..=now()).contains(&(end - 90 * DAY)), "{end}"),
+        }
     }
     for (not_before, not_after, limit) in [
         (None, Some(present + 91 * DAY), "notAfter is later than"),
         (Some(present - DAY), None, "notBefore is earlier than"),
+        (Some(present + 91 * DAY), None, "notBefore is not before"),
+        (
+            Some(present + 80 * DAY),
+            Some(present + 100 * DAY),
+            "notAfter is later than",
+        ),
         (
             Some(present + 20 * DAY),
             Some(present + 10 * DAY),

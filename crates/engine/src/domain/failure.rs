@@ -1,4 +1,4 @@
-use assay_proto::{Problem, Timestamp};
+use assay_proto::{Problem, ProblemType, Timestamp};
 
 /// Which of the gates on the way to a certificate refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,4 +39,22 @@ pub struct Failure {
     pub object_sha256: Option<[u8; 32]>,
     /// When.
     pub at: Timestamp,
+}
+
+impl Failure {
+    /// The client deactivated `what` the order stands on: its account, or an
+    /// authorization.
+    pub(crate) fn deactivated(what: &str, detail: String, at: Timestamp) -> Self {
+        Self {
+            problem: Problem::new(
+                ProblemType::Unauthorized,
+                format!("the {what} was deactivated by its client"),
+            ),
+            gate: Gate::Issuance,
+            reason: format!("{what}-deactivated"),
+            detail,
+            object_sha256: None,
+            at,
+        }
+    }
 }

@@ -1,12 +1,12 @@
 use assay_jws::PublicKey;
-use assay_proto::{AccountUpdate, Contact, NewAccount};
+use assay_proto::{AccountUpdate, Contact, NewAccount, OrderStatus, Timestamp};
 
 use crate::{
     Engine, Error,
-    domain::{Account, AccountState},
+    domain::{Account, AccountState, Failure},
     engine::ATTEMPTS,
     ids::AccountId,
-    ports::{Change, CommitError, Version, Versioned},
+    ports::{Change, CommitError, Versioned},
 };
 
 /// How long an account may be without an order, in seconds.
@@ -63,7 +63,7 @@ impl Engine {
             match self.commit("new-account", now, vec![insert]).await {
                 Ok(_) => return Ok((account, true)),
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
@@ -99,23 +99,42 @@ impl Engine {
             if let Some(contacts) = &contacts {
                 changed.contacts.clone_from(contacts);
             }
+            let mut cancelled = Vec::new();
             if deactivate {
                 changed = changed.deactivate(now);
+                cancelled = self.cancel_open_orders(id, now).await?;
             }
-            match self
-                .commit(
-                    "update-account",
-                    now,
-                    vec![Change::UpdateAccount(changed.clone(), current.version)],
-                )
-                .await
-            {
+            let mut changes = vec![Change::UpdateAccount(changed.clone(), current.version)];
+            changes.append(&mut cancelled);
+            match self.commit("update-account", now, changes).await {
                 Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
+    }
+
+    /// RFC 8555 section 7.3.6: "The server SHOULD cancel any pending operations
+    /// authorized by the account's key, such as certificate orders." An order
+    /// whose certificate is being signed comes to its end.
+    async fn cancel_open_orders(
+        &self,
+        account: AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        for id in self.store.open_orders(account, now, usize::MAX).await? {
+            let Some(Versioned { value, version }) = self.store.order(id).await? else {
+                continue;
+            };
+            if value.status(now) != OrderStatus::Processing {
+                let detail = "the client deactivated the account".to_owned();
+                let failure = Failure::deactivated("account", detail, now);
+                changes.push(Change::UpdateOrder(value.fail(failure), version));
+            }
+        }
+        Ok(changes)
     }
 
     /// Forgets accounts that were made more than a day ago and never ordered:
@@ -140,7 +159,7 @@ impl Engine {
                 Ok(_) => forgotten += count,
                 // One of them has just ordered: look again.
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -151,21 +170,5 @@ impl Engine {
             Some(_) => Err(Error::AccountDeactivated),
             None => Err(Error::AccountDoesNotExist("kid")),
         }
-    }
-
-    pub(crate) async fn change_key_of(
-        &self,
-        account: Account,
-        version: Version,
-        key: PublicKey,
-    ) -> Result<Account, CommitError> {
-        let changed = account.with_key(key);
-        self.commit(
-            "key-change",
-            self.now(),
-            vec![Change::UpdateAccount(changed.clone(), version)],
-        )
-        .await
-        .map(|_| changed)
     }
 }

@@ -1,8 +1,8 @@
-use assay_proto::{AuthorizationUpdate, OrderStatus, Problem, ProblemType};
+use assay_proto::{AuthorizationUpdate, OrderStatus};
 
 use crate::{
     Engine, Error,
-    domain::{Authorization, AuthorizationStatus, Failure, Gate},
+    domain::{Authorization, AuthorizationStatus, Failure},
     engine::ATTEMPTS,
     ids::{AccountId, AuthorizationId},
     ports::{Change, CommitError, Versioned},
@@ -56,23 +56,17 @@ impl Engine {
                 order.value.status(now),
                 OrderStatus::Pending | OrderStatus::Ready
             ) {
-                let failed = order.value.fail(Failure {
-                    problem: Problem::new(
-                        ProblemType::Unauthorized,
-                        "an authorization of this order was deactivated by its client",
-                    ),
-                    gate: Gate::Issuance,
-                    reason: "authorization-deactivated".to_owned(),
-                    detail: format!("the client deactivated the authorization {id}"),
-                    object_sha256: None,
-                    at: now,
-                });
-                changes.push(Change::UpdateOrder(failed, order.version));
+                let detail = format!("the client deactivated the authorization {id}");
+                let failure = Failure::deactivated("authorization", detail, now);
+                changes.push(Change::UpdateOrder(
+                    order.value.fail(failure),
+                    order.version,
+                ));
             }
             match self.commit("deactivate-authorization", now, changes).await {
                 Ok(_) => return Ok(deactivated),
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)

@@ -99,7 +99,7 @@ impl Engine {
                     return Ok(());
                 }
                 Err(CommitError::Conflict(_)) => {}
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)

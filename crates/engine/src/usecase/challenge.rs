@@ -102,7 +102,7 @@ impl Engine {
         match self.commit("challenge-valid", now, changes).await {
             Ok(_) => Ok(Some(fulfilled)),
             Err(CommitError::Conflict(_)) => Ok(None),
-            Err(CommitError::Store(fault)) => Err(fault.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Engine {
                 Ok(Some(failed))
             }
             Err(CommitError::Conflict(_)) => Ok(None),
-            Err(CommitError::Store(fault)) => Err(fault.into()),
+            Err(error) => Err(error.into()),
         }
     }
 }

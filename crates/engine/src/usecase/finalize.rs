@@ -39,7 +39,7 @@ impl Engine {
         // type "orderNotReady"."
         let ready = order.value.ready(now)?;
         self.record_csr(&order.value, csr);
-        let authorizations = self.valid_authorizations(&order.value, now).await?;
+        let authorizations = self.valid_authorizations(&order, now).await?;
         let prepared = self
             .prepare(&order.value, &authorizations, csr, now)
             .await
@@ -67,7 +67,7 @@ impl Engine {
                 let overtaken = self.order(account, id).await?;
                 Err(NotReady(overtaken.value.status(now)).into())
             }
-            Err(CommitError::Store(fault)) => Err(fault.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -100,8 +100,7 @@ impl Engine {
                 Change::UpdateOrder(finished.clone(), order.version),
             ],
         )
-        .await
-        .map_err(Error::from_commit)?;
+        .await?;
         tracing::info!(
             event = "issued",
             account = %finished.account,
@@ -146,29 +145,62 @@ impl Engine {
             now,
             vec![Change::UpdateOrder(failed.clone(), version)],
         )
-        .await
-        .map_err(Error::from_commit)?;
+        .await?;
         Ok(failed)
     }
 
-    /// The order's authorizations, all of them valid.
+    /// The authorizations of a ready order, all of them valid.
     async fn valid_authorizations(
         &self,
-        order: &Order,
+        order: &Versioned<Order>,
         now: Timestamp,
     ) -> Result<Vec<Authorization>, Error> {
-        let mut authorizations = Vec::with_capacity(order.authorizations.len());
-        for id in &order.authorizations {
-            let authorization = self.authorization(order.account, *id).await?.value;
-            if authorization.validated(now).is_none() {
-                return Err(Error::Internal(format!(
-                    "the order {} is ready, but its authorization {id} is not valid",
-                    order.id
-                )));
+        let authorizations = self.authorizations(&order.value).await?;
+        let mut all = authorizations.iter();
+        if let Some(other) = all.find(|one| one.validated(now).is_none()) {
+            // One that was deactivated meanwhile took its order along.
+            let (id, version) = (order.value.id, order.version);
+            let current = self.order(order.value.account, id).await?;
+            if current.version != version {
+                return Err(NotReady(current.value.status(now)).into());
             }
-            authorizations.push(authorization);
+            return Err(Error::Internal(format!(
+                "the order {id} is ready, but its authorization {} is not valid",
+                other.id
+            )));
         }
         Ok(authorizations)
+    }
+
+    /// The order's authorizations, in its own order.
+    pub(crate) async fn authorizations(&self, order: &Order) -> Result<Vec<Authorization>, Error> {
+        let mut authorizations = Vec::with_capacity(order.authorizations.len());
+        for id in &order.authorizations {
+            authorizations.push(self.authorization(order.account, *id).await?.value);
+        }
+        Ok(authorizations)
+    }
+
+    /// What was decided at newOrder and at the challenge is asked again: whether
+    /// the devices are still admitted, and the root that vouched still trusted.
+    ///
+    /// # Errors
+    /// [`Error::Issuance`], faults.
+    pub(crate) async fn check_still_good(
+        &self,
+        authorizations: &[Authorization],
+        root_sha256: &[u8; 32],
+    ) -> Result<(), Error> {
+        for authorization in authorizations {
+            let admitted = self.admission.admit(&authorization.identifier).await?;
+            if admitted != Ok(authorization.attribute) {
+                return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
+            }
+        }
+        if !self.trusts_root(root_sha256) {
+            return Err(Error::Issuance(IssuanceRefusal::RootNoLongerTrusted));
+        }
+        Ok(())
     }
 
     /// Everything that can be refused before a certificate is signed.
@@ -194,25 +226,14 @@ impl Engine {
         {
             return Err(CsrRefusal::AccountKey.into());
         }
-        for authorization in authorizations {
-            let admitted = self.admission.admit(&authorization.identifier).await?;
-            if admitted != Ok(authorization.attribute) {
-                return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
-            }
-        }
-        if !self.trusts_root(&evidence.root_sha256) {
-            return Err(Error::Issuance(IssuanceRefusal::RootNoLongerTrusted));
-        }
+        self.check_still_good(authorizations, &evidence.root_sha256)
+            .await?;
         let validity = self
-            .validity_limits()
+            .validity_limits(now)?
             .of(order.not_before, order.not_after, now);
         let leaf = issuance::leaf(&csr, order, evidence, &self.profile, validity)?;
-        let cert = self
-            .issuer
-            .prepare(&leaf, self.draw_serial())
-            .map_err(issuance::not_prepared)?;
         Ok(Prepared {
-            cert,
+            cert: issuance::prepare(&self.issuer, &leaf, self.draw_serial())?,
             spki_sha256: evidence.spki_sha256,
             root_sha256: evidence.root_sha256,
         })

@@ -5,7 +5,8 @@ use crate::{
     Engine, Error,
     authenticate::Payload,
     domain::Account,
-    ports::{CommitError, ConflictOn, Versioned},
+    engine::ATTEMPTS,
+    ports::{Change, CommitError, Versioned},
 };
 
 impl Engine {
@@ -51,31 +52,29 @@ impl Engine {
         // the account key for the account in question."
         let old_key = PublicKey::from_jwk(change.old_key.get().as_bytes())
             .map_err(|_| Error::KeyChange("\"oldKey\" is not a key of this account"))?;
-        if old_key != account.value.key {
-            return Err(Error::KeyChange(
-                "\"oldKey\" is not the key of this account",
-            ));
-        }
-        // 9: "Check that no account exists whose account key is the same as the
-        // key in the "jwk" header parameter of the inner JWS." The commit below
-        // asks again, for a newAccount that comes in between.
-        let thumbprint = *new_key.thumbprint();
-        if let Some(holder) = self.store.account_by_key(thumbprint).await? {
-            return Err(Error::KeyInUse(holder.value.id));
-        }
-        match self
-            .change_key_of(account.value, account.version, new_key)
-            .await
-        {
-            Ok(account) => Ok(account),
-            Err(CommitError::Conflict(ConflictOn::AccountKey)) => {
-                match self.store.account_by_key(thumbprint).await? {
-                    Some(holder) => Err(Error::KeyInUse(holder.value.id)),
-                    None => Err(Error::Contention),
-                }
+        let mut current = account;
+        for _ in 0..ATTEMPTS {
+            let Versioned { value, version } = current;
+            let (id, now) = (value.id, self.now());
+            if old_key != value.key {
+                return Err(Error::KeyChange(
+                    "\"oldKey\" is not the key of this account",
+                ));
             }
-            Err(CommitError::Conflict(ConflictOn::Value)) => Err(Error::Contention),
-            Err(CommitError::Store(fault)) => Err(fault.into()),
+            // 9: "Check that no account exists whose account key is the same as
+            // the key in the "jwk" header parameter of the inner JWS." The commit
+            // asks again, for a newAccount that comes in between.
+            if let Some(holder) = self.store.account_by_key(*new_key.thumbprint()).await? {
+                return Err(Error::KeyInUse(holder.value.id));
+            }
+            let changed = value.with_key(new_key.clone());
+            let change = Change::UpdateAccount(changed.clone(), version);
+            match self.commit("key-change", now, vec![change]).await {
+                Ok(_) => return Ok(changed),
+                Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(Error::Contention)
     }
 }

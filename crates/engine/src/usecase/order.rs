@@ -11,7 +11,7 @@ use crate::{
     engine::ATTEMPTS,
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{Change, CommitError, OrderCursor, Versioned},
+    ports::{Change, CommitError, ConflictOn, OrderCursor, Versioned},
     refusal,
 };
 
@@ -42,9 +42,8 @@ impl Engine {
         let Versioned { value, version } = account;
         let now = self.now();
         let identifiers = self.parse_identifiers(value.id, &request.identifiers)?;
-        self.validity_limits()
+        self.validity_limits(now)?
             .check(request.not_before, request.not_after, now)?;
-        self.check_open_orders(value.id, &identifiers, now).await?;
         let attributes = self.admit_all(value.id, &identifiers).await?;
 
         let id = OrderId::draw(self.random.as_ref());
@@ -79,15 +78,13 @@ impl Engine {
             expires,
             state: OrderState::Pending(Pending),
         };
-        let mut changes = vec![Change::InsertOrder(order.clone())];
+        let mut changes = vec![Change::InsertOrder(order.clone(), self.limits.open_orders)];
         changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
         if value.first_order.is_none() {
             let account = Versioned { value, version };
             return self.commit_first_order(account, order, changes, now).await;
         }
-        self.commit("new-order", now, changes)
-            .await
-            .map_err(Error::from_commit)?;
+        self.commit("new-order", now, changes).await?;
         Ok(order)
     }
 
@@ -109,10 +106,10 @@ impl Engine {
             }
             match self.commit("new-order", now, changes).await {
                 Ok(_) => return Ok(order),
-                Err(CommitError::Conflict(_)) => {
+                Err(CommitError::Conflict(ConflictOn::Value)) => {
                     current = self.usable_account(order.account).await?;
                 }
-                Err(CommitError::Store(fault)) => return Err(fault.into()),
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Error::Contention)
@@ -209,29 +206,6 @@ impl Engine {
         } else {
             Err(Error::Identifiers(refusals))
         }
-    }
-
-    async fn check_open_orders(
-        &self,
-        account: AccountId,
-        identifiers: &[Identifier],
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let limit = self.limits.open_orders;
-        if self.store.open_orders(account, None, now, limit).await? >= limit {
-            return Err(Error::TooManyOpenOrders);
-        }
-        let limit = self.limits.open_orders_per_identifier;
-        for identifier in identifiers {
-            let open = self
-                .store
-                .open_orders(account, Some(identifier), now, limit)
-                .await?;
-            if open >= limit {
-                return Err(Error::TooManyOpenOrders);
-            }
-        }
-        Ok(())
     }
 }
 

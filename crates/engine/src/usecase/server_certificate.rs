@@ -70,8 +70,7 @@ impl Engine {
                 now,
                 vec![Change::InsertServerIntent(intent)],
             )
-            .await
-            .map_err(Error::from_commit)?;
+            .await?;
         let issued = issuer
             .sign(prepared)
             .map_err(|fault| internal(fault.to_string()))?;
@@ -93,8 +92,7 @@ impl Engine {
                 Change::DeleteServerIntent(serial, version),
             ],
         )
-        .await
-        .map_err(Error::from_commit)?;
+        .await?;
         Ok(ServerCertificate {
             chain: vec![issued.der().to_vec(), issuer.certificate_der().to_vec()],
             renew_at: now.plus(LIFETIME * 2 / 3).min(not_after),
@@ -118,8 +116,7 @@ impl Engine {
                 self.now(),
                 vec![Change::DeleteServerIntent(value.serial, version)],
             )
-            .await
-            .map_err(Error::from_commit)?;
+            .await?;
         }
         Ok(())
     }

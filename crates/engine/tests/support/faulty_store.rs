@@ -9,7 +9,7 @@ use assay_engine::{
     ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
 };
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, Timestamp};
+use assay_proto::Timestamp;
 use assay_store::MemoryStore;
 use async_trait::async_trait;
 
@@ -83,13 +83,10 @@ impl Store for FaultyStore {
     async fn open_orders(
         &self,
         account: AccountId,
-        identifier: Option<&Identifier>,
         now: Timestamp,
         limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.inner
-            .open_orders(account, identifier, now, limit)
-            .await
+    ) -> Result<Vec<OrderId>, StoreError> {
+        self.inner.open_orders(account, now, limit).await
     }
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
         self.inner.orders_in_processing().await

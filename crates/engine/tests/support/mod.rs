@@ -295,7 +295,7 @@ pub fn new_cas() -> Authority {
     .unwrap()
 }
 
-fn issuer(material: &authority::CaMaterial) -> Issuer {
+pub fn issuer(material: &authority::CaMaterial) -> Issuer {
     let der = CertificateDer::from_pem_slice(material.certificate_pem.as_bytes()).unwrap();
     let signer = FileSigner::from_pkcs8_pem(&material.key_pem).unwrap();
     Issuer::new(&der, Box::new(signer)).unwrap()

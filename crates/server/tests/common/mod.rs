@@ -19,7 +19,7 @@ use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
     domain::Attribute,
-    ports::{Clock, Purpose, Random},
+    ports::{Clock, OpenOrders, Purpose, Random},
     profile::Profile,
     urls::Urls,
 };
@@ -82,7 +82,10 @@ impl World {
             clock: Arc::new(FixedClock),
             issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
             limits: Limits {
-                open_orders_per_identifier: 100,
+                open_orders: OpenOrders {
+                    of_account: 100,
+                    of_identifier: 100,
+                },
                 ..Limits::default()
             },
             profile: Profile::privacy_preserving(),

@@ -122,6 +122,19 @@ impl From<Processing> for StoredProcessing {
     }
 }
 
+impl StoredOrder {
+    /// The lists of open orders that it belongs to while it is open: its
+    /// account's, and of these one for each identifier.
+    pub(crate) fn open_lists(&self) -> (Vec<u8>, impl Iterator<Item = Vec<u8>>) {
+        let account = AccountId::from_bytes(self.account);
+        let of_identifiers = self.identifiers.iter().map(move |identifier| {
+            let hash = keys::identifier_hash(&identifier.kind, &identifier.value);
+            keys::open_orders(account, Some(&hash))
+        });
+        (keys::open_orders(account, None), of_identifiers)
+    }
+}
+
 impl Record for StoredOrder {
     type Domain = Order;
     const NAME: &'static str = "an order";
@@ -146,11 +159,9 @@ impl Record for StoredOrder {
             StoredState::Invalid(_) | StoredState::Valid(_) => None,
         };
         if let Some(end) = end {
-            entries.push(keys::entry(keys::open_orders(account, None), end, id));
-            entries.extend(self.identifiers.iter().map(|identifier| {
-                let hash = keys::identifier_hash(&identifier.kind, &identifier.value);
-                keys::entry(keys::open_orders(account, Some(&hash)), end, id)
-            }));
+            let (of_account, of_identifiers) = self.open_lists();
+            entries.push(keys::entry(of_account, end, id));
+            entries.extend(of_identifiers.map(|list| keys::entry(list, end, id)));
         }
         let entry = |key| IndexEntry {
             key,

@@ -97,8 +97,8 @@ async fn no_reader_sees_what_is_not_durable() {
     let (store, disk, _dir) = store();
     let changes = vec![
         Change::InsertAccount(account(1)),
-        Change::InsertOrder(order(1)),
-        Change::InsertOrder(order(2)),
+        insert_order(order(1)),
+        insert_order(order(2)),
         Change::InsertServerIntent(server_intent(1)),
     ];
     commit(&*store, changes).await.unwrap();
@@ -107,7 +107,7 @@ async fn no_reader_sees_what_is_not_durable() {
     let changes = vec![
         Change::UpdateAccount(account(1).with_key(key(2)), Version(1)),
         Change::UpdateOrder(order(1).with_state(ready()), Version(1)),
-        Change::InsertOrder(order(3)),
+        insert_order(order(3)),
         Change::DeleteServerIntent(serial(1), Version(1)),
     ];
     let task = start_commit(&store, &disk, changes).await;
@@ -119,7 +119,7 @@ async fn no_reader_sees_what_is_not_durable() {
     assert!(is_pending(store.order(order_id(1))).await);
     assert!(is_pending(store.order(order_id(3))).await);
     assert!(is_pending(store.orders(None, None, 9)).await);
-    assert!(is_pending(store.open_orders(account_id(1), None, NOW, 9)).await);
+    assert!(is_pending(store.open_orders(account_id(1), NOW, 9)).await);
     assert!(is_pending(store.orders_in_processing()).await);
     assert!(is_pending(store.server_intents()).await);
     assert_eq!(store.latest_time(), NOW);
@@ -142,11 +142,11 @@ async fn no_reader_sees_what_is_not_durable() {
 async fn waiting_commits_become_durable_together() {
     let (store, disk, _dir) = store();
     disk.set(Behaviour::Hangs);
-    let first = start_commit(&store, &disk, vec![Change::InsertOrder(order(0))]).await;
+    let first = start_commit(&store, &disk, vec![insert_order(order(0))]).await;
     let rest: Vec<_> = (1..=64)
         .map(|n| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { commit(&*store, vec![Change::InsertOrder(order(n))]).await })
+            tokio::spawn(async move { commit(&*store, vec![insert_order(order(n))]).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -165,7 +165,7 @@ async fn waiting_commits_become_durable_together() {
 async fn later_commits_of_a_batch_are_checked_against_earlier_ones() {
     let (store, disk, _dir) = store();
     disk.set(Behaviour::Hangs);
-    let first = start_commit(&store, &disk, vec![Change::InsertOrder(order(1))]).await;
+    let first = start_commit(&store, &disk, vec![insert_order(order(1))]).await;
     let rest: Vec<_> = (0..10)
         .map(|_| {
             let store = Arc::clone(&store);
@@ -208,17 +208,15 @@ async fn a_failing_disk_poisons_the_store() {
         (Behaviour::Panics, "the database panicked"),
     ] {
         let (store, disk, dir) = store();
-        commit(&*store, vec![Change::InsertOrder(order(1))])
-            .await
-            .unwrap();
+        commit(&*store, vec![insert_order(order(1))]).await.unwrap();
         let mut poisoned = pin!(store.poisoned());
         assert!(is_pending(&mut poisoned).await);
 
         disk.set(Behaviour::Hangs);
-        let failing = start_commit(&store, &disk, vec![Change::InsertOrder(order(2))]).await;
+        let failing = start_commit(&store, &disk, vec![insert_order(order(2))]).await;
         let queued = {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { commit(&*store, vec![Change::InsertOrder(order(3))]).await })
+            tokio::spawn(async move { commit(&*store, vec![insert_order(order(3))]).await })
         };
         let reader = {
             let store = Arc::clone(&store);
@@ -234,7 +232,7 @@ async fn a_failing_disk_poisons_the_store() {
         assert_eq!(reader.await.unwrap(), Err(error.clone()));
         disk.set(Behaviour::Works);
         let syncs = disk.syncs();
-        let late = commit(&*store, vec![Change::InsertOrder(order(4))]).await;
+        let late = commit(&*store, vec![insert_order(order(4))]).await;
         assert_eq!(late, Err(error.clone().into()));
         assert_eq!(store.order(order_id(1)).await, Err(error.clone()));
         assert_eq!(store.orders(None, None, 9).await, Err(error));
@@ -252,7 +250,7 @@ async fn a_failing_disk_poisons_the_store() {
 async fn a_commit_outlives_its_caller_and_a_drop_waits_for_it() {
     let (store, disk, dir) = store();
     disk.set(Behaviour::Hangs);
-    let task = start_commit(&store, &disk, vec![Change::InsertOrder(order(1))]).await;
+    let task = start_commit(&store, &disk, vec![insert_order(order(1))]).await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     let poisoned = store.poisoned();

@@ -10,7 +10,7 @@ use assay_engine::{
         Order, OrderState, Pending, Processing, Ready, ServerIntent, Token, Valid, Validated,
     },
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{Change, ChangeSet, CommitError, Store, Version},
+    ports::{Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Store, Version},
 };
 use assay_jws::PublicKey;
 use assay_proto::{
@@ -35,6 +35,41 @@ pub(crate) async fn commit_at(
     changes: Vec<Change>,
 ) -> Result<Version, CommitError> {
     store.commit("test", ChangeSet { now, changes }).await
+}
+
+/// Inserts an order however many are open.
+pub(crate) fn insert_order(order: Order) -> Change {
+    let limits = OpenOrders {
+        of_account: usize::MAX,
+        of_identifier: usize::MAX,
+    };
+    Change::InsertOrder(order, limits)
+}
+
+/// How many of the account's orders that name `identifier` are open at `now`:
+/// where the limit is, by commits that change nothing.
+pub(crate) async fn open_orders_naming(
+    store: &dyn Store,
+    account: AccountId,
+    identifier: &Identifier,
+    now: Timestamp,
+) -> usize {
+    let mut count = 0;
+    loop {
+        let mut probe = order(0xfe);
+        (probe.account, probe.identifiers) = (account, vec![identifier.clone()]);
+        let limits = OpenOrders {
+            of_account: usize::MAX,
+            of_identifier: count + 1,
+        };
+        let stale = Change::UpdateOrder(order(0xff), Version(u64::MAX));
+        let changes = vec![Change::InsertOrder(probe, limits), stale];
+        match commit_at(store, now, changes).await {
+            Err(CommitError::Conflict(ConflictOn::OpenOrders)) => count += 1,
+            Err(CommitError::Conflict(ConflictOn::Value)) => return count,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// Ed25519 keys, as many as wanted: one is as good as any other 32 bytes.

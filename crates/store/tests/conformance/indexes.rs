@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{Order, OrderState},
-    ports::{Change, OrderCursor, Store},
+    ports::{Change, CommitError, ConflictOn, OpenOrders, OrderCursor, Store},
 };
 use assay_proto::Timestamp;
 
 use crate::common::*;
 
 async fn insert(store: &dyn Store, order: Order) {
-    commit(store, vec![Change::InsertOrder(order)])
-        .await
-        .unwrap();
+    commit(store, vec![insert_order(order)]).await.unwrap();
 }
 
 async fn update(store: &dyn Store, n: u8, state: OrderState) {
@@ -29,9 +27,11 @@ async fn update(store: &dyn Store, n: u8, state: OrderState) {
 async fn open(store: &dyn Store, device: u8, now: Timestamp) -> (usize, usize) {
     let account = account_id(1);
     let device = permanent(&format!("DEVICE{device}"));
-    let all = store.open_orders(account, None, now, 100).await.unwrap();
-    let named = store.open_orders(account, Some(&device), now, 100).await;
-    (all, named.unwrap())
+    let all = store.open_orders(account, now, 100).await.unwrap();
+    (
+        all.len(),
+        open_orders_naming(store, account, &device, now).await,
+    )
 }
 
 pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
@@ -117,11 +117,12 @@ pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
     }
     assert_eq!(open(&*store, 3, NOW).await, (4, 0));
     for limit in 0..=5 {
-        let counted = store.open_orders(account_id(1), None, NOW, limit).await;
-        assert_eq!(counted, Ok(limit.min(4)));
+        let first = (1..=4).take(limit).map(order_id).collect();
+        let listed = store.open_orders(account_id(1), NOW, limit).await;
+        assert_eq!(listed, Ok(first));
     }
-    let others = store.open_orders(account_id(2), None, NOW, 9).await;
-    assert_eq!(others, Ok(0));
+    let others = store.open_orders(account_id(2), NOW, 9).await;
+    assert_eq!(others, Ok(vec![]));
 }
 
 pub(crate) async fn a_processing_order_does_not_expire(store: Arc<dyn Store>) {
@@ -142,9 +143,59 @@ pub(crate) async fn identifiers_are_told_apart_by_type(store: Arc<dyn Store>) {
         (permanent("A"), 0),
         (permanent("a/1.2"), 0),
     ] {
-        let counted = store.open_orders(account_id(1), Some(&identifier), NOW, 9);
-        assert_eq!(counted.await, Ok(count), "{identifier:?}");
+        let counted = open_orders_naming(&*store, account_id(1), &identifier, NOW).await;
+        assert_eq!(counted, count, "{identifier:?}");
     }
+}
+
+pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Store>) {
+    let full = Err(CommitError::Conflict(ConflictOn::OpenOrders));
+    let limits = OpenOrders {
+        of_account: 3,
+        of_identifier: 2,
+    };
+    let naming = |n, device: &str| {
+        let mut order = order(n);
+        order.identifiers = vec![permanent(device)];
+        Change::InsertOrder(order, limits)
+    };
+    // Those of the same commit count, and a refused commit leaves nothing.
+    let three = [1, 2, 3].map(|n| naming(n, "A")).into();
+    assert_eq!(commit(&*store, three).await, full);
+    let two = [1, 2].map(|n| naming(n, "A")).into();
+    commit(&*store, two).await.unwrap();
+    assert_eq!(commit(&*store, vec![naming(3, "A")]).await, full);
+    commit(&*store, vec![naming(3, "B")]).await.unwrap();
+    assert_eq!(commit(&*store, vec![naming(4, "C")]).await, full);
+    // One that is done within the commit makes room.
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    let done = Change::UpdateOrder(found.value.with_state(valid(1)), found.version);
+    commit(&*store, vec![done, naming(4, "A")]).await.unwrap();
+    assert_eq!(commit(&*store, vec![naming(5, "A")]).await, full);
+    // Time makes room too: the commit's own.
+    let late = order(2).expires;
+    commit_at(&*store, late, vec![naming(5, "A")])
+        .await
+        .unwrap();
+
+    // Many at once, which one batch may hold.
+    let many: Vec<_> = (10..40_u8)
+        .map(|n| {
+            let mut order = order(n);
+            order.account = account_id(9);
+            let change = Change::InsertOrder(order, limits);
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { commit(&*store, vec![change]).await })
+        })
+        .collect();
+    let mut made = 0;
+    for one in many {
+        match one.await.unwrap() {
+            Ok(_) => made += 1,
+            refused => assert_eq!(refused, full),
+        }
+    }
+    assert_eq!(made, 3);
 }
 
 pub(crate) async fn server_intents_are_listed_until_deleted(store: Arc<dyn Store>) {

@@ -125,7 +125,7 @@ pub(crate) async fn every_order_comes_back(store: Arc<dyn Store>) {
     first.authorizations.push(authorization_id(2));
     first.not_before = Some(NOW);
     first.not_after = Some(NOW.plus(86_400));
-    let changes = vec![Change::InsertOrder(first.clone())];
+    let changes = vec![insert_order(first.clone())];
     let mut version = commit(&*store, changes).await.unwrap();
     for state in [ready(), processing(7, 900), valid(7), invalid()] {
         let next = first.clone().with_state(state);
@@ -143,7 +143,7 @@ pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
     long.detail = "é".repeat(10_000);
     long.reason = "a".repeat(401);
     long.problem.detail = format!("a{}", "é".repeat(10_000));
-    let changes = vec![Change::InsertOrder(order(1).fail(long))];
+    let changes = vec![insert_order(order(1).fail(long))];
     commit(&*store, changes).await.unwrap();
     let found = store.order(order_id(1)).await.unwrap().unwrap();
     let OrderState::Invalid(invalid) = found.value.state else {
@@ -184,8 +184,11 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     let failed = many.clone().fail(text.clone());
 
     let mut signing = order(2);
-    signing.identifiers = vec![permanent(&"i".repeat(256)); 2];
-    signing.state = processing(2, 2560);
+    signing.identifiers = vec![permanent(&"i".repeat(256)); 5];
+    signing.authorizations = (0..5).map(authorization_id).collect();
+    signing.not_before = Some(NOW);
+    signing.not_after = Some(NOW);
+    signing.state = processing(2, 2400);
 
     let mut proven = authorization(1, evidence(256));
     proven.identifier = permanent(&"i".repeat(256));
@@ -193,12 +196,17 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     refused.identifier = permanent(&"i".repeat(256));
 
     let mut issued = certificate(1);
-    issued.der = vec![0x30; 2560 + 600];
+    issued.der = vec![0x30; 2400 + 600];
+    issued.revocation = Some(Revocation {
+        at: NOW,
+        reason: Some(RevocationReason::KeyCompromise),
+        by: Revoker::Account(account_id(1)),
+    });
 
     let changes = vec![
         Change::InsertAccount(largest_account),
-        Change::InsertOrder(many),
-        Change::InsertOrder(signing),
+        insert_order(many),
+        insert_order(signing),
         Change::InsertAuthorization(proven),
         Change::InsertAuthorization(refused),
         Change::InsertCertificate(issued),
@@ -211,7 +219,7 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
 pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
     let changes = vec![
         Change::InsertAccount(account(1)),
-        Change::InsertOrder(order(1).with_state(processing(1, 4000))),
+        insert_order(order(1).with_state(processing(1, 4000))),
     ];
     let Err(CommitError::Store(error)) = commit(&*store, changes).await else {
         panic!("a record of more than 4096 bytes was taken");

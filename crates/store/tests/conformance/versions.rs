@@ -19,7 +19,7 @@ fn inserts() -> [Change; 5] {
         Change::InsertAccount(account(1)),
         Change::InsertAuthorization(authorization(1, ChallengeState::Pending)),
         Change::InsertCertificate(certificate(1)),
-        Change::InsertOrder(order(1)),
+        insert_order(order(1)),
         Change::InsertServerIntent(server_intent(1)),
     ]
 }
@@ -60,7 +60,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
     for stale in stale {
         let changes = vec![
             Change::InsertAccount(account(2)),
-            Change::InsertOrder(order(2)),
+            insert_order(order(2)),
             Change::UpdateOrder(order(1).with_state(ready()), Version(2)),
             stale,
             Change::InsertServerIntent(server_intent(2)),
@@ -77,7 +77,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
     assert_eq!(store.server_intents().await, Ok(Vec::new()));
     assert_eq!(store.latest_time(), NOW);
     // No number was spent.
-    let changes = vec![Change::InsertOrder(order(2))];
+    let changes = vec![insert_order(order(2))];
     assert_eq!(commit(&*store, changes).await, Ok(Version(3)));
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn a_record_changes_once_in_a_set(store: Arc<dyn Store>) {
         Change::UpdateOrder(order(1).with_state(invalid()), Version(1)),
     ];
     assert_eq!(commit(&*store, changes).await, STALE);
-    let changes = vec![Change::InsertOrder(order(2)), Change::InsertOrder(order(2))];
+    let changes = vec![insert_order(order(2)), insert_order(order(2))];
     assert_eq!(commit(&*store, changes).await, STALE);
     let other = Account {
         key: key(3),
@@ -158,7 +158,7 @@ pub(crate) async fn a_key_change_frees_the_old_key(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn scenario_62_of_twenty_parallel_finalizes_one_wins(store: Arc<dyn Store>) {
-    let changes = vec![Change::InsertOrder(order(1).with_state(ready()))];
+    let changes = vec![insert_order(order(1).with_state(ready()))];
     let version = commit(&*store, changes).await.unwrap();
     let mut tasks = JoinSet::new();
     for n in 0..20 {
