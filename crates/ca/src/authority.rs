@@ -34,8 +34,9 @@ const YEAR: u64 = 365 * 24 * 3600 + 6 * 3600;
 /// it ends before the four digits of a certificate's years do.
 const LATEST: u64 = 252_768_470_400;
 
-/// How far notBefore lies in the past: devices' clocks are not exact.
-const BACKDATED: u64 = 300;
+/// How far back the validity of a certificate begins, a CA's and a leaf's, in
+/// seconds: devices' clocks are not exact.
+pub const BACKDATE: u64 = 300;
 
 /// What the three CAs are created from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -323,7 +324,7 @@ impl<'a, K: SigningKey> Draft<'a, K> {
 
         let not_before = plan
             .now
-            .checked_sub(BACKDATED)
+            .checked_sub(BACKDATE)
             .filter(|not_before| *not_before < LATEST)
             .ok_or(AuthorityError::Time)?;
         let at = |seconds| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);

@@ -44,9 +44,12 @@ impl SerialNumber {
         }
     }
 
-    /// The number of the given unsigned big-endian octets, as a decoded INTEGER
-    /// has them.
-    pub(crate) fn from_magnitude(magnitude: &[u8]) -> Result<Self, SerialError> {
+    /// The number of the given unsigned big-endian octets without leading
+    /// zeros, as [`as_bytes`](Self::as_bytes) gives them.
+    ///
+    /// # Errors
+    /// As [`from_der_content`](Self::from_der_content).
+    pub fn from_magnitude(magnitude: &[u8]) -> Result<Self, SerialError> {
         match magnitude {
             [0x80..=0xff, ..] => Self::from_der_content(&[&[0], magnitude].concat()),
             _ => Self::from_der_content(magnitude),

@@ -10,7 +10,7 @@ use std::{
 
 use assay_engine::admission::Devices;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
     time::{MissedTickBehavior, interval},
 };
 
@@ -28,8 +28,7 @@ struct Stamp {
 
 /// Watches `path`, for ever. A bad file keeps the old list. Without a list,
 /// SIGHUP is taken and nothing done.
-pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf, mut hangup: Signal) {
     let Some(devices) = devices else {
         loop {
             hangup.recv().await;

@@ -28,7 +28,8 @@ pub use writer::{Plan, Writer};
 use crate::config::Keep;
 
 /// Recordings that wait to be written. A burst of a thousand enrolments fits;
-/// at a few KiB each they take a few MiB.
+/// of a device they take a few KiB each, of somebody who sends what is too large
+/// to be judged up to 144 KiB.
 const QUEUE: usize = 1024;
 
 /// The engine's end of the queue.

@@ -79,6 +79,8 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
         .base_url
         .clone()
         .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
+    // From here on a hangup ends no server, however soon it comes.
+    let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
     let app = parts.open(dir, &base_url, replay.is_some())?;
     let engine = &app.engine;
     engine
@@ -136,11 +138,7 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
         }
     };
     let (list, path) = (served.devices, dir.resolve(&app.config.admission.devices));
-    background.spawn(async move {
-        if let Err(error) = devices::watch(list, path).await {
-            tracing::error!(event = "devices_unwatched", %error, "SIGHUP is not taken, and the list of devices not watched");
-        }
-    });
+    background.spawn(devices::watch(list, path, hangups));
     let server = Server::new(
         served.engine,
         ServerConfig {

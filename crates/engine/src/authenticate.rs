@@ -2,6 +2,7 @@
 //! around it: payloads come out of here only.
 
 use assay_jws::{Envelope, PublicKey, Signer, Verified};
+use assay_proto::{Object, cut};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -137,12 +138,9 @@ impl Payload {
     /// # Errors
     /// When it is empty or not of that shape.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        // serde would read an array as a struct, too: `[]` for an answer to a
-        // challenge without any field.
-        if !self.bytes().trim_ascii_start().starts_with(b"{") {
-            return Err(Error::Payload("it is not a JSON object".to_owned()));
-        }
-        serde_json::from_slice(self.bytes()).map_err(|error| Error::Payload(error.to_string()))
+        let read = serde_json::from_slice(self.bytes());
+        read.map(|Object(value)| value)
+            .map_err(|error| Error::Payload(cut(&error.to_string())))
     }
 
     /// That there is no payload.

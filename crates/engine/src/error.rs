@@ -49,7 +49,7 @@ pub enum Error {
     #[error("the key change is refused: {0}")]
     KeyChange(&'static str),
     /// Another account has the new key.
-    #[error("another account has this key")]
+    #[error("an account has this key already")]
     KeyInUse(AccountId),
     /// A status that a client may not set.
     #[error(

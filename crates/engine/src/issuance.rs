@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use assay_ca::{
     Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SubjectAltName,
-    SubjectAttribute,
+    SubjectAttribute, authority::BACKDATE,
 };
 use assay_proto::{Identifier, Timestamp};
 
@@ -15,10 +15,6 @@ use crate::{
     profile::{Attested, CsrNames, Profile, SanRule, legible},
     sha256,
 };
-
-/// How far back a certificate's validity begins, for devices whose clock is
-/// behind, in seconds.
-pub const BACKDATE: u64 = 300;
 
 /// The validity that certificates may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,14 @@ const BLOCK: u64 = 1 << 16;
 pub struct Nonces {
     key: hmac::Key,
     next: AtomicU64,
-    used: Mutex<BTreeMap<u64, Block>>,
+    used: Mutex<Used>,
+}
+
+/// The nonces that were used and have not expired, by ranges of counters.
+struct Used {
+    blocks: BTreeMap<u64, Block>,
+    /// The latest moment at which a nonce was redeemed.
+    latest: Timestamp,
 }
 
 /// Which nonces of one range of counters were used.
@@ -73,7 +80,10 @@ impl Nonces {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             next: AtomicU64::new(0),
-            used: Mutex::new(BTreeMap::new()),
+            used: Mutex::new(Used {
+                blocks: BTreeMap::new(),
+                latest: Timestamp(0),
+            }),
         }
     }
 
@@ -118,20 +128,29 @@ impl Nonces {
     /// Uses up a nonce; of any number of attempts one succeeds.
     ///
     /// # Errors
-    /// [`NonceError::Used`].
+    /// [`NonceError::Used`], [`NonceError::Expired`].
     pub fn redeem(&self, nonce: Genuine, now: Timestamp) -> Result<(), NonceError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let Used { blocks, latest } = &mut *used;
+        // Others may have been redeemed since this one's age was checked, and
+        // what remembered it be dropped.
+        *latest = now.max(*latest);
+        if *latest >= nonce.time.plus(LIFETIME) {
+            return Err(NonceError::Expired);
+        }
         // Every nonce that a dropped block remembers has expired by itself.
-        while let Some(oldest) = used.first_entry() {
-            if now < oldest.get().newest.plus(LIFETIME) {
+        while let Some(oldest) = blocks.first_entry() {
+            if *latest < oldest.get().newest.plus(LIFETIME) {
                 break;
             }
             oldest.remove();
         }
-        let block = used.entry(nonce.counter / BLOCK).or_insert_with(|| Block {
-            bits: vec![0; (BLOCK / 64) as usize].into_boxed_slice(),
-            newest: nonce.time,
-        });
+        let block = blocks
+            .entry(nonce.counter / BLOCK)
+            .or_insert_with(|| Block {
+                bits: vec![0; (BLOCK / 64) as usize].into_boxed_slice(),
+                newest: nonce.time,
+            });
         block.newest = block.newest.max(nonce.time);
         let at = nonce.counter % BLOCK;
         let (word, bit) = (&mut block.bits[(at / 64) as usize], 1 << (at % 64));
@@ -227,11 +246,27 @@ mod tests {
                 .used
                 .lock()
                 .unwrap()
+                .blocks
                 .keys()
                 .copied()
                 .collect::<Vec<_>>(),
             [1]
         );
+    }
+
+    #[test]
+    fn a_nonce_that_was_checked_in_time_is_not_forgotten_before_it_is_redeemed() {
+        let nonces = Nonces::new(&Fixed(1));
+        let nonce = nonces.issue(NOW);
+        let last = NOW.plus(LIFETIME - 1);
+        let [first, replayed] = [0; 2].map(|_| nonces.check(&nonce, last).unwrap());
+        assert_eq!(nonces.redeem(first, last), Ok(()));
+        // While the replay waits, another redemption drops the block.
+        let late = NOW.plus(LIFETIME);
+        let other = nonces.issue(late);
+        let other = nonces.check(&other, late).unwrap();
+        assert_eq!(nonces.redeem(other, late), Ok(()));
+        assert_eq!(nonces.redeem(replayed, last), Err(NonceError::Expired));
     }
 
     #[test]

@@ -23,12 +23,6 @@ impl Urls {
         Self { base: base.into() }
     }
 
-    /// The base.
-    #[must_use]
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// The URL that a request for `path_and_query` must be signed for.
     #[must_use]
     pub fn of_request(&self, path_and_query: &str) -> String {
@@ -138,6 +132,10 @@ fn cursor_text(cursor: OrderCursor) -> String {
 #[must_use]
 pub fn parse_cursor(text: &str) -> Option<OrderCursor> {
     let (created, id) = text.split_once('.')?;
+    // Of the many ways to write a number, the one that is given out.
+    if !created.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     Some(OrderCursor {
         created: Timestamp(created.parse().ok()?),
         id: OrderId::parse(id)?,

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
+use crate::cut;
+
 /// The payload of newAccount (RFC 8555 section 7.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -107,7 +109,7 @@ impl Contact {
     /// # Errors
     /// See [`ContactError`].
     pub fn parse(url: &str) -> Result<Self, ContactError> {
-        let quoted = || url.chars().take(128).collect::<String>();
+        let quoted = || cut(url);
         let Some(address) = url
             .get(..7)
             .filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"))

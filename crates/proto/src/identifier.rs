@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cut;
+
 /// An identifier as it stands in JSON: a type and a value, not yet judged
 /// (RFC 8555 section 9.7.7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -258,11 +260,6 @@ fn is_component(text: &str) -> bool {
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,
     }
-}
-
-/// At most 128 characters of `text`: errors quote what came, never at length.
-fn cut(text: &str) -> String {
-    text.chars().take(128).collect()
 }
 
 #[cfg(test)]

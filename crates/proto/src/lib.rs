@@ -18,6 +18,7 @@ mod order;
 mod problem;
 mod revocation;
 mod timestamp;
+mod wire;
 
 pub use account::{
     Account, AccountStatus, AccountUpdate, Contact, ContactError, KeyChange, NewAccount, OrdersList,
@@ -36,3 +37,4 @@ pub use order::{Finalize, NewOrder, Order, OrderStatus};
 pub use problem::{Problem, ProblemType, Subproblem};
 pub use revocation::{RevocationReason, RevokeCert};
 pub use timestamp::{Timestamp, TimestampError};
+pub use wire::{Object, cut};

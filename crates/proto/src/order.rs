@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Base64Url, Problem, Timestamp, WireIdentifier};
+use crate::{Base64Url, Problem, Timestamp, WireIdentifier, wire::objects};
 
 /// The payload of newOrder (RFC 8555 section 7.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewOrder {
     /// What the certificate is to be issued for.
+    #[serde(deserialize_with = "objects")]
     pub identifiers: Vec<WireIdentifier>,
     /// The wanted start of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]

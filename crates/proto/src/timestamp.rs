@@ -109,7 +109,7 @@ impl Timestamp {
 
 /// A text that is not an RFC 3339 moment from 1970 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a time as in RFC 3339, for example 2026-01-05T14:09:07Z")]
+#[error("not a time as in RFC 3339 of the years 1970 to 9999, for example 2026-01-05T14:09:07Z")]
 pub struct TimestampError;
 
 impl fmt::Display for Timestamp {

@@ -33,7 +33,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's head.
 const MAX_HEAD: u32 = 32 * 1024;
 /// The most bytes of bodies that one connection holds unread.

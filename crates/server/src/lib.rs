@@ -8,6 +8,7 @@
 //! checks media type and size and has the engine authenticate the request.
 
 mod address;
+mod body;
 mod config;
 mod connection;
 mod named;

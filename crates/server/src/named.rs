@@ -69,6 +69,6 @@ impl Name for SerialNumber {
 
     fn parse(text: &str) -> Option<Self> {
         let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
-        Self::from_der_content(&bytes).ok()
+        Self::from_magnitude(&bytes).ok()
     }
 }

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{address::ClientAddress, refusal::Refusal};
+use crate::{address::ClientAddress, body::discard, refusal::Refusal};
 
 /// How often one address may ask for what a client needs no account for.
 /// `None` does not limit.
@@ -122,8 +122,7 @@ fn bucket_of(client: IpAddr) -> IpAddr {
     }
 }
 
-/// Lets a request through, or answers it with 429, before any of its body is
-/// read.
+/// Lets a request through, or answers it with 429.
 pub(crate) async fn limit(
     State(limiter): State<Arc<RateLimiter>>,
     Extension(ClientAddress(client)): Extension<ClientAddress>,
@@ -132,7 +131,10 @@ pub(crate) async fn limit(
 ) -> Response {
     match limiter.take(client, Instant::now()) {
         Ok(()) => next.run(request).await,
-        Err(wait) => Refusal::too_fast(wait).into_response(),
+        Err(wait) => {
+            discard(request.into_body()).await;
+            Refusal::too_fast(wait).into_response()
+        }
     }
 }
 

@@ -36,6 +36,16 @@ impl Refusal {
         Self::of_client(problem, Some(seconds))
     }
 
+    /// One of more large requests than there is room for.
+    pub(crate) fn too_many_large(wait: Duration) -> Self {
+        let problem = Problem::new(
+            ProblemType::ServerInternal,
+            "too many large requests at once: try again later",
+        )
+        .with_status(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        Self::of_client(problem, Some(wait.as_secs()))
+    }
+
     /// A handler that panicked: a mistake of ours.
     pub(crate) fn panicked(message: &str) -> Self {
         Error::Internal(format!("a request's handler panicked: {message}")).into()

@@ -1,31 +1,17 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use assay_engine::{
     Engine, Error, Payload, PublicKey, Requester, domain::Account, ports::Versioned,
 };
 use axum::{
-    body::Body,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
-use http_body_util::BodyExt;
 
-use crate::{refusal::Refusal, surface::App};
+use crate::{body::discard, refusal::Refusal, surface::App};
 
 /// The media type of every POST (RFC 8555 section 6.2).
 const MEDIA_TYPE: &str = "application/jose+json";
-
-/// The largest body, in bytes. The largest payload that is of use, an
-/// attestation object of 64 KiB twice in base64url, has less than half of it.
-const BODY_LIMIT: usize = 256 * 1024;
-
-/// How much of a body beyond that is thrown away before the answer, in bytes:
-/// a client that is still sending when its connection is closed may never read
-/// why.
-const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request that was authenticated, the only way to a payload: media type,
 /// size, then all that the engine checks.
@@ -83,22 +69,17 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        check_media_type(&parts.headers)?;
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read(body)).await {
-            Ok(body) => body?,
-            Err(_) => {
-                return Err(Refusal::malformed(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body did not arrive within 30 seconds",
-                ));
-            }
-        };
+        if let Err(refusal) = check_media_type(&parts.headers) {
+            discard(body).await;
+            return Err(refusal);
+        }
+        let body = app.bodies.read(body).await?;
         let path = parts
             .uri
             .path_and_query()
             .map_or("/", axum::http::uri::PathAndQuery::as_str);
         let url = app.engine.urls().of_request(path);
-        let (signer, payload) = S::authenticate(&app.engine, &body, &url).await?;
+        let (signer, payload) = S::authenticate(&app.engine, &body.bytes, &url).await?;
         Ok(Self {
             signer,
             payload,
@@ -126,36 +107,6 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
         Err(Refusal::malformed(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the Content-Type must be application/jose+json (RFC 8555 section 6.2)",
-        ))
-    }
-}
-
-async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    let mut length = 0_usize;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            let detail = format!("the body could not be read: {error}");
-            Refusal::malformed(StatusCode::BAD_REQUEST, &detail)
-        })?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        length = length.saturating_add(data.len());
-        if length <= BODY_LIMIT {
-            bytes.extend_from_slice(&data);
-        } else if length <= DISCARD_LIMIT {
-            bytes = Vec::new();
-        } else {
-            break;
-        }
-    }
-    if length <= BODY_LIMIT {
-        Ok(bytes)
-    } else {
-        Err(Refusal::malformed(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is larger than 256 KiB",
         ))
     }
 }

@@ -21,13 +21,19 @@ use axum::{
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{address::ClientAddress, refusal::Refusal, routes::DIRECTORY};
+use crate::{
+    address::ClientAddress,
+    body::{Bodies, discard},
+    refusal::Refusal,
+    routes::DIRECTORY,
+};
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
 pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// What all requests share.
 pub(crate) struct App {
+    pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) website: Option<String>,
@@ -66,6 +72,7 @@ async fn answer(request: Request, next: Next) -> Response {
     // field line". HTTP/2 has its host in the URI (RFC 9113 section 8.3.1).
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        discard(request.into_body()).await;
         let detail = "this request needs exactly one Host header field";
         return Refusal::malformed(StatusCode::BAD_REQUEST, detail).into_response();
     }
@@ -129,7 +136,8 @@ fn date(now: Timestamp) -> String {
 }
 
 /// Anything that is not there.
-pub(crate) async fn not_found() -> Refusal {
+pub(crate) async fn not_found(request: Request) -> Refusal {
+    discard(request.into_body()).await;
     Refusal::malformed(
         StatusCode::NOT_FOUND,
         "there is nothing at this path: the directory lists what there is",
@@ -137,7 +145,8 @@ pub(crate) async fn not_found() -> Refusal {
 }
 
 /// Anything that is there, by a method that it does not take.
-pub(crate) async fn method_not_allowed() -> Refusal {
+pub(crate) async fn method_not_allowed(request: Request) -> Refusal {
+    discard(request.into_body()).await;
     // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
     // return an error with status code 405 (Method Not Allowed) and type
     // "malformed"."

@@ -4,12 +4,24 @@
 
 mod common;
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use assay_server::RateLimits;
 use assay_simulator::{JOSE_JSON, Jws, SignatureStyle};
 use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, header::CONTENT_TYPE},
 };
-use common::{BASE, World, assert_problem, assert_refused, url};
+use common::{BASE, World, assert_problem, assert_refused, rate, url};
+use hyper::body::{Bytes, Frame};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -179,6 +191,59 @@ async fn scenario_86_other_methods_are_refused() {
     }
     let answer = client.plain(Method::GET, "/acme").await;
     assert_problem(&answer, 404, "malformed");
+}
+
+/// A body in pieces, which tells when it was read to its end.
+struct Pieces {
+    left: usize,
+    read: Arc<AtomicBool>,
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            self.read.store(true, Ordering::Relaxed);
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'a'; 1024])))))
+    }
+}
+
+/// An answer that overtakes its request's body is lost on some clients.
+#[tokio::test]
+async fn a_request_that_is_refused_unread_has_its_body_thrown_away() {
+    let limits = RateLimits {
+        new_order: rate(1, 1),
+        ..RateLimits::off()
+    };
+    let client = World::with(None, limits).stranger();
+    let post = async |method: Method, path: &str, content_type: &str| {
+        let read = Arc::new(AtomicBool::new(false));
+        let pieces = Pieces {
+            left: 100,
+            read: Arc::clone(&read),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content_type)
+            .body(Body::new(pieces))
+            .unwrap();
+        let status = client.request(request).await.status;
+        (status, read.load(Ordering::Relaxed))
+    };
+    assert_eq!(post(Method::POST, "/x", JOSE_JSON).await, (404, true));
+    let path = "/acme/new-order";
+    assert_eq!(post(Method::POST, path, "text/plain").await, (415, true));
+    assert_eq!(post(Method::POST, path, JOSE_JSON).await, (429, true));
+    assert_eq!(post(Method::PUT, path, JOSE_JSON).await, (405, true));
 }
 
 #[tokio::test]

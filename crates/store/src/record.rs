@@ -210,11 +210,7 @@ impl TryFrom<StoredIdentifier> for Identifier {
 
 /// Reads a serial number's magnitude.
 fn serial(magnitude: &[u8]) -> Result<SerialNumber, Damage> {
-    let content = match magnitude.first() {
-        Some(0x80..) => &[&[0], magnitude].concat(),
-        _ => magnitude,
-    };
-    SerialNumber::from_der_content(content).map_err(|_| Damage::Field("serial"))
+    SerialNumber::from_magnitude(magnitude).map_err(|_| Damage::Field("serial"))
 }
 
 #[cfg(test)]

@@ -51,14 +51,3 @@ pub struct EvidenceRecord {
     /// When it was appraised.
     pub at: Timestamp,
 }
-
-impl DeviceFacts {
-    /// The value of `attribute`.
-    #[must_use]
-    pub fn get(&self, attribute: Attribute) -> Option<&str> {
-        match attribute {
-            Attribute::Serial => self.serial.as_deref(),
-            Attribute::Udid => self.udid.as_deref(),
-        }
-    }
-}

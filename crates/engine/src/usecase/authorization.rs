@@ -1,4 +1,4 @@
-use assay_proto::{AuthorizationUpdate, OrderStatus};
+use assay_proto::{AuthorizationUpdate, OrderStatus, cut};
 
 use crate::{
     Engine, Error,
@@ -37,7 +37,7 @@ impl Engine {
         update: &AuthorizationUpdate,
     ) -> Result<Authorization, Error> {
         if update.status != "deactivated" {
-            return Err(Error::StatusNotSettable(update.status.clone()));
+            return Err(Error::StatusNotSettable(cut(&update.status)));
         }
         for _ in 0..ATTEMPTS {
             let now = self.now();

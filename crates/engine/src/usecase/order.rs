@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier};
+use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier, cut};
 
 use crate::{
     Engine, Error,
@@ -215,10 +215,7 @@ fn report(account: AccountId, refusals: &[IdentifierRefusal]) {
             Gate::Admission,
             account,
             None,
-            format_args!(
-                "{:?}",
-                identifier.value.chars().take(128).collect::<String>()
-            ),
+            cut(&identifier.value),
             fault.as_str(),
             fault,
             None,

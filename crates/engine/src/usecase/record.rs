@@ -42,9 +42,11 @@ impl Engine {
     }
 
     /// Tells the recorder, where there is one, of a CSR for an order that is
-    /// ready.
+    /// ready. One that is too long to be looked at is not kept either.
     pub(crate) fn record_csr(&self, order: &Order, csr: &[u8]) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = &self.recorder
+            && csr.len() <= assay_ca::MAX_CSR_LEN
+        {
             recorder.csr(order.id, &order.authorizations, csr);
         }
     }

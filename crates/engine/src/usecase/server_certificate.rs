@@ -1,12 +1,11 @@
 use std::net::IpAddr;
 
-use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName};
+use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName, authority::BACKDATE};
 use assay_proto::Timestamp;
 
 use crate::{
     Engine, Error,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
-    issuance::BACKDATE,
     ports::{Change, Versioned},
     sha256,
 };
@@ -19,7 +18,8 @@ const LIFETIME: u64 = 30 * 86_400;
 pub struct ServerCertificate {
     /// DER: the leaf, then its issuer.
     pub chain: Vec<Vec<u8>>,
-    /// When it should be renewed: two thirds through its life.
+    /// When it should be renewed: two thirds through its life, in a minute at
+    /// the earliest.
     pub renew_at: Timestamp,
 }
 
@@ -39,7 +39,13 @@ impl Engine {
             return Err(Error::Internal("there is no TLS CA".to_owned()));
         };
         let now = self.now();
-        let not_after = now.plus(LIFETIME).min(Timestamp(issuer.not_after()));
+        let issuer_end = Timestamp(issuer.not_after());
+        if now >= issuer_end {
+            return Err(Error::Internal(format!(
+                "the TLS CA's certificate ended at {issuer_end}: replace the CA"
+            )));
+        }
+        let not_after = now.plus(LIFETIME).min(issuer_end);
         let leaf = LeafTemplate {
             spki_der: spki_der.to_vec(),
             subject: Vec::new(),
@@ -95,7 +101,7 @@ impl Engine {
         .await?;
         Ok(ServerCertificate {
             chain: vec![issued.der().to_vec(), issuer.certificate_der().to_vec()],
-            renew_at: now.plus(LIFETIME * 2 / 3).min(not_after),
+            renew_at: now.plus(((not_after.0 - now.0) * 2 / 3).max(60)),
         })
     }
 

@@ -4,6 +4,7 @@ use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
 use assay_proto as proto;
 use axum::{Json, extract::State};
 
+use super::to_the_end;
 use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// An authorization: read (RFC 8555 section 7.5) or deactivated (7.5.2).
@@ -13,16 +14,16 @@ pub(super) async fn post(
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Authorization>, Refusal> {
     let (id, account) = (id.known()?, request.signer.value.id);
-    let engine = &app.engine;
+    let engine = Arc::clone(&app.engine);
     let authorization = if request.payload.is_empty() {
         engine.authorization(account, id).await?.value
     } else {
-        let update = request.payload.read()?;
-        engine.update_authorization(account, id, &update).await?
+        let update: proto::AuthorizationUpdate = request.payload.read()?;
+        to_the_end(async move { engine.update_authorization(account, id, &update).await }).await?
     };
-    let now = engine.now();
+    let now = app.engine.now();
     Ok(Json(render::authorization(
-        engine.urls(),
+        app.engine.urls(),
         &authorization,
         now,
     )))

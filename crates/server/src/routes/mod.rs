@@ -26,6 +26,7 @@ use ipnet::IpNet;
 use tracing::Instrument;
 
 use crate::{
+    body::Bodies,
     rate_limit::{self, Rate, RateLimiter, RateLimits},
     refusal::Refusal,
     surface::{self, App},
@@ -46,6 +47,7 @@ pub fn router(
     rate_limits: RateLimits,
 ) -> Router {
     let app = Arc::new(App {
+        bodies: Bodies::new(),
         engine,
         trusted_proxies,
         website,

@@ -28,8 +28,13 @@ pub(super) async fn read(
 ) -> Result<Response, Refusal> {
     let id = id.known()?;
     request.payload.expect_empty()?;
-    let order = app.engine.order(request.signer.value.id, id).await?;
-    Ok(reply(&app.engine, StatusCode::OK, &order.value))
+    let account = request.signer.value.id;
+    // To the end, since an interrupted issuance may come to its end here.
+    to_the_end(async move {
+        let order = app.engine.order(account, id).await?;
+        Ok(reply(&app.engine, StatusCode::OK, &order.value))
+    })
+    .await
 }
 
 /// An order, finalized (RFC 8555 section 7.4).

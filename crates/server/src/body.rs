@@ -1,0 +1,156 @@
+//! Requests' bodies, read or thrown away within bounds of size, time and
+//! memory: whoever sends one has proved nothing yet.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, http::StatusCode};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::refusal::Refusal;
+
+/// The largest body, in bytes. The largest payload that is of use, an
+/// attestation object of 64 KiB twice in base64url, has less than half of it.
+const LIMIT: usize = 256 * 1024;
+
+/// How much of a body beyond that is thrown away before the answer, in bytes:
+/// a client that is still sending when its connection is closed may never read
+/// why.
+const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The bytes that each body may have in memory without asking: more than a
+/// device sends.
+const SMALL: usize = 16 * 1024;
+
+/// How many bodies may be larger than that at once: 64 MiB of them.
+const LARGE_AT_ONCE: usize = 256;
+
+/// How long a larger one waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// Reads all bodies of a server.
+pub(crate) struct Bodies {
+    large: Arc<Semaphore>,
+}
+
+/// A whole body, and its place among the large ones.
+pub(crate) struct Whole {
+    pub(crate) bytes: Vec<u8>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Bodies {
+    pub(crate) fn new() -> Self {
+        Self {
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+        }
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// What the client is told: it is too large, too slow, broken, or one of
+    /// too many large ones.
+    pub(crate) async fn read(&self, body: Body) -> Result<Whole, Refusal> {
+        timeout(TIMEOUT, self.read_in_time(body))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Refusal::malformed(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not arrive within 30 seconds",
+                ))
+            })
+    }
+
+    async fn read_in_time(&self, mut body: Body) -> Result<Whole, Refusal> {
+        let mut bytes = Vec::new();
+        let mut turn = None;
+        let mut length = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                let detail = format!("the body could not be read: {error}");
+                Refusal::malformed(StatusCode::BAD_REQUEST, &detail)
+            })?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            length = length.saturating_add(data.len());
+            if length > DISCARD_LIMIT {
+                break;
+            }
+            if length > LIMIT {
+                (bytes, turn) = (Vec::new(), None);
+                continue;
+            }
+            if length > SMALL && turn.is_none() {
+                turn = Some(self.turn().await?);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        if length <= LIMIT {
+            Ok(Whole { bytes, _turn: turn })
+        } else {
+            Err(Refusal::malformed(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than 256 KiB",
+            ))
+        }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        match timeout(TURN, Arc::clone(&self.large).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::too_many_large(TURN)),
+        }
+    }
+}
+
+/// Throws away the body of a request that is refused unread, as far as a whole
+/// one may go: over HTTP/2 some clients (curl 7.88) never show an answer that
+/// overtakes their own body.
+pub(crate) async fn discard(mut body: Body) {
+    let rest = async {
+        let mut length = 0;
+        while length <= LIMIT
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            length += frame.data_ref().map_or(0, |data| data.len());
+        }
+    };
+    // Whether it came in time changes nothing of the answer.
+    let _ = timeout(TIMEOUT, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(length: usize) -> Body {
+        Body::from(vec![b'a'; length])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_take_turns_and_small_ones_need_none() {
+        let bodies = Bodies::new();
+        let mut held = Vec::new();
+        for _ in 0..LARGE_AT_ONCE {
+            held.push(bodies.read(body(SMALL + 1)).await.unwrap());
+        }
+        assert_eq!(bodies.read(body(SMALL)).await.unwrap().bytes.len(), SMALL);
+        assert!(bodies.read(body(SMALL + 1)).await.is_err());
+        // One that is too large anyhow gets its own answer, and keeps no place.
+        assert!(bodies.read(body(LIMIT + 1)).await.is_err());
+        held.pop();
+        let whole = bodies.read(body(LIMIT)).await.unwrap();
+        assert_eq!(whole.bytes.len(), LIMIT);
+        assert!(bodies.read(body(LIMIT)).await.is_err());
+        drop(whole);
+        assert!(bodies.read(body(LIMIT)).await.is_ok());
+    }
+}
