@@ -259,7 +259,7 @@ const MAX_TBS: usize = 2400;
 fn recordable(prepared: Result<PreparedCert, PrepareError>) -> Result<PreparedCert, Error> {
     let too_long = |place| Error::Issuance(IssuanceRefusal::NameDoesNotFit(place));
     match prepared {
-        Ok(prepared) if prepared.tbs_der().len() > MAX_TBS => Err(too_long("names, all together")),
+        Ok(prepared) if prepared.tbs_der().len() > MAX_TBS => Err(too_long("names all together")),
         Ok(prepared) => Ok(prepared),
         Err(fault) => Err(not_prepared(fault)),
     }

@@ -133,8 +133,14 @@ fn a_setting_of_the_environment_is_named_where_it_is_wrong() {
 #[test]
 fn a_profile_that_fits_no_certificate_is_refused_when_it_is_read() {
     let server = Server::init(SETUP);
-    for subject in ["C=DEU", "CN=xx{spki-sha256}"] {
-        server.configure(&format!("[profile.default]\nsubject = \"{subject}\""));
+    // The last would be signed, and then not fit into the database.
+    let long = format!("san = [\"uri:https://{}\"]", "a".repeat(2_300));
+    for line in [
+        "subject = \"C=DEU\"",
+        "subject = \"CN=xx{spki-sha256}\"",
+        long.as_str(),
+    ] {
+        server.configure(&format!("[profile.default]\n{line}"));
         let message = message(&server.assay(["config", "check"]), 2);
         let told = message.starts_with("profile.default makes no certificate: ")
             && message.contains("too long");
