@@ -76,6 +76,23 @@ pub struct App {
     pub tls: TlsEnd,
 }
 
+/// Refuses a CA that has ended, and tells when its end shortens certificates.
+fn check_end(issuer: &Issuer, now: Timestamp, lifetime: u64) -> anyhow::Result<()> {
+    let end = Timestamp(issuer.not_after());
+    ensure!(
+        now < end,
+        "a CA's certificate ended at {end}, and the clock says {now}: make a new CA with `assay init`, in another directory"
+    );
+    if now.plus(lifetime) > end {
+        tracing::warn!(
+            event = "ca_ends",
+            %end,
+            "a CA ends before certificates of the usual lifetime: they are cut to its end"
+        );
+    }
+    Ok(())
+}
+
 impl Parts {
     /// Reads and checks the files in `dir`.
     pub fn load(dir: &Dir) -> Result<Self, Stop> {
@@ -198,6 +215,9 @@ impl Parts {
                 "the clock says {clock_says}, but the database has recorded decisions of {database_says}: set the clock right; \
                  if it was wrong then, restore a backup of the database from before"
             )));
+        }
+        for issuer in std::iter::once(&self.issuer).chain(&self.tls_issuer) {
+            check_end(issuer, clock_says, self.config.profile.lifetime).map_err(Stop::usage)?;
         }
         let store = Arc::new(store);
         let admission = match &self.devices {

@@ -22,6 +22,8 @@ use crate::{address::ClientAddress, body::discard, refusal::Refusal};
 /// address, and then two more a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
+    /// An account's own resource, and keyChange: each change is a durable write.
+    pub change_account: Option<Rate>,
     /// newAccount: each success is a durable write.
     pub new_account: Option<Rate>,
     /// newOrder: each success is a durable write, and accounts are free.
@@ -44,6 +46,7 @@ impl RateLimits {
     #[must_use]
     pub const fn off() -> Self {
         Self {
+            change_account: None,
             new_account: None,
             new_order: None,
             new_nonce: None,
@@ -58,6 +61,7 @@ impl Default for RateLimits {
             NonZeroU32::new(burst).map(|burst| Rate { per_second, burst })
         };
         Self {
+            change_account: rate(2, 1_000),
             new_account: rate(2, 1_000),
             new_order: rate(2, 2_000),
             new_nonce: rate(20, 3_000),

@@ -274,13 +274,32 @@ async fn scenario_108_new_order_is_limited_by_address() {
 }
 
 #[tokio::test]
+async fn scenario_108_changes_of_accounts_are_limited_by_address() {
+    let world = World::with(
+        None,
+        RateLimits {
+            change_account: rate(1, 2),
+            ..RateLimits::off()
+        },
+    );
+    let client = world.client().await;
+    let account = client.account.clone().unwrap();
+    for resource in [account, url("/acme/key-change")] {
+        for limited in [false, false, true] {
+            let answer = client.post(&resource, &json!({"contact": []})).await;
+            assert_eq!(answer.status == 429, limited, "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
     let world = World::with(
         None,
         RateLimits {
             new_account: rate(1, 1),
-            new_order: None,
             new_nonce: rate(1, 2),
+            ..RateLimits::off()
         },
     );
     let client = world.stranger();

@@ -2,9 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
+use assay_ca::authority::{self, AuthorityPlan, Host, KeyType};
 use serde_json::json;
 
-use crate::support::{Client, Server, Setup, assay, assert_exit, json_of, message, openssl};
+use crate::support::{
+    Client, Process, Server, Setup, assay, assert_exit, json_of, message, now, openssl,
+};
 
 const SETUP: Setup<'static> = Setup {
     init: &[],
@@ -145,6 +148,37 @@ fn a_profile_that_fits_no_certificate_is_refused_when_it_is_read() {
         let told = message.starts_with("profile.default makes no certificate: ")
             && message.contains("too long");
         assert!(told, "{message}");
+    }
+}
+
+#[test]
+fn a_ca_that_has_ended_serves_nothing() {
+    let server = Server::init(SETUP);
+    // Ten years, and a day less or more.
+    for (age, ended) in [(3_651, false), (3_653, true)] {
+        let cas = authority::create(&AuthorityPlan {
+            name: "Old".to_owned(),
+            issuing_key: KeyType::P256,
+            host: Host::Dns("localhost".to_owned()),
+            laboratory: true,
+            now: now() - age * 86_400,
+        })
+        .unwrap();
+        for (name, ca) in [("issuing", &cas.issuing), ("tls", &cas.tls)] {
+            let path = server.dir().join("ca").join(name);
+            fs::write(path.with_extension("pem"), &ca.certificate_pem).unwrap();
+            fs::write(path.with_extension("key"), &ca.key_pem).unwrap();
+        }
+        if ended {
+            let message = message(&server.assay(["serve", "--listen", "127.0.0.1:0"]), 2);
+            assert!(
+                message.starts_with("a CA's certificate ended at "),
+                "{message}"
+            );
+        } else {
+            let process = Process::serve(server.command(["serve", "--listen", "127.0.0.1:0"]));
+            process.event(|event| event["event"] == "ca_ends");
+        }
     }
 }
 

@@ -68,7 +68,10 @@ pub fn router(
             "/acme/new-account",
             limited(rate_limits.new_account, post(new_account::post)),
         )
-        .route("/acme/account/{id}", post(account::post))
+        .route(
+            "/acme/account/{id}",
+            limited(rate_limits.change_account, post(account::post)),
+        )
         .route("/acme/account/{id}/orders", post(orders::read))
         .route(
             "/acme/new-order",
@@ -80,7 +83,10 @@ pub fn router(
         .route("/acme/challenge/{id}", post(challenge::post))
         .route("/acme/certificate/{serial}", post(certificate::read))
         .route("/acme/revoke-cert", post(revocation::post))
-        .route("/acme/key-change", post(key_change::post))
+        .route(
+            "/acme/key-change",
+            limited(rate_limits.change_account, post(key_change::post)),
+        )
         .method_not_allowed_fallback(surface::method_not_allowed)
         .fallback(surface::not_found)
         .layer(from_fn_with_state(Arc::clone(&app), surface::wrap))
