@@ -29,8 +29,8 @@ pub struct ValidityLimits {
 
 impl ValidityLimits {
     /// Judges the validity that an order asks for. No certificate outlives one
-    /// that were issued at `now` and valid from now on: post-dated ones would
-    /// make a store of certificates for years out of one day's proof.
+    /// that is issued at `now` and valid from now on: one day's proof is no
+    /// supply of certificates for years.
     ///
     /// # Errors
     /// [`Error::Validity`] naming the limit: what was asked for is honoured

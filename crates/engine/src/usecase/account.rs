@@ -99,13 +99,12 @@ impl Engine {
             if let Some(contacts) = &contacts {
                 changed.contacts.clone_from(contacts);
             }
-            let mut cancelled = Vec::new();
+            let mut changes = Vec::new();
             if deactivate {
                 changed = changed.deactivate(now);
-                cancelled = self.cancel_open_orders(id, now).await?;
+                changes = self.cancel_open_orders(id, now).await?;
             }
-            let mut changes = vec![Change::UpdateAccount(changed.clone(), current.version)];
-            changes.append(&mut cancelled);
+            changes.push(Change::UpdateAccount(changed.clone(), current.version));
             match self.commit("update-account", now, changes).await {
                 Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
@@ -128,7 +127,8 @@ impl Engine {
             let Some(Versioned { value, version }) = self.store.order(id).await? else {
                 continue;
             };
-            if value.status(now) != OrderStatus::Processing {
+            // It may have gone on since it was listed.
+            if matches!(value.status(now), OrderStatus::Pending | OrderStatus::Ready) {
                 let detail = "the client deactivated the account".to_owned();
                 let failure = Failure::deactivated("account", detail, now);
                 changes.push(Change::UpdateOrder(value.fail(failure), version));
