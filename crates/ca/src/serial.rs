@@ -51,6 +51,7 @@ impl SerialNumber {
     /// As [`from_der_content`](Self::from_der_content).
     pub fn from_magnitude(magnitude: &[u8]) -> Result<Self, SerialError> {
         match magnitude {
+            [0, _, ..] => Err(SerialError::NonMinimal),
             [0x80..=0xff, ..] => Self::from_der_content(&[&[0], magnitude].concat()),
             _ => Self::from_der_content(magnitude),
         }
@@ -121,6 +122,23 @@ mod tests {
         ] {
             let read = SerialNumber::from_der_content(content).map(|serial| serial.to_string());
             assert_eq!(read.as_deref().map_err(|error| *error), expected);
+        }
+    }
+
+    #[test]
+    fn a_magnitude_has_one_form() {
+        for content in [&[0, 0x80][..], &[1, 0], &[0x7f; 20]] {
+            let serial = SerialNumber::from_der_content(content).unwrap();
+            assert_eq!(SerialNumber::from_magnitude(serial.as_bytes()), Ok(serial));
+        }
+        for (magnitude, error) in [
+            (&[][..], SerialError::Empty),
+            (&[0], SerialError::Zero),
+            (&[0, 1], SerialError::NonMinimal),
+            (&[0, 0x80], SerialError::NonMinimal),
+            (&[0x80; 20], SerialError::TooLong),
+        ] {
+            assert_eq!(SerialNumber::from_magnitude(magnitude), Err(error));
         }
     }
 }

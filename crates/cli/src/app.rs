@@ -16,7 +16,7 @@ use assay_ca::{
     authority::{self, Host},
 };
 use assay_engine::{
-    Engine, Limits, Setup,
+    Engine, Limits, SERVER_CERTIFICATE_LIFETIME, Setup,
     admission::{Admission, AdmissionPolicy, DeviceList, Devices},
     issuance,
     ports::{Clock, Purpose, Random, Store},
@@ -77,15 +77,13 @@ pub struct App {
 }
 
 /// Refuses a CA that has ended, and tells when its end shortens certificates.
-fn check_end(issuer: &Issuer, now: Timestamp, lifetime: u64) -> anyhow::Result<()> {
-    let end = Timestamp(issuer.not_after());
-    ensure!(
-        now < end,
-        "a CA's certificate ended at {end}, and the clock says {now}: make a new CA with `assay init`, in another directory"
-    );
+fn check_end(name: &str, issuer: &Issuer, now: Timestamp, lifetime: u64) -> Result<(), Stop> {
+    let end = issuance::end_of_ca(name, issuer, now);
+    let end = end.map_err(|text| Stop::usage(anyhow!(text)))?;
     if now.plus(lifetime) > end {
         tracing::warn!(
             event = "ca_ends",
+            ca = name,
             %end,
             "a CA ends before certificates of the usual lifetime: they are cut to its end"
         );
@@ -216,8 +214,10 @@ impl Parts {
                  if it was wrong then, restore a backup of the database from before"
             )));
         }
-        for issuer in std::iter::once(&self.issuer).chain(&self.tls_issuer) {
-            check_end(issuer, clock_says, self.config.profile.lifetime).map_err(Stop::usage)?;
+        let lifetime = self.config.profile.lifetime;
+        check_end("issuing", &self.issuer, clock_says, lifetime)?;
+        if let Some(issuer) = &self.tls_issuer {
+            check_end("TLS", issuer, clock_says, SERVER_CERTIFICATE_LIFETIME)?;
         }
         let store = Arc::new(store);
         let admission = match &self.devices {

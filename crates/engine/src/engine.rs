@@ -10,7 +10,7 @@ use assay_proto::Timestamp;
 use crate::{
     Error,
     admission::AdmissionPolicy,
-    issuance::ValidityLimits,
+    issuance::{ValidityLimits, end_of_ca},
     nonce::Nonces,
     ports::{
         Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Store,
@@ -161,17 +161,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Internal`] once the CA's own certificate has ended.
     pub(crate) fn validity_limits(&self, now: Timestamp) -> Result<ValidityLimits, Error> {
-        let issuer_not_after = Timestamp(self.issuer.not_after());
-        if now >= issuer_not_after {
-            return Err(Error::Internal(format!(
-                "the issuing CA's certificate ended at {issuer_not_after}: nothing can be issued \
-                 any more, replace the CA"
-            )));
-        }
         Ok(ValidityLimits {
             lifetime: self.profile.lifetime,
             issuer_not_before: Timestamp(self.issuer.not_before()),
-            issuer_not_after,
+            issuer_not_after: end_of_ca("issuing", &self.issuer, now).map_err(Error::Internal)?,
         })
     }
 

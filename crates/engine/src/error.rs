@@ -48,7 +48,7 @@ pub enum Error {
     /// A key change that contradicts itself.
     #[error("the key change is refused: {0}")]
     KeyChange(&'static str),
-    /// Another account has the new key.
+    /// An account, perhaps this one, has the new key.
     #[error("an account has this key already")]
     KeyInUse(AccountId),
     /// A status that a client may not set.
@@ -203,6 +203,10 @@ pub enum IssuanceRefusal {
     /// The root that vouched is not trusted any more.
     #[error("the attestation root that vouched for the device is no longer trusted")]
     RootNoLongerTrusted,
+    /// The validity that was ordered reaches past what certificates may have
+    /// since.
+    #[error("the ordered validity reaches past what a certificate may have now: make a new order")]
+    ValidityOutOfReach,
 }
 
 impl CsrRefusal {
@@ -230,6 +234,7 @@ impl IssuanceRefusal {
             Self::NameDoesNotFit(_) => "name-does-not-fit",
             Self::NoLongerAdmitted => "no-longer-admitted",
             Self::RootNoLongerTrusted => "root-no-longer-trusted",
+            Self::ValidityOutOfReach => "validity-out-of-reach",
         }
     }
 }

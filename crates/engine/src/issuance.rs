@@ -65,19 +65,43 @@ impl ValidityLimits {
 
     /// The validity of a certificate that is issued at `now`. Only what was
     /// not asked for is clamped.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`IssuanceRefusal::ValidityOutOfReach`] when what was asked for could be
+    /// had once, and the profile is another one now.
     pub fn of(
         &self,
         not_before: Option<Timestamp>,
         not_after: Option<Timestamp>,
         now: Timestamp,
-    ) -> (Timestamp, Timestamp) {
+    ) -> Result<(Timestamp, Timestamp), IssuanceRefusal> {
         let start = not_before.unwrap_or_else(|| self.issuer_not_before.max(now.minus(BACKDATE)));
-        (start, not_after.unwrap_or_else(|| self.latest_end(now)))
+        let latest = self.latest_end(now);
+        let end = not_after.unwrap_or(latest);
+        if start >= end || end > latest {
+            return Err(IssuanceRefusal::ValidityOutOfReach);
+        }
+        Ok((start, end))
     }
 
     fn latest_end(&self, now: Timestamp) -> Timestamp {
         self.issuer_not_after.min(now.plus(self.lifetime))
+    }
+}
+
+/// The end of a CA, of this name, that still may sign at `now`.
+///
+/// # Errors
+/// That it has ended, for the operator.
+pub fn end_of_ca(name: &str, issuer: &Issuer, now: Timestamp) -> Result<Timestamp, String> {
+    let end = Timestamp(issuer.not_after());
+    if now < end {
+        Ok(end)
+    } else {
+        Err(format!(
+            "the {name} CA's certificate ended at {end}, and it is {now}: make a new CA with \
+             `assay init`, in another directory"
+        ))
     }
 }
 
@@ -254,7 +278,7 @@ pub(crate) fn prepare(
 /// The longest TBSCertificate, in bytes. An order that holds it beside five of
 /// the longest identifiers is still a record of less than 4 KiB, and so is the
 /// signed certificate: what could be begun and not finished is never begun.
-const MAX_TBS: usize = 2400;
+pub const MAX_TBS: usize = 2400;
 
 fn recordable(prepared: Result<PreparedCert, PrepareError>) -> Result<PreparedCert, Error> {
     let too_long = |place| Error::Issuance(IssuanceRefusal::NameDoesNotFit(place));
@@ -363,7 +387,7 @@ mod tests {
             (Some(LIMITS.issuer_not_before), some(1)),
         ] {
             assert_eq!(LIMITS.check(not_before, not_after, NOW), Ok(()));
-            let (start, end) = LIMITS.of(not_before, not_after, NOW);
+            let (start, end) = LIMITS.of(not_before, not_after, NOW).unwrap();
             assert_eq!(start, not_before.unwrap_or(LIMITS.issuer_not_before));
             assert!(not_after.is_none_or(|wanted| wanted == end));
         }
@@ -388,8 +412,26 @@ mod tests {
 
     #[test]
     fn no_wish_outlives_a_certificate_of_now() {
-        let (start, end) = LIMITS.of(Some(NOW.plus(30 * DAY)), None, NOW);
-        assert_eq!((start, end), (NOW.plus(30 * DAY), NOW.plus(90 * DAY)));
+        let validity = LIMITS.of(Some(NOW.plus(30 * DAY)), None, NOW);
+        assert_eq!(validity, Ok((NOW.plus(30 * DAY), NOW.plus(90 * DAY))));
+    }
+
+    #[test]
+    fn a_lifetime_that_was_shortened_since_the_order_holds() {
+        let shorter = ValidityLimits {
+            lifetime: 30 * DAY,
+            ..LIMITS
+        };
+        let some = |days: u64| Some(NOW.plus(days * DAY));
+        for (not_before, not_after) in [(None, some(31)), (some(30), None), (some(40), some(50))] {
+            assert!(LIMITS.of(not_before, not_after, NOW).is_ok());
+            assert_eq!(
+                shorter.of(not_before, not_after, NOW),
+                Err(IssuanceRefusal::ValidityOutOfReach)
+            );
+        }
+        // An order may also be a while old.
+        assert!(shorter.of(Some(NOW.minus(3_600)), some(30), NOW).is_ok());
     }
 
     #[test]
@@ -397,7 +439,7 @@ mod tests {
         let late = NOW.plus(50 * DAY);
         assert_eq!(
             LIMITS.of(None, None, late),
-            (late.minus(BACKDATE), LIMITS.issuer_not_after)
+            Ok((late.minus(BACKDATE), LIMITS.issuer_not_after))
         );
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn report_failure(
     failure: &Failure,
     account: AccountId,
     order: OrderId,
-    identifier: &str,
+    identifier: impl fmt::Debug,
 ) {
     report(
         failure.gate,

@@ -132,14 +132,12 @@ fn cursor_text(cursor: OrderCursor) -> String {
 #[must_use]
 pub fn parse_cursor(text: &str) -> Option<OrderCursor> {
     let (created, id) = text.split_once('.')?;
-    // Of the many ways to write a number, the one that is given out.
-    if !created.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(OrderCursor {
+    let cursor = OrderCursor {
         created: Timestamp(created.parse().ok()?),
         id: OrderId::parse(id)?,
-    })
+    };
+    // Of the many ways to write a number, the one that is given out.
+    (cursor_text(cursor) == text).then_some(cursor)
 }
 
 #[cfg(test)]
@@ -173,5 +171,9 @@ mod tests {
         assert_eq!(parse_cursor(&cursor_text(cursor)), Some(cursor));
         assert_eq!(parse_cursor("x"), None);
         assert_eq!(parse_cursor("1.x"), None);
+        for other in ["+1800000000", "01800000000"] {
+            let text = cursor_text(cursor).replace("1800000000", other);
+            assert_eq!(parse_cursor(&text), None, "{text}");
+        }
     }
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, atomic::Ordering};
 use assay_engine::{
     Error, IssuanceRefusal,
     domain::{NotReady, Order, OrderState},
-    ports::Store,
+    ports::{Change, ChangeSet, Store},
 };
-use assay_proto::{OrderStatus, Timestamp};
+use assay_proto::{AccountUpdate, OrderStatus, ProblemType, Timestamp};
 use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault, new_cas};
 
 fn not_ready(status: OrderStatus) -> Error {
@@ -189,6 +189,8 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
         "no-longer-admitted",
         "root-no-longer-trusted",
         "intent-ended",
+        "account-deactivated",
+        "authorization-deactivated",
     ] {
         let glass = Glass::new();
         let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
@@ -197,6 +199,25 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
         match reason {
             "no-longer-admitted" => glass.inventory.serials.lock().unwrap().clear(),
             "root-no-longer-trusted" => roots.clear(),
+            "account-deactivated" => {
+                let account = glass.store.account(order.account).await.unwrap().unwrap();
+                let update = AccountUpdate {
+                    status: Some("deactivated".to_owned()),
+                    ..AccountUpdate::default()
+                };
+                glass.engine.update_account(account, &update).await.unwrap();
+            }
+            "authorization-deactivated" => {
+                let id = order.authorizations[0];
+                let found = glass.store.authorization(id).await.unwrap().unwrap();
+                let deactivated = found.value.deactivate(START);
+                let change = Change::UpdateAuthorization(deactivated, found.version);
+                let changes = ChangeSet {
+                    now: START,
+                    changes: vec![change],
+                };
+                glass.store.commit("test", changes).await.unwrap();
+            }
             _ => glass.clock.advance(91 * 86_400),
         }
         let engine = glass.restart(&roots, &glass.cas);
@@ -206,6 +227,11 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
             panic!("{:?}", read.state);
         };
         assert_eq!(invalid.failure.reason, reason);
+        let kind = match reason {
+            "intent-ended" => ProblemType::ServerInternal,
+            _ => ProblemType::Unauthorized,
+        };
+        assert_eq!(invalid.failure.problem.kind, kind);
     }
     // Where nobody can say, the order waits.
     let glass = Glass::new();

@@ -28,7 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// device sends.
 const SMALL: usize = 16 * 1024;
 
-/// How many bodies may be larger than that at once: 64 MiB of them.
+/// How many bodies may be larger than that at once, while they are read and
+/// checked: 64 MiB of them.
 const LARGE_AT_ONCE: usize = 256;
 
 /// How long a larger one waits for its turn.
@@ -89,7 +90,14 @@ impl Bodies {
                 continue;
             }
             if length > SMALL && turn.is_none() {
-                turn = Some(self.turn().await?);
+                match self.turn().await {
+                    Ok(taken) => turn = Some(taken),
+                    Err(refusal) => {
+                        discard(body).await;
+                        return Err(refusal);
+                    }
+                }
+                bytes.reserve_exact(LIMIT);
             }
             bytes.extend_from_slice(&data);
         }
@@ -129,10 +137,56 @@ pub(crate) async fn discard(mut body: Body) {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use axum::response::IntoResponse;
+    use hyper::body::{Bytes, Frame};
+
     use super::*;
 
-    fn body(length: usize) -> Body {
-        Body::from(vec![b'a'; length])
+    /// A body as it comes over a network: in pieces, and perhaps never all.
+    struct Pieces {
+        left: usize,
+        stalls: bool,
+    }
+
+    impl hyper::body::Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.left == 0 {
+                return if self.stalls {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(None)
+                };
+            }
+            let length = self.left.min(10_000);
+            self.left -= length;
+            Poll::Ready(Some(Ok(Frame::data(vec![b'a'; length].into()))))
+        }
+    }
+
+    fn pieces(left: usize) -> Body {
+        Body::new(Pieces {
+            left,
+            stalls: false,
+        })
+    }
+
+    async fn status(bodies: &Bodies, body: Body) -> u16 {
+        match bodies.read(body).await {
+            Ok(_) => 200,
+            Err(refusal) => refusal.into_response().status().as_u16(),
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -140,17 +194,39 @@ mod tests {
         let bodies = Bodies::new();
         let mut held = Vec::new();
         for _ in 0..LARGE_AT_ONCE {
-            held.push(bodies.read(body(SMALL + 1)).await.unwrap());
+            held.push(bodies.read(pieces(SMALL + 1)).await.unwrap());
         }
-        assert_eq!(bodies.read(body(SMALL)).await.unwrap().bytes.len(), SMALL);
-        assert!(bodies.read(body(SMALL + 1)).await.is_err());
-        // One that is too large anyhow gets its own answer, and keeps no place.
-        assert!(bodies.read(body(LIMIT + 1)).await.is_err());
+        assert_eq!(status(&bodies, pieces(SMALL)).await, 200);
+        assert_eq!(status(&bodies, pieces(SMALL + 1)).await, 503);
         held.pop();
-        let whole = bodies.read(body(LIMIT)).await.unwrap();
+        let whole = bodies.read(pieces(LIMIT)).await.unwrap();
         assert_eq!(whole.bytes.len(), LIMIT);
-        assert!(bodies.read(body(LIMIT)).await.is_err());
+        assert_eq!(whole.bytes.capacity() / LIMIT, 1);
+        assert_eq!(status(&bodies, pieces(LIMIT)).await, 503);
         drop(whole);
-        assert!(bodies.read(body(LIMIT)).await.is_ok());
+        assert_eq!(status(&bodies, pieces(LIMIT)).await, 200);
+        assert_eq!(status(&bodies, pieces(LIMIT + 1)).await, 413);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_only_thrown_away_holds_no_place() {
+        let bodies = Arc::new(Bodies::new());
+        let tasks: Vec<_> = (0..LARGE_AT_ONCE)
+            .map(|_| {
+                let (bodies, stalled) = (
+                    Arc::clone(&bodies),
+                    Body::new(Pieces {
+                        left: LIMIT + 1,
+                        stalls: true,
+                    }),
+                );
+                tokio::spawn(async move { status(&bodies, stalled).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!(status(&bodies, pieces(LIMIT)).await, 200);
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 408);
+        }
     }
 }

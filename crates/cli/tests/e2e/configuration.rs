@@ -172,12 +172,14 @@ fn a_ca_that_has_ended_serves_nothing() {
         if ended {
             let message = message(&server.assay(["serve", "--listen", "127.0.0.1:0"]), 2);
             assert!(
-                message.starts_with("a CA's certificate ended at "),
+                message.starts_with("the issuing CA's certificate ended at "),
                 "{message}"
             );
         } else {
             let process = Process::serve(server.command(["serve", "--listen", "127.0.0.1:0"]));
-            process.event(|event| event["event"] == "ca_ends");
+            for name in ["issuing", "TLS"] {
+                process.event(|event| event["event"] == "ca_ends" && event["ca"] == name);
+            }
         }
     }
 }

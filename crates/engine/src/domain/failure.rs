@@ -1,5 +1,7 @@
 use assay_proto::{Problem, ProblemType, Timestamp};
 
+use crate::{Error, IssuanceRefusal};
+
 /// Which of the gates on the way to a certificate refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gate {
@@ -42,6 +44,18 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Issuance refused, once the order was beyond being ready.
+    pub(crate) fn refused(refusal: IssuanceRefusal, at: Timestamp) -> Self {
+        Self {
+            problem: Problem::from(&Error::Issuance(refusal)),
+            gate: Gate::Issuance,
+            reason: refusal.as_str().to_owned(),
+            detail: refusal.to_string(),
+            object_sha256: None,
+            at,
+        }
+    }
+
     /// The client deactivated `what` the order stands on: its account, or an
     /// authorization.
     pub(crate) fn deactivated(what: &str, detail: String, at: Timestamp) -> Self {

@@ -116,7 +116,8 @@ impl Engine {
 
     /// RFC 8555 section 7.3.6: "The server SHOULD cancel any pending operations
     /// authorized by the account's key, such as certificate orders." An order
-    /// whose certificate is being signed comes to its end.
+    /// whose certificate is being signed comes to its end, and one that is made
+    /// at this very moment stays behind: every request for it is refused.
     async fn cancel_open_orders(
         &self,
         account: AccountId,

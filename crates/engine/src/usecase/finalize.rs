@@ -72,7 +72,8 @@ impl Engine {
     }
 
     /// Signs what the store holds as this order's intent, and records the
-    /// certificate. Nothing leaves before that is durable.
+    /// certificate. Nothing leaves before that is durable. Where somebody else
+    /// ended the order meanwhile, what is stored counts.
     pub(crate) async fn complete(
         &self,
         order: Versioned<Order>,
@@ -83,70 +84,68 @@ impl Engine {
         let issued = match self.issuer.sign(prepared) {
             Ok(issued) => issued,
             Err(fault) => {
-                return self
-                    .abandon(order, "signing-failed", fault.to_string())
-                    .await;
+                let failure = unsigned("signing-failed", fault.to_string(), now);
+                return self.abandon(order, failure).await;
             }
         };
         let certificate = certificate(&order.value, &processing, &issued, now);
         let finished = order
             .value
             .with_state(OrderState::Valid(processing.complete()));
-        self.commit(
-            "finalize-complete",
-            now,
-            vec![
-                Change::InsertCertificate(certificate),
-                Change::UpdateOrder(finished.clone(), order.version),
-            ],
-        )
-        .await?;
-        tracing::info!(
-            event = "issued",
-            account = %finished.account,
-            order = %finished.id,
-            serial = %issued.serial(),
-            "issued"
-        );
-        Ok(finished)
+        let changes = vec![
+            Change::InsertCertificate(certificate),
+            Change::UpdateOrder(finished.clone(), order.version),
+        ];
+        match self.commit("finalize-complete", now, changes).await {
+            Ok(_) => {
+                tracing::info!(
+                    event = "issued",
+                    account = %finished.account,
+                    order = %finished.id,
+                    serial = %issued.serial(),
+                    "issued"
+                );
+                Ok(finished)
+            }
+            Err(CommitError::Conflict(_)) => self.as_stored(finished.id).await,
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Fails an order whose certificate cannot be signed.
+    /// Fails an order whose certificate is not signed after all.
     pub(crate) async fn abandon(
         &self,
         order: Versioned<Order>,
-        reason: &str,
-        detail: String,
+        failure: Failure,
     ) -> Result<Order, Error> {
-        let now = self.now();
         let Versioned { value, version } = order;
-        let failure = Failure {
-            problem: Problem::new(
-                ProblemType::ServerInternal,
-                "the certificate could not be signed: make a new order",
-            ),
-            gate: Gate::Issuance,
-            reason: reason.to_owned(),
-            detail,
-            object_sha256: None,
-            at: now,
-        };
-        tracing::error!(
-            event = "issuance_failed",
-            account = %value.account,
-            order = %value.id,
-            reason,
-            detail = failure.detail,
-            "issuance failed"
-        );
-        let failed = value.fail(failure);
-        self.commit(
-            "finalize-abandon",
-            now,
-            vec![Change::UpdateOrder(failed.clone(), version)],
-        )
-        .await?;
+        let (id, now) = (value.id, failure.at);
+        let failed = value.fail(failure.clone());
+        let change = Change::UpdateOrder(failed.clone(), version);
+        match self.commit("finalize-abandon", now, vec![change]).await {
+            Ok(_) => {}
+            Err(CommitError::Conflict(_)) => return self.as_stored(id).await,
+            Err(error) => return Err(error.into()),
+        }
+        if failure.problem.kind == ProblemType::ServerInternal {
+            tracing::error!(
+                event = "issuance_failed",
+                account = %failed.account,
+                order = %id,
+                reason = failure.reason,
+                detail = failure.detail,
+                "issuance failed"
+            );
+        } else {
+            refusal::report_failure(&failure, failed.account, id, names(&failed));
+        }
         Ok(failed)
+    }
+
+    async fn as_stored(&self, id: OrderId) -> Result<Order, Error> {
+        let order = self.store.order(id).await?;
+        let order = order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))?;
+        Ok(order.value)
     }
 
     /// The authorizations of a ready order, all of them valid.
@@ -230,7 +229,8 @@ impl Engine {
             .await?;
         let validity = self
             .validity_limits(now)?
-            .of(order.not_before, order.not_after, now);
+            .of(order.not_before, order.not_after, now)
+            .map_err(Error::Issuance)?;
         let leaf = issuance::leaf(&csr, order, evidence, &self.profile, validity)?;
         Ok(Prepared {
             cert: issuance::prepare(&self.issuer, &leaf, self.draw_serial())?,
@@ -275,18 +275,34 @@ fn report(order: &Order, error: &Error) {
         Error::Issuance(refused) => refused.as_str(),
         _ => return,
     };
-    let identifiers: Vec<_> = order
-        .identifiers
-        .iter()
-        .map(|identifier| identifier.to_wire().value)
-        .collect();
     refusal::report(
         Gate::Issuance,
         order.account,
         Some(order.id),
-        identifiers,
+        names(order),
         reason,
         error,
         None,
     );
+}
+
+fn names(order: &Order) -> Vec<String> {
+    let identifiers = order.identifiers.iter();
+    identifiers.map(|one| one.to_wire().value).collect()
+}
+
+/// That the certificate of an order could not be signed, through no fault of
+/// its client.
+pub(crate) fn unsigned(reason: &str, detail: String, at: Timestamp) -> Failure {
+    Failure {
+        problem: Problem::new(
+            ProblemType::ServerInternal,
+            "the certificate could not be signed: make a new order",
+        ),
+        gate: Gate::Issuance,
+        reason: reason.to_owned(),
+        detail,
+        object_sha256: None,
+        at,
+    }
 }

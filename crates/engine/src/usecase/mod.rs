@@ -13,4 +13,4 @@ mod server_certificate;
 
 pub use certificate::Chain;
 pub use order::OrdersPage;
-pub use server_certificate::ServerCertificate;
+pub use server_certificate::{SERVER_CERTIFICATE_LIFETIME, ServerCertificate};

@@ -3,9 +3,10 @@ use assay_proto::Timestamp;
 
 use crate::{
     Engine, Error,
-    domain::{Order, OrderState, Processing},
+    domain::{AccountState, Failure, Order, OrderState, Processing},
     ids::OrderId,
     ports::Versioned,
+    usecase::finalize::unsigned,
 };
 
 impl Engine {
@@ -22,48 +23,53 @@ impl Engine {
             return Ok(order);
         }
         let (id, processing) = (order.value.id, processing.clone());
-        let result = match self.take_up(&order.value, &processing).await? {
-            Ok(prepared) => self.complete(order, processing, prepared).await,
-            Err((reason, detail)) => self.abandon(order, reason, detail).await,
+        match self.take_up(&order.value, &processing).await? {
+            Ok(prepared) => self.complete(order, processing, prepared).await?,
+            Err(failure) => self.abandon(order, failure).await?,
         };
-        match result {
-            // Somebody else resolved it meanwhile: what is stored counts.
-            Ok(_) | Err(Error::Contention) => match self.store.order(id).await? {
-                Some(order) => Ok(order),
-                None => Err(Error::Internal(format!("the order {id} vanished"))),
-            },
-            Err(fault) => Err(fault),
-        }
+        let order = self.store.order(id).await?;
+        order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))
     }
 
-    /// What an interrupted issuance had prepared, if it may still be signed;
-    /// otherwise the stable name of the reason, and the reason.
+    /// What an interrupted issuance had prepared, or why it is not signed any
+    /// more. Days may have passed: the operator changed the list, the roots or
+    /// the CA, the client gave up what the order stands on.
     async fn take_up(
         &self,
         order: &Order,
         processing: &Processing,
-    ) -> Result<Result<PreparedCert, (&'static str, String)>, Error> {
+    ) -> Result<Result<PreparedCert, Failure>, Error> {
+        let now = self.now();
+        let unsigned = |reason, detail| Ok(Err(unsigned(reason, detail, now)));
         if processing.intent.issuer != self.issuer.id() {
             let detail = "the CA that was to sign is not loaded any more".to_owned();
-            return Ok(Err(("issuer-gone", detail)));
+            return unsigned("issuer-gone", detail);
         }
         let prepared = match self.issuer.resume(&processing.intent.tbs) {
             Ok(prepared) => prepared,
-            Err(fault) => return Ok(Err(("intent-unusable", fault.to_string()))),
+            Err(fault) => return unsigned("intent-unusable", fault.to_string()),
         };
         let not_after = Timestamp(prepared.not_after());
-        if not_after < self.now() {
+        if not_after < now {
             let detail = format!("the certificate would have ended at {not_after}");
-            return Ok(Err(("intent-ended", detail)));
+            return unsigned("intent-ended", detail);
         }
-        // Days may have passed, and the operator changed the list or the roots.
+        let deactivated = |what| {
+            let detail = format!("the client deactivated the {what} before the signature");
+            Ok(Err(Failure::deactivated(what, detail, now)))
+        };
+        match self.store.account(order.account).await? {
+            Some(account) if account.value.state == AccountState::Valid => {}
+            _ => return deactivated("account"),
+        }
         let authorizations = self.authorizations(order).await?;
-        match self
-            .check_still_good(&authorizations, &processing.root_sha256)
-            .await
-        {
+        if authorizations.iter().any(|one| one.deactivated.is_some()) {
+            return deactivated("authorization");
+        }
+        let root_sha256 = &processing.root_sha256;
+        match self.check_still_good(&authorizations, root_sha256).await {
             Ok(()) => Ok(Ok(prepared)),
-            Err(Error::Issuance(refusal)) => Ok(Err((refusal.as_str(), refusal.to_string()))),
+            Err(Error::Issuance(refusal)) => Ok(Err(Failure::refused(refusal, now))),
             Err(fault) => Err(fault),
         }
     }

@@ -6,12 +6,13 @@ use assay_proto::Timestamp;
 use crate::{
     Engine, Error,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
+    issuance::end_of_ca,
     ports::{Change, Versioned},
     sha256,
 };
 
 /// How long a certificate of this server's own lasts, in seconds.
-const LIFETIME: u64 = 30 * 86_400;
+pub const SERVER_CERTIFICATE_LIFETIME: u64 = 30 * 86_400;
 
 /// A TLS certificate for this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +40,8 @@ impl Engine {
             return Err(Error::Internal("there is no TLS CA".to_owned()));
         };
         let now = self.now();
-        let issuer_end = Timestamp(issuer.not_after());
-        if now >= issuer_end {
-            return Err(Error::Internal(format!(
-                "the TLS CA's certificate ended at {issuer_end}: replace the CA"
-            )));
-        }
-        let not_after = now.plus(LIFETIME).min(issuer_end);
+        let issuer_end = end_of_ca("TLS", issuer, now).map_err(Error::Internal)?;
+        let not_after = now.plus(SERVER_CERTIFICATE_LIFETIME).min(issuer_end);
         let leaf = LeafTemplate {
             spki_der: spki_der.to_vec(),
             subject: Vec::new(),

@@ -27,11 +27,24 @@ pub enum CommitFault {
 pub struct FaultyStore {
     inner: MemoryStore,
     fault: Mutex<Option<(&'static str, CommitFault)>>,
+    overtaking: Mutex<Option<(&'static str, ChangeSet)>>,
 }
 
 impl FaultyStore {
     pub fn fail_next(&self, name: &'static str, fault: CommitFault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
+    }
+
+    /// Has `changes` made just before the next commit of this name.
+    pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
+        let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
+        *planned = Some((name, changes));
+    }
+
+    fn take_overtaking(&self, name: &str) -> Option<ChangeSet> {
+        let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
+        let (_, changes) = planned.take_if(|(wanted, _)| *wanted == name)?;
+        Some(changes)
     }
 
     fn take_fault(&self, name: &str) -> Option<CommitFault> {
@@ -108,6 +121,9 @@ impl Store for FaultyStore {
         let unknown = || StoreError("the disk went away".to_owned());
         // Others get their turn between a decision and its commit.
         tokio::task::yield_now().await;
+        if let Some(overtaking) = self.take_overtaking(name) {
+            self.inner.commit("overtaking", overtaking).await?;
+        }
         match self.take_fault(name) {
             None => self.inner.commit(name, changes).await,
             Some(CommitFault::Lost) => Err(unknown().into()),

@@ -7,6 +7,7 @@ use assay_engine::{
         Account, AccountState, Attribute, CertificateHolder, ChallengeState, OrderState,
         Revocation, Revoker,
     },
+    issuance::MAX_TBS,
     ports::{Change, CommitError, Store, Version, Versioned},
 };
 use assay_proto::{Contact, ProblemType, RevocationReason};
@@ -188,7 +189,7 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     signing.authorizations = (0..5).map(authorization_id).collect();
     signing.not_before = Some(NOW);
     signing.not_after = Some(NOW);
-    signing.state = processing(2, 2400);
+    signing.state = processing(2, MAX_TBS);
 
     let mut proven = authorization(1, evidence(256));
     proven.identifier = permanent(&"i".repeat(256));
@@ -196,7 +197,7 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     refused.identifier = permanent(&"i".repeat(256));
 
     let mut issued = certificate(1);
-    issued.der = vec![0x30; 2400 + 600];
+    issued.der = vec![0x30; MAX_TBS + 600];
     issued.revocation = Some(Revocation {
         at: NOW,
         reason: Some(RevocationReason::KeyCompromise),

@@ -1,0 +1,153 @@
+//! What becomes of a decision that another commit overtakes.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use assay_ca::SerialNumber;
+use assay_engine::{
+    Error, Payload,
+    domain::{Account, Failure, Gate, OrderState, Valid},
+    ports::{Change, ChangeSet, Store, Versioned},
+};
+use assay_jws::PublicKey;
+use assay_proto::{AccountUpdate, Contact, OrderStatus, Problem, ProblemType};
+use assay_simulator::{AccountKey, Algorithm, Jws};
+use serde_json::json;
+use support::{Glass, START, account_key};
+
+fn changes(change: Change) -> ChangeSet {
+    ChangeSet {
+        now: START,
+        changes: vec![change],
+    }
+}
+
+fn public(key: &AccountKey) -> PublicKey {
+    PublicKey::from_jwk(key.jwk().to_string().as_bytes()).unwrap()
+}
+
+/// An account that has asked for a key change, and what it sent.
+struct Asking {
+    glass: Glass,
+    account: Versioned<Account>,
+    payload: Payload,
+    url: String,
+    new: PublicKey,
+}
+
+impl Asking {
+    async fn new() -> Self {
+        let glass = Glass::new();
+        let [old, new] = [0; 2].map(|_| AccountKey::generate(Algorithm::Es256).unwrap());
+        let account = glass.account_of(public(&old)).await;
+        let url = format!("{}/acme/key-change", "https://localhost:8443");
+        let kid = glass.engine.urls().account(account.id);
+        let inner = json!({"account": kid, "oldKey": old.jwk()});
+        let inner = Jws::new(&url, &inner).sign(&new, None, None).unwrap();
+        let nonce = glass.engine.nonce();
+        let outer = Jws::new(&url, &inner).sign(&old, Some(&kid), Some(&nonce));
+        let body = outer.unwrap().to_string();
+        let (account, payload) = glass
+            .engine
+            .authenticate_account(body.as_bytes(), &url)
+            .await
+            .unwrap();
+        Self {
+            glass,
+            account,
+            payload,
+            url,
+            new: public(&new),
+        }
+    }
+
+    async fn overtaken_by(
+        &self,
+        change: impl FnOnce(Account) -> Account,
+    ) -> Result<Account, Error> {
+        let Versioned { value, version } = self.account.clone();
+        let change = Change::UpdateAccount(change(value), version);
+        self.glass
+            .store
+            .overtake_next("key-change", changes(change));
+        let account = self.account.clone();
+        let engine = &self.glass.engine;
+        engine.change_key(account, &self.payload, &self.url).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_change_is_made_over_another_change_of_the_account() {
+    let asking = Asking::new().await;
+    let contact = Contact::parse("mailto:a@example.org").unwrap();
+    let changed = asking
+        .overtaken_by(|account| Account {
+            contacts: vec![contact.clone()],
+            ..account
+        })
+        .await
+        .unwrap();
+    assert_eq!((changed.key, changed.contacts), (asking.new, vec![contact]));
+}
+
+#[tokio::test]
+async fn scenario_98_of_two_key_changes_the_first_one_stays() {
+    let asking = Asking::new().await;
+    let first = account_key();
+    let error = asking
+        .overtaken_by(|account| account.with_key(first.clone()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::KeyChange(text) if text.contains("oldKey")),
+        "{error:?}"
+    );
+    let stored = asking.glass.authenticated(&asking.account.value).await;
+    assert_eq!(stored.value.key, first);
+}
+
+#[tokio::test]
+async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let (order, _) = glass.ready(&account).await;
+    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    let valid = OrderState::Valid(Valid {
+        certificate: SerialNumber::from_random([7; 16]),
+    });
+    let finalized = found.value.with_state(valid);
+    let change = Change::UpdateOrder(finalized.clone(), found.version);
+    glass.store.overtake_next("update-account", changes(change));
+    let update = AccountUpdate {
+        status: Some("deactivated".to_owned()),
+        ..AccountUpdate::default()
+    };
+    let authenticated = glass.authenticated(&account).await;
+    let engine = &glass.engine;
+    engine.update_account(authenticated, &update).await.unwrap();
+    assert_eq!(glass.read(&order).await, finalized);
+}
+
+#[tokio::test]
+async fn a_finalize_that_recovery_overtook_tells_what_is_stored() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    // The second commit waits; the order, as it will be then, is ended.
+    let ready = glass.store.order(order.id).await.unwrap().unwrap();
+    let failure = Failure {
+        problem: Problem::new(ProblemType::ServerInternal, "overtaken"),
+        gate: Gate::Issuance,
+        reason: "signing-failed".to_owned(),
+        detail: "overtaken".to_owned(),
+        object_sha256: None,
+        at: START,
+    };
+    let version = assay_engine::ports::Version(ready.version.0 + 1);
+    let change = Change::UpdateOrder(ready.value.fail(failure), version);
+    glass
+        .store
+        .overtake_next("finalize-complete", changes(change));
+    let told = glass.finalize(&order, &device).await.unwrap();
+    assert_eq!(told.status(START), OrderStatus::Invalid);
+    assert_eq!(glass.read(&order).await, told);
+}
