@@ -107,7 +107,7 @@ impl Engine {
                 );
                 Ok(finished)
             }
-            Err(CommitError::Conflict(_)) => self.as_stored(finished.id).await,
+            Err(CommitError::Conflict(_)) => Ok(self.as_stored(finished.id).await?.value),
             Err(error) => Err(error.into()),
         }
     }
@@ -124,7 +124,7 @@ impl Engine {
         let change = Change::UpdateOrder(failed.clone(), version);
         match self.commit("finalize-abandon", now, vec![change]).await {
             Ok(_) => {}
-            Err(CommitError::Conflict(_)) => return self.as_stored(id).await,
+            Err(CommitError::Conflict(_)) => return Ok(self.as_stored(id).await?.value),
             Err(error) => return Err(error.into()),
         }
         if failure.problem.kind == ProblemType::ServerInternal {
@@ -142,10 +142,10 @@ impl Engine {
         Ok(failed)
     }
 
-    async fn as_stored(&self, id: OrderId) -> Result<Order, Error> {
+    /// An order that somebody else may have ended.
+    pub(crate) async fn as_stored(&self, id: OrderId) -> Result<Versioned<Order>, Error> {
         let order = self.store.order(id).await?;
-        let order = order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))?;
-        Ok(order.value)
+        order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))
     }
 
     /// The authorizations of a ready order, all of them valid.

@@ -27,8 +27,7 @@ impl Engine {
             Ok(prepared) => self.complete(order, processing, prepared).await?,
             Err(failure) => self.abandon(order, failure).await?,
         };
-        let order = self.store.order(id).await?;
-        order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))
+        self.as_stored(id).await
     }
 
     /// What an interrupted issuance had prepared, or why it is not signed any
