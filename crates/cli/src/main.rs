@@ -42,6 +42,11 @@ use crate::{
     stop::{OrStop, Stop},
 };
 
+/// Takes less processor time than the system's, and little memory, as it is
+/// built (`.cargo/config.toml`): docs/adr/0011.
+#[global_allocator]
+static GLOBAL: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let started = logging::start(match &cli.command {

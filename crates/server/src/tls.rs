@@ -47,6 +47,9 @@ impl TlsIdentity {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.ignore_client_order = true;
+        // A device comes once in months: what would resume its session costs more
+        // than it ever spares.
+        config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             config: Arc::new(config),
