@@ -10,7 +10,7 @@ use assay_engine::{
     domain::{NotReady, Order, OrderState},
     ports::{Change, ChangeSet, Store},
 };
-use assay_proto::{AccountUpdate, OrderStatus, ProblemType, Timestamp};
+use assay_proto::{AccountUpdate, OrderStatus, Problem, ProblemType, Timestamp};
 use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault, new_cas};
 
 fn not_ready(status: OrderStatus) -> Error {
@@ -280,6 +280,30 @@ async fn a_ca_that_has_ended_is_a_fault_of_ours_and_issues_nothing() {
         matches!(&error, Error::Internal(text) if text.contains("CA's certificate ended")),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn the_tls_certificate_is_renewed_within_its_cas_life_and_not_after() {
+    let glass = Glass::new();
+    let spki = device(SERIAL).spki_der();
+    let end = Timestamp(support::issuer(&glass.cas.tls).not_after());
+    glass.clock.set(end.minus(3_000));
+    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    assert_eq!(issued.await.unwrap().renew_at, end.minus(1_000));
+    glass.clock.set(end);
+    let error = glass.engine.issue_server_certificate(&spki, "localhost");
+    let error = error.await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Internal(text) if text.contains("TLS CA's certificate ended")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn contention_is_no_fault_of_the_server() {
+    assert_eq!(Problem::from(&Error::Contention).status, 429);
+    assert_eq!(Error::Contention.retry_after(), Some(1));
+    assert!(!Error::Contention.is_fault());
 }
 
 #[tokio::test]

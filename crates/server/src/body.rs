@@ -136,50 +136,17 @@ pub(crate) async fn discard(mut body: Body) {
 }
 
 #[cfg(test)]
+#[path = "../tests/common/pieces.rs"]
+mod pieces;
+
+#[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        pin::Pin,
-        task::{Context, Poll},
-    };
-
     use axum::response::IntoResponse;
-    use hyper::body::{Bytes, Frame};
 
-    use super::*;
+    use super::{pieces::Pieces, *};
 
-    /// A body as it comes over a network: in pieces, and perhaps never all.
-    struct Pieces {
-        left: usize,
-        stalls: bool,
-    }
-
-    impl hyper::body::Body for Pieces {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            if self.left == 0 {
-                return if self.stalls {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(None)
-                };
-            }
-            let length = self.left.min(10_000);
-            self.left -= length;
-            Poll::Ready(Some(Ok(Frame::data(vec![b'a'; length].into()))))
-        }
-    }
-
-    fn pieces(left: usize) -> Body {
-        Body::new(Pieces {
-            left,
-            stalls: false,
-        })
+    fn pieces(length: usize) -> Body {
+        Pieces::whole(length).0
     }
 
     async fn status(bodies: &Bodies, body: Body) -> u16 {
@@ -213,13 +180,8 @@ mod tests {
         let bodies = Arc::new(Bodies::new());
         let tasks: Vec<_> = (0..LARGE_AT_ONCE)
             .map(|_| {
-                let (bodies, stalled) = (
-                    Arc::clone(&bodies),
-                    Body::new(Pieces {
-                        left: LIMIT + 1,
-                        stalls: true,
-                    }),
-                );
+                let bodies = Arc::clone(&bodies);
+                let stalled = Pieces::stalled(LIMIT + 1);
                 tokio::spawn(async move { status(&bodies, stalled).await })
             })
             .collect();

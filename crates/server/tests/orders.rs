@@ -288,6 +288,29 @@ async fn scenario_106_a_wanted_validity_is_kept_or_refused() {
     assert_refused(&order(json!(null), json!("soon")).await, 400, "malformed");
 }
 
+/// An interrupted issuance may come to its end in either.
+#[tokio::test]
+async fn orders_are_read_and_authorizations_deactivated_though_the_client_hangs_up() {
+    let client = World::new().client().await;
+    let (url, order) = client.order("C02A").await;
+    let authorization = order["authorizations"][0].as_str().unwrap();
+    let deactivation = json!({"status": "deactivated"});
+    let mut read = Box::pin(client.read(&url));
+    let mut deactivated = Box::pin(client.post(authorization, &deactivation));
+    for answer in [
+        poll_fn(|context| Poll::Ready(read.as_mut().poll(context).is_pending())).await,
+        poll_fn(|context| Poll::Ready(deactivated.as_mut().poll(context).is_pending())).await,
+    ] {
+        assert!(answer, "it was done in the handler, and could be stopped");
+    }
+    drop((read, deactivated));
+    tokio::task::yield_now().await;
+    assert_eq!(
+        client.read(authorization).await.json().unwrap()["status"],
+        "deactivated"
+    );
+}
+
 #[tokio::test]
 async fn an_answer_is_judged_though_its_client_hangs_up() {
     let client = World::new().client().await;

@@ -4,15 +4,7 @@
 
 mod common;
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::sync::atomic::Ordering;
 
 use assay_server::RateLimits;
 use assay_simulator::{JOSE_JSON, Jws, SignatureStyle};
@@ -20,8 +12,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, header::CONTENT_TYPE},
 };
-use common::{BASE, World, assert_problem, assert_refused, rate, url};
-use hyper::body::{Bytes, Frame};
+use common::{BASE, World, assert_problem, assert_refused, pieces::Pieces, rate, url};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -193,29 +184,6 @@ async fn scenario_86_other_methods_are_refused() {
     assert_problem(&answer, 404, "malformed");
 }
 
-/// A body in pieces, which tells when it was read to its end.
-struct Pieces {
-    left: usize,
-    read: Arc<AtomicBool>,
-}
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left == 0 {
-            self.read.store(true, Ordering::Relaxed);
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'a'; 1024])))))
-    }
-}
-
 /// An answer that overtakes its request's body is lost on some clients.
 #[tokio::test]
 async fn a_request_that_is_refused_unread_has_its_body_thrown_away() {
@@ -225,16 +193,12 @@ async fn a_request_that_is_refused_unread_has_its_body_thrown_away() {
     };
     let client = World::with(None, limits).stranger();
     let post = async |method: Method, path: &str, content_type: &str| {
-        let read = Arc::new(AtomicBool::new(false));
-        let pieces = Pieces {
-            left: 100,
-            read: Arc::clone(&read),
-        };
+        let (body, read) = Pieces::whole(100_000);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", content_type)
-            .body(Body::new(pieces))
+            .body(body)
             .unwrap();
         let status = client.request(request).await.status;
         (status, read.load(Ordering::Relaxed))

@@ -5,14 +5,12 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    sync::Arc,
     time::Duration,
 };
 
 use assay_simulator::{CsrRequest, Jws};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
 
 use crate::support::{Server, Setup, Shared, assert_exit, assert_problem, json_of, mac, message};
 
@@ -53,20 +51,14 @@ async fn scenario_62_twenty_finalizes_at_once_make_one_certificate() {
     let csr = device.csr(&CsrRequest::default()).unwrap();
     let mut client = server.client().await;
     let placed = client.ready(&server, &device, SERIAL).await;
-    let barrier = Arc::new(Barrier::new(CLIENTS));
-    let mut tasks = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut client = client.again(&server).await;
-        client.acme.fetch_nonce().await.unwrap();
-        let (barrier, placed, csr) = (Arc::clone(&barrier), placed.clone(), csr.clone());
-        tasks.push(tokio::spawn(async move {
-            barrier.wait().await;
-            client.finalize(&placed, &csr).await
-        }));
-    }
+    let answers = client
+        .at_once(&server, CLIENTS, |_, mut client| {
+            let (placed, csr) = (placed.clone(), csr.clone());
+            async move { client.finalize(&placed, &csr).await }
+        })
+        .await;
     let mut finalized = 0;
-    for task in tasks {
-        let answer = task.await.unwrap();
+    for answer in answers {
         if answer.status == 200 {
             finalized += 1;
         } else {

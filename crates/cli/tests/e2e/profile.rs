@@ -64,6 +64,20 @@ async fn what_does_not_fit_a_certificate_refuses_it() {
     }
 }
 
+/// Such a certificate could be signed, and then not be recorded.
+#[tokio::test]
+async fn names_that_are_too_long_only_together_refuse_a_certificate() {
+    let serial = "C".repeat(250);
+    let uri = "a".repeat(1_700);
+    let profile = format!("san = [\"permanent-identifier\", \"uri:https://{uri}\"]");
+    let device = Device::new(DeviceProperties::mac(&serial, "UDID"), KeyType::P256).unwrap();
+    let identifier = ("permanent-identifier", serial.as_str());
+    assert_eq!(
+        refused(&profile, &device, identifier).await,
+        "name-does-not-fit"
+    );
+}
+
 #[tokio::test]
 async fn what_is_not_attested_refuses_a_certificate_that_names_it() {
     let mut properties = mac(SERIAL).properties.clone();

@@ -1,11 +1,8 @@
 //! RFC 8555's surface, as far as it needs an enrolment that went well.
 
-use std::sync::Arc;
-
 use assay_simulator::{AccountKey, Algorithm, CsrRequest, Jws, Response};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
 
 use crate::revocation::revoke;
 use crate::support::{Client, Setup, Shared, assert_problem, mac, now};
@@ -195,23 +192,15 @@ async fn the_open_orders_of_one_identifier_are_limited() {
 
 #[tokio::test]
 async fn orders_at_once_do_not_pass_the_limit() {
-    const CLIENTS: usize = 40;
     let server = SERVER.server();
     let client = server.client().await;
-    let barrier = Arc::new(Barrier::new(CLIENTS));
-    let mut tasks = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut client = client.again(&server).await;
-        client.acme.fetch_nonce().await.unwrap();
-        let barrier = Arc::clone(&barrier);
-        tasks.push(tokio::spawn(async move {
-            barrier.wait().await;
+    let answers = client
+        .at_once(&server, 40, |_, mut client| async move {
             client.new_order(&[("permanent-identifier", SERIAL)]).await
-        }));
-    }
+        })
+        .await;
     let mut placed = 0;
-    for task in tasks {
-        let answer = task.await.unwrap();
+    for answer in answers {
         if answer.status == 201 {
             placed += 1;
         } else {
@@ -223,25 +212,18 @@ async fn orders_at_once_do_not_pass_the_limit() {
 
 #[tokio::test]
 async fn changes_of_one_account_at_once_are_no_fault_of_the_server() {
-    const CLIENTS: usize = 40;
     let server = SERVER.server();
     let client = server.client().await;
     let account = client.acme.account().unwrap().to_owned();
-    let barrier = Arc::new(Barrier::new(CLIENTS));
-    let mut tasks = Vec::new();
-    for number in 0..CLIENTS {
-        let mut client = client.again(&server).await;
-        client.acme.fetch_nonce().await.unwrap();
-        let (barrier, account) = (Arc::clone(&barrier), account.clone());
-        tasks.push(tokio::spawn(async move {
-            barrier.wait().await;
-            let contact = format!("mailto:{number}@example.org");
-            client.post(&account, &json!({"contact": [contact]})).await
-        }));
-    }
+    let answers = client
+        .at_once(&server, 40, |number, mut client| {
+            let contact = json!({"contact": [format!("mailto:{number}@example.org")]});
+            let account = account.clone();
+            async move { client.post(&account, &contact).await }
+        })
+        .await;
     let mut changed = 0;
-    for task in tasks {
-        let answer = task.await.unwrap();
+    for answer in answers {
         if answer.status == 200 {
             changed += 1;
         } else {

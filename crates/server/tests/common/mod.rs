@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+pub(crate) mod pieces;
+
 use std::{
     num::NonZeroU32,
     sync::{

@@ -1,11 +1,14 @@
 //! A client, step by step, and what it must be told.
 
+use std::sync::Arc;
+
 use assay_simulator::{
     AccountKey, AcmeClient, Algorithm, CsrRequest, Device, HttpClient, ProblemReport, Response,
     Trust,
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use super::{Certificate, Server};
 
@@ -35,6 +38,32 @@ impl Client {
             acme: connect(directory, origin, &trust, key).await,
             trust,
         }
+    }
+
+    /// What `ask` is answered, sent by so many connections of this client's at
+    /// the same moment; each has its number.
+    pub(crate) async fn at_once<F: Future<Output = Response> + Send + 'static>(
+        &self,
+        server: &Server,
+        connections: usize,
+        ask: impl Fn(usize, Client) -> F,
+    ) -> Vec<Response> {
+        let barrier = Arc::new(Barrier::new(connections));
+        let mut tasks = Vec::new();
+        for number in 0..connections {
+            let mut client = self.again(server).await;
+            client.acme.fetch_nonce().await.unwrap();
+            let (barrier, asked) = (Arc::clone(&barrier), ask(number, client));
+            tasks.push(tokio::spawn(async move {
+                barrier.wait().await;
+                asked.await
+            }));
+        }
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.unwrap());
+        }
+        answers
     }
 
     /// The same account on a connection of its own.

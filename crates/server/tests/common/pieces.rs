@@ -1,0 +1,64 @@
+//! A body as it comes over a network.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use hyper::body::{Bytes, Frame};
+
+/// A body in pieces of 10,000 bytes, of which the end may never come.
+pub(crate) struct Pieces {
+    left: usize,
+    stalls: bool,
+    ended: Arc<AtomicBool>,
+}
+
+impl Pieces {
+    /// A body of this length, and whether it was read to its end.
+    pub(crate) fn whole(length: usize) -> (Body, Arc<AtomicBool>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let pieces = Self {
+            left: length,
+            stalls: false,
+            ended: Arc::clone(&ended),
+        };
+        (Body::new(pieces), ended)
+    }
+
+    /// A body that stops after this length, and never ends.
+    pub(crate) fn stalled(length: usize) -> Body {
+        Body::new(Self {
+            left: length,
+            stalls: true,
+            ended: Arc::default(),
+        })
+    }
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            if self.stalls {
+                return Poll::Pending;
+            }
+            self.ended.store(true, Ordering::Relaxed);
+            return Poll::Ready(None);
+        }
+        let length = self.left.min(10_000);
+        self.left -= length;
+        Poll::Ready(Some(Ok(Frame::data(vec![b'a'; length].into()))))
+    }
+}
