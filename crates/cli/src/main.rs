@@ -90,7 +90,9 @@ fn run(cli: Cli) -> Result<(), Stop> {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.enable_all().build();
             let runtime = runtime.or_fault("cannot start the runtime")?;
-            runtime.block_on(async {
+            // A task, not the main thread: each connection would have to be
+            // handed from there to the runtime's threads, and back.
+            let work = async move {
                 match command {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
@@ -102,7 +104,11 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     | Command::Recording(_)
                     | Command::Replay(_) => Ok(()),
                 }
-            })
+            };
+            match runtime.block_on(runtime.spawn(work)) {
+                Ok(ended) => ended,
+                Err(failed) => panic::resume_unwind(failed.into_panic()),
+            }
         }
     }
 }

@@ -148,9 +148,9 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
-    /// The account's open orders at `now`: those that are processing, or
-    /// pending or ready and not expired (an order is, from `expires` on). The
-    /// ones that end first, at most `limit`.
+    /// The account's open orders at `now`: those that are pending, ready or
+    /// processing, and whose `expires` has not come. The ones that end first,
+    /// at most `limit`.
     async fn open_orders(
         &self,
         account: AccountId,

@@ -19,7 +19,6 @@
 //! Accounts, orders and authorizations are their 16 bytes; serial numbers
 //! their magnitude; moments seconds in 8 big-endian bytes, so that they sort;
 //! an identifier is the SHA-256 of its type, a zero byte and its value.
-//! A processing order does not expire: its end is 2^64 - 1.
 
 use assay_engine::ids::{AccountId, AuthorizationId, OrderId};
 use assay_jws::Thumbprint;
@@ -49,10 +48,10 @@ pub(crate) const SEQUENCE: &[u8] = b"msequence";
 pub(crate) const LATEST_TIME: &[u8] = b"mtime";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 2;
+pub(crate) const SCHEMA_VERSION: u32 = 3;
 
-/// The end of a processing order.
-pub(crate) const NEVER: u64 = u64::MAX;
+/// What an entry has besides its list: a moment and an order.
+const ENTRY_LEN: usize = 8 + 16;
 
 pub(crate) fn account(id: AccountId) -> Vec<u8> {
     join(ACCOUNT, &[id.as_bytes()])
@@ -144,7 +143,10 @@ pub(crate) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
 }
 
 fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![prefix];
+    let len = parts.iter().map(|part| part.len()).sum::<usize>();
+    // An index entry is made of a list's key, in its place.
+    let mut key = Vec::with_capacity(1 + len + ENTRY_LEN);
+    key.push(prefix);
     parts.iter().for_each(|part| key.extend_from_slice(part));
     key
 }
@@ -164,7 +166,7 @@ mod tests {
             parse_entry(&late),
             Some((Timestamp(256), OrderId::from_bytes([1; 16])))
         );
-        assert!(end_of(list.clone()) > entry(list, NEVER, OrderId::from_bytes([0xff; 16])));
+        assert!(end_of(list.clone()) > entry(list, u64::MAX, OrderId::from_bytes([0xff; 16])));
         assert_eq!(parse_entry(&[0; 23]), None);
         assert_eq!(parse_order(&[0; 15]), None);
     }

@@ -45,8 +45,8 @@ impl<'a> Overlay<'a> {
     }
 
     /// Takes on writes that were prepared over this map.
-    pub(crate) fn absorb(&mut self, mut writes: BTreeMap<Vec<u8>, Option<IVec>>) {
-        self.writes.append(&mut writes);
+    pub(crate) fn absorb(&mut self, writes: BTreeMap<Vec<u8>, Option<IVec>>) {
+        self.writes.extend(writes);
     }
 
     pub(crate) fn into_writes(self) -> BTreeMap<Vec<u8>, Option<IVec>> {

@@ -33,6 +33,9 @@ pub(crate) use self::{
 /// that is synchronised.
 pub(crate) const MAX_LEN: usize = 4096;
 
+/// Room for most records, in bytes: a larger one is moved while it is encoded.
+const USUAL_LEN: usize = 512;
+
 const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 1 + 8;
 
@@ -81,8 +84,9 @@ pub(crate) enum Damage {
 
 /// Encodes a record, its version still open.
 pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = vec![0; HEADER_LEN];
-    bytes[0] = FORMAT;
+    let mut bytes = Vec::with_capacity(USUAL_LEN);
+    bytes.push(FORMAT);
+    bytes.resize(HEADER_LEN, 0);
     minicbor::encode(record, &mut bytes)
         .map_err(|error| StoreError(format!("cannot encode {}: {error}", R::NAME)))?;
     if bytes.len() > MAX_LEN {

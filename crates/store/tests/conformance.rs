@@ -33,7 +33,7 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
-    indexes::a_processing_order_does_not_expire,
+    indexes::a_processing_order_is_open_too,
     indexes::identifiers_are_told_apart_by_type,
     indexes::lists_follow_the_states_of_orders,
     indexes::open_orders_are_limited_within_the_commit,

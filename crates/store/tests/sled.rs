@@ -137,7 +137,7 @@ async fn another_layout_is_named() {
     assert!(
         expected
             .to_string()
-            .contains("has layout 1, this program reads layout 2")
+            .contains("has layout 1, this program reads layout 3")
     );
 }
 

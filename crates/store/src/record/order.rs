@@ -150,18 +150,18 @@ impl Record for StoredOrder {
             keys::entry(keys::orders(Some(account)), self.created, id),
             keys::entry(keys::orders(None), self.created, id),
         ];
-        let end = match &self.state {
-            StoredState::Pending | StoredState::Ready => Some(self.expires),
+        let is_open = match &self.state {
+            StoredState::Pending | StoredState::Ready => true,
             StoredState::Processing(_) => {
                 entries.push(keys::processing(id));
-                Some(keys::NEVER)
+                true
             }
-            StoredState::Invalid(_) | StoredState::Valid(_) => None,
+            StoredState::Invalid(_) | StoredState::Valid(_) => false,
         };
-        if let Some(end) = end {
+        if is_open {
             let (of_account, of_identifiers) = self.open_lists();
-            entries.push(keys::entry(of_account, end, id));
-            entries.extend(of_identifiers.map(|list| keys::entry(list, end, id)));
+            entries.push(keys::entry(of_account, self.expires, id));
+            entries.extend(of_identifiers.map(|list| keys::entry(list, self.expires, id)));
         }
         let entry = |key| IndexEntry {
             key,

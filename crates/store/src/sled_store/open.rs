@@ -9,7 +9,10 @@ use std::{
 use assay_proto::Timestamp;
 use sled::Batch;
 
-use super::disk::{Files, Watermark};
+use super::{
+    disk::{Files, Watermark},
+    writer::give_way,
+};
 use crate::keys;
 
 /// sled's cache, in bytes: an idle server stays under 30 MiB. The kernel
@@ -203,7 +206,11 @@ fn start_sled(dir: &Path) -> Result<sled::Db, OpenError> {
         .use_compression(false);
     let opened = thread::Builder::new()
         .name("assay-store-open".to_owned())
-        .spawn(move || config.open())
+        .spawn(move || {
+            // sled's own threads take after the one that first needs them.
+            give_way();
+            config.open()
+        })
         .map_err(|error| OpenError::io(dir, &error))?
         .join();
     match opened {

@@ -21,6 +21,22 @@ const BATCH_LEN: usize = 256;
 /// for one commit and for many.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// How much less urgent than the rest of the process the threads are that make
+/// batches durable (nice(2), 0 to 19).
+const NICENESS: i32 = 10;
+
+/// Makes this thread, and those that it starts, run when others need not: on a
+/// processor that is busy more commits come together in a batch, on an idle one
+/// none waits longer.
+pub(super) fn give_way() {
+    // Elsewhere the whole process would give way.
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
+    {
+        tracing::debug!(%error, "the priority of a thread of the store cannot be lowered");
+    }
+}
+
 /// A commit that waits for its turn.
 pub(super) struct Job {
     pub(super) name: &'static str,
@@ -42,6 +58,7 @@ impl Writer {
     /// Serves the queue until it closes or the store is poisoned. On every
     /// other way out than closing, the poison comes: nobody waits in vain.
     pub(super) fn run(mut self, queue: mpsc::Receiver<Job>) {
+        give_way();
         let progress = Arc::clone(&self.progress);
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(queue)));
         let reason = match served {

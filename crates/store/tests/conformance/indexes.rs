@@ -125,12 +125,17 @@ pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
     assert_eq!(others, Ok(vec![]));
 }
 
-pub(crate) async fn a_processing_order_does_not_expire(store: Arc<dyn Store>) {
+pub(crate) async fn a_processing_order_is_open_too(store: Arc<dyn Store>) {
+    let expires = order(1).expires;
     insert(&*store, order(1)).await;
     update(&*store, 1, processing(1, 600)).await;
-    assert_eq!(open(&*store, 1, Timestamp::MAX).await, (1, 1));
+    assert_eq!(open(&*store, 1, expires.minus(1)).await, (1, 1));
+    assert_eq!(open(&*store, 1, expires).await, (0, 0));
+    // Its end is not its expiry: it is still there to be completed.
+    assert_eq!(store.orders_in_processing().await, Ok(vec![order_id(1)]));
     update(&*store, 1, valid(1)).await;
     assert_eq!(open(&*store, 1, Timestamp(0)).await, (0, 0));
+    assert_eq!(store.orders_in_processing().await, Ok(vec![]));
 }
 
 pub(crate) async fn identifiers_are_told_apart_by_type(store: Arc<dyn Store>) {
