@@ -1,11 +1,12 @@
 use std::{
+    convert::Infallible,
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use assay_engine::Engine;
-use axum::{Router, body::Body, extract::Request};
+use axum::{body::Body, extract::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -18,13 +19,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use crate::{
     address::Peer,
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
     rate_limit::RateLimits,
-    routes::router,
+    surface::Surface,
     tls::TlsIdentity,
 };
 
@@ -44,13 +44,13 @@ pub(crate) struct Connections {
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
     idle_timeout: Duration,
-    router: Router,
+    surface: Surface,
     tls: Option<TlsAcceptor>,
 }
 
 impl Connections {
     pub(crate) fn new(
-        router: Router,
+        surface: Surface,
         tls: Option<&TlsIdentity>,
         header_timeout: Duration,
         idle_timeout: Duration,
@@ -72,7 +72,7 @@ impl Connections {
             http1: builder.clone().http1_only(),
             http2: builder.http2_only(),
             idle_timeout,
-            router,
+            surface,
             tls: tls.map(|identity| TlsAcceptor::from(identity.config())),
         }
     }
@@ -117,12 +117,12 @@ impl Connections {
         let activity = Arc::new(Activity::default());
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            let router = self.router.clone();
+            let surface = self.surface.clone();
             let busy = activity.begin();
             async move {
-                let response = router.oneshot(request.map(Body::new)).await;
+                let response = surface.answer(request.map(Body::new)).await;
                 drop(busy);
-                response
+                Ok::<_, Infallible>(response)
             }
         });
         let mut connection =
@@ -156,8 +156,8 @@ pub async fn serve_stream<S>(engine: Arc<Engine>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let router = router(engine, None, Vec::new(), RateLimits::default());
-    let connections = Connections::new(router, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
+    let surface = Surface::new(engine, None, Vec::new(), RateLimits::default());
+    let connections = Connections::new(surface, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);
     let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -1,7 +1,7 @@
 //! The HTTP skin: axum on hyper, TLS, one file per ACME resource.
 //!
 //! It parses requests into what the engine takes and renders what the engine
-//! returns; it decides nothing. [`router`] is the whole of it without sockets;
+//! returns; it decides nothing. [`Surface`] is the whole of it without sockets;
 //! [`Server`] accepts connections for it.
 //!
 //! No route reaches a payload except through the extractor `Signed`, which
@@ -25,6 +25,6 @@ pub use address::Peer;
 pub use config::ServerConfig;
 pub use connection::serve_stream;
 pub use rate_limit::{Rate, RateLimits};
-pub use routes::router;
 pub use server::Server;
+pub use surface::Surface;
 pub use tls::{TlsIdentity, TlsIdentityError};

@@ -8,7 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{config::ServerConfig, connection::Connections, routes::router};
+use crate::{config::ServerConfig, connection::Connections, surface::Surface};
 
 /// How long to wait when no connection can be accepted: the open files may
 /// have run out, and only time helps.
@@ -26,7 +26,7 @@ impl Server {
     /// A server; it serves nothing until [`run`](Self::run).
     #[must_use]
     pub fn new(engine: Arc<Engine>, config: ServerConfig) -> Self {
-        let router = router(
+        let surface = Surface::new(
             engine,
             config.website,
             config.trusted_proxies,
@@ -34,7 +34,7 @@ impl Server {
         );
         Self {
             connections: Arc::new(Connections::new(
-                router,
+                surface,
                 config.tls.as_deref(),
                 config.header_timeout,
                 config.idle_timeout,

@@ -2,6 +2,7 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
     task::Poll,
     time::{Duration, UNIX_EPOCH},
@@ -10,22 +11,24 @@ use std::{
 use assay_engine::Engine;
 use assay_proto::Timestamp;
 use axum::{
-    extract::{Request, State},
+    Router,
+    extract::Request,
     http::{
         HeaderName, HeaderValue, Method, StatusCode, Version,
         header::{CACHE_CONTROL, DATE, HOST, LINK, X_CONTENT_TYPE_OPTIONS},
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use ipnet::IpNet;
+use tower::ServiceExt;
 use tracing::Instrument;
 
 use crate::{
     address::ClientAddress,
     body::{Bodies, discard},
+    rate_limit::RateLimits,
     refusal::Refusal,
-    routes::DIRECTORY,
+    routes::{DIRECTORY, HEALTH, router},
 };
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
@@ -39,55 +42,101 @@ pub(crate) struct App {
     pub(crate) website: Option<String>,
 }
 
-/// What is the same for every request, known and unknown: the log's span, the
-/// client's address, the catching of panics and the headers, Date among them.
-pub(crate) async fn wrap(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let client = ClientAddress::of(
-        request.extensions(),
-        request.headers(),
-        &app.trusted_proxies,
-    );
-    request.extensions_mut().insert(client);
-    let is_post = request.method() == Method::POST;
-    let is_directory = request.uri().path() == DIRECTORY;
-    let span = tracing::info_span!(
-        "request",
-        client = %client.0,
-        method = %request.method(),
-        path = request.uri().path(),
-    );
-    let response = answer(request, next).instrument(span).await;
-    finish(&app.engine, is_post, is_directory, response)
+/// Everything that is served, without sockets.
+#[derive(Clone)]
+pub struct Surface {
+    app: Arc<App>,
+    router: Router,
 }
 
-/// A handler's answer; a panic costs its request, not the connection.
-async fn answer(request: Request, next: Next) -> Response {
-    // RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request)
-    // status code to any HTTP/1.1 request message that lacks a Host header
-    // field and to any request message that contains more than one Host header
-    // field line". HTTP/2 has its host in the URI (RFC 9113 section 8.3.1).
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        discard(request.into_body()).await;
-        let detail = "this request needs exactly one Host header field";
-        return Refusal::malformed(StatusCode::BAD_REQUEST, detail).into_response();
-    }
-    let mut running = Box::pin(next.run(request));
-    let response = poll_fn(|context| {
-        // Unwind safety: the future is not polled again after a panic, and what
-        // it shares with other requests is guarded by locks that say so.
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(Refusal::panicked(message(&*panic)).into_response()),
+impl Surface {
+    /// `trusted_proxies` are the peers whose X-Forwarded-For is believed;
+    /// `website` stands in the directory's `meta`.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        website: Option<String>,
+        trusted_proxies: Vec<IpNet>,
+        rate_limits: RateLimits,
+    ) -> Self {
+        let app = Arc::new(App {
+            bodies: Bodies::new(),
+            engine,
+            trusted_proxies,
+            website,
+        });
+        Self {
+            router: router(Arc::clone(&app), rate_limits),
+            app,
         }
-    })
-    .await;
-    tracing::debug!(status = response.status().as_u16(), "answered");
-    response
+    }
+
+    /// Answers a request. Its [`Peer`](crate::Peer) extension tells the other
+    /// end of its connection.
+    pub async fn answer(&self, request: Request) -> Response {
+        if request.uri().path() == HEALTH {
+            self.handle(request).await
+        } else {
+            self.wrap(request).await
+        }
+    }
+
+    /// What is the same for every request, known and unknown: the log's span,
+    /// the client's address, the catching of panics and the headers, Date among
+    /// them.
+    async fn wrap(&self, mut request: Request) -> Response {
+        let client = ClientAddress::of(
+            request.extensions(),
+            request.headers(),
+            &self.app.trusted_proxies,
+        );
+        request.extensions_mut().insert(client);
+        let is_post = request.method() == Method::POST;
+        let is_directory = request.uri().path() == DIRECTORY;
+        let span = tracing::info_span!(
+            "request",
+            client = %client.0,
+            method = %request.method(),
+            path = request.uri().path(),
+        );
+        let response = self.guard(request).instrument(span).await;
+        finish(&self.app.engine, is_post, is_directory, response)
+    }
+
+    /// A handler's answer; a panic costs its request, not the connection.
+    async fn guard(&self, request: Request) -> Response {
+        // RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request)
+        // status code to any HTTP/1.1 request message that lacks a Host header
+        // field and to any request message that contains more than one Host
+        // header field line". HTTP/2 has its host in the URI (RFC 9113 section
+        // 8.3.1).
+        let hosts = request.headers().get_all(HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            discard(request.into_body()).await;
+            let detail = "this request needs exactly one Host header field";
+            return Refusal::malformed(StatusCode::BAD_REQUEST, detail).into_response();
+        }
+        let mut running = pin!(self.handle(request));
+        let response = poll_fn(|context| {
+            // Unwind safety: the future is not polled again after a panic, and
+            // what it shares with other requests is guarded by locks that say
+            // so.
+            match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+                Ok(poll) => poll,
+                Err(panic) => Poll::Ready(Refusal::panicked(message(&*panic)).into_response()),
+            }
+        })
+        .await;
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
+    }
+
+    async fn handle(&self, request: Request) -> Response {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -16,17 +16,15 @@ mod revocation;
 
 use std::{future::Future, sync::Arc};
 
-use assay_engine::{Engine, Error};
+use assay_engine::Error;
 use axum::{
     Router,
     middleware::from_fn_with_state,
     routing::{MethodRouter, get, post},
 };
-use ipnet::IpNet;
 use tracing::Instrument;
 
 use crate::{
-    body::Bodies,
     rate_limit::{self, Rate, RateLimiter, RateLimits},
     refusal::Refusal,
     surface::{self, App},
@@ -34,24 +32,11 @@ use crate::{
 
 /// The directory's path.
 pub(crate) const DIRECTORY: &str = "/acme/directory";
+/// Where a load balancer asks whether the server runs: no part of ACME.
+pub(crate) const HEALTH: &str = "/healthz";
 
-/// Everything that is served, as a service without sockets.
-///
-/// A request's [`Peer`](crate::Peer) extension tells the other end of its
-/// connection; `trusted_proxies` are the peers whose X-Forwarded-For is
-/// believed; `website` stands in the directory's `meta`.
-pub fn router(
-    engine: Arc<Engine>,
-    website: Option<String>,
-    trusted_proxies: Vec<IpNet>,
-    rate_limits: RateLimits,
-) -> Router {
-    let app = Arc::new(App {
-        bodies: Bodies::new(),
-        engine,
-        trusted_proxies,
-        website,
-    });
+/// The handler of each path.
+pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
     // The paths are those of `assay_engine::urls::Urls`.
     Router::new()
         .route(DIRECTORY, get(directory::get).post(directory::read))
@@ -87,11 +72,10 @@ pub fn router(
             "/acme/key-change",
             limited(rate_limits.change_account, post(key_change::post)),
         )
+        .route(HEALTH, get(async || "ok\n"))
         .method_not_allowed_fallback(surface::method_not_allowed)
         .fallback(surface::not_found)
-        .layer(from_fn_with_state(Arc::clone(&app), surface::wrap))
         .with_state(app)
-        .route("/healthz", get(async || "ok\n"))
 }
 
 fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {

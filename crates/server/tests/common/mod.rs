@@ -26,12 +26,11 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::Timestamp;
-use assay_server::{Rate, RateLimits, router};
+use assay_server::{Rate, RateLimits, Surface};
 use assay_simulator::{AccountKey, Algorithm, JOSE_JSON, Jws, Response};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
 use axum::{
-    Router,
     body::Body,
     http::{
         HeaderMap, HeaderValue, Method, Request,
@@ -41,7 +40,6 @@ use axum::{
 use http_body_util::BodyExt;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 pub(crate) const BASE: &str = "https://ca.example.org";
 pub(crate) const TERMS: &str = "https://ca.example.org/terms";
@@ -51,7 +49,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) issuer_der: Vec<u8>,
-    pub(crate) router: Router,
+    pub(crate) surface: Surface,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -101,7 +99,7 @@ impl World {
         let website = Some("https://example.org".to_owned());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         Self {
-            router: router(engine.clone(), website, trusted, rate_limits),
+            surface: Surface::new(engine.clone(), website, trusted, rate_limits),
             engine,
             issuer_der,
             store,
@@ -111,7 +109,7 @@ impl World {
     /// A client with a key, not yet an account.
     pub(crate) fn stranger(&self) -> Client {
         Client {
-            router: self.router.clone(),
+            surface: self.surface.clone(),
             key: AccountKey::generate(Algorithm::Es256).unwrap(),
             account: None,
         }
@@ -139,7 +137,7 @@ pub(crate) fn url(path: &str) -> String {
 
 #[derive(Clone)]
 pub(crate) struct Client {
-    pub(crate) router: Router,
+    pub(crate) surface: Surface,
     pub(crate) key: AccountKey,
     pub(crate) account: Option<String>,
 }
@@ -164,7 +162,7 @@ impl Client {
     pub(crate) async fn request(&self, mut request: Request<Body>) -> Response {
         let host = HeaderValue::from_static("ca.example.org");
         request.headers_mut().insert(HOST, host);
-        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let answer = self.surface.answer(request).await;
         let (parts, body) = answer.into_parts();
         Response {
             status: parts.status.as_u16(),

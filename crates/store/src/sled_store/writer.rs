@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(2);
 
 /// How much less urgent than the rest of the process the threads are that make
 /// batches durable (nice(2), 0 to 19).
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 /// Makes this thread, and those that it starts, run when others need not: on a
 /// processor that is busy more commits come together in a batch, on an idle one
