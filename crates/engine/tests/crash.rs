@@ -148,6 +148,16 @@ async fn scenario_65_a_read_past_the_lease_recovers_too() {
 }
 
 #[tokio::test]
+async fn scenario_65_recovery_completes_an_order_that_expired_meanwhile() {
+    let glass = Glass::new();
+    let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
+    glass.clock.advance(order.expires.0 - START.0 + 1);
+    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    let read = glass.store.order(order.id).await.unwrap().unwrap().value;
+    assert_eq!(read.status(START), OrderStatus::Valid);
+}
+
+#[tokio::test]
 async fn scenario_65_a_second_commit_that_was_made_after_all_is_found() {
     let glass = Glass::new();
     let order = interrupted(&glass, "finalize-complete", CommitFault::Unacknowledged).await;

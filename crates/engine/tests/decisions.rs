@@ -310,6 +310,10 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
     let (valid, its_device) = glass.ready(&account).await;
     glass.finalize(&valid, &its_device).await.unwrap();
     let pending = glass.order(&account, &[SERIAL]).await.unwrap();
+    let (processing, its_device) = glass.ready(&account).await;
+    let lost = CommitFault::Lost;
+    glass.store.fail_next("finalize-complete", lost);
+    glass.finalize(&processing, &its_device).await.unwrap_err();
     let (ready, its_device) = glass.ready(&account).await;
     let foreign = glass
         .order(&glass.account().await, &[SERIAL])
@@ -328,6 +332,7 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
     for (order, status) in [
         (&valid, OrderStatus::Valid),
         (&pending, OrderStatus::Invalid),
+        (&processing, OrderStatus::Processing),
         (&ready, OrderStatus::Invalid),
         (&foreign, OrderStatus::Pending),
     ] {

@@ -12,6 +12,7 @@ use assay_engine::Engine;
 use assay_proto::Timestamp;
 use axum::{
     Router,
+    body::Body,
     extract::Request,
     http::{
         HeaderName, HeaderValue, Method, StatusCode, Version,
@@ -91,7 +92,7 @@ impl Surface {
             &self.app.trusted_proxies,
         );
         request.extensions_mut().insert(client);
-        let is_post = request.method() == Method::POST;
+        let method = request.method().clone();
         let is_directory = request.uri().path() == DIRECTORY;
         let span = tracing::info_span!(
             "request",
@@ -100,7 +101,7 @@ impl Surface {
             path = request.uri().path(),
         );
         let response = self.guard(request).instrument(span).await;
-        finish(&self.app.engine, is_post, is_directory, response)
+        finish(&self.app.engine, &method, is_directory, response)
     }
 
     /// A handler's answer; a panic costs its request, not the connection.
@@ -147,7 +148,17 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Response) -> Response {
+fn finish(
+    engine: &Engine,
+    method: &Method,
+    is_directory: bool,
+    mut response: Response,
+) -> Response {
+    if method == Method::HEAD {
+        // RFC 9110 section 9.3.2: "the server MUST NOT send content in the
+        // response". The router sees to its own.
+        *response.body_mut() = Body::empty();
+    }
     let is_directory = is_directory && response.status().is_success();
     let headers = response.headers_mut();
     // hyper leaves a Date alone that is there already: the engine's clock
@@ -156,7 +167,7 @@ fn finish(engine: &Engine, is_post: bool, is_directory: bool, mut response: Resp
         headers.insert(DATE, date);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_post {
+    if method == Method::POST {
         // RFC 8555 section 6.5: "The server MUST include a Replay-Nonce header
         // field in every successful response to a POST request and SHOULD
         // provide it in error responses as well."

@@ -379,7 +379,27 @@ async fn a_fault_tells_the_client_nothing_and_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn healthz_needs_nothing() {
-    let answer = World::new().stranger().plain(Method::GET, "/healthz").await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+async fn healthz_needs_nothing_and_is_no_part_of_acme() {
+    let client = World::new().stranger();
+    for (method, status, body) in [
+        (Method::GET, 200, "ok\n"),
+        (Method::HEAD, 200, ""),
+        (Method::POST, 405, ""),
+    ] {
+        let request = Request::builder().method(method).uri("/healthz");
+        let answer = client.bare(request.body(Body::empty()).unwrap()).await;
+        assert_eq!((answer.status, answer.text().as_str()), (status, body));
+        for header in ["date", "link", "replay-nonce", "x-content-type-options"] {
+            assert_eq!(answer.header(header), None, "{header}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_head_has_no_body() {
+    let request = Request::head("/acme/new-nonce")
+        .body(Body::empty())
+        .unwrap();
+    let answer = World::new().stranger().bare(request).await;
+    assert_eq!((answer.status, answer.text().as_str()), (400, ""));
 }

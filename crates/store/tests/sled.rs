@@ -128,16 +128,16 @@ async fn a_second_handle_is_kept_out() {
 #[tokio::test]
 async fn another_layout_is_named() {
     let dir = filled(false).await;
-    overwrite(dir.path(), b"mschema", |_| Some(vec![0, 0, 0, 1]));
+    overwrite(dir.path(), b"mschema", |_| Some(vec![0, 0, 0, 2]));
     let expected = OpenError::Schema {
         dir: dir.path().to_owned(),
-        found: 1,
+        found: 2,
     };
     assert_eq!(refusal(dir.path()), expected);
     assert!(
         expected
             .to_string()
-            .contains("has layout 1, this program reads layout 3")
+            .contains("has layout 2, this program reads layout 3")
     );
 }
 

@@ -332,3 +332,23 @@ async fn orders_are_listed_from_the_running_server_and_from_the_database() {
     let output = server.assay(["orders", "list", "--limit", "2"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
 }
+
+#[tokio::test]
+async fn the_threads_that_make_commits_durable_give_way_to_all_others() {
+    let server = SERVER.server();
+    // Something was committed: sled's threads are there.
+    server.client().await;
+    let threads = server.process().niceness();
+    let of = |name: &str| -> BTreeSet<i32> {
+        let named = threads
+            .iter()
+            .filter(|(thread, _)| thread.starts_with(name));
+        named.map(|(_, niceness)| *niceness).collect()
+    };
+    let [own] = Vec::from_iter(of("tokio-rt-worker"))[..] else {
+        panic!("{threads:?}");
+    };
+    let less = BTreeSet::from([(own + 5).min(19)]);
+    assert_eq!(of("assay-store"), less, "{threads:?}");
+    assert_eq!(of("sled-io"), less, "{threads:?}");
+}

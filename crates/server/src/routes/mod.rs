@@ -72,10 +72,11 @@ pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
             "/acme/key-change",
             limited(rate_limits.change_account, post(key_change::post)),
         )
-        .route(HEALTH, get(async || "ok\n"))
         .method_not_allowed_fallback(surface::method_not_allowed)
         .fallback(surface::not_found)
         .with_state(app)
+        // Behind the fallbacks: its refusals are none of ACME's.
+        .route(HEALTH, get(async || "ok\n"))
 }
 
 fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {

@@ -162,6 +162,11 @@ impl Client {
     pub(crate) async fn request(&self, mut request: Request<Body>) -> Response {
         let host = HeaderValue::from_static("ca.example.org");
         request.headers_mut().insert(HOST, host);
+        self.bare(request).await
+    }
+
+    /// Sends a request without a Host.
+    pub(crate) async fn bare(&self, request: Request<Body>) -> Response {
         let answer = self.surface.answer(request).await;
         let (parts, body) = answer.into_parts();
         Response {

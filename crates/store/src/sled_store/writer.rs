@@ -21,17 +21,17 @@ const BATCH_LEN: usize = 256;
 /// for one commit and for many.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How much less urgent than the rest of the process the threads are that make
-/// batches durable (nice(2), 0 to 19).
+/// How much more the threads that make batches durable give way than the rest
+/// of the process (nice(2)).
 const NICENESS: i32 = 5;
 
-/// Makes this thread, and those that it starts, run when others need not: on a
-/// processor that is busy more commits come together in a batch, on an idle one
-/// none waits longer.
+/// Has this thread, and those that it starts from then on, give way to others:
+/// on a processor that is busy more commits come together in a batch, on an
+/// idle one none waits longer.
 pub(super) fn give_way() {
     // Elsewhere the whole process would give way.
     if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
+        && let Err(error) = rustix::process::nice(NICENESS)
     {
         tracing::debug!(%error, "the priority of a thread of the store cannot be lowered");
     }

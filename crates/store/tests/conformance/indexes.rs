@@ -131,7 +131,7 @@ pub(crate) async fn a_processing_order_is_open_too(store: Arc<dyn Store>) {
     update(&*store, 1, processing(1, 600)).await;
     assert_eq!(open(&*store, 1, expires.minus(1)).await, (1, 1));
     assert_eq!(open(&*store, 1, expires).await, (0, 0));
-    // Its end is not its expiry: it is still there to be completed.
+    // It is still there to be completed.
     assert_eq!(store.orders_in_processing().await, Ok(vec![order_id(1)]));
     update(&*store, 1, valid(1)).await;
     assert_eq!(open(&*store, 1, Timestamp(0)).await, (0, 0));

@@ -142,6 +142,23 @@ impl Process {
             .unwrap()
     }
 
+    /// The name of each thread, and how much it gives way (nice(2)).
+    pub(crate) fn niceness(&self) -> Vec<(String, i32)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks
+            // A thread may end meanwhile.
+            .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok())
+            .map(|stat| {
+                // proc_pid_stat(5): the name in brackets is the second field,
+                // the niceness the nineteenth.
+                let (name, rest) = stat.rsplit_once(')').unwrap();
+                let name = name.split_once('(').unwrap().1;
+                let niceness = rest.split_whitespace().nth(16).unwrap();
+                (name.to_owned(), niceness.parse().unwrap())
+            })
+            .collect()
+    }
+
     fn wait<T>(&self, look: impl Fn(&LogState) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
         let mut state = self.log.state.lock().unwrap();
