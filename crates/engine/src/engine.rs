@@ -184,6 +184,6 @@ impl Engine {
         now: Timestamp,
         changes: Vec<Change>,
     ) -> Result<Version, CommitError> {
-        self.store.commit(name, ChangeSet { now, changes }).await
+        self.store.commit(name, ChangeSet::new(now, changes)).await
     }
 }

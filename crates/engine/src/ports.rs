@@ -175,6 +175,14 @@ pub trait Store: Send + Sync {
     /// The latest `now` of all commits: time never runs behind it.
     fn latest_time(&self) -> Timestamp;
 
+    /// The key under which nonces are sealed: the same after a restart. `None`
+    /// for a store that ends with its process: the engine draws a key.
+    fn nonce_key(&self) -> Option<[u8; 32]>;
+
+    /// The nonces that recent commits redeemed, as they were found when the
+    /// store was opened: at least those of the last 15 minutes.
+    fn redemptions(&self) -> Vec<Redemption>;
+
     /// Makes all changes, or none; `name` is for logs and metrics. Returns the
     /// version that every changed value has now.
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError>;
@@ -202,13 +210,39 @@ pub struct Versioned<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
 
-/// Changes that are made together or not at all.
+/// Changes that are made together or not at all. A set without changes still
+/// records its time and its redemptions.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
-    /// The moment of the decision behind the changes.
+    /// The time of the decision behind the changes.
     pub now: Timestamp,
     /// The changes.
     pub changes: Vec<Change>,
+    /// The nonces that the request behind the changes redeemed.
+    pub redeemed: Vec<Redemption>,
+}
+
+/// A nonce that was redeemed: it must not be accepted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Redemption {
+    /// The random number of the process that issued the nonce.
+    pub epoch: u64,
+    /// The nonce's number within that process.
+    pub counter: u64,
+    /// When it was issued.
+    pub time: Timestamp,
+}
+
+impl ChangeSet {
+    /// Changes that redeem no nonce.
+    #[must_use]
+    pub fn new(now: Timestamp, changes: Vec<Change>) -> Self {
+        Self {
+            now,
+            changes,
+            redeemed: Vec::new(),
+        }
+    }
 }
 
 /// One change: a whole new value. `Insert` wants that there is none yet;

@@ -222,10 +222,7 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
                 let found = glass.store.authorization(id).await.unwrap().unwrap();
                 let deactivated = found.value.deactivate(START);
                 let change = Change::UpdateAuthorization(deactivated, found.version);
-                let changes = ChangeSet {
-                    now: START,
-                    changes: vec![change],
-                };
+                let changes = ChangeSet::new(START, vec![change]);
                 glass.store.commit("test", changes).await.unwrap();
             }
             _ => glass.clock.advance(91 * 86_400),

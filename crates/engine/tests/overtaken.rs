@@ -16,10 +16,7 @@ use serde_json::json;
 use support::{Glass, START, account_key};
 
 fn changes(change: Change) -> ChangeSet {
-    ChangeSet {
-        now: START,
-        changes: vec![change],
-    }
+    ChangeSet::new(START, vec![change])
 }
 
 fn public(key: &AccountKey) -> PublicKey {

@@ -69,10 +69,7 @@ async fn issue(world: &World, client: &Client) -> Issued {
         not_after: Timestamp(NOW + 1_000),
         revocation: None,
     };
-    let changes = ChangeSet {
-        now: Timestamp(NOW),
-        changes: vec![Change::InsertCertificate(certificate)],
-    };
+    let changes = ChangeSet::new(Timestamp(NOW), vec![Change::InsertCertificate(certificate)]);
     world.store.commit("test", changes).await.unwrap();
     Issued {
         url: world.engine.urls().certificate(&serial),

@@ -193,7 +193,7 @@ async fn fulfil(world: &World, order_url: &str, key: &KeyPair) -> Order {
         Change::UpdateOrder(ready.clone(), order.version),
     ];
     let now = Timestamp(NOW);
-    let changes = ChangeSet { now, changes };
+    let changes = ChangeSet::new(now, changes);
     world.store.commit("test", changes).await.unwrap();
     ready
 }
@@ -225,10 +225,7 @@ async fn a_valid_authorization_expires_and_an_order_keeps_its_lists() {
         certificate: assay_engine::SerialNumber::from_random([1; 16]),
     };
     let change = Change::UpdateOrder(ready.with_state(OrderState::Valid(valid)), stored.version);
-    let changes = ChangeSet {
-        now: Timestamp(NOW),
-        changes: vec![change],
-    };
+    let changes = ChangeSet::new(Timestamp(NOW), vec![change]);
     world.store.commit("test", changes).await.unwrap();
     let valid = client.read(&order_url).await.json().unwrap();
     assert_eq!(valid["status"], "valid");

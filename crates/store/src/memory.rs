@@ -7,7 +7,9 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
+    ports::{
+        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, Version, Versioned,
+    },
 };
 use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
@@ -121,6 +123,14 @@ impl Store for MemoryStore {
 
     fn latest_time(&self) -> Timestamp {
         Timestamp(self.lock().latest_time)
+    }
+
+    fn nonce_key(&self) -> Option<[u8; 32]> {
+        None
+    }
+
+    fn redemptions(&self) -> Vec<Redemption> {
+        Vec::new()
     }
 
     async fn commit(

@@ -6,7 +6,9 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{ChangeSet, CommitError, OrderCursor, Store, StoreError, Version, Versioned},
+    ports::{
+        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, Version, Versioned,
+    },
 };
 use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
@@ -116,6 +118,12 @@ impl Store for FaultyStore {
     }
     fn latest_time(&self) -> Timestamp {
         self.inner.latest_time()
+    }
+    fn nonce_key(&self) -> Option<[u8; 32]> {
+        self.inner.nonce_key()
+    }
+    fn redemptions(&self) -> Vec<Redemption> {
+        self.inner.redemptions()
     }
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
         let unknown = || StoreError("the disk went away".to_owned());

@@ -34,7 +34,7 @@ pub(crate) async fn commit_at(
     now: Timestamp,
     changes: Vec<Change>,
 ) -> Result<Version, CommitError> {
-    store.commit("test", ChangeSet { now, changes }).await
+    store.commit("test", ChangeSet::new(now, changes)).await
 }
 
 /// Inserts an order however many are open.
