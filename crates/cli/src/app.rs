@@ -24,7 +24,7 @@ use assay_engine::{
 };
 use assay_proto::{DottedOid, Timestamp};
 use assay_server::TlsIdentity;
-use assay_store::{OpenMode, SledStore};
+use assay_store::{LedgerStore, OpenMode};
 
 use crate::{
     certificates::{load_issuer, load_laboratory_root},
@@ -72,7 +72,7 @@ pub struct App {
     pub devices: Option<Arc<Devices>>,
     pub engine: Arc<Engine>,
     pub recordings: Option<Recordings>,
-    pub store: Arc<SledStore>,
+    pub store: Arc<LedgerStore>,
     pub tls: TlsEnd,
 }
 
@@ -198,7 +198,7 @@ impl Parts {
         } else {
             OpenMode::Any
         };
-        let store = SledStore::open(&dir.db(), mode).map_err(Stop::usage)?;
+        let store = LedgerStore::open(&dir.db(), mode)?;
         if store.is_laboratory() != self.laboratory {
             return Err(Stop::usage(anyhow!(
                 "the database in {} and the CA in {} do not belong together: one is a laboratory's, the other is not",

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use assay_attest::TrustAnchor;
 use assay_ca::authority::{self, Authority, AuthorityPlan, Host};
 use assay_engine::admission::DeviceList;
-use assay_store::SledStore;
+use assay_store::LedgerStore;
 
 use crate::{
     args::{InitArgs, KeyKind},
@@ -173,7 +173,7 @@ fn write_all(dir: &Dir, plan: &Plan<'_>, authority: &Authority) -> anyhow::Resul
         &format!("{}\n", DeviceList::HEADER),
     )?;
     write_new(&dir.config(), &config_text(plan))?;
-    SledStore::create(&dir.db(), plan.laboratory).context("cannot make the database")?;
+    LedgerStore::create(&dir.db(), plan.laboratory).context("cannot make the database")?;
     for sub in [
         dir.path().join("ca"),
         dir.attestation(),

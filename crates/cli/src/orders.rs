@@ -1,12 +1,12 @@
 //! `assay orders`: what became of orders, from the running server or, when
-//! none runs, from the database.
+//! none runs, from the database's ledger.
 
 pub mod control;
 mod story;
 
 use assay_engine::{ids::OrderId, ports::Store};
 use assay_proto::Timestamp;
-use assay_store::{OpenMode, SledStore};
+use assay_store::LedgerView;
 use serde::{Deserialize, Serialize};
 
 pub use story::{Story, Summary};
@@ -47,7 +47,7 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
     let answer = match control::ask(dir, &question).await {
         Some(answer) => answer.or_fault("the running server did not answer")?,
         None => {
-            let store = SledStore::open(&dir.db(), OpenMode::Any).map_err(Stop::usage)?;
+            let store = LedgerView::open(&dir.db())?;
             answer(&store, &question)
                 .await
                 .or_fault("cannot read the database")?

@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use assay_store::OpenError;
+
 /// The end of a command that did not do what it was asked.
 #[derive(Debug)]
 pub struct Stop {
@@ -42,6 +44,17 @@ impl Stop {
     /// The process's exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
+    }
+}
+
+impl From<OpenError> for Stop {
+    /// Damage and I/O errors are faults of the machine; for the rest the
+    /// command or its directory is wrong.
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Damaged { .. } | OpenError::Io { .. } => Self::fault(error),
+            _ => Self::usage(error),
+        }
     }
 }
 

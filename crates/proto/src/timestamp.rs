@@ -6,7 +6,7 @@ const SECONDS_A_DAY: u64 = 86_400;
 
 /// A moment, in whole seconds since the Unix epoch, UTC; on the wire a text as
 /// in RFC 3339 ("2016-01-05T14:09:07Z").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

@@ -18,14 +18,14 @@ use std::{
 };
 
 use assay_engine::ids::{AccountId, OrderId};
-use assay_store::SledStore;
+use assay_store::LedgerStore;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::{runtime::Runtime, task::JoinSet};
 
 /// The time that `iterations` rounds take in which each of `waiters` commits
 /// a new order.
 async fn rounds(
-    store: &Arc<SledStore>,
+    store: &Arc<LedgerStore>,
     next: &Arc<AtomicU64>,
     iterations: u64,
     waiters: u64,
@@ -54,7 +54,7 @@ async fn rounds(
 fn commit(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(SledStore::create(dir.path(), false).unwrap());
+    let store = Arc::new(LedgerStore::create(dir.path(), false).unwrap());
     let next = Arc::new(AtomicU64::new(0));
     let mut group = criterion.benchmark_group("commit");
     for waiters in [1, 64] {

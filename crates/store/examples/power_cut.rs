@@ -1,11 +1,15 @@
-//! The two halves of the power-cut test, which `.ci/power-cut` puts together.
+//! The two halves of the tests that cut the power and kill the process, which
+//! `.ci/power-cut` and `.ci/store-kill` put together.
 //!
-//! `write DIR` makes a database and commits to it until it is killed. Each
-//! line that it prints is a commit that was acknowledged: the enrolment's
-//! number and its stage.
+//! `write DIR FIRST [small]` opens a database, or makes it, and commits to it
+//! until it is killed, beginning with enrolment FIRST. Each line that it prints
+//! is a commit that was acknowledged: the enrolment's number and its stage.
+//! With `small` segments are short, so that they are closed and merged all the
+//! time.
 //!
-//! `check DIR FILE` opens a database, as the power cut left it, and holds it
-//! against the lines in FILE.
+//! `check DIR FILE cut|killed [small]` opens a database, as a power cut or a
+//! kill left it, and compares it with the lines in FILE. After `cut` it does so
+//! as if the machine had started anew.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -35,7 +39,7 @@ use assay_engine::{
     ports::{Change, Store, Version},
 };
 use assay_jws::PublicKey;
-use assay_store::{OpenMode, SledStore};
+use assay_store::{LedgerStore, OpenMode, Options, Sizes};
 use tokio::task::JoinSet;
 
 /// Enrolments that go on at the same time.
@@ -46,15 +50,48 @@ async fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["write", dir] => write(Path::new(dir)).await,
-        ["check", dir, acknowledged] => check(Path::new(dir), Path::new(acknowledged)).await,
-        _ => panic!("usage: power_cut write DIR | power_cut check DIR FILE"),
+        ["write", dir, first] => write(Path::new(dir), first, Options::default()).await,
+        ["write", dir, first, "small"] => write(Path::new(dir), first, small()).await,
+        ["check", dir, acknowledged, how] => {
+            check(dir, acknowledged, after(how, Options::default())).await;
+        }
+        ["check", dir, acknowledged, how, "small"] => {
+            check(dir, acknowledged, after(how, small())).await;
+        }
+        _ => panic!(
+            "usage: power_cut write DIR FIRST [small] | power_cut check DIR FILE cut|killed [small]"
+        ),
     }
 }
 
-async fn write(dir: &Path) {
-    let store = Arc::new(SledStore::create(dir, false).unwrap());
-    let next = Arc::new(AtomicU64::new(0));
+/// Segments are closed and merged many times a second.
+fn small() -> Options {
+    let mut options = Options::default();
+    options.sizes = Sizes {
+        segment: 200_000,
+        merge: 500_000,
+        chunk: 300_000,
+    };
+    options
+}
+
+/// The machine after what happened to it.
+fn after(how: &str, mut options: Options) -> Options {
+    match how {
+        "cut" => options.boot_id = Some([1; 16]),
+        "killed" => {}
+        _ => panic!("{how}: neither cut nor killed"),
+    }
+    options
+}
+
+async fn write(dir: &Path, first: &str, options: Options) {
+    let store = match dir.exists() {
+        true => LedgerStore::open_with(dir, OpenMode::Any, options),
+        false => LedgerStore::create_with(dir, false, options),
+    };
+    let store = Arc::new(store.unwrap_or_else(|error| panic!("{error}")));
+    let next = Arc::new(AtomicU64::new(first.parse().unwrap()));
     let mut writers = JoinSet::new();
     for _ in 0..WRITERS {
         let (store, next) = (Arc::clone(&store), Arc::clone(&next));
@@ -74,7 +111,8 @@ async fn write(dir: &Path) {
     writers.join_all().await;
 }
 
-async fn check(dir: &Path, acknowledged: &Path) {
+async fn check(dir: &str, acknowledged: &str, options: Options) {
+    let dir = Path::new(dir);
     let text = fs::read_to_string(acknowledged).unwrap();
     let mut stages = BTreeMap::new();
     for line in text.lines() {
@@ -86,7 +124,8 @@ async fn check(dir: &Path, acknowledged: &Path) {
     let commits = text.lines().count();
     assert!(commits > 0, "nothing was acknowledged");
 
-    let store = SledStore::open(dir, OpenMode::Any).unwrap_or_else(|error| panic!("{error}"));
+    let store = LedgerStore::open_with(dir, OpenMode::Any, options.clone());
+    let store = store.unwrap_or_else(|error| panic!("{error}"));
     let mut found = BTreeMap::new();
     let mut after = None;
     loop {
@@ -119,11 +158,12 @@ async fn check(dir: &Path, acknowledged: &Path) {
     );
 
     // And it goes on.
-    let enrolment = Enrolment(u64::MAX);
+    let enrolment = Enrolment(u64::MAX - commits as u64);
     let changes = enrolment.changes(1, Version(0));
     common::commit(&store, changes).await.unwrap();
     drop(store);
-    let store = SledStore::open(dir, OpenMode::Any).unwrap_or_else(|error| panic!("{error}"));
+    let store = LedgerStore::open_with(dir, OpenMode::Any, options);
+    let store = store.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(enrolment.read_whole(&store).await, 1);
     println!(
         "{commits} acknowledged commits, none lost; {} enrolments, all whole",
@@ -160,7 +200,7 @@ impl Enrolment {
 
     /// Reads everything about an enrolment that is listed: it must be exactly
     /// what it is at one of its stages, which is returned.
-    async fn read_whole(&self, store: &SledStore) -> u8 {
+    async fn read_whole(&self, store: &dyn Store) -> u8 {
         let number = self.0;
         let order = store.order(self.order_id()).await.unwrap();
         let order = order.unwrap_or_else(|| panic!("order {number} is only listed"));

@@ -8,7 +8,7 @@
 //! | `i` | account, identifier, end, order | nothing: its open orders by identifier |
 //! | `k` | thumbprint | account: whose key it is |
 //! | `l` | account, creation, order | nothing: the account's orders |
-//! | `m` | name | the store's own numbers |
+//! | `m` | name | the store's own values |
 //! | `n` | creation, order | nothing: all orders |
 //! | `o` | order | order record |
 //! | `p` | order | nothing: the orders in processing |
@@ -38,17 +38,19 @@ const OPEN_ORDERS: u8 = b'e';
 const OPEN_ORDERS_BY_IDENTIFIER: u8 = b'i';
 const ORDERS_OF_ACCOUNT: u8 = b'l';
 
-/// The layout's number, 4 bytes: see [`SCHEMA_VERSION`].
+/// The layout's number, 4 bytes: in sled only, for programs that know sled
+/// alone.
 pub(crate) const SCHEMA: &[u8] = b"mschema";
-/// One byte, 1 for a laboratory.
-pub(crate) const LABORATORY: &[u8] = b"mlaboratory";
-/// The number of the last commit, 8 bytes.
+/// The number of the last commit that was applied, 8 bytes: in sled only.
 pub(crate) const SEQUENCE: &[u8] = b"msequence";
-/// The latest `now` of all commits, 8 bytes.
-pub(crate) const LATEST_TIME: &[u8] = b"mtime";
+/// The key under which nonces are sealed, 32 bytes.
+pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
+
+/// That the database was restored, until that is acknowledged.
+pub(crate) const RESTORED: &[u8] = b"mrestored";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 3;
+pub(crate) const SCHEMA_VERSION: u32 = 4;
 
 /// What an entry has besides its list: a moment and an order.
 const ENTRY_LEN: usize = 8 + 16;

@@ -1,5 +1,5 @@
-//! The engine's [`Store`](assay_engine::ports::Store): sled, durable to the
-//! disk, and memory for tests.
+//! The engine's [`Store`](assay_engine::ports::Store): durable to the disk, and
+//! memory for tests.
 //!
 //! Both are ordered maps of keys to values. What a commit reads, checks and
 //! writes, and what a query reads, is one piece of code for both:
@@ -7,20 +7,31 @@
 //! * `keys`: where everything lies,
 //! * `record`: the stored form of each value,
 //! * `transaction`: from a change set to writes,
-//! * `query`: from a question to reads.
+//! * `query`: from a question to reads,
+//! * `backend`: what one store differs in from another.
+//!
+//! On the disk, `ledger` is the record of every commit, and `ledger_store` keeps
+//! an index (sled) beside it, which can be rebuilt from the ledger. `view` reads
+//! a database without the index.
 
+mod backend;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod keys;
+mod ledger;
+mod ledger_store;
+pub mod maintenance;
 mod map;
 mod memory;
 mod query;
 mod record;
-mod sled_store;
 mod transaction;
+mod view;
 
 pub use crate::{
+    ledger::fault::Damage,
+    ledger_store::{LedgerStore, OpenError, OpenMode, Options, Sizes},
     memory::MemoryStore,
-    sled_store::{OpenError, OpenMode, SledStore},
+    view::LedgerView,
 };

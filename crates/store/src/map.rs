@@ -21,11 +21,13 @@ pub(crate) struct Entries<'a>(
     pub(crate) Box<dyn Iterator<Item = Result<(IVec, IVec), StoreError>> + 'a>,
 );
 
+/// New values of keys; `None` for those that go.
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<IVec>>;
+
 /// A map with writes that are not made yet.
 pub(crate) struct Overlay<'a> {
     base: &'a dyn Scan,
-    /// New values of keys; `None` for those that go.
-    writes: BTreeMap<Vec<u8>, Option<IVec>>,
+    writes: Writes,
 }
 
 impl<'a> Overlay<'a> {
@@ -45,11 +47,11 @@ impl<'a> Overlay<'a> {
     }
 
     /// Takes on writes that were prepared over this map.
-    pub(crate) fn absorb(&mut self, writes: BTreeMap<Vec<u8>, Option<IVec>>) {
+    pub(crate) fn absorb(&mut self, writes: Writes) {
         self.writes.extend(writes);
     }
 
-    pub(crate) fn into_writes(self) -> BTreeMap<Vec<u8>, Option<IVec>> {
+    pub(crate) fn into_writes(self) -> Writes {
         self.writes
     }
 }
@@ -65,32 +67,45 @@ impl Get for Overlay<'_> {
 
 impl Scan for Overlay<'_> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        let mut writes = self.writes.range::<[u8], _>(range).peekable();
-        let mut base = self.base.scan(from, to).peekable();
-        Entries(Box::new(std::iter::from_fn(move || {
-            loop {
-                // A write stands before, or in the place of, what is below it.
-                let (key, value) = match (writes.peek(), base.peek()) {
-                    (Some((own, _)), Some(Ok((below, _)))) if own.as_slice() > below.as_ref() => {
-                        return base.next();
-                    }
-                    (None, _) | (Some(_), Some(Err(_))) => return base.next(),
-                    (Some((own, _)), below) => {
-                        if let Some(Ok((below, _))) = below
-                            && own.as_slice() == below.as_ref()
-                        {
-                            base.next();
-                        }
-                        writes.next()?
-                    }
-                };
-                if let Some(value) = value {
-                    return Some(Ok((key.as_slice().into(), value.clone())));
-                }
-            }
-        })))
+        overlay(&self.writes, self.base.scan(from, to), from, to)
     }
+}
+
+/// The entries of `base`, which were scanned from `from` to `to`, as `writes`
+/// change them.
+pub(crate) fn overlay<'a>(
+    writes: &'a Writes,
+    base: Entries<'a>,
+    from: &[u8],
+    to: &[u8],
+) -> Entries<'a> {
+    let range = (Bound::Included(from), Bound::Excluded(to));
+    // A range that ends before it begins would panic in the map.
+    let range = (from < to).then(|| writes.range::<[u8], _>(range));
+    let mut writes = range.into_iter().flatten().peekable();
+    let mut base = base.peekable();
+    Entries(Box::new(std::iter::from_fn(move || {
+        loop {
+            // A write stands before, or in the place of, what is below it.
+            let (key, value) = match (writes.peek(), base.peek()) {
+                (Some((own, _)), Some(Ok((below, _)))) if own.as_slice() > below.as_ref() => {
+                    return base.next();
+                }
+                (None, _) | (Some(_), Some(Err(_))) => return base.next(),
+                (Some((own, _)), below) => {
+                    if let Some(Ok((below, _))) = below
+                        && own.as_slice() == below.as_ref()
+                    {
+                        base.next();
+                    }
+                    writes.next()?
+                }
+            };
+            if let Some(value) = value {
+                return Some(Ok((key.as_slice().into(), value.clone())));
+            }
+        }
+    })))
 }
 
 impl Iterator for Entries<'_> {

@@ -127,6 +127,39 @@ pub(crate) fn decode<R: Record>(
     restored.map_err(|damage| damaged(R::NAME, key, &damage))
 }
 
+/// Whether a record lies under `key`, and not an index entry.
+pub(crate) fn is_record(key: &[u8]) -> bool {
+    matches!(
+        key.first(),
+        Some(
+            &keys::ACCOUNT
+                | &keys::AUTHORIZATION
+                | &keys::CERTIFICATE
+                | &keys::ORDER
+                | &keys::SERVER_INTENT
+        )
+    )
+}
+
+/// Whether the record under `key` can be read.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
+    fn of<R: Record>(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
+        let read = parse::<R>(key, bytes).map(drop);
+        read.map_err(|damage| damaged(R::NAME, key, &damage))
+    }
+    match key.first() {
+        Some(&keys::ACCOUNT) => of::<StoredAccount>(key, bytes),
+        Some(&keys::AUTHORIZATION) => of::<StoredAuthorization>(key, bytes),
+        Some(&keys::CERTIFICATE) => of::<StoredCertificate>(key, bytes),
+        Some(&keys::ORDER) => of::<StoredOrder>(key, bytes),
+        Some(&keys::SERVER_INTENT) => of::<StoredServerIntent>(key, bytes),
+        _ => Ok(()),
+    }
+}
+
 /// The index entries that lead to the record under `key`.
 pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
     fn of<R: Record>(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {

@@ -2,13 +2,13 @@
 //! of uniqueness, and the upkeep of the indexes, for every store.
 
 use assay_engine::ports::{
-    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, StoreError, Version,
+    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Redemption, StoreError, Version,
 };
 use assay_proto::Timestamp;
 
 use crate::{
     keys,
-    map::{Get, Overlay},
+    map::{Get, Overlay, Writes},
     query,
     record::{
         self, IndexEntry, Record, StoredAccount, StoredAuthorization, StoredCertificate,
@@ -20,7 +20,12 @@ use crate::{
 /// turn is done.
 pub(crate) struct Prepared {
     pub(crate) now: Timestamp,
+    pub(crate) redeemed: Vec<Redemption>,
+    /// Whether `now` replaces the latest time instead of raising it.
+    pub(crate) resets_time: bool,
     operations: Vec<Operation>,
+    /// Values of the store's own, which have no versions.
+    own: Writes,
 }
 
 struct Operation {
@@ -82,27 +87,37 @@ impl Prepared {
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
             now: set.now,
+            redeemed: set.redeemed,
+            resets_time: false,
             operations,
+            own: Writes::new(),
         })
     }
 
-    /// Makes all changes over `map` as the commit with this number, or none.
+    /// A commit that changes values of the store's own alone.
+    pub(crate) fn raw(now: Timestamp, own: Writes) -> Self {
+        Self {
+            now,
+            redeemed: Vec::new(),
+            resets_time: false,
+            operations: Vec::new(),
+            own,
+        }
+    }
+
+    /// What all changes write over `map`, as the commit with this number; `map`
+    /// itself stays as it is.
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when a version is stale, a value is there
     /// already, an account's key is another's or a limit is reached.
-    pub(crate) fn apply(
-        self,
-        map: &mut Overlay<'_>,
-        version: Version,
-    ) -> Result<Version, CommitError> {
+    pub(crate) fn apply(self, map: &Overlay<'_>, version: Version) -> Result<Writes, CommitError> {
         let mut own = Overlay::new(map);
         for operation in self.operations {
             operation.apply(&mut own, version, self.now)?;
         }
-        let writes = own.into_writes();
-        map.absorb(writes);
-        Ok(version)
+        own.absorb(self.own);
+        Ok(own.into_writes())
     }
 }
 

@@ -21,11 +21,11 @@ macro_rules! on_every_store {
             })*
         }
 
-        mod sled {
+        mod ledger {
             $(#[tokio::test]
             async fn $test() {
                 let dir = tempfile::tempdir().unwrap();
-                let store = assay_store::SledStore::create(dir.path(), false).unwrap();
+                let store = assay_store::LedgerStore::create(dir.path(), false).unwrap();
                 super::$module::$test(std::sync::Arc::new(store)).await;
             })*
         }

@@ -10,7 +10,7 @@ use assay_engine::{
     domain::{Account, Order, OrderState, Pending},
     ports::{Change, CommitError, ConflictOn, Store, Version},
 };
-use assay_store::{OpenMode, SledStore};
+use assay_store::{LedgerStore, OpenMode};
 use proptest::prelude::*;
 
 use crate::common::*;
@@ -156,7 +156,7 @@ impl Model {
     }
 
     /// Asks the store everything.
-    async fn compare(&self, store: &SledStore) {
+    async fn compare(&self, store: &LedgerStore) {
         for n in 0..4 {
             let found = store.account(account_id(n)).await.unwrap();
             let found = found.map(|found| (found.value.key, found.version.0));
@@ -266,7 +266,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
-            let mut store = SledStore::create(dir.path(), false).unwrap();
+            let mut store = LedgerStore::create(dir.path(), false).unwrap();
             let mut model = Model::default();
             for operation in &operations {
                 match operation {
@@ -282,7 +282,7 @@ proptest! {
                     }
                     Operation::Reopen => {
                         drop(store);
-                        store = SledStore::open(dir.path(), OpenMode::Any).unwrap();
+                        store = LedgerStore::open(dir.path(), OpenMode::Any).unwrap();
                     }
                 }
                 model.compare(&store).await;

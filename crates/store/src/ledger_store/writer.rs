@@ -6,12 +6,16 @@ use std::{
 };
 
 use assay_engine::ports::{CommitError, StoreError, Version};
-use assay_proto::Timestamp;
 use sled::Batch;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Disk, Progress};
-use crate::{keys, map::Overlay, transaction::Prepared};
+use super::{index, progress::Progress, upkeep::Upkeep};
+use crate::{
+    keys,
+    ledger::{Ledger, entry::Draft, segment::Place},
+    map::{Overlay, Writes},
+    transaction::Prepared,
+};
 
 /// Commits that become durable together at most.
 const BATCH_LEN: usize = 256;
@@ -21,8 +25,8 @@ const BATCH_LEN: usize = 256;
 /// for one commit and for many.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How much more the threads that make batches durable give way than the rest
-/// of the process (nice(2)).
+/// How much more the threads of the store give way than the rest of the
+/// process (nice(2)).
 const NICENESS: i32 = 5;
 
 /// Has this thread, and those that it starts from then on, give way to others:
@@ -46,27 +50,34 @@ pub(super) struct Job {
 
 /// The one thread that writes.
 pub(super) struct Writer {
+    pub(super) ledger: Ledger,
     pub(super) tree: sled::Db,
-    pub(super) disk: Box<dyn Disk>,
     pub(super) progress: Arc<Progress>,
-    /// The number of the last commit.
-    pub(super) sequence: u64,
-    pub(super) latest_time: Timestamp,
+    pub(super) upkeep: Arc<Upkeep>,
+}
+
+/// Commits that are checked, not yet durable.
+#[derive(Default)]
+struct Checked {
+    /// Their entries.
+    entries: Vec<u8>,
+    count: u16,
 }
 
 impl Writer {
     /// Serves the queue until it closes or the store is poisoned. On every
-    /// other way out than closing, the poison comes: nobody waits in vain.
+    /// other way out than closing, the store is poisoned: no caller waits
+    /// without result.
     pub(super) fn run(mut self, queue: mpsc::Receiver<Job>) {
         give_way();
-        let progress = Arc::clone(&self.progress);
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(queue)));
         let reason = match served {
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
             Err(_) => "the database panicked".to_owned(),
         };
-        progress.poison(StoreError(format!(
+        index::leak(self.tree);
+        self.progress.poison(StoreError(format!(
             "{reason}; no more is read or written: see to the disk, then start the server again, \
              all that was acknowledged is on the disk"
         )));
@@ -79,69 +90,90 @@ impl Writer {
             if several {
                 thread::sleep(GATHER);
             }
+            // The index failed: nothing may be promised any more.
+            self.progress.check().map_err(|reason| reason.0)?;
             // Each commit is checked against the state that the earlier ones
             // of its batch leave.
             let tree = sled::Tree::clone(&self.tree);
             let mut batch = Overlay::new(&tree);
             let mut answers = Vec::new();
-            let (mut sequence, mut latest_time) = (self.sequence, self.latest_time);
+            let mut checked = Checked::default();
+            let mut place = self.ledger.place();
             let mut next = Some(first);
             while let Some(job) = next {
-                let now = job.prepared.now;
-                let result = job.prepared.apply(&mut batch, Version(sequence + 1));
+                let result = checked.add(job.prepared, &mut batch, &mut place);
                 tracing::debug!(commit = job.name, ?result, "commit");
-                if result.is_ok() {
-                    sequence += 1;
-                    latest_time = latest_time.max(now);
-                }
                 answers.push((job.answer, result));
                 next = (answers.len() < BATCH_LEN)
                     .then(|| queue.try_recv().ok())
                     .flatten();
             }
             several = answers.len() > 1;
-            if sequence > self.sequence {
-                self.make_durable(batch, sequence, latest_time)?;
+            if checked.count > 0 {
+                self.make_durable(&checked.entries, batch.into_writes(), place)?;
             }
             // A conflict too is news of this batch, so that it waited as well.
             for (answer, result) in answers {
-                // Whoever went away does not hear it.
+                // The caller may have gone away.
                 let _ = answer.send(result);
             }
         }
         Ok(())
     }
 
-    fn make_durable(
-        &mut self,
-        mut overlay: Overlay<'_>,
-        sequence: u64,
-        latest_time: Timestamp,
-    ) -> Result<(), String> {
-        overlay.put(keys::SEQUENCE.to_vec(), sequence.to_be_bytes().to_vec());
-        overlay.put(
-            keys::LATEST_TIME.to_vec(),
-            latest_time.0.to_be_bytes().to_vec(),
-        );
+    fn make_durable(&mut self, entries: &[u8], writes: Writes, place: Place) -> Result<(), String> {
+        let appended = (self.ledger.append(entries, place)).map_err(|fault| fault.to_string())?;
         let mut batch = Batch::default();
-        for (key, value) in overlay.into_writes() {
+        for (key, value) in writes {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
             }
         }
-        self.progress.applying(sequence);
-        self.tree
-            .apply_batch(batch)
-            .map_err(|error| format!("writing to the database failed: {error}"))?;
-        self.tree
-            .flush()
-            .map_err(|error| format!("flushing the database failed: {error}"))?;
-        self.disk
-            .sync(sequence)
-            .map_err(|error| format!("synchronising the database's file failed: {error}"))?;
-        self.progress.durable(sequence, latest_time);
-        (self.sequence, self.latest_time) = (sequence, latest_time);
+        batch.insert(keys::SEQUENCE, &place.sequence.to_be_bytes());
+        index::guarded(|| self.tree.apply_batch(batch)).map_err(|detail| {
+            self.upkeep.index_failed();
+            format!("writing to the index failed: {detail}")
+        })?;
+        self.progress.set_applied(appended.next);
+        self.upkeep.appended(appended);
         Ok(())
+    }
+}
+
+impl Checked {
+    /// Checks a commit over `batch`, and adds its entry and its writes.
+    fn add(
+        &mut self,
+        prepared: Prepared,
+        batch: &mut Overlay<'_>,
+        place: &mut Place,
+    ) -> Result<Version, CommitError> {
+        let sequence = place.sequence + 1;
+        let (time, redeemed) = (prepared.now, prepared.redeemed.clone());
+        let resets_time = prepared.resets_time;
+        let writes = prepared.apply(batch, Version(sequence))?;
+        let draft = Draft {
+            sequence,
+            time,
+            resets_time,
+            place: self.count,
+            redeemed: &redeemed,
+        };
+        let pairs = (writes.iter()).map(|(key, value)| (key.as_slice(), value.as_deref()));
+        let hash = draft
+            .append(&mut self.entries, &place.hash, pairs)
+            .ok_or_else(|| StoreError("a commit is too large: nothing was changed".to_owned()))?;
+        batch.absorb(writes);
+        self.count += 1;
+        *place = Place {
+            sequence,
+            hash,
+            time: match resets_time {
+                true => time,
+                false => time.max(place.time),
+            },
+        };
+        Ok(Version(sequence))
     }
 }

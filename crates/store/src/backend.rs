@@ -1,0 +1,149 @@
+//! What one store differs in from another: where the ordered map lies, and how
+//! a commit gets into it. Everything else is [`Backed`]'s.
+
+use assay_ca::SerialNumber;
+use assay_engine::{
+    domain::{Account, Authorization, Certificate, Order, ServerIntent},
+    ids::{AccountId, AuthorizationId, OrderId},
+    ports::{
+        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, Version, Versioned,
+    },
+};
+use assay_jws::Thumbprint;
+use assay_proto::Timestamp;
+use async_trait::async_trait;
+
+use crate::{
+    keys,
+    map::Scan,
+    query,
+    record::{
+        KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate, StoredOrder,
+    },
+    transaction::Prepared,
+};
+
+/// An ordered map that commits change.
+#[async_trait]
+pub(crate) trait Backend: Send + Sync {
+    /// Gives `read` the map as the last commit left it.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&dyn Scan) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError>;
+
+    fn latest_time(&self) -> Timestamp;
+
+    fn nonce_key(&self) -> Option<[u8; 32]>;
+
+    fn redemptions(&self) -> Vec<Redemption>;
+
+    /// Makes a commit; returns once it is durable.
+    async fn commit(&self, name: &'static str, prepared: Prepared) -> Result<Version, CommitError>;
+}
+
+/// A store on top of a map.
+#[derive(Default)]
+pub struct Backed<B> {
+    pub(crate) backend: B,
+    cache: KeyCache,
+}
+
+impl<B> Backed<B> {
+    pub(crate) fn over(backend: B) -> Self {
+        Self {
+            backend,
+            cache: KeyCache::default(),
+        }
+    }
+}
+
+#[expect(private_bounds, reason = "a back end is this crate's own affair")]
+impl<B: Backend> Backed<B> {
+    fn one<R: Record>(&self, key: &[u8]) -> Result<Option<Versioned<R::Domain>>, StoreError> {
+        (self.backend).read(|map| query::one::<R>(map, &self.cache, key))
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Store for Backed<B> {
+    async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
+        self.one::<StoredAccount>(&keys::account(id))
+    }
+
+    async fn account_by_key(
+        &self,
+        thumbprint: Thumbprint,
+    ) -> Result<Option<Versioned<Account>>, StoreError> {
+        (self.backend).read(|map| query::account_by_key(map, &self.cache, &thumbprint))
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
+        self.one::<StoredOrder>(&keys::order(id))
+    }
+
+    async fn authorization(
+        &self,
+        id: AuthorizationId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
+        self.one::<StoredAuthorization>(&keys::authorization(id))
+    }
+
+    async fn certificate(
+        &self,
+        serial: SerialNumber,
+    ) -> Result<Option<Versioned<Certificate>>, StoreError> {
+        self.one::<StoredCertificate>(&keys::certificate(serial.as_bytes()))
+    }
+
+    async fn orders(
+        &self,
+        account: Option<AccountId>,
+        after: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        (self.backend).read(|map| query::orders(map, account, after, limit))
+    }
+
+    async fn open_orders(
+        &self,
+        account: AccountId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OrderId>, StoreError> {
+        (self.backend).read(|map| query::open_orders(map, account, now, limit))
+    }
+
+    async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
+        self.backend.read(query::orders_in_processing)
+    }
+
+    async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
+        (self.backend).read(|map| query::server_intents(map, &self.cache))
+    }
+
+    async fn accounts_without_orders(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Versioned<Account>>, StoreError> {
+        (self.backend).read(|map| query::accounts_without_orders(map, &self.cache, before, limit))
+    }
+
+    fn latest_time(&self) -> Timestamp {
+        self.backend.latest_time()
+    }
+
+    fn nonce_key(&self) -> Option<[u8; 32]> {
+        self.backend.nonce_key()
+    }
+
+    fn redemptions(&self) -> Vec<Redemption> {
+        self.backend.redemptions()
+    }
+
+    async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
+        let prepared = Prepared::new(changes)?;
+        self.backend.commit(name, prepared).await
+    }
+}

@@ -1,0 +1,68 @@
+//! Why the ledger cannot be read or written.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// A fault of the ledger. Damage and I/O errors are never mixed up: damage
+/// stays when the same bytes are read again, an I/O error need not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// What a file holds is not what was written.
+    #[error("{0}")]
+    Damage(Damage),
+    /// The work was stopped before it was done.
+    #[error("it was stopped")]
+    Stopped,
+    /// The operating system refused an operation.
+    #[error("cannot {doing} {}: {detail}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        kind: io::ErrorKind,
+        detail: String,
+    },
+}
+
+/// Where a file is damaged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// The first byte that is wrong, or that is missing.
+    pub offset: u64,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, offset) = (self.path.display(), self.offset);
+        write!(f, "{path} is damaged at byte {offset}: {}", self.detail)
+    }
+}
+
+impl Fault {
+    /// Damage at `offset` of `path`.
+    pub(crate) fn damage(path: &Path, offset: u64, detail: impl Into<String>) -> Self {
+        Self::Damage(Damage {
+            path: path.to_owned(),
+            offset,
+            detail: detail.into(),
+        })
+    }
+
+    /// The operation `doing` on `path` failed.
+    pub(crate) fn io<'a>(
+        doing: &'static str,
+        path: &'a Path,
+    ) -> impl Fn(io::Error) -> Self + use<'a> {
+        move |error| Self::Io {
+            doing,
+            path: path.to_owned(),
+            kind: error.kind(),
+            detail: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The number of the last durable commit, in a file beside the ledger.
+//!
+//! It is written after the ledger's fdatasync and has none of its own: after a
+//! power cut it may be older than the ledger, never newer. A ledger that ends
+//! before it lost commits that were acknowledged; what is bad above it was
+//! never acknowledged.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    disk::{Disk, DiskFile, read_up_to},
+    fault::Fault,
+};
+
+const NAME: &str = "watermark";
+const LEN: usize = 16;
+
+/// The open file.
+pub(crate) struct Watermark {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl Watermark {
+    /// The file in `db`.
+    pub(crate) fn path(db: &Path) -> PathBuf {
+        db.join(NAME)
+    }
+
+    /// Creates the file, durable, but for its name.
+    pub(crate) fn create(disk: &dyn Disk, db: &Path, sequence: u64) -> Result<Self, Fault> {
+        let path = Self::path(db);
+        let file = disk.create(&path).map_err(Fault::io("create", &path))?;
+        let watermark = Self { file, path };
+        watermark.write(sequence)?;
+        watermark.sync()?;
+        Ok(watermark)
+    }
+
+    /// Opens the file to write to it.
+    pub(crate) fn open(disk: &dyn Disk, db: &Path) -> Result<Self, Fault> {
+        let path = Self::path(db);
+        let file = disk
+            .open_to_write(&path)
+            .map_err(Fault::io("open", &path))?;
+        Ok(Self { file, path })
+    }
+
+    /// What the file says.
+    pub(crate) fn read(disk: &dyn Disk, db: &Path) -> Result<u64, Fault> {
+        let path = Self::path(db);
+        let file = match disk.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Fault::damage(&path, 0, "it is missing"));
+            }
+            Err(error) => return Err(Fault::io("open", &path)(error)),
+        };
+        let mut bytes = [0; LEN];
+        let count = read_up_to(file.as_ref(), &mut bytes, 0).map_err(Fault::io("read", &path))?;
+        let number = u128::from_be_bytes(bytes);
+        let (high, low) = ((number >> 64) as u64, number as u64);
+        if count == LEN && high == low {
+            Ok(low)
+        } else {
+            Err(Fault::damage(&path, 0, "it holds no number"))
+        }
+    }
+
+    /// The number twice, so that half of a write shows.
+    pub(crate) fn write(&self, sequence: u64) -> Result<(), Fault> {
+        let number = u128::from(sequence) << 64 | u128::from(sequence);
+        self.file
+            .write_all_at(&number.to_be_bytes(), 0)
+            .map_err(Fault::io("write", &self.path))
+    }
+
+    /// Makes it durable.
+    pub(crate) fn sync(&self) -> Result<(), Fault> {
+        self.file
+            .sync()
+            .map_err(Fault::io("synchronise", &self.path))
+    }
+}

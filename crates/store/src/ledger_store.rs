@@ -1,0 +1,381 @@
+//! The store of a server: the ledger on the disk, and an index beside it.
+
+mod error;
+mod index;
+mod migrate;
+mod note;
+mod open;
+mod options;
+mod progress;
+mod salvage;
+mod upkeep;
+mod writer;
+
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
+use assay_proto::Timestamp;
+use async_trait::async_trait;
+use sled::IVec;
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    note::{Note, NoteFile, State},
+    open::Opened,
+    progress::Progress,
+    upkeep::{Closed, Files, Upkeep},
+    writer::{Job, Writer},
+};
+use crate::{
+    backend::{Backed, Backend},
+    keys,
+    ledger::{Ledger, survey::Start},
+    maintenance::Restored,
+    map::{Entries, Get, Scan},
+    transaction::Prepared,
+};
+
+pub use self::{
+    error::{OpenError, OpenMode},
+    options::{Options, Sizes},
+};
+pub(crate) use self::{
+    index::{directory as index_directory, guarded, is_set_aside, leak},
+    migrate::{BEFORE_LEDGER, finish, is_older_layout, mark_complete, mark_for_older_programs},
+    open::{begin_ledger, finish_ledger, lock, random},
+    salvage::{copy_of_index, distrust_index},
+};
+
+/// Commits that may wait for the writer; further ones wait for their place.
+const QUEUE_LEN: usize = 1024;
+
+/// The store of a single server, in one directory, durable to the disk.
+///
+/// One thread writes. It appends all commits that wait to the ledger, makes
+/// them durable together, applies them to the index, and only then answers
+/// them: what a reader sees is durable.
+///
+/// When the disk fails, what is in memory and what is on the disk may differ:
+/// the store is poisoned, refuses everything, and the process should end; see
+/// [`poisoned`](LedgerStore::poisoned).
+pub type LedgerStore = Backed<Durable>;
+
+/// The ledger and the index of a [`LedgerStore`].
+pub struct Durable {
+    /// `None` only while the store is dropped.
+    tree: Option<sled::Db>,
+    dir: PathBuf,
+    laboratory: bool,
+    nonce_key: Option<[u8; 32]>,
+    redemptions: Vec<Redemption>,
+    progress: Arc<Progress>,
+    upkeep: Arc<Upkeep>,
+    /// `None` only while the store is dropped.
+    queue: Option<mpsc::Sender<Job>>,
+    threads: Option<Threads>,
+    /// Keeps other processes out.
+    _lock: File,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    flusher: JoinHandle<Option<(NoteFile, Note)>>,
+    merger: JoinHandle<()>,
+}
+
+impl Backed<Durable> {
+    /// Makes the database in `dir`, which need not exist yet. Whether it is a
+    /// laboratory's is decided here and never changes.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] rather than touch what is there; otherwise as
+    /// [`open`](Self::open).
+    pub fn create(dir: &Path, laboratory: bool) -> Result<Self, OpenError> {
+        Self::create_with(dir, laboratory, Options::default())
+    }
+
+    /// As [`create`](Self::create), with options.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(dir: &Path, laboratory: bool, options: Options) -> Result<Self, OpenError> {
+        open::create(dir, laboratory, &options)?;
+        Self::open_with(dir, OpenMode::Any, options)
+    }
+
+    /// Opens the database in `dir`; never makes a new one. One of an older
+    /// layout is migrated.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose message says what to do.
+    pub fn open(dir: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        Self::open_with(dir, mode, Options::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(dir: &Path, mode: OpenMode, options: Options) -> Result<Self, OpenError> {
+        let opened = open::open(dir, mode, &options)?;
+        Durable::start(dir, opened, options).map(Self::over)
+    }
+
+    /// Whether the database was created as a laboratory's.
+    #[must_use]
+    pub fn is_laboratory(&self) -> bool {
+        self.backend.laboratory
+    }
+
+    /// That the database was restored from a backup, or repaired with a loss,
+    /// and nobody has acknowledged it yet.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn restored(&self) -> Result<Option<Restored>, StoreError> {
+        let bytes = self.backend.read(|map| map.get(keys::RESTORED))?;
+        Ok(bytes.map(|bytes| Restored::decode(&bytes)))
+    }
+
+    /// Notes a restore, or with `None` that it was acknowledged. Blocks: not
+    /// for asynchronous code.
+    ///
+    /// # Errors
+    /// When the commit fails.
+    pub fn set_restored(&self, restored: Option<Restored>) -> Result<(), StoreError> {
+        let value = restored.map(|restored| restored.encode()).transpose()?;
+        let writes = [(keys::RESTORED.to_vec(), value.map(IVec::from))].into();
+        let prepared = Prepared::raw(self.backend.latest_time(), writes);
+        self.backend.commit_blocking("restored", prepared)
+    }
+
+    /// Completes when the store is poisoned, with the reason: the server logs
+    /// it and ends. Pends indefinitely when the store is closed without one.
+    pub fn poisoned(&self) -> impl Future<Output = StoreError> + Send + use<> {
+        self.backend.progress.poisoned()
+    }
+}
+
+impl Durable {
+    fn start(dir: &Path, opened: Opened, options: Options) -> Result<Self, OpenError> {
+        let Opened {
+            lock,
+            identity,
+            survey,
+            end,
+            tree,
+            notes,
+            note,
+            redemptions,
+        } = opened;
+        let fault = |fault| OpenError::fault(dir, fault);
+        let io = |error| OpenError::io(dir, &error);
+        let nonce_key =
+            guarded(|| tree.get(keys::NONCE_KEY)).map_err(|detail| OpenError::Damaged {
+                dir: dir.to_owned(),
+                detail,
+            })?;
+        let nonce_key = nonce_key.and_then(|key| key.as_ref().try_into().ok());
+        let disk = Arc::clone(&options.disk);
+        let ledger = Ledger::resume(disk, dir, identity, end.place, options.sizes.segment);
+        let ledger = ledger.map_err(fault)?;
+        let applied = Start {
+            segment: note.flushed.segment,
+            offset: note.flushed.offset,
+            place: end.place,
+        };
+        let progress = Arc::new(Progress::new(applied));
+        let upkeep = Upkeep::new(Arc::clone(&progress));
+        let files = Files {
+            options,
+            ledger: survey.ledger.clone(),
+            segments: survey.segments.iter().map(Closed::from).collect(),
+            older: survey.older_segments,
+            checkpoint: survey.checkpoint,
+        };
+        let (queue, jobs) = mpsc::channel(QUEUE_LEN);
+        let writer = Writer {
+            ledger,
+            tree: tree.clone(),
+            progress: Arc::clone(&progress),
+            upkeep: Arc::clone(&upkeep),
+        };
+        let writer = thread::Builder::new()
+            .name("assay-store".to_owned())
+            .spawn(move || writer.run(jobs))
+            .map_err(io)?;
+        let flusher = upkeep
+            .flush_in_background(tree.clone(), notes, note)
+            .map_err(io)?;
+        let merger = upkeep.merge_in_background(files).map_err(io)?;
+        Ok(Self {
+            tree: Some(tree),
+            dir: dir.to_owned(),
+            laboratory: identity.laboratory,
+            nonce_key,
+            redemptions,
+            progress,
+            upkeep,
+            queue: Some(queue),
+            threads: Some(Threads {
+                writer,
+                flusher,
+                merger,
+            }),
+            _lock: lock,
+        })
+    }
+
+    fn commit_blocking(&self, name: &'static str, prepared: Prepared) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            name,
+            prepared,
+            answer,
+        };
+        let queued = self.queue.as_ref().map(|queue| queue.blocking_send(job));
+        match queued.map(|sent| sent.map(|()| answered.blocking_recv())) {
+            Some(Ok(Ok(result))) => result
+                .map(drop)
+                .map_err(|error| StoreError(error.to_string())),
+            _ => (self.progress.check()).and(Err(StoreError("the store is closed".to_owned()))),
+        }
+    }
+
+    /// The index failed while it was read: sled panics on some damaged pages.
+    fn read_failed(&self, detail: &str) -> StoreError {
+        self.upkeep.index_failed();
+        let reason = StoreError(format!(
+            "reading from the index failed: {detail}; start the server again, the index is then \
+             rebuilt from the ledger, which holds all that was acknowledged"
+        ));
+        self.progress.poison(reason.clone());
+        reason
+    }
+}
+
+#[async_trait]
+impl Backend for Durable {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&dyn Scan) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.progress.check()?;
+        let Some(tree) = &self.tree else {
+            return Err(StoreError("the store is closed".to_owned()));
+        };
+        let map = IndexMap {
+            tree,
+            failed: &|detail| self.read_failed(detail),
+        };
+        catch_unwind(AssertUnwindSafe(|| read(&map)))
+            .unwrap_or_else(|_| Err(self.read_failed("it panicked")))
+    }
+
+    fn latest_time(&self) -> Timestamp {
+        self.progress.latest_time()
+    }
+
+    fn nonce_key(&self) -> Option<[u8; 32]> {
+        self.nonce_key
+    }
+
+    fn redemptions(&self) -> Vec<Redemption> {
+        self.redemptions.clone()
+    }
+
+    async fn commit(&self, name: &'static str, prepared: Prepared) -> Result<Version, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            name,
+            prepared,
+            answer,
+        };
+        if let Some(queue) = &self.queue
+            && queue.send(job).await.is_ok()
+            && let Ok(result) = answered.await
+        {
+            return result;
+        }
+        // The writer is gone, and never goes without a reason.
+        Err(self.progress.poisoned().await.into())
+    }
+}
+
+impl Drop for Durable {
+    /// Waits until the commits that were accepted are durable, and closes the
+    /// index, so that the next start can believe it.
+    fn drop(&mut self) {
+        self.queue = None;
+        let (Some(threads), Some(tree)) = (self.threads.take(), self.tree.take()) else {
+            return;
+        };
+        // A panic of a thread was caught and reported already.
+        let _ = threads.writer.join();
+        self.upkeep.stop();
+        let _ = threads.merger.join();
+        let flushed = threads.flusher.join().ok().flatten();
+        let Some((mut notes, mut note)) = flushed.filter(|_| self.progress.check().is_ok()) else {
+            leak(tree);
+            return;
+        };
+        drop(tree);
+        note.state = State::Closed;
+        let index = index::directory(&self.dir);
+        let closed = index::sync_generation(&index, note.generation)
+            .and_then(|()| notes.write_durably(&note));
+        if let Err(fault) = closed {
+            tracing::warn!(%fault, "the index was not closed: the next start rebuilds it after a power loss");
+        }
+    }
+}
+
+/// The index as a map. What sled says of its own damage is the index's
+/// failure.
+struct IndexMap<'a> {
+    tree: &'a sled::Tree,
+    failed: &'a dyn Fn(&str) -> StoreError,
+}
+
+impl Get for IndexMap<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        (self.tree.get(key)).map_err(|error| (self.failed)(&error.to_string()))
+    }
+}
+
+impl Scan for IndexMap<'_> {
+    fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let entries = self.tree.range(from..to);
+        Entries(Box::new(entries.map(|entry| {
+            entry.map_err(|error| (self.failed)(&error.to_string()))
+        })))
+    }
+}
+
+impl Get for sled::Tree {
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        Self::get(self, key).map_err(|error| read_failed(&error))
+    }
+}
+
+impl Scan for sled::Tree {
+    fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let entries = self.range(from..to);
+        Entries(Box::new(
+            entries.map(|entry| entry.map_err(|error| read_failed(&error))),
+        ))
+    }
+}
+
+fn read_failed(error: &sled::Error) -> StoreError {
+    StoreError(format!("reading from the index failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

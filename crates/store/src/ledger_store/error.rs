@@ -1,0 +1,125 @@
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{keys, ledger::fault::Fault};
+
+/// Which databases may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Any.
+    Any,
+    /// Only one that was created as a laboratory's: for settings that must
+    /// never meet production data.
+    Laboratory,
+}
+
+/// Why a database could not be opened or created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Files of the database are not as they were written. Nothing was changed.
+    #[error(
+        "the database in {} cannot be opened: {detail}. Nothing was changed. `assay store check` \
+         lists all damage, `assay store repair` mends what can be mended, or restore a backup",
+        dir.display()
+    )]
+    Damaged {
+        /// The directory.
+        dir: PathBuf,
+        /// Which file is damaged, where and how.
+        detail: String,
+    },
+    /// There is a database already.
+    #[error(
+        "{} holds a database already, and it is never overwritten: name another directory, or \
+         start the server on this one",
+        .0.display()
+    )]
+    Exists(PathBuf),
+    /// Another process has the database open.
+    #[error(
+        "the database in {} is in use by another process: stop that first",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The directory or its files cannot be read or written.
+    #[error("the directory {} cannot be used: {detail}", dir.display())]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// What kind of fault it was.
+        kind: io::ErrorKind,
+        /// What the system said.
+        detail: String,
+    },
+    /// There is no database.
+    #[error(
+        "there is no database in {}: make one with `assay init`, or name the right directory",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// A laboratory's database was asked for, and this is none.
+    #[error(
+        "the database in {} was not created as a laboratory's, which cannot be changed: \
+         use another directory for laboratory settings",
+        .0.display()
+    )]
+    NotLaboratory(PathBuf),
+    /// The database has an older layout, and is only migrated by `serve`.
+    #[error(
+        "the database in {} is of an older layout: start `assay serve` once, which migrates it",
+        .0.display()
+    )]
+    NotMigrated(PathBuf),
+    /// The layout is not the one of this program.
+    #[error(
+        "the database in {} has layout {found}, this program reads layouts up to {}: use the \
+         version of the program that wrote it",
+        dir.display(),
+        keys::SCHEMA_VERSION
+    )]
+    Schema {
+        /// The directory.
+        dir: PathBuf,
+        /// The layout's number.
+        found: u32,
+    },
+    /// The database lacks its first records.
+    #[error(
+        "the database in {} was never completed, or lost its first records: if `assay init` was \
+         interrupted, remove the directory and repeat it, otherwise restore a backup",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
+}
+
+impl OpenError {
+    pub(crate) fn io(dir: &Path, error: &io::Error) -> Self {
+        Self::Io {
+            dir: dir.to_owned(),
+            kind: error.kind(),
+            detail: error.to_string(),
+        }
+    }
+
+    /// A fault of the files in `dir`.
+    pub(crate) fn fault(dir: &Path, fault: Fault) -> Self {
+        match fault {
+            Fault::Damage(damage) => Self::Damaged {
+                dir: dir.to_owned(),
+                detail: damage.to_string(),
+            },
+            Fault::Io { kind, .. } => Self::Io {
+                dir: dir.to_owned(),
+                kind,
+                detail: fault.to_string(),
+            },
+            Fault::Stopped => Self::Io {
+                dir: dir.to_owned(),
+                kind: io::ErrorKind::Interrupted,
+                detail: fault.to_string(),
+            },
+        }
+    }
+}

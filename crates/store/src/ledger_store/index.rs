@@ -1,0 +1,353 @@
+//! The index: sled, with all live pairs. It can be rebuilt from the ledger at
+//! any time, and is whenever it cannot be believed.
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use sled::Batch;
+
+use super::writer::give_way;
+use crate::{
+    keys,
+    ledger::{
+        checkpoint::{Checkpoint, Walk},
+        disk::Disk,
+        fault::Fault,
+        survey::{End, Start, Survey},
+    },
+};
+
+/// sled's cache, in bytes: an idle server stays under 30 MiB. The kernel
+/// caches the file anyway.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Pairs that go into the index at once while it is rebuilt.
+const REBUILD_BATCH: usize = 1000;
+
+/// What an index is called while it is not complete yet.
+const BUILDING: &str = "building";
+/// What an index is called that is of no use any more.
+const ASIDE: &str = "aside";
+
+/// Why an index could not be opened.
+pub(super) enum Refusal {
+    /// The operating system refused something that is no fault of the index.
+    Io(Fault),
+    /// The index is broken.
+    Broken(String),
+}
+
+/// The directory of all generations of the index.
+pub(crate) fn directory(db: &Path) -> PathBuf {
+    db.join("index")
+}
+
+fn path(index: &Path, generation: u64) -> PathBuf {
+    index.join(generation.to_string())
+}
+
+/// Runs what calls sled, which panics on some damaged files.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            let message = message.unwrap_or("without a message");
+            Err(format!("it panicked: {message}"))
+        }
+    }
+}
+
+/// Opens sled at `path` on a thread of its own: its threads take after the one
+/// that first needs them.
+pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
+    let config = sled::Config::new()
+        .path(path)
+        .mode(sled::Mode::HighThroughput)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .use_compression(false);
+    let opened = thread::Builder::new()
+        .name("assay-store-open".to_owned())
+        .spawn(move || {
+            give_way();
+            catch_unwind(AssertUnwindSafe(|| config.open()))
+        })
+        .map_err(|error| Refusal::Io(Fault::io("start a thread for", path)(error)))?
+        .join();
+    match opened {
+        Ok(Ok(Ok(tree))) => Ok(tree),
+        Ok(Ok(Err(sled::Error::Io(error))))
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::StorageFull
+            ) =>
+        {
+            Err(Refusal::Io(Fault::io("open", path)(error)))
+        }
+        Ok(Ok(Err(error))) => Err(Refusal::Broken(error.to_string())),
+        Ok(Err(panic)) | Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            let message = message.unwrap_or("without a message");
+            Err(Refusal::Broken(format!("it panicked: {message}")))
+        }
+    }
+}
+
+/// Opens generation `generation` and brings it up to the ledger's end: it was
+/// flushed up to `flushed`.
+pub(super) fn open(
+    disk: &dyn Disk,
+    survey: &Survey,
+    index: &Path,
+    generation: u64,
+    flushed: Start,
+    end: &End,
+) -> Result<sled::Db, Refusal> {
+    let path = path(index, generation);
+    // sled would make each of its files anew where one is missing.
+    if !path.join("db").is_file() || !path.join("conf").is_file() {
+        return Err(Refusal::Broken("its files are missing".to_owned()));
+    }
+    let tree = open_sled(&path)?;
+    let caught_up = catch_up(disk, survey, &tree, flushed, end);
+    match caught_up {
+        Ok(()) => Ok(tree),
+        Err(refusal) => {
+            leak(tree);
+            Err(refusal)
+        }
+    }
+}
+
+fn catch_up(
+    disk: &dyn Disk,
+    survey: &Survey,
+    tree: &sled::Db,
+    flushed: Start,
+    end: &End,
+) -> Result<(), Refusal> {
+    let number = guarded(|| tree.get(keys::SEQUENCE)).map_err(Refusal::Broken)?;
+    let applied = number
+        .and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
+        .ok_or_else(|| Refusal::Broken("it does not say how far it goes".to_owned()))?;
+    let (flushed_to, last) = (flushed.place.sequence, end.place.sequence);
+    if !(flushed_to..=last).contains(&applied) {
+        return Err(Refusal::Broken(format!(
+            "it ends with commit {applied}, and was flushed up to {flushed_to} of {last}"
+        )));
+    }
+    let mut broken = None;
+    let read = survey.read(disk, flushed, |entry, next| {
+        let mut batch = Batch::default();
+        for (key, value) in entry.writes() {
+            put(&mut batch, key, value);
+        }
+        batch.insert(keys::SEQUENCE, &next.place.sequence.to_be_bytes());
+        apply(tree, batch).inspect_err(|fault| broken = Some(fault.to_string()))
+    });
+    match (read, broken) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Some(detail)) => Err(Refusal::Broken(detail)),
+        (Err(fault), None) => Err(Refusal::Io(fault)),
+    }
+}
+
+fn put(batch: &mut Batch, key: &[u8], value: Option<&[u8]>) {
+    match value {
+        Some(value) => batch.insert(key, value),
+        None => batch.remove(key),
+    }
+}
+
+fn apply(tree: &sled::Db, batch: Batch) -> Result<(), Fault> {
+    guarded(|| tree.apply_batch(batch)).map_err(|detail| Fault::Io {
+        doing: "write to",
+        path: PathBuf::from("the index"),
+        kind: io::ErrorKind::Other,
+        detail,
+    })
+}
+
+/// A handle of sled writes when it is dropped: after a fault it must not.
+pub(crate) fn leak(tree: sled::Db) {
+    std::mem::forget(tree);
+}
+
+/// Builds a new generation of the index from the ledger, and sets the ones
+/// before aside. Returns its number, the open sled and the ledger's end.
+pub(super) fn rebuild(
+    disk: &dyn Disk,
+    survey: &Survey,
+    index: &Path,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(u64, sled::Db, End), Fault> {
+    let mut generation = 1;
+    for name in disk.list(index).map_err(Fault::io("list", index))? {
+        let path = index.join(&name);
+        let (number, ending) = name.split_once('.').unwrap_or((&name, ""));
+        if ending == BUILDING {
+            fs::remove_dir_all(&path).map_err(Fault::io("remove", &path))?;
+        } else if let Ok(number) = number.parse::<u64>() {
+            generation = generation.max(number.saturating_add(1));
+        }
+    }
+    let building = index.join(format!("{generation}.{BUILDING}"));
+    disk.create_dir(&building)
+        .map_err(Fault::io("create", &building))?;
+    let tree = open_sled(&building).map_err(Refusal::into_fault)?;
+    let filled = fill(disk, survey, &tree, progress);
+    let end = match filled {
+        Ok(end) => end,
+        Err(fault) => {
+            leak(tree);
+            // The next rebuild removes what cannot be removed now.
+            let _ = fs::remove_dir_all(&building);
+            return Err(fault);
+        }
+    };
+    drop(tree);
+    sync(&building)?;
+    let path = path(index, generation);
+    disk.rename(&building, &path)
+        .map_err(Fault::io("rename", &building))?;
+    set_aside(disk, index, generation)?;
+    disk.sync_dir(index)
+        .map_err(Fault::io("synchronise", index))?;
+    // Opening writes a snapshot, which spares the next start reading it all.
+    let tree = open_sled(&path).map_err(Refusal::into_fault)?;
+    Ok((generation, tree, end))
+}
+
+fn fill(
+    disk: &dyn Disk,
+    survey: &Survey,
+    tree: &sled::Db,
+    progress: &dyn Fn(u64, u64),
+) -> Result<End, Fault> {
+    let checkpoint = &survey.checkpoint;
+    let segments: u64 = survey.segments.iter().map(|segment| segment.len).sum();
+    let total = checkpoint.len() + segments;
+    let (mut batch, mut count) = (Batch::default(), 0);
+    let mut done = 0;
+    let mut walk = Walk::new(Checkpoint::open_file(disk, checkpoint.path())?)?;
+    while let Some((key, value)) = walk.peek() {
+        done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        put(&mut batch, key, value);
+        count += 1;
+        if count == REBUILD_BATCH {
+            apply(tree, std::mem::take(&mut batch))?;
+            count = 0;
+            progress(done.min(total), total);
+        }
+        walk.advance()?;
+    }
+    apply(tree, std::mem::take(&mut batch))?;
+    let mut done = checkpoint.len();
+    let (mut batch, mut count) = (Batch::default(), 0);
+    let mut last = survey.start();
+    let end = survey.read(disk, last, |entry, next| {
+        for (key, value) in entry.writes() {
+            put(&mut batch, key, value);
+            count += 1;
+        }
+        if next.segment == last.segment {
+            done += next.offset - last.offset;
+        }
+        last = next;
+        if count >= REBUILD_BATCH {
+            apply(tree, std::mem::take(&mut batch))?;
+            count = 0;
+            progress(done.min(total), total);
+        }
+        Ok(())
+    })?;
+    batch.insert(keys::SEQUENCE, &end.place.sequence.to_be_bytes());
+    batch.insert(keys::SCHEMA, &keys::SCHEMA_VERSION.to_be_bytes());
+    apply(tree, batch)?;
+    guarded(|| tree.flush()).map_err(|detail| Fault::Io {
+        doing: "flush",
+        path: PathBuf::from("the index"),
+        kind: io::ErrorKind::Other,
+        detail,
+    })?;
+    progress(total, total);
+    Ok(end)
+}
+
+/// Renames all generations but `generation`, and removes what was set aside
+/// before: one is enough to look into.
+fn set_aside(disk: &dyn Disk, index: &Path, generation: u64) -> Result<(), Fault> {
+    let names = disk.list(index).map_err(Fault::io("list", index))?;
+    let others: Vec<&String> = (names.iter())
+        .filter(|name| name.parse::<u64>().is_ok_and(|number| number != generation))
+        .collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    for name in &names {
+        if name.ends_with(ASIDE) {
+            let path = index.join(name);
+            fs::remove_dir_all(&path).map_err(Fault::io("remove", &path))?;
+        }
+    }
+    for name in others {
+        let path = index.join(name);
+        disk.rename(&path, &index.join(format!("{name}.{ASIDE}")))
+            .map_err(Fault::io("rename", &path))?;
+    }
+    Ok(())
+}
+
+/// Whether a name in the directory of indexes is that of one without use.
+pub(crate) fn is_set_aside(name: &str) -> bool {
+    let ending = name.split_once('.').map(|(_, ending)| ending);
+    matches!(ending, Some(ASIDE | BUILDING))
+}
+
+/// Makes all files of a closed sled durable.
+pub(super) fn sync(path: &Path) -> Result<(), Fault> {
+    let fault = |error| Fault::io("synchronise", path)(error);
+    for entry in fs::read_dir(path).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        File::open(entry.path())
+            .and_then(|file| file.sync_all())
+            .map_err(fault)?;
+    }
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(fault)
+}
+
+/// Makes the closed generation `generation` durable.
+pub(super) fn sync_generation(index: &Path, generation: u64) -> Result<(), Fault> {
+    sync(&path(index, generation))
+}
+
+impl Refusal {
+    fn into_fault(self) -> Fault {
+        match self {
+            Self::Io(fault) => fault,
+            Self::Broken(detail) => Fault::Io {
+                doing: "open",
+                path: PathBuf::from("the new index"),
+                kind: io::ErrorKind::Other,
+                detail,
+            },
+        }
+    }
+}

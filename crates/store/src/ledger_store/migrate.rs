@@ -1,0 +1,309 @@
+//! From layouts 1 to 3, which were one sled in `db/`, to the ledger.
+//!
+//! The old files are read from a copy, since opening a sled writes. Their
+//! records become the first checkpoint; the indexes are made anew from the
+//! records. Then the old files move to `db/before-ledger/`, and a small sled that
+//! says "layout 4" takes their place, so that an older program refuses the
+//! database instead of making a new one.
+//!
+//! Killed at any point, the next start goes on: until `ledger.unfinished` is
+//! complete, which the empty file `migrated` in it says, everything begins
+//! anew from the old files; after that, only what is left is done.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use assay_proto::Timestamp;
+
+use super::{
+    error::OpenError,
+    index::{self, Refusal, guarded, open_sled},
+    open,
+    options::Options,
+};
+use crate::{
+    keys,
+    ledger::{
+        checkpoint::NO_ENTRY,
+        compact::UNFINISHED,
+        disk::Disk,
+        fault::Fault,
+        segment::{Identity, Place},
+        watermark::Watermark,
+    },
+    record,
+};
+
+/// The last layout that was one sled.
+const LAST_OF_SLED: u32 = 3;
+
+const LABORATORY: &[u8] = b"mlaboratory";
+const LATEST_TIME: &[u8] = b"mtime";
+
+/// Where the old files are kept.
+pub(crate) const BEFORE_LEDGER: &str = "before-ledger";
+
+/// What says that a new ledger is complete.
+const COMPLETE: &str = "migrated";
+
+/// Whether `dir` holds a database of a layout before the ledger.
+pub(crate) fn is_older_layout(dir: &Path) -> bool {
+    dir.join("db").is_file() || complete_ledger(dir).is_some()
+}
+
+/// A ledger that is complete and not in its place yet.
+fn complete_ledger(dir: &Path) -> Option<PathBuf> {
+    let ledger = dir.join(format!("ledger.{UNFINISHED}"));
+    ledger.join(COMPLETE).is_file().then_some(ledger)
+}
+
+/// Migrates the database in `dir`.
+pub(super) fn run(dir: &Path, options: &Options) -> Result<(), OpenError> {
+    let disk = options.disk.as_ref();
+    let ledger = match complete_ledger(dir) {
+        Some(ledger) => ledger,
+        None => convert(dir, options)?,
+    };
+    finish(disk, dir, &ledger).map_err(|fault| OpenError::fault(dir, fault))
+}
+
+/// Reads the old database and writes the ledger.
+fn convert(dir: &Path, options: &Options) -> Result<PathBuf, OpenError> {
+    let io = |error| OpenError::io(dir, &error);
+    let disk = options.disk.as_ref();
+    if !dir.join("conf").is_file() {
+        return Err(damaged(dir, "its file conf is missing".to_owned()));
+    }
+    let copy = dir.join(format!("copy.{UNFINISHED}"));
+    let ledger = dir.join(format!("ledger.{UNFINISHED}"));
+    for leftover in [&copy, &ledger] {
+        match fs::remove_dir_all(leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    copy_sled(dir, &copy).map_err(io)?;
+    let tree = open_sled(&copy).map_err(|refusal| match refusal {
+        Refusal::Io(fault) => OpenError::fault(dir, fault),
+        Refusal::Broken(detail) => damaged(dir, detail),
+    })?;
+    let old = Old::read(dir, disk, &tree)?;
+    tracing::info!(
+        event = "migrating",
+        from = old.layout,
+        to = keys::SCHEMA_VERSION,
+        "the database is migrated; its old files are kept"
+    );
+    let identity = Identity {
+        database: open::random(),
+        laboratory: old.laboratory,
+    };
+    let mut broken = None;
+    let made = open::begin_ledger(disk, &ledger, identity, old.place, options, |sorter| {
+        sorter.push(keys::NONCE_KEY, Some(&open::random::<32>()))?;
+        let mut entries = tree.iter();
+        while let Some(entry) = guarded(|| entries.next().transpose()).map_err(sled_fault)? {
+            let (key, value) = entry;
+            if !record::is_record(&key) {
+                continue;
+            }
+            sorter.push(&key, Some(&value))?;
+            let index = record::index_of(&key, &value).map_err(|error| {
+                broken = Some(error.0);
+                sled_fault(String::new())
+            })?;
+            for entry in index {
+                sorter.push(&entry.key, Some(&entry.value))?;
+            }
+        }
+        Ok(())
+    });
+    index::leak(tree);
+    if let Some(detail) = broken {
+        return Err(damaged(dir, detail));
+    }
+    made.and_then(|()| mark_complete(disk, dir, &ledger))
+        .map_err(|fault| OpenError::fault(dir, fault))?;
+    fs::remove_dir_all(&copy).map_err(io)?;
+    Ok(ledger)
+}
+
+/// Notes that a new ledger is complete: a start that finds it goes on from
+/// there.
+pub(crate) fn mark_complete(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Result<(), Fault> {
+    let complete = ledger.join(COMPLETE);
+    let file = (disk.create(&complete)).map_err(Fault::io("create", &complete))?;
+    file.sync().map_err(Fault::io("synchronise", &complete))?;
+    disk.sync_dir(ledger)
+        .map_err(Fault::io("synchronise", ledger))?;
+    disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))
+}
+
+/// Puts the old files aside and a complete ledger into its place.
+pub(crate) fn finish(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Result<(), Fault> {
+    let aside = dir.join(BEFORE_LEDGER);
+    // A repaired database has an index, and no files of an older layout. `db`
+    // last: once it has moved, what is in its place is the mark.
+    if !index::directory(dir).exists() && !aside.join("db").exists() {
+        disk.create_dir(&aside)
+            .map_err(Fault::io("create", &aside))?;
+        let names = disk.list(dir).map_err(Fault::io("list", dir))?;
+        let mut old: Vec<String> = (names.into_iter())
+            .filter(|name| name.starts_with("snap.") || ["blobs", "conf"].contains(&name.as_str()))
+            .collect();
+        old.push("db".to_owned());
+        for name in old {
+            let path = dir.join(&name);
+            if path.exists() {
+                disk.rename(&path, &aside.join(&name))
+                    .map_err(Fault::io("rename", &path))?;
+            }
+        }
+        disk.sync_dir(&aside)
+            .map_err(Fault::io("synchronise", &aside))?;
+    }
+    mark_for_older_programs(disk, dir)?;
+    let sequence = {
+        let names = crate::ledger::survey::Names::list(disk, ledger)?;
+        names.checkpoints.last().copied().unwrap_or_default()
+    };
+    let complete = ledger.join(COMPLETE);
+    open::finish_ledger(disk, dir, ledger, sequence)?;
+    let complete = crate::ledger::path(dir).join(complete.file_name().unwrap_or_default());
+    disk.remove(&complete)
+        .map_err(Fault::io("remove", &complete))
+}
+
+/// Makes a sled in `db/` that holds nothing but the number of this layout: a
+/// program that knows sled alone reads it, and refuses the database.
+pub(crate) fn mark_for_older_programs(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
+    let mark = dir.join(format!("mark.{UNFINISHED}"));
+    if mark.exists() {
+        fs::remove_dir_all(&mark).map_err(Fault::io("remove", &mark))?;
+    }
+    disk.create_dir(&mark).map_err(Fault::io("create", &mark))?;
+    let tree = open_sled(&mark).map_err(|refusal| match refusal {
+        Refusal::Io(fault) => fault,
+        Refusal::Broken(detail) => sled_fault(detail),
+    })?;
+    guarded(|| {
+        tree.insert(keys::SCHEMA, &keys::SCHEMA_VERSION.to_be_bytes())?;
+        tree.flush()
+    })
+    .map_err(sled_fault)?;
+    drop(tree);
+    index::sync(&mark)?;
+    for name in disk.list(&mark).map_err(Fault::io("list", &mark))? {
+        let (from, to) = (mark.join(&name), dir.join(&name));
+        // A mark that a crash left half made.
+        if to.is_dir() {
+            fs::remove_dir_all(&to).map_err(Fault::io("remove", &to))?;
+        }
+        disk.rename(&from, &to)
+            .map_err(Fault::io("rename", &from))?;
+    }
+    fs::remove_dir_all(&mark).map_err(Fault::io("remove", &mark))?;
+    disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))
+}
+
+/// Copies the files that are sled's own.
+pub(super) fn copy_sled(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text == "db" || text == "conf" || text.starts_with("snap.") {
+            fs::copy(entry.path(), to.join(&name))?;
+        } else if text == "blobs" && entry.path().is_dir() {
+            fs::create_dir(to.join(&name))?;
+            for blob in fs::read_dir(entry.path())? {
+                let blob = blob?;
+                fs::copy(blob.path(), to.join(&name).join(blob.file_name()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an old database says of itself.
+struct Old {
+    layout: u32,
+    laboratory: bool,
+    place: Place,
+}
+
+impl Old {
+    fn read(dir: &Path, disk: &dyn Disk, tree: &sled::Db) -> Result<Self, OpenError> {
+        let layout = meta(dir, tree, keys::SCHEMA)?;
+        let layout = layout.ok_or_else(|| OpenError::Unfinished(dir.to_owned()))?;
+        let layout = u32::from_be_bytes(layout);
+        if layout == keys::SCHEMA_VERSION {
+            // A mark for older programs, and nothing behind it.
+            return Err(OpenError::Unfinished(dir.to_owned()));
+        }
+        if !(1..=LAST_OF_SLED).contains(&layout) {
+            return Err(OpenError::Schema {
+                dir: dir.to_owned(),
+                found: layout,
+            });
+        }
+        let number = |key| {
+            meta(dir, tree, key)?
+                .map(u64::from_be_bytes)
+                .ok_or_else(|| damaged(dir, "a number of its own is missing".to_owned()))
+        };
+        let [laboratory] = meta(dir, tree, LABORATORY)?
+            .ok_or_else(|| damaged(dir, "its laboratory mark is missing".to_owned()))?;
+        let sequence = number(keys::SEQUENCE)?;
+        let durable = Watermark::read(disk, dir).map_err(|fault| OpenError::fault(dir, fault))?;
+        if durable > sequence {
+            return Err(damaged(
+                dir,
+                format!("it ends at commit {sequence}, but commit {durable} was acknowledged"),
+            ));
+        }
+        Ok(Self {
+            layout,
+            laboratory: laboratory != 0,
+            place: Place {
+                sequence,
+                hash: NO_ENTRY,
+                time: Timestamp(number(LATEST_TIME)?),
+            },
+        })
+    }
+}
+
+/// The value under a key of the old store's own.
+fn meta<const N: usize>(
+    dir: &Path,
+    tree: &sled::Db,
+    key: &[u8],
+) -> Result<Option<[u8; N]>, OpenError> {
+    let value = guarded(|| tree.get(key)).map_err(|detail| damaged(dir, detail))?;
+    value
+        .map(|value| {
+            <[u8; N]>::try_from(value.as_ref())
+                .map_err(|_| damaged(dir, "a number of its own has a wrong length".to_owned()))
+        })
+        .transpose()
+}
+
+fn sled_fault(detail: String) -> Fault {
+    Fault::Io {
+        doing: "read",
+        path: PathBuf::from("the old database"),
+        kind: io::ErrorKind::Other,
+        detail,
+    }
+}
+
+fn damaged(dir: &Path, detail: String) -> OpenError {
+    OpenError::Damaged {
+        dir: dir.to_owned(),
+        detail,
+    }
+}

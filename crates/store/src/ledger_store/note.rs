@@ -1,0 +1,269 @@
+//! What is known about the index without opening it: which of its generations
+//! is in use, up to which commit it was flushed, and whether it was closed.
+//!
+//! The file `db/index/note` has two slots of 512 bytes, which are written in
+//! turn, so that a write that is cut short leaves the one before. Of the whole
+//! ones the higher counter counts.
+//!
+//! | offset in a slot | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `ASSAYIDX` |
+//! | 8 | 8 | counter |
+//! | 16 | 8 | generation: the index is in `db/index/GENERATION/` |
+//! | 24 | 8 | state: 0 closed, 1 open, 2 failed |
+//! | 32 | 16 | boot id of the machine, 0 where it is not known |
+//! | 48 | 16 | database id |
+//! | 64 | 8 | first entry of the segment in which the ledger goes on |
+//! | 72 | 8 | where it goes on in that segment |
+//! | 80 | 8 | last commit that was applied and flushed |
+//! | 88 | 8 | latest time of all commits up to there |
+//! | 96 | 32 | hash of that commit's entry |
+//! | 128 | 32 | SHA-256 of the 128 bytes before |
+
+use std::path::Path;
+
+use assay_engine::sha256;
+use assay_proto::Timestamp;
+
+use crate::ledger::{
+    disk::{Disk, DiskFile, read_up_to},
+    entry::u64_at,
+    fault::Fault,
+    segment::Place,
+    survey::Start,
+};
+
+const NAME: &str = "note";
+const MAGIC: [u8; 8] = *b"ASSAYIDX";
+const LEN: usize = 160;
+const SLOT: u64 = 512;
+
+/// What became of the index since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was closed cleanly.
+    Closed = 0,
+    /// It is open, or its process was killed.
+    Open = 1,
+    /// It failed: it must not be believed again.
+    Failed = 2,
+}
+
+/// A slot's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) generation: u64,
+    pub(super) state: State,
+    /// The machine's boot id, where the system tells it.
+    pub(super) boot: Option<[u8; 16]>,
+    pub(super) database: [u8; 16],
+    /// What was applied and flushed, and where the ledger goes on.
+    pub(super) flushed: Start,
+}
+
+/// The open file.
+pub(super) struct NoteFile {
+    file: Box<dyn DiskFile>,
+    path: std::path::PathBuf,
+    counter: u64,
+}
+
+impl NoteFile {
+    /// The file in `index`, which is created where it is missing, and the
+    /// newest note in it.
+    pub(super) fn open(disk: &dyn Disk, index: &Path) -> Result<(Self, Option<Note>), Fault> {
+        let path = index.join(NAME);
+        let file = match disk.open_to_write(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let file = disk.create(&path).map_err(Fault::io("create", &path))?;
+                disk.sync_dir(index)
+                    .map_err(Fault::io("synchronise", index))?;
+                file
+            }
+            opened => opened.map_err(Fault::io("open", &path))?,
+        };
+        let (counter, note) = newest(file.as_ref()).map_err(Fault::io("read", &path))?;
+        let file = Self {
+            file,
+            path,
+            counter,
+        };
+        Ok((file, note))
+    }
+
+    /// Writes a note over the older one.
+    pub(super) fn write(&mut self, note: &Note) -> Result<(), Fault> {
+        self.counter += 1;
+        let bytes = note.encode(self.counter);
+        self.file
+            .write_all_at(&bytes, SLOT * (self.counter % 2))
+            .map_err(Fault::io("write", &self.path))
+    }
+
+    /// Writes a note and makes it durable.
+    pub(super) fn write_durably(&mut self, note: &Note) -> Result<(), Fault> {
+        self.write(note)?;
+        self.file
+            .sync()
+            .map_err(Fault::io("synchronise", &self.path))
+    }
+}
+
+/// The newest note in `index`; nothing is created.
+pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault> {
+    let path = index.join(NAME);
+    match disk.open(&path) {
+        Ok(file) => Ok(newest(file.as_ref()).map_err(Fault::io("read", &path))?.1),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::io("open", &path)(error)),
+    }
+}
+
+fn newest(file: &dyn DiskFile) -> std::io::Result<(u64, Option<Note>)> {
+    let mut best = (0, None);
+    for slot in 0..2 {
+        let mut bytes = [0; LEN];
+        if read_up_to(file, &mut bytes, SLOT * slot)? == LEN
+            && let Some((counter, note)) = Note::parse(&bytes)
+            && counter > best.0
+        {
+            best = (counter, Some(note));
+        }
+    }
+    Ok(best)
+}
+
+impl Note {
+    fn encode(&self, counter: u64) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+        put(0, &MAGIC);
+        put(8, &counter.to_be_bytes());
+        put(16, &self.generation.to_be_bytes());
+        put(24, &(self.state as u64).to_be_bytes());
+        put(32, &self.boot.unwrap_or_default());
+        put(48, &self.database);
+        put(64, &self.flushed.segment.to_be_bytes());
+        put(72, &self.flushed.offset.to_be_bytes());
+        put(80, &self.flushed.place.sequence.to_be_bytes());
+        put(88, &self.flushed.place.time.0.to_be_bytes());
+        put(96, &self.flushed.place.hash);
+        let hash = sha256(&bytes[..128]);
+        bytes[128..].copy_from_slice(&hash);
+        bytes
+    }
+
+    fn parse(bytes: &[u8; LEN]) -> Option<(u64, Self)> {
+        if bytes[..8] != MAGIC || sha256(&bytes[..128]) != bytes[128..] {
+            return None;
+        }
+        let array = |at: usize| {
+            let mut array = [0; 16];
+            array.copy_from_slice(&bytes[at..at + 16]);
+            array
+        };
+        let mut hash = [0; 32];
+        hash.copy_from_slice(&bytes[96..128]);
+        let note = Self {
+            generation: u64_at(bytes, 16),
+            state: match u64_at(bytes, 24) {
+                0 => State::Closed,
+                1 => State::Open,
+                _ => State::Failed,
+            },
+            boot: Some(array(32)).filter(|boot| *boot != [0; 16]),
+            database: array(48),
+            flushed: Start {
+                segment: u64_at(bytes, 64),
+                offset: u64_at(bytes, 72),
+                place: Place {
+                    sequence: u64_at(bytes, 80),
+                    time: Timestamp(u64_at(bytes, 88)),
+                    hash,
+                },
+            },
+        };
+        Some((u64_at(bytes, 8), note))
+    }
+
+    /// Why the index that this is about must be made anew; `None` when it can
+    /// be believed up to where it was flushed.
+    pub(super) fn doubt(&self, database: [u8; 16], boot: Option<[u8; 16]>) -> Option<&'static str> {
+        match self.state {
+            _ if self.database != database => Some("it is of another database"),
+            State::Failed => Some("it failed before"),
+            State::Closed => None,
+            // Killed: the kernel had everything that was written. After a
+            // power loss nobody knows what reached the disk.
+            State::Open if boot.is_some() && self.boot == boot => None,
+            State::Open => Some("the machine stopped while it was open"),
+        }
+    }
+}
+
+/// The id of the machine's present boot, where the system tells it.
+pub(super) fn boot_id() -> Option<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let number = u128::from_str_radix(&hex, 16).ok()?;
+    (hex.len() == 32).then(|| number.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(state: State) -> Note {
+        Note {
+            generation: 3,
+            state,
+            boot: Some([7; 16]),
+            database: [8; 16],
+            flushed: Start {
+                segment: 1,
+                offset: 128,
+                place: Place {
+                    sequence: 9,
+                    hash: [5; 32],
+                    time: Timestamp(6),
+                },
+            },
+        }
+    }
+
+    #[test]
+    fn a_note_comes_back_and_no_flipped_bit_is_believed() {
+        let bytes = note(State::Open).encode(4);
+        assert_eq!(Note::parse(&bytes), Some((4, note(State::Open))));
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Note::parse(&damaged), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn an_index_is_believed_after_a_close_or_a_kill_only() {
+        let (database, boot) = ([8; 16], Some([7; 16]));
+        assert_eq!(note(State::Closed).doubt(database, None), None);
+        assert_eq!(note(State::Open).doubt(database, boot), None);
+        for (state, database, boot) in [
+            (State::Closed, [9; 16], boot),
+            (State::Open, database, Some([6; 16])),
+            (State::Open, database, None),
+            (State::Failed, database, boot),
+        ] {
+            assert!(note(state).doubt(database, boot).is_some(), "{state:?}");
+        }
+        let unknown = Note {
+            boot: None,
+            ..note(State::Open)
+        };
+        assert!(unknown.doubt(database, None).is_some());
+    }
+
+    #[test]
+    fn the_boot_id_of_this_machine_is_read() {
+        assert_eq!(boot_id().is_some(), cfg!(target_os = "linux"));
+    }
+}

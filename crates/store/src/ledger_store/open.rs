@@ -1,0 +1,336 @@
+//! Creating and opening a database.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::AtomicBool,
+};
+
+use assay_engine::ports::Redemption;
+use assay_proto::Timestamp;
+
+use super::{
+    error::{OpenError, OpenMode},
+    index::{self, Refusal},
+    migrate,
+    note::{self, Note, NoteFile, State},
+    options::Options,
+    upkeep,
+};
+use crate::{
+    keys,
+    ledger::{
+        self,
+        checkpoint::NO_ENTRY,
+        compact,
+        disk::Disk,
+        fault::Fault,
+        segment::{HEADER_LEN, Identity, Place},
+        sort::Sorter,
+        survey::{End, Start, Survey},
+        watermark::Watermark,
+    },
+};
+
+/// A database that is ready.
+pub(super) struct Opened {
+    /// Keeps other processes out while it is open.
+    pub(super) lock: File,
+    pub(super) identity: Identity,
+    pub(super) survey: Survey,
+    pub(super) end: End,
+    pub(super) tree: sled::Db,
+    pub(super) notes: NoteFile,
+    pub(super) note: Note,
+    pub(super) redemptions: Vec<Redemption>,
+}
+
+/// See [`LedgerStore::create`](super::LedgerStore::create).
+pub(super) fn create(dir: &Path, laboratory: bool, options: &Options) -> Result<(), OpenError> {
+    let io = |error| OpenError::io(dir, &error);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .create(dir.parent().unwrap_or(dir))
+        .map_err(io)?;
+    let disk = options.disk.as_ref();
+    disk.create_dir(dir).map_err(io)?;
+    let _lock = lock(dir)?;
+    if dir.join("db").exists() || dir.join("conf").exists() || ledger::path(dir).exists() {
+        return Err(OpenError::Exists(dir.to_owned()));
+    }
+    let identity = Identity {
+        database: random(),
+        laboratory,
+    };
+    let place = Place {
+        sequence: 0,
+        hash: NO_ENTRY,
+        time: Timestamp(0),
+    };
+    let made = (|| {
+        let ledger = dir.join(format!("ledger.{}", compact::UNFINISHED));
+        if ledger.exists() {
+            fs::remove_dir_all(&ledger).map_err(Fault::io("remove", &ledger))?;
+        }
+        begin_ledger(disk, &ledger, identity, place, options, |sorter| {
+            sorter.push(keys::NONCE_KEY, Some(&random::<32>()))
+        })?;
+        migrate::mark_for_older_programs(disk, dir)?;
+        finish_ledger(disk, dir, &ledger, place.sequence)
+    })();
+    made.map_err(|fault| OpenError::fault(dir, fault))?;
+    let parent = fs::canonicalize(dir).map_err(io)?;
+    if let Some(parent) = parent.parent() {
+        disk.sync_dir(parent).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// Makes a ledger in the new directory `ledger`: a checkpoint at `place` with
+/// the pairs that `fill` gives.
+pub(crate) fn begin_ledger(
+    disk: &dyn Disk,
+    ledger: &Path,
+    identity: Identity,
+    place: Place,
+    options: &Options,
+    fill: impl FnOnce(&mut Sorter<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    disk.create_dir(ledger)
+        .map_err(Fault::io("create", ledger))?;
+    let runs = ledger.join(compact::RUNS);
+    let mut sorter = Sorter::new(disk, &runs, options.sizes.chunk)?;
+    fill(&mut sorter)?;
+    let job = compact::Job {
+        disk,
+        ledger,
+        chunk_len: options.sizes.chunk,
+        stop: &AtomicBool::new(false),
+    };
+    job.write(identity, place, sorter, None)?;
+    Ok(())
+}
+
+/// Puts a ledger that was made in `from` into its place. From then on the
+/// database exists.
+pub(crate) fn finish_ledger(
+    disk: &dyn Disk,
+    dir: &Path,
+    from: &Path,
+    sequence: u64,
+) -> Result<(), Fault> {
+    let index = index::directory(dir);
+    disk.create_dir(&index)
+        .map_err(Fault::io("create", &index))?;
+    let watermark = Watermark::path(dir);
+    if watermark.exists() {
+        disk.remove(&watermark)
+            .map_err(Fault::io("remove", &watermark))?;
+    }
+    Watermark::create(disk, dir, sequence)?;
+    disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))?;
+    let ledger = ledger::path(dir);
+    disk.rename(from, &ledger)
+        .map_err(Fault::io("rename", from))?;
+    disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))
+}
+
+/// See [`LedgerStore::open`](super::LedgerStore::open).
+pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Opened, OpenError> {
+    if !ledger::path(dir).is_dir() {
+        if !migrate::is_older_layout(dir) {
+            return Err(OpenError::Missing(dir.to_owned()));
+        }
+        let lock = lock(dir)?;
+        migrate::run(dir, options)?;
+        drop(lock);
+    }
+    let lock = lock(dir)?;
+    let disk = options.disk.as_ref();
+    let damaged = |fault| OpenError::fault(dir, fault);
+    let survey = Survey::take(disk, dir).map_err(damaged)?;
+    let identity = survey.identity();
+    if mode == OpenMode::Laboratory && !identity.laboratory {
+        return Err(OpenError::NotLaboratory(dir.to_owned()));
+    }
+    let index = index::directory(dir);
+    disk.create_dir(&index)
+        .map_err(|error| OpenError::io(&index, &error))?;
+    let ready = Ready::find(disk, dir, &survey, options).map_err(damaged)?;
+    let started = ready
+        .note(disk, &index, identity, options.boot_id)
+        .and_then(|noted| {
+            upkeep::remove_older_checkpoints(options, &survey)?;
+            let since = ready.end.place.time.minus(REDEMPTIONS_FOR);
+            let redemptions = survey.redemptions(disk, since)?;
+            Ok((noted, redemptions))
+        });
+    match started {
+        Ok(((notes, note), redemptions)) => Ok(Opened {
+            lock,
+            identity,
+            survey,
+            end: ready.end,
+            tree: ready.tree,
+            notes,
+            note,
+            redemptions,
+        }),
+        Err(fault) => {
+            index::leak(ready.tree);
+            Err(damaged(fault))
+        }
+    }
+}
+
+/// How far back redeemed nonces are read, in seconds: they live for 15 minutes.
+const REDEMPTIONS_FOR: u64 = 15 * 60;
+
+/// An index that is open and holds what the ledger holds.
+struct Ready {
+    tree: sled::Db,
+    generation: u64,
+    end: End,
+}
+
+impl Ready {
+    /// The index, as it is where it can be believed, rebuilt otherwise. Changes
+    /// nothing before the ledger was found whole.
+    fn find(
+        disk: &dyn Disk,
+        dir: &Path,
+        survey: &Survey,
+        options: &Options,
+    ) -> Result<Self, Fault> {
+        let index = index::directory(dir);
+        let doubt = match note::read(disk, &index)? {
+            None => "there is none",
+            Some(note) => match note.doubt(survey.identity().database, options.boot_id) {
+                Some(doubt) => doubt,
+                None => match Self::believe(disk, &index, survey, note, options.boot_id)? {
+                    Ok(ready) => return Ok(ready),
+                    Err(doubt) => doubt,
+                },
+            },
+        };
+        if survey.checkpoint.pairs() > 1 || !survey.segments.is_empty() {
+            tracing::warn!(
+                event = "index_rebuilding",
+                reason = doubt,
+                "the index is rebuilt from the ledger"
+            );
+        }
+        let (generation, tree, end) =
+            index::rebuild(disk, survey, &index, options.on_rebuild.as_ref())?;
+        if let Err(fault) = ledger::settle(disk, survey, end.tear.as_ref()) {
+            index::leak(tree);
+            return Err(fault);
+        }
+        Ok(Self {
+            tree,
+            generation,
+            end,
+        })
+    }
+
+    /// The index that `note` is about; or why it cannot be believed after all.
+    fn believe(
+        disk: &dyn Disk,
+        index: &Path,
+        survey: &Survey,
+        note: Note,
+        boot: Option<[u8; 16]>,
+    ) -> Result<Result<Self, &'static str>, Fault> {
+        let Some(start) = survey.resume_at(note.flushed) else {
+            return Ok(Err("the ledger does not go on where the index was flushed"));
+        };
+        let flushed = note.flushed.place;
+        let mut met = start.place == flushed;
+        let read = survey.read(disk, start, |_, next| {
+            met |= next.place == flushed;
+            Ok(())
+        });
+        let end = match read {
+            Ok(end) if met => end,
+            // Whether the ledger is damaged is for the rebuild to find out,
+            // which reads all of it.
+            Ok(_) | Err(Fault::Damage(_)) => return Ok(Err("the ledger is another one")),
+            Err(fault) => return Err(fault),
+        };
+        ledger::settle(disk, survey, end.tear.as_ref())?;
+        let (mut notes, _) = NoteFile::open(disk, index)?;
+        let open = Note {
+            state: State::Open,
+            boot,
+            ..note
+        };
+        // From here on sled writes.
+        notes.write_durably(&open)?;
+        match index::open(disk, survey, index, note.generation, note.flushed, &end) {
+            Ok(tree) => Ok(Ok(Self {
+                tree,
+                generation: note.generation,
+                end,
+            })),
+            Err(Refusal::Io(fault)) => Err(fault),
+            Err(Refusal::Broken(detail)) => {
+                tracing::warn!(event = "index_broken", %detail, "the index is broken");
+                Ok(Err("it is broken"))
+            }
+        }
+    }
+
+    /// Notes that the index is open and holds everything.
+    fn note(
+        &self,
+        disk: &dyn Disk,
+        index: &Path,
+        identity: Identity,
+        boot: Option<[u8; 16]>,
+    ) -> Result<(NoteFile, Note), Fault> {
+        let note = Note {
+            generation: self.generation,
+            state: State::Open,
+            boot,
+            database: identity.database,
+            // The next entry begins a segment.
+            flushed: Start {
+                segment: self.end.place.sequence + 1,
+                offset: HEADER_LEN as u64,
+                place: self.end.place,
+            },
+        };
+        let (mut notes, _) = NoteFile::open(disk, index)?;
+        notes.write_durably(&note)?;
+        Ok((notes, note))
+    }
+}
+
+/// Random bytes of the operating system.
+#[expect(
+    clippy::expect_used,
+    reason = "without random bytes there must be no new database"
+)]
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives no random bytes");
+    bytes
+}
+
+/// Takes the lock of the directory. sled has one too, but does not tell it
+/// from other faults.
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(dir.join("lock"))
+        .map_err(|error| OpenError::io(dir, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(OpenError::io(dir, &error)),
+    }
+}

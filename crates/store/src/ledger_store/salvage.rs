@@ -1,0 +1,107 @@
+//! What the maintenance of a database needs of its index.
+
+use std::{fs, path::Path};
+
+use super::{
+    error::OpenError,
+    index::{self, Refusal},
+    migrate,
+    note::{self, NoteFile, State},
+    open,
+};
+use crate::{
+    keys,
+    ledger::{
+        checkpoint::Checkpoint,
+        disk::{Disk, SystemDisk},
+        fault::Fault,
+        segment::{Identity, Reader},
+        survey::Names,
+    },
+};
+
+/// Has the next start rebuild the index.
+pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
+    if !crate::ledger::path(dir).is_dir() {
+        return Err(match migrate::is_older_layout(dir) {
+            true => OpenError::NotMigrated(dir.to_owned()),
+            false => OpenError::Missing(dir.to_owned()),
+        });
+    }
+    let _lock = open::lock(dir)?;
+    let index = index::directory(dir);
+    let noted = (|| match note::read(&SystemDisk, &index)? {
+        None => Ok(()),
+        Some(note) => {
+            let (mut notes, _) = NoteFile::open(&SystemDisk, &index)?;
+            notes.write_durably(&note::Note {
+                state: State::Failed,
+                ..note
+            })
+        }
+    })();
+    noted.map_err(|fault| OpenError::fault(dir, fault))
+}
+
+/// A copy of the index in `copy`, opened, the last commit in it, and whose
+/// database it is; or why there is none that can be believed.
+pub(crate) fn copy_of_index(
+    disk: &dyn Disk,
+    dir: &Path,
+    copy: &Path,
+    boot: Option<[u8; 16]>,
+) -> Result<Result<(sled::Db, u64, Identity), String>, Fault> {
+    let index = index::directory(dir);
+    let Some(note) = note::read(disk, &index)? else {
+        return Ok(Err("there is no index".to_owned()));
+    };
+    let Some(identity) = identity(disk, dir) else {
+        return Ok(Err("no file of the ledger says whose it is".to_owned()));
+    };
+    if let Some(doubt) = note.doubt(identity.database, boot) {
+        return Ok(Err(format!("the index cannot be believed: {doubt}")));
+    }
+    if copy.exists() {
+        fs::remove_dir_all(copy).map_err(Fault::io("remove", copy))?;
+    }
+    let from = index.join(note.generation.to_string());
+    migrate::copy_sled(&from, copy).map_err(Fault::io("copy", &from))?;
+    let broken = |detail| Ok(Err(format!("the index is damaged too: {detail}")));
+    let tree = match index::open_sled(copy) {
+        Ok(tree) => tree,
+        Err(Refusal::Io(fault)) => return Err(fault),
+        Err(Refusal::Broken(detail)) => return broken(detail),
+    };
+    let applied = index::guarded(|| tree.get(keys::SEQUENCE));
+    let applied = applied.map(|number| {
+        number.and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
+    });
+    match applied {
+        Ok(Some(applied)) if applied >= note.flushed.place.sequence => {
+            Ok(Ok((tree, applied, identity)))
+        }
+        Ok(_) => {
+            index::leak(tree);
+            broken("it does not say how far it goes".to_owned())
+        }
+        Err(detail) => {
+            index::leak(tree);
+            broken(detail)
+        }
+    }
+}
+
+/// What the first readable header of a ledger says.
+fn identity(disk: &dyn Disk, dir: &Path) -> Option<Identity> {
+    let ledger = crate::ledger::path(dir);
+    let names = Names::list(disk, &ledger).ok()?;
+    let checkpoint = (names.checkpoints.iter().rev())
+        .find_map(|sequence| Checkpoint::open(disk, &ledger, *sequence).ok());
+    match checkpoint {
+        Some(checkpoint) => Some(checkpoint.identity()),
+        None => (names.segments.iter()).find_map(|first| {
+            let reader = Reader::open(disk, &ledger, *first).ok()?;
+            Some(reader.header().identity)
+        }),
+    }
+}

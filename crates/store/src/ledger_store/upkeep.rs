@@ -1,0 +1,327 @@
+//! What goes on in the background: the index is flushed, closed segments
+//! become checkpoints, and what a checkpoint holds goes.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use assay_engine::ports::StoreError;
+
+use super::{
+    index,
+    note::{Note, NoteFile, State},
+    options::Options,
+    progress::Progress,
+    writer::give_way,
+};
+use crate::ledger::{
+    Appended,
+    checkpoint::{self, Checkpoint},
+    compact,
+    fault::Fault,
+    segment,
+    survey::{Segment, Survey},
+};
+
+/// How often the index is flushed at most.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether kept segments may go.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+
+/// How long segments stay at least: nonces that were redeemed are read from
+/// them. Their 15 minutes, and some time for clocks.
+const KEEP_AT_LEAST: u64 = 20 * 60;
+
+/// What the threads of the background share with the writer.
+pub(super) struct Upkeep {
+    progress: Arc<Progress>,
+    work: Mutex<Work>,
+    changed: Condvar,
+    stopping: Arc<AtomicBool>,
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Work {
+    /// Commits were applied since the last flush.
+    dirty: bool,
+    /// Segments that were closed, and their lengths.
+    closed: Vec<(u64, u64)>,
+    /// Up to where the index was flushed.
+    flushed: u64,
+    index_failed: bool,
+    stop: bool,
+}
+
+/// The files that the background looks after.
+pub(super) struct Files {
+    pub(super) options: Options,
+    pub(super) ledger: PathBuf,
+    pub(super) checkpoint: Checkpoint,
+    /// Closed segments after the checkpoint.
+    pub(super) segments: Vec<Closed>,
+    /// Closed segments whose entries the checkpoint holds.
+    pub(super) older: Vec<u64>,
+}
+
+/// A closed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) first: u64,
+    pub(super) len: u64,
+}
+
+impl From<&Segment> for Closed {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            first: segment.first,
+            len: segment.len,
+        }
+    }
+}
+
+impl Upkeep {
+    pub(super) fn new(progress: Arc<Progress>) -> Arc<Self> {
+        let flushed = progress.applied().place.sequence;
+        Arc::new(Self {
+            progress,
+            work: Mutex::new(Work {
+                flushed,
+                ..Work::default()
+            }),
+            changed: Condvar::new(),
+            stopping: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits became durable and were applied.
+    pub(super) fn appended(&self, appended: Appended) {
+        let mut work = self.lock();
+        let idle = !work.dirty;
+        work.dirty = true;
+        work.closed.extend(appended.closed);
+        if idle || appended.closed.is_some() {
+            self.changed.notify_all();
+        }
+    }
+
+    /// The index must not be believed again.
+    pub(super) fn index_failed(&self) {
+        self.lock().index_failed = true;
+        self.changed.notify_all();
+    }
+
+    /// Has both threads end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.lock().stop = true;
+        self.changed.notify_all();
+    }
+
+    /// Starts the thread that flushes the index. It returns the file of notes
+    /// when it is stopped in good order, the index flushed.
+    pub(super) fn flush_in_background(
+        self: &Arc<Self>,
+        tree: sled::Db,
+        notes: NoteFile,
+        note: Note,
+    ) -> std::io::Result<JoinHandle<Option<(NoteFile, Note)>>> {
+        let upkeep = Arc::clone(self);
+        thread::Builder::new()
+            .name("assay-index".to_owned())
+            .spawn(move || {
+                give_way();
+                upkeep.flush(tree, notes, note)
+            })
+    }
+
+    fn flush(
+        &self,
+        tree: sled::Db,
+        mut notes: NoteFile,
+        mut note: Note,
+    ) -> Option<(NoteFile, Note)> {
+        loop {
+            let mut work = self.lock();
+            while !(work.dirty || work.stop || work.index_failed) {
+                work = (self.changed.wait(work)).unwrap_or_else(PoisonError::into_inner);
+            }
+            let (stop, failed) = (work.stop, work.index_failed);
+            work.dirty = false;
+            drop(work);
+            let at = self.progress.applied();
+            let flushed = match failed {
+                true => Err("writing to it failed".to_owned()),
+                false => index::guarded(|| tree.flush().map(drop)),
+            };
+            if let Err(detail) = flushed {
+                index::leak(tree);
+                note.state = State::Failed;
+                if let Err(fault) = notes.write_durably(&note) {
+                    tracing::error!(%fault, "cannot note that the index failed");
+                }
+                self.progress.poison(StoreError(format!(
+                    "the index failed: {detail}; no more is read or written: start the server \
+                     again, the index is then rebuilt from the ledger, which holds all that was \
+                     acknowledged"
+                )));
+                return None;
+            }
+            if self.progress.check().is_err() {
+                // The ledger failed, or a read: the handle must not write.
+                index::leak(tree);
+                return None;
+            }
+            note.flushed = at;
+            if let Err(fault) = notes.write(&note) {
+                // Only the next start takes longer.
+                tracing::warn!(%fault, "cannot note how far the index was flushed");
+            }
+            self.lock().flushed = at.place.sequence;
+            self.changed.notify_all();
+            if stop {
+                return Some((notes, note));
+            }
+            self.pause();
+        }
+    }
+
+    /// Lets commits come together before the next flush.
+    fn pause(&self) {
+        let work = self.lock();
+        let waited = self
+            .changed
+            .wait_timeout_while(work, FLUSH_EVERY, |work| !(work.stop || work.index_failed));
+        drop(waited);
+    }
+
+    /// Starts the thread that merges closed segments into checkpoints.
+    pub(super) fn merge_in_background(
+        self: &Arc<Self>,
+        files: Files,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let upkeep = Arc::clone(self);
+        thread::Builder::new()
+            .name("assay-merge".to_owned())
+            .spawn(move || {
+                give_way();
+                // Twice: nothing waits for a merge.
+                give_way();
+                upkeep.merge(files);
+            })
+    }
+
+    fn merge(&self, mut files: Files) {
+        loop {
+            if let Err(fault) = self.merge_once(&mut files)
+                && !self.stopping.load(Ordering::SeqCst)
+            {
+                tracing::error!(
+                    event = "ledger_not_merged",
+                    %fault,
+                    "cannot make a checkpoint: the ledger grows; trying again later"
+                );
+            }
+            let mut work = self.lock();
+            if work.stop {
+                return;
+            }
+            if work.closed.is_empty() {
+                let waited = self.changed.wait_timeout_while(work, LOOK_EVERY, |work| {
+                    work.closed.is_empty() && !work.stop
+                });
+                work = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if work.stop {
+                return;
+            }
+            let closed = std::mem::take(&mut work.closed);
+            drop(work);
+            (files.segments).extend(closed.iter().map(|(first, len)| Closed {
+                first: *first,
+                len: *len,
+            }));
+        }
+    }
+
+    fn merge_once(&self, files: &mut Files) -> Result<(), Fault> {
+        let closed: u64 = files.segments.iter().map(|segment| segment.len).sum();
+        let sizes = files.options.sizes;
+        if closed > sizes.merge.max(files.checkpoint.bytes() / 2) {
+            let segments: Vec<u64> = files.segments.iter().map(|closed| closed.first).collect();
+            let disk = Arc::clone(&files.options.disk);
+            let job = compact::Job {
+                disk: disk.as_ref(),
+                ledger: &files.ledger,
+                chunk_len: sizes.chunk,
+                stop: &self.stopping,
+            };
+            let before = files.checkpoint.path().to_owned();
+            files.checkpoint = job.merge(&files.checkpoint, &segments)?;
+            files.older.extend(segments);
+            files.segments.clear();
+            tracing::info!(
+                event = "checkpoint_made",
+                commit = files.checkpoint.place().sequence,
+                pairs = files.checkpoint.pairs(),
+                bytes = files.checkpoint.len(),
+                "made a checkpoint of the ledger"
+            );
+            disk.remove(&before).map_err(Fault::io("remove", &before))?;
+        }
+        self.remove_old(files)
+    }
+
+    /// Removes segments that a checkpoint holds, once they are old enough and
+    /// the index was flushed beyond them.
+    fn remove_old(&self, files: &mut Files) -> Result<(), Fault> {
+        let disk = files.options.disk.as_ref();
+        let keep = files.options.keep_ledger.max(KEEP_AT_LEAST);
+        let limit = self.progress.latest_time().minus(keep);
+        while let [first, rest @ ..] = files.older.as_slice() {
+            // The one after begins with the latest time of this one.
+            let next = match rest.first().copied() {
+                Some(next) => next,
+                None => files.checkpoint.place().sequence + 1,
+            };
+            if self.lock().flushed + 1 < next {
+                break;
+            }
+            let last = match rest.first() {
+                Some(next) => {
+                    let reader = segment::Reader::open(disk, &files.ledger, *next)?;
+                    reader.header().before.time
+                }
+                None => files.checkpoint.place().time,
+            };
+            if last > limit {
+                break;
+            }
+            let path = segment::path(&files.ledger, *first);
+            disk.remove(&path).map_err(Fault::io("remove", &path))?;
+            files.older.remove(0);
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a crash left of a merge: older checkpoints beside the newest.
+pub(super) fn remove_older_checkpoints(options: &Options, survey: &Survey) -> Result<(), Fault> {
+    let disk = options.disk.as_ref();
+    for sequence in &survey.older_checkpoints {
+        let path = checkpoint::path(&survey.ledger, *sequence);
+        disk.remove(&path).map_err(Fault::io("remove", &path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! What an operator does with a database beside serving from it: check it,
+//! mend it, rebuild its index, clean up, take it along.
+
+mod check;
+mod clean;
+mod rebuild;
+mod repair;
+mod restored;
+mod snapshot;
+
+pub use self::{
+    check::{Report, check},
+    clean::{Leftover, clean},
+    rebuild::rebuild,
+    repair::{Repaired, repair},
+    restored::{Restored, RestoredFrom},
+    snapshot::{Snapshot, SnapshotFile, restore},
+};

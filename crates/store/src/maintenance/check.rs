@@ -1,0 +1,254 @@
+//! Reads all of a database's ledger, and lists all damage.
+
+use std::{ops::RangeInclusive, path::Path};
+
+use assay_proto::Timestamp;
+
+use crate::{
+    OpenError,
+    ledger::{
+        self,
+        checkpoint::Checkpoint,
+        disk::{Disk, SystemDisk},
+        fault::{Damage, Fault},
+        segment::{Place, Reader, Step},
+        survey::Names,
+        watermark::Watermark,
+    },
+    ledger_store::is_older_layout,
+    record,
+};
+
+/// What [`check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Whether the database was created as a laboratory's.
+    pub laboratory: bool,
+    /// The commit of the checkpoint, and its pairs.
+    pub checkpoint: Option<(u64, u64)>,
+    /// Bytes of all keys and values in the checkpoint.
+    pub live_bytes: u64,
+    /// Bytes of the checkpoint's file and of all segments.
+    pub bytes: u64,
+    /// How many segments there are, those that are only kept among them.
+    pub segments: usize,
+    /// The last whole commit, and the latest time of all commits.
+    pub last: u64,
+    /// The latest time of all commits.
+    pub time: Timestamp,
+    /// The last commit that was acknowledged, as far as it was noted.
+    pub acknowledged: Option<u64>,
+    /// All damage.
+    pub damage: Vec<Damage>,
+    /// The commits that are missing.
+    pub missing: Vec<RangeInclusive<u64>>,
+    /// What a write left that was never acknowledged: the next start cuts it.
+    pub tear: Option<Damage>,
+}
+
+impl Report {
+    /// Whether nothing is damaged or missing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty() && self.missing.is_empty()
+    }
+}
+
+/// Reads everything in the ledger of the database in `dir`, and changes
+/// nothing. A server may be running. `progress` is told what was read, and of
+/// how much, in bytes.
+///
+/// # Errors
+/// When there is no database, or the disk cannot be read.
+pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenError> {
+    if !ledger::path(dir).is_dir() {
+        return Err(match is_older_layout(dir) {
+            true => OpenError::NotMigrated(dir.to_owned()),
+            false => OpenError::Missing(dir.to_owned()),
+        });
+    }
+    let mut check = Check {
+        disk: &SystemDisk,
+        progress,
+        done: 0,
+        total: 0,
+        report: Report::default(),
+    };
+    check
+        .run(dir)
+        .map_err(|fault| OpenError::fault(dir, fault))?;
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    disk: &'a dyn Disk,
+    progress: &'a dyn Fn(u64, u64),
+    done: u64,
+    total: u64,
+    report: Report,
+}
+
+impl Check<'_> {
+    /// Notes damage; an I/O error ends the check.
+    fn note<T>(&mut self, result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Fault::Damage(damage)) => {
+                self.report.damage.push(damage);
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn run(&mut self, dir: &Path) -> Result<(), Fault> {
+        // Before the files are listed: a running server only goes on.
+        let acknowledged = self.note(Watermark::read(self.disk, dir))?;
+        self.report.acknowledged = acknowledged;
+        let ledger = ledger::path(dir);
+        let names = Names::list(self.disk, &ledger)?;
+        let checkpoint = match names.checkpoints.last() {
+            Some(newest) => self.note(Checkpoint::open(self.disk, &ledger, *newest))?,
+            None => self.note(Err(Fault::damage(&ledger, 0, "it holds no checkpoint")))?,
+        };
+        self.report.segments = names.segments.len();
+        let mut segments = Vec::new();
+        for first in &names.segments {
+            let opened = Reader::open(self.disk, &ledger, *first);
+            if let Some(reader) = self.note(opened)? {
+                let path = reader.path().to_owned();
+                self.total += (reader.file().len()).map_err(Fault::io("read", &path))?;
+                segments.push(reader);
+            }
+        }
+        self.total += checkpoint.as_ref().map_or(0, Checkpoint::len);
+        self.report.bytes = self.total;
+        // Without a checkpoint the segments are compared with each other.
+        let mut place = None;
+        if let Some(checkpoint) = checkpoint {
+            let at = checkpoint.place();
+            self.report.laboratory = checkpoint.identity().laboratory;
+            self.report.live_bytes = checkpoint.bytes();
+            self.report.checkpoint = Some((at.sequence, checkpoint.pairs()));
+            self.checkpoint(&checkpoint)?;
+            // Kept segments end where the checkpoint is.
+            place = (segments.first()).map(|first| match first.header().before {
+                before if before.sequence < at.sequence => before,
+                _ => at,
+            });
+            (self.report.last, self.report.time) = (at.sequence, at.time);
+        }
+        let count = segments.len();
+        for (number, reader) in segments.into_iter().enumerate() {
+            place = Some(self.segment(reader, place, number + 1 == count)?);
+        }
+        if let Some(place) = place
+            && place.sequence >= self.report.last
+        {
+            (self.report.last, self.report.time) = (place.sequence, place.time);
+        }
+        if let Some(acknowledged) = acknowledged
+            && acknowledged > self.report.last
+        {
+            self.report
+                .missing
+                .push(self.report.last + 1..=acknowledged);
+        }
+        Ok(())
+    }
+
+    /// Every block, and every record in it.
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
+        let mut pairs = 0;
+        for number in 0..checkpoint.blocks() {
+            let end = checkpoint.block_offset(number + 1);
+            if let Some(mut block) = self.note(checkpoint.block(number))? {
+                while let Some((key, value)) = block.next_pair() {
+                    pairs += 1;
+                    let offset = checkpoint.block_offset(number);
+                    self.record(checkpoint.path(), offset, key, value);
+                }
+            }
+            (self.progress)(end, self.total);
+        }
+        self.done = checkpoint.len();
+        if pairs != checkpoint.pairs() && self.report.damage.is_empty() {
+            let (path, should) = (checkpoint.path(), checkpoint.pairs());
+            let detail = format!("it holds {pairs} pairs, and should hold {should}");
+            self.note::<()>(Err(Fault::damage(path, 0, detail)))?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, path: &Path, offset: u64, key: &[u8], value: Option<&[u8]>) {
+        if let Some(value) = value
+            && record::is_record(key)
+            && let Err(error) = record::check(key, value)
+        {
+            self.report.damage.push(Damage {
+                path: path.to_owned(),
+                offset,
+                detail: error.0,
+            });
+        }
+    }
+
+    /// Every entry; behind damage it goes on with the next whole one.
+    fn segment(
+        &mut self,
+        mut reader: Reader,
+        expected: Option<Place>,
+        is_last: bool,
+    ) -> Result<Place, Fault> {
+        let (path, before) = (reader.path().to_owned(), reader.header().before);
+        if let Some(expected) = expected
+            && before != expected
+        {
+            if before.sequence > expected.sequence {
+                let missing = expected.sequence + 1..=before.sequence;
+                self.report.missing.push(missing);
+            }
+            let detail = "it does not follow the file before";
+            self.note::<()>(Err(Fault::damage(&path, 48, detail)))?;
+        }
+        loop {
+            let offset = reader.offset();
+            let detail = match reader.next()? {
+                Step::Entry(entry) => {
+                    for (key, value) in entry.writes() {
+                        self.record(&path, offset, key, value);
+                    }
+                    continue;
+                }
+                Step::End => break,
+                Step::Bad(detail) => detail,
+            };
+            let damage = reader.damage(detail);
+            let torn = reader.place().sequence + 1;
+            let later = reader.whole_entries_after()?;
+            let acknowledged = self.report.acknowledged.unwrap_or(u64::MAX);
+            let is_tear = is_last
+                && torn > acknowledged
+                && later.iter().all(|found| found.first_of_write <= torn);
+            match (is_tear, damage) {
+                (true, Fault::Damage(damage)) => {
+                    self.report.tear = Some(damage);
+                    break;
+                }
+                (_, fault) => self.note::<()>(Err(fault))?,
+            };
+            let Some(next) = later.iter().find(|found| found.sequence >= torn) else {
+                break;
+            };
+            if next.sequence > torn {
+                self.report.missing.push(torn..=next.sequence - 1);
+            }
+            if !reader.skip_to(next)? {
+                break;
+            }
+        }
+        self.done += reader.offset();
+        (self.progress)(self.done.min(self.total), self.total);
+        Ok(reader.place())
+    }
+}

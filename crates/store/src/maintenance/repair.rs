@@ -1,0 +1,373 @@
+//! Mends a damaged ledger: from the index, where that holds all that was
+//! acknowledged, or by giving up what is damaged.
+
+use std::{fs, path::Path, sync::atomic::AtomicBool};
+
+use assay_engine::ports::StoreError;
+
+use super::{
+    check::{Report, check},
+    clean::DAMAGED,
+    restored::{Restored, RestoredFrom},
+};
+use crate::{
+    OpenError, Options, keys,
+    ledger::{
+        self,
+        checkpoint::{Block, Checkpoint},
+        compact::{self, UNFINISHED},
+        disk::Disk,
+        entry::Hash,
+        fault::Fault,
+        segment::{Identity, Place, Reader, Step},
+        sort::Sorter,
+        survey::Names,
+    },
+    ledger_store, record,
+};
+
+/// What [`repair`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repaired {
+    /// Nothing was damaged, and nothing was changed.
+    Nothing,
+    /// All that was acknowledged was in the index.
+    FromIndex {
+        /// The last commit.
+        last: u64,
+    },
+    /// What is damaged was given up.
+    WithLoss {
+        /// The last commit.
+        last: u64,
+        /// Ranges of commits that are lost.
+        missing: Vec<std::ops::RangeInclusive<u64>>,
+        /// How many blocks of the checkpoint are lost.
+        blocks: usize,
+    },
+    /// Mending would lose something, and that was not accepted: nothing was
+    /// changed. The reason why the index does not serve.
+    Refused(String),
+}
+
+/// Where a new ledger begins, and whose it is.
+struct Base {
+    identity: Identity,
+    place: Place,
+}
+
+/// Mends the ledger of the database in `dir`. The damaged one is kept beside
+/// it. With `accept_loss`, what cannot be mended is given up: every intact
+/// entry is kept, and the database is marked as restored.
+///
+/// # Errors
+/// [`OpenError`], when the disk fails or nothing can be kept.
+pub fn repair(
+    dir: &Path,
+    accept_loss: bool,
+    options: &Options,
+) -> Result<(Report, Repaired), OpenError> {
+    let report = check(dir, &|_, _| {})?;
+    if report.is_whole() {
+        return Ok((report, Repaired::Nothing));
+    }
+    let _lock = ledger_store::lock(dir)?;
+    let fault = |fault| OpenError::fault(dir, fault);
+    let repair = Repair {
+        dir,
+        options,
+        disk: options.disk.as_ref(),
+        report: &report,
+    };
+    let repaired = match repair.by_index().map_err(fault)? {
+        Ok(last) => Repaired::FromIndex { last },
+        Err(reason) if !accept_loss => Repaired::Refused(reason),
+        Err(_) => repair.with_loss().map_err(fault)?,
+    };
+    Ok((report, repaired))
+}
+
+struct Repair<'a> {
+    dir: &'a Path,
+    options: &'a Options,
+    disk: &'a dyn Disk,
+    report: &'a Report,
+}
+
+impl Repair<'_> {
+    /// Makes a new ledger from the index, if it holds all commits up to the
+    /// last one that was acknowledged, or at least all up to where the ledger
+    /// is whole again. Returns the last commit; or why not.
+    fn by_index(&self) -> Result<Result<u64, String>, Fault> {
+        let Some(acknowledged) = self.report.acknowledged else {
+            return Ok(Err(
+                "the file watermark, which tells the last acknowledged commit, is damaged too"
+                    .to_owned(),
+            ));
+        };
+        let copy = self.dir.join(format!("copy.{UNFINISHED}"));
+        let found = ledger_store::copy_of_index(self.disk, self.dir, &copy, self.options.boot_id);
+        let (tree, applied, identity) = match found? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let made = self.by_tree(&tree, applied, acknowledged, identity);
+        ledger_store::leak(tree);
+        fs::remove_dir_all(&copy).map_err(Fault::io("remove", &copy))?;
+        made
+    }
+
+    fn by_tree(
+        &self,
+        tree: &sled::Db,
+        applied: u64,
+        acknowledged: u64,
+        identity: Identity,
+    ) -> Result<Result<u64, String>, Fault> {
+        let damaged = self
+            .report
+            .missing
+            .iter()
+            .map(|missing| *missing.end())
+            .max();
+        // The entries after what the index holds, all whole and in order.
+        let mut place = Place {
+            sequence: applied,
+            hash: [0; 32],
+            time: self.report.time,
+        };
+        let mut rest: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+        self.entries(|entry| {
+            if entry.head.sequence <= place.sequence {
+                if entry.head.sequence == applied {
+                    place.hash = entry.hash;
+                }
+            } else if entry.head.sequence == place.sequence + 1 {
+                place = Place {
+                    sequence: entry.head.sequence,
+                    hash: entry.hash,
+                    time: place.time,
+                };
+                let writes = entry.writes();
+                rest.extend(writes.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))));
+            }
+            Ok(())
+        })?;
+        let needed = acknowledged.max(damaged.unwrap_or_default());
+        if place.sequence < needed {
+            let reached = place.sequence;
+            return Ok(Err(format!(
+                "the index and the intact entries after it reach commit {reached} only, of {needed}"
+            )));
+        }
+        let mut broken = None;
+        let base = Base { identity, place };
+        self.replace(&base, |sorter| {
+            let mut entries = tree.iter();
+            loop {
+                match ledger_store::guarded(|| entries.next().transpose()) {
+                    Ok(None) => break,
+                    Ok(Some((key, value))) => {
+                        if ![keys::SEQUENCE, keys::SCHEMA].contains(&key.as_ref()) {
+                            sorter.push(&key, Some(&value))?;
+                        }
+                    }
+                    Err(detail) => {
+                        broken = Some(detail);
+                        return Err(Fault::Stopped);
+                    }
+                }
+            }
+            rest.iter()
+                .try_for_each(|(key, value)| sorter.push(key, value.as_deref()))
+        })
+        .map(|()| Ok(place.sequence))
+        .or_else(|fault| match broken {
+            Some(detail) => Ok(Err(format!("the index is damaged too: {detail}"))),
+            None => Err(fault),
+        })
+    }
+
+    /// Makes a new ledger from every intact block and entry.
+    fn with_loss(&self) -> Result<Repaired, Fault> {
+        let ledger = ledger::path(self.dir);
+        let names = Names::list(self.disk, &ledger)?;
+        // The newest that can be read at all.
+        let checkpoint = (names.checkpoints.iter().rev())
+            .find_map(|sequence| Checkpoint::open(self.disk, &ledger, *sequence).ok());
+        let Some(checkpoint) = checkpoint else {
+            return Err(Fault::damage(
+                &ledger,
+                0,
+                "no checkpoint can be read: restore a backup",
+            ));
+        };
+        let at = checkpoint.place();
+        // Ranges of keys whose block is lost: entries before the checkpoint may
+        // still tell them.
+        let mut lost = Vec::new();
+        for number in 0..checkpoint.blocks() {
+            if checkpoint.block(number).is_err() {
+                lost.push(checkpoint.keys_of_block(number));
+            }
+        }
+        let is_lost = |key: &[u8]| {
+            lost.iter().any(|(from, to)| {
+                key >= from.as_slice() && to.as_ref().is_none_or(|to| key < to.as_slice())
+            })
+        };
+        let last = self.report.last.max(self.report.acknowledged.unwrap_or(0));
+        let mut hash: Hash = at.hash;
+        let mut restored_time = at.time;
+        let runs = self.dir.join(format!("records.{UNFINISHED}"));
+        let mut sorter = Sorter::new(self.disk, &runs, self.options.sizes.chunk)?;
+        self.entries(|entry| {
+            if entry.head.sequence <= at.sequence {
+                for (key, value) in entry.writes().filter(|(key, _)| is_lost(key)) {
+                    sorter.push(key, value)?;
+                }
+            }
+            Ok(())
+        })?;
+        for number in 0..checkpoint.blocks() {
+            if let Ok(mut block) = checkpoint.block(number) {
+                push_all(&mut block, &mut sorter)?;
+            }
+        }
+        self.entries(|entry| {
+            if entry.head.sequence > at.sequence {
+                hash = entry.hash;
+                restored_time = entry.head.latest_time(restored_time);
+                for (key, value) in entry.writes() {
+                    sorter.push(key, value)?;
+                }
+            }
+            Ok(())
+        })?;
+        let first_missing = self
+            .report
+            .missing
+            .iter()
+            .map(|missing| *missing.start())
+            .min();
+        let restored = Restored {
+            from: RestoredFrom::Loss,
+            sequence: first_missing.map_or(at.sequence, |first| first - 1),
+            time: restored_time,
+        };
+        let marked = restored.encode().map_err(|StoreError(detail)| Fault::Io {
+            doing: "encode",
+            path: self.dir.to_owned(),
+            kind: std::io::ErrorKind::Other,
+            detail,
+        })?;
+        let base = Base {
+            identity: checkpoint.identity(),
+            place: Place {
+                sequence: last,
+                hash,
+                time: self.report.time.max(restored_time),
+            },
+        };
+        self.replace(&base, |into| {
+            sorter.merge(None, |key, value| push_record(key, value, into))?;
+            into.push(keys::RESTORED, Some(&marked))
+        })?;
+        fs::remove_dir_all(&runs).map_err(Fault::io("remove", &runs))?;
+        Ok(Repaired::WithLoss {
+            last,
+            missing: self.report.missing.clone(),
+            blocks: lost.len(),
+        })
+    }
+
+    /// Gives `each` all whole entries, of kept segments too, oldest first.
+    fn entries(
+        &self,
+        mut each: impl FnMut(&ledger::entry::Entry<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let ledger = ledger::path(self.dir);
+        for first in Names::list(self.disk, &ledger)?.segments {
+            let mut reader = match Reader::open(self.disk, &ledger, first) {
+                Ok(reader) => reader,
+                Err(Fault::Damage(_)) => Reader::open_headless(self.disk, &ledger, first)?,
+                Err(fault) => return Err(fault),
+            };
+            loop {
+                match reader.next()? {
+                    Step::Entry(entry) => each(&entry)?,
+                    Step::End => break,
+                    Step::Bad(_) => {
+                        let found = reader.whole_entries_after()?;
+                        match found.first() {
+                            Some(found) if reader.skip_to(found)? => {}
+                            _ => break,
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a new ledger with what `fill` gives in the place of the damaged
+    /// one, which is kept.
+    fn replace(
+        &self,
+        base: &Base,
+        fill: impl FnOnce(&mut Sorter<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let unfinished = self.dir.join(format!("ledger.{UNFINISHED}"));
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(Fault::io("remove", &unfinished))?;
+        }
+        self.disk
+            .create_dir(&unfinished)
+            .map_err(Fault::io("create", &unfinished))?;
+        let runs = unfinished.join(compact::RUNS);
+        let mut sorter = Sorter::new(self.disk, &runs, self.options.sizes.chunk)?;
+        fill(&mut sorter)?;
+        let job = compact::Job {
+            disk: self.disk,
+            ledger: &unfinished,
+            chunk_len: self.options.sizes.chunk,
+            stop: &AtomicBool::new(false),
+        };
+        job.write(base.identity, base.place, sorter, None)?;
+        ledger_store::mark_complete(self.disk, self.dir, &unfinished)?;
+        let ledger = ledger::path(self.dir);
+        let mut number = 1;
+        while self.dir.join(format!("{DAMAGED}{number}")).exists() {
+            number += 1;
+        }
+        let kept = self.dir.join(format!("{DAMAGED}{number}"));
+        self.disk
+            .rename(&ledger, &kept)
+            .map_err(Fault::io("rename", &ledger))?;
+        // Killed from here on, the next start goes on.
+        ledger_store::finish(self.disk, self.dir, &unfinished)
+    }
+}
+
+fn push_all(block: &mut Block, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
+    while let Some((key, value)) = block.next_pair() {
+        sorter.push(key, value)?;
+    }
+    Ok(())
+}
+
+/// Keeps a record that can be read, and makes its index entries anew: after a
+/// loss, entries may lead to nothing.
+fn push_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
+    if key == keys::NONCE_KEY {
+        return into.push(key, Some(value));
+    }
+    if !record::is_record(key) || record::check(key, value).is_err() {
+        return Ok(());
+    }
+    into.push(key, Some(value))?;
+    for entry in record::index_of(key, value).unwrap_or_default() {
+        into.push(&entry.key, Some(&entry.value))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Reads a database without opening its index: from the checkpoint, and from
+//! the segments after it, which are held in memory.
+
+use std::path::Path;
+
+use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
+use assay_proto::Timestamp;
+use async_trait::async_trait;
+use sled::IVec;
+
+use crate::{
+    OpenError,
+    backend::{Backed, Backend},
+    ledger::{
+        self,
+        checkpoint::{Block, Checkpoint},
+        disk::{Disk, SystemDisk},
+        fault::Fault,
+        survey::Survey,
+    },
+    ledger_store::is_older_layout,
+    map::{Entries, Get, Scan, Writes, overlay},
+    transaction::Prepared,
+};
+
+/// A database as its ledger has it, to read only. Nothing on the disk is
+/// changed, and a server may be running.
+pub type LedgerView = Backed<View>;
+
+/// The map of a [`LedgerView`].
+pub struct View {
+    checkpoint: Checkpoint,
+    /// What the segments after the checkpoint wrote.
+    writes: Writes,
+    latest_time: Timestamp,
+    laboratory: bool,
+}
+
+impl Backed<View> {
+    /// Reads the database in `dir`.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose message says what to do.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        if !ledger::path(dir).is_dir() {
+            return Err(match is_older_layout(dir) {
+                true => OpenError::NotMigrated(dir.to_owned()),
+                false => OpenError::Missing(dir.to_owned()),
+            });
+        }
+        let view = View::read(&SystemDisk, dir).map_err(|fault| OpenError::fault(dir, fault))?;
+        Ok(Self::over(view))
+    }
+
+    /// Whether the database was created as a laboratory's.
+    #[must_use]
+    pub fn is_laboratory(&self) -> bool {
+        self.backend.laboratory
+    }
+}
+
+impl View {
+    fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, Fault> {
+        let survey = settled_survey(disk, dir)?;
+        let mut writes = Writes::new();
+        let end = survey.read(disk, survey.start(), |entry, _| {
+            for (key, value) in entry.writes() {
+                writes.insert(key.to_vec(), value.map(IVec::from));
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            laboratory: survey.identity().laboratory,
+            checkpoint: survey.checkpoint,
+            writes,
+            latest_time: end.place.time,
+        })
+    }
+}
+
+/// A survey of a ledger that a running server may be merging: files that went
+/// meanwhile are looked for once more.
+fn settled_survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match Survey::take(disk, dir) {
+            Err(Fault::Io {
+                kind: std::io::ErrorKind::NotFound,
+                ..
+            }) if attempts < 5 => {}
+            result => return result,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for View {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&dyn Scan) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        read(self)
+    }
+
+    fn latest_time(&self) -> Timestamp {
+        self.latest_time
+    }
+
+    fn nonce_key(&self) -> Option<[u8; 32]> {
+        None
+    }
+
+    fn redemptions(&self) -> Vec<Redemption> {
+        Vec::new()
+    }
+
+    async fn commit(
+        &self,
+        _name: &'static str,
+        _prepared: Prepared,
+    ) -> Result<Version, CommitError> {
+        Err(StoreError("the database was opened to read only".to_owned()).into())
+    }
+}
+
+impl Get for View {
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        if let Some(written) = self.writes.get(key) {
+            return Ok(written.clone());
+        }
+        if self.checkpoint.blocks() == 0 {
+            return Ok(None);
+        }
+        let mut block = self.block(self.checkpoint.block_of(key))?;
+        while let Some((found, value)) = block.next_pair() {
+            if found >= key {
+                return Ok(value.filter(|_| found == key).map(IVec::from));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl View {
+    fn block(&self, number: usize) -> Result<Block, StoreError> {
+        self.checkpoint
+            .block(number)
+            .map_err(|fault| StoreError(fault.to_string()))
+    }
+
+    /// The pairs of the checkpoint alone.
+    fn scan_checkpoint(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let (from, to) = (from.to_vec(), to.to_vec());
+        let mut number = self.checkpoint.block_of(&from);
+        let mut block: Option<Vec<(IVec, IVec)>> = None;
+        let mut at = 0;
+        Entries(Box::new(std::iter::from_fn(move || {
+            loop {
+                if let Some(pairs) = &block {
+                    if let Some((key, value)) = pairs.get(at) {
+                        at += 1;
+                        if key.as_ref() >= to.as_slice() {
+                            number = self.checkpoint.blocks();
+                            block = None;
+                            return None;
+                        }
+                        return Some(Ok((key.clone(), value.clone())));
+                    }
+                    number += 1;
+                }
+                if number >= self.checkpoint.blocks() {
+                    return None;
+                }
+                let mut read = match self.block(number) {
+                    Ok(block) => block,
+                    Err(error) => {
+                        number = self.checkpoint.blocks();
+                        return Some(Err(error));
+                    }
+                };
+                let mut pairs = Vec::new();
+                while let Some((key, value)) = read.next_pair() {
+                    if key >= from.as_slice() {
+                        pairs.push((IVec::from(key), IVec::from(value.unwrap_or_default())));
+                    }
+                }
+                at = 0;
+                block = Some(pairs);
+            }
+        })))
+    }
+}
+
+impl Scan for View {
+    fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        overlay(&self.writes, self.scan_checkpoint(from, to), from, to)
+    }
+}

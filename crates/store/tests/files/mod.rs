@@ -1,0 +1,82 @@
+//! Files of a database, as tests damage, copy and compare them.
+
+#![allow(dead_code, reason = "each test binary uses a part of these")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use assay_store::{LedgerStore, Options, Sizes};
+use tempfile::TempDir;
+
+use crate::common::*;
+
+/// Options under which segments are closed and merged all the time.
+pub(crate) fn small() -> Options {
+    let mut options = Options::default();
+    options.sizes = Sizes {
+        segment: 2_000,
+        merge: 5_000,
+        chunk: 3_000,
+    };
+    options
+}
+
+/// The files in a directory, sorted.
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+/// The files of a ledger with this ending.
+pub(crate) fn ledger_files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut files = files(&dir.join("ledger"));
+    files.retain(|file| file.extension().is_some_and(|found| found == ending));
+    files
+}
+
+/// All files below a directory, with their content.
+pub(crate) fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// A copy of a database.
+pub(crate) fn copy(from: &Path) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for (path, content) in contents(from) {
+        let target = to.path().join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, content).unwrap();
+    }
+    to
+}
+
+/// The machine lost its power: the index is not to be believed.
+pub(crate) fn lose_power(dir: &Path) {
+    fs::remove_file(dir.join("index/note")).unwrap();
+}
+
+pub(crate) async fn assert_orders(store: &LedgerStore, count: u8, what: &str) {
+    use assay_engine::ports::Store as _;
+
+    for n in 1..count {
+        let found = store.order(order_id(n)).await.unwrap();
+        assert!(found.is_some(), "{what}: order {n} is gone");
+    }
+}
