@@ -54,11 +54,13 @@ pub fn run(data: &[u8]) {
 
 /// The frequent ones have several numbers.
 fn step(bytes: &mut Unstructured<'_>) -> Result<Step> {
-    let kind = bytes.int_in_range(0..=15)?;
+    let kind = bytes.int_in_range(0..=17)?;
     let order = usize::from(bytes.arbitrary::<u8>()? % 4);
     Ok(match kind {
         0 => Step::Advance(bytes.int_in_range(1..=MAX_SECONDS)?),
         1 => Step::JumpBack(bytes.int_in_range(1..=MAX_SECONDS)?),
+        16 => Step::JumpForward(bytes.int_in_range(1..=MAX_SECONDS)?),
+        17 => Step::SetRight,
         2..=5 => Step::Answer {
             order,
             device: bytes.int_in_range(0..=1)?,

@@ -1,13 +1,7 @@
 //! The wiring: from a directory to an engine. `serve`, `demo` and
 //! `config check` all come through here.
 
-use std::{
-    collections::HashSet,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use assay_attest::{TrustAnchor, recording::Rule};
@@ -25,9 +19,11 @@ use assay_engine::{
 use assay_proto::{DottedOid, Timestamp};
 use assay_server::TlsIdentity;
 use assay_store::{LedgerStore, OpenMode};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     certificates::{load_issuer, load_laboratory_root},
+    clock,
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
     files, now, print, print_json,
@@ -35,9 +31,6 @@ use crate::{
     stop::{OrStop, Stop},
     tls,
 };
-
-/// How far the clock may be behind what the database has seen, in seconds.
-const MAX_CLOCK_LAG: u64 = 86_400;
 
 /// The largest list of devices, in bytes: a million of them.
 const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
@@ -206,14 +199,9 @@ impl Parts {
                 dir.ca_certificate("issuing").display()
             )));
         }
-        let clock = SystemClock(Instant::now());
-        let (clock_says, database_says) = (clock.now(), store.latest_time());
-        if database_says > clock_says.plus(MAX_CLOCK_LAG) {
-            return Err(Stop::usage(anyhow!(
-                "the clock says {clock_says}, but the database has recorded decisions of {database_says}: set the clock right; \
-                 if it was wrong then, restore a backup of the database from before"
-            )));
-        }
+        let clock_says = SystemClock.now();
+        let max_rest = self.config.time.max_rest.seconds();
+        clock::check_start(store.latest_time(), clock_says, max_rest).map_err(Stop::usage)?;
         let lifetime = self.config.profile.lifetime;
         check_end("issuing", &self.issuer, clock_says, lifetime)?;
         if let Some(issuer) = &self.tls_issuer {
@@ -246,12 +234,13 @@ impl Parts {
                 assigners,
             },
             anchors: self.anchors,
-            clock: Arc::new(clock),
+            clock: Arc::new(SystemClock),
             issuer: self.issuer,
             limits: Limits {
                 order_lifetime: self.config.acme.order_lifetime.seconds(),
                 ..Limits::default()
             },
+            max_jump: self.config.time.max_jump.seconds(),
             profile: self.config.profile.clone(),
             random: Arc::new(SystemRandom),
             recorder,
@@ -336,12 +325,13 @@ fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The system's clock, and when it was first looked at.
-struct SystemClock(Instant);
+/// The system's clocks.
+struct SystemClock;
 
 impl Clock for SystemClock {
+    /// Suspension included, so that a machine that slept is no fault.
     fn uptime(&self) -> u64 {
-        self.0.elapsed().as_secs()
+        u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
     }
 
     fn now(&self) -> Timestamp {

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use assay_engine::{
     domain::Attribute,
     profile::{CsrNames, Profile, SanRule},
+    time::MAX_JUMP,
 };
 use assay_proto::DottedOid;
 use serde::Deserialize;
@@ -39,6 +40,8 @@ pub struct Config {
     pub profile: Profile,
     /// `[recording]`
     pub recording: Recording,
+    /// `[time]`
+    pub time: Time,
 }
 
 /// `[server]`
@@ -146,6 +149,18 @@ pub enum Keep {
     Refused,
 }
 
+/// `[time]`
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Time {
+    /// The largest forward step of the wall clock that a running server follows
+    /// by itself.
+    pub max_jump: Duration,
+    /// How long a database may rest before the wall clock at start needs
+    /// confirmation.
+    pub max_rest: Duration,
+}
+
 #[derive(Deserialize)]
 #[serde(default)]
 struct ServerTable {
@@ -191,6 +206,7 @@ struct Tables {
     admission: Admission,
     profile: ProfilesTable,
     recording: Recording,
+    time: Time,
 }
 
 #[derive(Default, Deserialize)]
@@ -252,6 +268,7 @@ impl Tables {
             admission,
             profile: ProfilesTable { default: profile },
             recording,
+            time,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -282,6 +299,14 @@ impl Tables {
         anyhow::ensure!(
             (1..=3650).contains(&recording.retention_days),
             "recording.retention_days must be from 1 to 3650"
+        );
+        anyhow::ensure!(
+            (60..=86_400).contains(&time.max_jump.seconds()),
+            "time.max_jump must be from 1m to 1d"
+        );
+        anyhow::ensure!(
+            (3600..=3650 * 86_400).contains(&time.max_rest.seconds()),
+            "time.max_rest must be from 1h to 3650d"
         );
         let subject =
             Profile::parse_subject(&profile.subject).context("profile.default.subject")?;
@@ -316,6 +341,7 @@ impl Tables {
                 },
             },
             recording,
+            time,
         })
     }
 }
@@ -370,6 +396,15 @@ impl Default for Recording {
             keep: Keep::None,
             directory: PathBuf::from("recordings"),
             retention_days: 30,
+        }
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self {
+            max_jump: Duration::from_seconds(MAX_JUMP),
+            max_rest: Duration::from_seconds(30 * 86_400),
         }
     }
 }

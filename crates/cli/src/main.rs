@@ -8,6 +8,7 @@
 mod app;
 mod args;
 mod certificates;
+mod clock;
 mod config;
 mod demo;
 mod devices;

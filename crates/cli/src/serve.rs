@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     app::{App, Parts, TlsEnd},
     args::ServeArgs,
+    clock,
     config::BaseUrl,
     devices,
     dir::Dir,
@@ -84,11 +85,16 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
     let app = parts.open(dir, &base_url, replay.is_some())?;
     let engine = &app.engine;
     engine
+        .record_time("time")
+        .await
+        .or_fault("cannot record the time in the database")?;
+    engine
         .drop_unfinished_server_intents()
         .await
         .or_fault("cannot read the database")?;
 
     let mut background = Background(Vec::new());
+    background.spawn(clock::keep(Arc::clone(engine)));
     let served = match replay {
         None => {
             background.spawn(recover(Arc::clone(engine)));

@@ -52,6 +52,14 @@ enum Cause {
     Unverified(Refusal),
 }
 
+impl Appraisal {
+    /// Whether the answer was refused for the time at which it was judged.
+    pub(crate) fn refused_by_time(&self) -> bool {
+        let by_time = [Reason::Expired, Reason::NotYetValid].map(Reason::as_str);
+        matches!(&self.verdict, Err(failure) if by_time.contains(&failure.reason.as_str()))
+    }
+}
+
 impl Answer {
     /// Reads the payload of a challenge's POST.
     ///

@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_attest::{TrustAnchor, Verifier};
 use assay_ca::{Issuer, SerialNumber};
@@ -17,6 +14,7 @@ use crate::{
         Version,
     },
     profile::Profile,
+    time::{ClockEvent, ClockReading, ServerTime},
     urls::Urls,
 };
 
@@ -38,9 +36,7 @@ pub struct Engine {
     pub(crate) urls: Urls,
     pub(crate) verifier: Verifier,
     clock: Arc<dyn Clock>,
-    /// The moment at which the clock's uptime was 0, the latest that was ever
-    /// seen.
-    origin: AtomicU64,
+    time: Mutex<ServerTime>,
     trusted_roots: Vec<[u8; 32]>,
 }
 
@@ -56,6 +52,9 @@ pub struct Setup {
     pub issuer: Issuer,
     /// How much one account may do.
     pub limits: Limits,
+    /// The largest forward step of the wall clock that is followed without the
+    /// operator's confirmation, in seconds.
+    pub max_jump: u64,
     /// What certificates look like.
     pub profile: Profile,
     /// Gives chance.
@@ -111,9 +110,12 @@ impl Engine {
             profile: setup.profile,
             random: setup.random,
             recorder: setup.recorder,
-            origin: AtomicU64::new(
-                (setup.store.latest_time().0).saturating_sub(setup.clock.uptime()),
-            ),
+            time: Mutex::new(ServerTime::starting(
+                setup.store.latest_time(),
+                setup.clock.now(),
+                setup.clock.uptime(),
+                setup.max_jump,
+            )),
             store: setup.store,
             terms_of_service: setup.terms_of_service,
             urls: setup.urls,
@@ -127,15 +129,56 @@ impl Engine {
         }
     }
 
-    /// The present moment, which never runs behind one that was acted on
-    /// before: a clock that jumps back revives nothing. It does not stand still
-    /// either, until the clock has caught up: leases end and orders expire.
+    /// The server's time. It never goes back, not behind what was recorded
+    /// either: a clock that jumps back revives nothing.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let uptime = self.clock.uptime();
-        let origin = self.clock.now().0.saturating_sub(uptime);
-        let latest = self.origin.fetch_max(origin, Ordering::Relaxed);
-        Timestamp(latest.max(origin)).plus(uptime)
+        self.read_clock().now
+    }
+
+    /// The server's time, and whether the wall clock agrees with it. Somebody
+    /// must ask at least once a minute, or a step of the wall clock is never
+    /// seen to hold.
+    #[must_use]
+    pub fn read_clock(&self) -> ClockReading {
+        // Read under the lock: the uptime must not go back between two
+        // observations.
+        let (reading, event) = {
+            let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+            time.observe(self.clock.now(), self.clock.uptime())
+        };
+        if let Some(event) = event {
+            log_clock(event, &reading);
+        }
+        reading
+    }
+
+    /// Follows the wall clock, because the operator confirms that it is
+    /// `confirmed`, and records the time. Returns the server's time.
+    ///
+    /// # Errors
+    /// [`Error::ClockRefused`] where the wall clock is more than an hour from
+    /// `confirmed` or behind the server's time; faults of the store.
+    pub async fn accept_clock(&self, confirmed: Timestamp) -> Result<Timestamp, Error> {
+        let event = {
+            let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+            time.accept(confirmed, self.clock.now(), self.clock.uptime())?
+        };
+        if let Some(event) = event {
+            log_clock(event, &self.read_clock());
+        }
+        self.record_time("accept-clock").await
+    }
+
+    /// Records the time, so that a server at rest does not look like a clock
+    /// that jumped when it starts again. Returns what was recorded.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn record_time(&self, name: &'static str) -> Result<Timestamp, Error> {
+        let now = self.now();
+        self.commit(name, now, Vec::new()).await?;
+        Ok(now)
     }
 
     /// A fresh nonce.
@@ -156,15 +199,22 @@ impl Engine {
         self.terms_of_service.as_deref()
     }
 
-    /// What bounds a certificate that is issued at `now`.
+    /// What bounds a certificate that is issued now.
     ///
     /// # Errors
-    /// [`Error::Internal`] once the CA's own certificate has ended.
-    pub(crate) fn validity_limits(&self, now: Timestamp) -> Result<ValidityLimits, Error> {
+    /// [`Error::Internal`] once the CA's own certificate has ended;
+    /// [`Error::Clock`] instead, or where it has not begun, while the clock is
+    /// in doubt.
+    pub(crate) fn validity_limits(&self, clock: &ClockReading) -> Result<ValidityLimits, Error> {
+        let issuer_not_before = Timestamp(self.issuer.not_before());
+        if clock.issuing() < issuer_not_before {
+            clock.settled()?;
+        }
+        let end = end_of_ca("issuing", &self.issuer, clock.now).map_err(Error::Internal);
         Ok(ValidityLimits {
             lifetime: self.profile.lifetime,
-            issuer_not_before: Timestamp(self.issuer.not_before()),
-            issuer_not_after: end_of_ca("issuing", &self.issuer, now).map_err(Error::Internal)?,
+            issuer_not_before,
+            issuer_not_after: clock.settle(end)?,
         })
     }
 
@@ -185,5 +235,28 @@ impl Engine {
         changes: Vec<Change>,
     ) -> Result<Version, CommitError> {
         self.store.commit(name, ChangeSet::new(now, changes)).await
+    }
+}
+
+fn log_clock(event: ClockEvent, reading: &ClockReading) {
+    let ClockReading { now, wall, .. } = reading;
+    match event {
+        ClockEvent::Departed => tracing::error!(
+            event = "clock_departed",
+            %now,
+            %wall,
+            "{reading}: nothing expires until they agree; set the clock right, or confirm it \
+             with `assay store accept-clock TIME`"
+        ),
+        ClockEvent::Returned => {
+            tracing::info!(event = "clock_returned", %now, %wall, "the clock is right again");
+        }
+        ClockEvent::Followed(seconds) => tracing::warn!(
+            event = "clock_followed",
+            %now,
+            %wall,
+            seconds,
+            "the server's time went forward to the clock's"
+        ),
     }
 }

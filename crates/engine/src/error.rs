@@ -10,6 +10,7 @@ use crate::{
     ids::AccountId,
     nonce::NonceError,
     ports::{CommitError, ConflictOn, StoreError},
+    time::{ClockInDoubt, ClockRefusal},
 };
 
 /// Why a use-case did not do what it was asked, grouped by who can mend it.
@@ -119,6 +120,14 @@ pub enum Error {
     Issuance(IssuanceRefusal),
 
     // Nobody but us: faults, mended by trying again.
+    /// Time would make the decision final, and the wall clock departs from the
+    /// server's time.
+    #[error(transparent)]
+    Clock(#[from] ClockInDoubt),
+    /// The operator confirmed a time that cannot be followed. No client causes
+    /// it.
+    #[error(transparent)]
+    ClockRefused(#[from] ClockRefusal),
     /// The list of devices could not be asked.
     #[error("the inventory could not be asked: {0}")]
     Inventory(String),
@@ -272,7 +281,11 @@ impl Error {
     pub fn is_fault(&self) -> bool {
         matches!(
             self,
-            Self::Inventory(_) | Self::Store(_) | Self::Internal(_)
+            Self::Clock(_)
+                | Self::ClockRefused(_)
+                | Self::Inventory(_)
+                | Self::Store(_)
+                | Self::Internal(_)
         )
     }
 
@@ -280,6 +293,7 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
+            Self::Clock(_) => Some(60),
             Self::Contention => Some(1),
             Self::Inventory(_) | Self::Store(_) => Some(10),
             Self::TooManyOpenOrders => Some(600),
@@ -371,11 +385,13 @@ impl From<&Error> for Problem {
                         .join(", ")
                 ),
             ),
-            Error::Inventory(_) | Error::Store(_) => Self::new(
-                P::ServerInternal,
-                "the server cannot do this at present: try again later",
-            )
-            .with_status(503),
+            Error::Clock(_) | Error::ClockRefused(_) | Error::Inventory(_) | Error::Store(_) => {
+                Self::new(
+                    P::ServerInternal,
+                    "the server cannot do this at present: try again later",
+                )
+                .with_status(503)
+            }
             Error::Internal(_) => Self::new(
                 P::ServerInternal,
                 "the server had an internal fault; its operator finds the cause in the log",

@@ -15,6 +15,7 @@ pub mod nonce;
 pub mod ports;
 pub mod profile;
 pub mod text;
+pub mod time;
 pub mod urls;
 
 mod appraisal;

@@ -17,10 +17,11 @@ use crate::{
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// The present moment, UTC. It may jump.
+    /// The wall clock, UTC. It may jump.
     fn now(&self) -> Timestamp;
 
-    /// Seconds since some moment before the first call; it never jumps.
+    /// Seconds since some instant before the first call, suspension included
+    /// (CLOCK_BOOTTIME). It never jumps.
     fn uptime(&self) -> u64;
 }
 

@@ -8,7 +8,8 @@ use std::sync::{Arc, atomic::Ordering};
 use assay_engine::{
     Error, IssuanceRefusal,
     domain::{NotReady, Order, OrderState},
-    ports::{Change, ChangeSet, Store},
+    ports::{Change, ChangeSet, Clock, Store},
+    time::ClockInDoubt,
 };
 use assay_proto::{AccountUpdate, OrderStatus, Problem, ProblemType, Timestamp};
 use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault, new_cas};
@@ -279,9 +280,9 @@ async fn a_ca_that_has_ended_is_a_fault_of_ours_and_issues_nothing() {
     let glass = Glass::new();
     let account = glass.account().await;
     let end = Timestamp(support::issuer(&glass.cas.issuing).not_after());
-    glass.clock.set(end.minus(1));
+    glass.clock.move_to(end.minus(1));
     glass.order(&account, &[SERIAL]).await.unwrap();
-    glass.clock.set(end);
+    glass.clock.move_to(end);
     let error = glass.order(&account, &[SERIAL]).await.unwrap_err();
     assert!(
         matches!(&error, Error::Internal(text) if text.contains("CA's certificate ended")),
@@ -294,10 +295,10 @@ async fn the_tls_certificate_is_renewed_within_its_cas_life_and_not_after() {
     let glass = Glass::new();
     let spki = device(SERIAL).spki_der();
     let end = Timestamp(support::issuer(&glass.cas.tls).not_after());
-    glass.clock.set(end.minus(3_000));
+    glass.clock.move_to(end.minus(3_000));
     let issued = glass.engine.issue_server_certificate(&spki, "localhost");
     assert_eq!(issued.await.unwrap().renew_at, end.minus(1_000));
-    glass.clock.set(end);
+    glass.clock.move_to(end);
     let error = glass.engine.issue_server_certificate(&spki, "localhost");
     let error = error.await.unwrap_err();
     assert!(
@@ -317,7 +318,7 @@ fn contention_is_no_fault_of_the_server() {
 async fn scenario_67_an_expired_order_is_invalid() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;
-    glass.clock.set(order.expires);
+    glass.clock.move_to(order.expires);
     let read = glass.read(&order).await;
     assert_eq!(read.status(order.expires), OrderStatus::Invalid);
     assert!(
@@ -337,7 +338,7 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
     let glass = Glass::new();
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
-    glass.clock.set(order.expires);
+    glass.clock.move_to(order.expires);
     // Something is recorded at that time, so that a restart knows it too.
     glass.order(&account, &[SERIAL]).await.unwrap();
     glass.clock.set(START);
@@ -352,7 +353,10 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
                 .finalize(order.account, order.id, &csr(&device))
                 .await
                 .unwrap_err(),
-            not_ready(OrderStatus::Invalid)
+            Error::Clock(ClockInDoubt {
+                now,
+                wall: glass.clock.now()
+            })
         );
         // Time goes on from there, however far back the clock is.
         glass.clock.advance(1);

@@ -25,6 +25,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(commit, unacknowledged)| Step::Fail { commit, unacknowledged }),
         6 => (order.clone(), 0..2_usize).prop_map(|(order, device)| Step::Finalize { order, device }),
         1 => (1..20_000_u64).prop_map(Step::JumpBack),
+        1 => (1..20_000_u64).prop_map(Step::JumpForward),
+        1 => Just(Step::SetRight),
         4 => Just(Step::NewOrder),
         2 => order.prop_map(|order| Step::Read { order }),
         1 => Just(Step::Recover),

@@ -85,7 +85,8 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let problem = Problem::from(&error);
         let retry_after = error.retry_after();
-        if error.is_fault() {
+        // A clock in doubt is logged once, by the engine, not for each request.
+        if error.is_fault() && !matches!(error, Error::Clock(_)) {
             tracing::error!(event = "fault", status = problem.status, %error, "fault");
             Self {
                 problem: Box::new(problem),

@@ -12,7 +12,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, header::CONTENT_TYPE},
 };
-use common::{BASE, World, assert_problem, assert_refused, pieces::Pieces, rate, url};
+use common::{BASE, NOW, World, assert_problem, assert_refused, pieces::Pieces, rate, url};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -393,6 +393,31 @@ async fn healthz_needs_nothing_and_is_no_part_of_acme() {
             assert_eq!(answer.header(header), None, "{header}");
         }
     }
+}
+
+#[tokio::test]
+async fn healthz_says_that_the_clock_is_in_doubt_and_stays_200() {
+    let world = World::new();
+    world.clock.set(NOW + 7200);
+    let request = Request::get("/healthz").body(Body::empty()).unwrap();
+    let answer = world.stranger().bare(request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.text(),
+        "ok\nclock: the wall clock says 2027-01-15T10:00:00Z, 7200 s ahead of the server's time 2027-01-15T08:00:00Z\n"
+    );
+}
+
+#[tokio::test]
+async fn a_decision_in_doubt_is_503_with_retry_after() {
+    let world = World::new();
+    let client = world.client().await;
+    world.clock.set(NOW - 7200);
+    let answer = client.new_order(&[("permanent-identifier", "C02A")]).await;
+    assert_refused(&answer, 503, "serverInternal");
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    world.clock.set(NOW);
+    client.order("C02A").await;
 }
 
 #[tokio::test]

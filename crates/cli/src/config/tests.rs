@@ -21,6 +21,8 @@ fn an_empty_file_is_the_safe_default() {
     assert!(config.server.listen.ip().is_loopback());
     assert!(!config.needs_laboratory());
     assert_eq!(config.recording.keep, Keep::None);
+    assert_eq!(config.time.max_jump.seconds(), 3600);
+    assert_eq!(config.time.max_rest.seconds(), 30 * 86_400);
 }
 
 #[test]
@@ -105,6 +107,8 @@ fn values_are_checked() {
             "[recording]\nretention_days = 0\n",
             "recording.retention_days must be from 1 to 3650",
         ),
+        ("[time]\nmax_jump = \"59s\"\n", "from 1m to 1d"),
+        ("[time]\nmax_rest = \"59m\"\n", "from 1h to 3650d"),
         (
             "[admission]\nmode = \"everybody\"\n",
             "unknown variant `everybody`",
@@ -137,6 +141,7 @@ fn scenario_123_the_environment_does_not_weaken_security() {
         "ASSAY_ADMISSION__DEVICES",
         "ASSAY_ATTESTATION__APPLE__LABORATORY_ROOTS",
         "ASSAY_RECORDING__KEEP",
+        "ASSAY_TIME__MAX_JUMP",
     ] {
         let error = format!("{:#}", with_variable(name, "any-attested").unwrap_err());
         assert!(error.contains("set it in assay.toml"), "{error}");

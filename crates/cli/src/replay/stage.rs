@@ -20,6 +20,7 @@ use assay_engine::{
     ports::{Clock, Purpose, Random},
     profile::Profile,
     sha256,
+    time::MAX_JUMP,
     urls::Urls,
 };
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
@@ -56,6 +57,7 @@ impl Stage {
             clock: Arc::new(StandingClock(Timestamp(now))),
             issuer: authority::repeatable(now).context("there is no CA for the recorded time")?,
             limits: Limits::default(),
+            max_jump: MAX_JUMP,
             profile: scenery.profile,
             random: Arc::new(ScriptedRandom {
                 token,

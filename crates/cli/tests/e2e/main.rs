@@ -6,6 +6,7 @@
 )]
 
 mod anonymise;
+mod clock;
 mod commands;
 mod committed_recordings;
 mod configuration;

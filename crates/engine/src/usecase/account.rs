@@ -142,9 +142,11 @@ impl Engine {
     /// anybody can make one. Returns how many.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// [`Error::Clock`] while the clock is in doubt, faults of the store.
     pub async fn forget_idle_accounts(&self) -> Result<usize, Error> {
-        let before = self.now().minus(IDLE_LIFETIME);
+        let clock = self.read_clock();
+        clock.settled()?;
+        let before = clock.now.minus(IDLE_LIFETIME);
         let mut forgotten = 0;
         loop {
             let idle = self.store.accounts_without_orders(before, BATCH).await?;

@@ -12,14 +12,21 @@ impl Engine {
     /// An authorization of the account's.
     ///
     /// # Errors
-    /// [`Error::NotFound`], faults.
+    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
+    /// clock is in doubt, faults.
     pub async fn authorization(
         &self,
         account: AccountId,
         id: AuthorizationId,
     ) -> Result<Versioned<Authorization>, Error> {
         match self.store.authorization(id).await? {
-            Some(authorization) if authorization.value.account == account => Ok(authorization),
+            Some(authorization) if authorization.value.account == account => {
+                let clock = self.read_clock();
+                if authorization.value.status(clock.now) == AuthorizationStatus::Expired {
+                    clock.settled()?;
+                }
+                Ok(authorization)
+            }
             _ => Err(Error::NotFound("authorization")),
         }
     }

@@ -22,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AttestationEncoding`],
-    /// [`Error::OrderOver`], [`Error::Attestation`], faults.
+    /// [`Error::OrderOver`], [`Error::Attestation`], [`Error::Clock`] where the
+    /// evidence is out of its time and the clock is in doubt, faults.
     pub async fn answer_challenge(
         &self,
         account: AccountId,
@@ -32,7 +33,8 @@ impl Engine {
         let mut authorization = self.authorization(account, id).await?;
         let mut appraisal = None;
         for _ in 0..ATTEMPTS {
-            let now = self.now();
+            let clock = self.read_clock();
+            let now = clock.now;
             if authorization.value.challenge.state != ChallengeState::Pending {
                 return Ok(authorization.value);
             }
@@ -45,12 +47,20 @@ impl Engine {
             // Judged once, however often others overtake the commit.
             let appraisal = match &appraisal {
                 Some(appraisal) => appraisal,
-                None => appraisal.insert(appraisal::appraise(
-                    &self.verifier,
-                    Answer::read(response)?,
-                    &authorization.value,
-                    now,
-                )),
+                None => {
+                    let judged = appraisal::appraise(
+                        &self.verifier,
+                        Answer::read(response)?,
+                        &authorization.value,
+                        now,
+                    );
+                    // Another time might judge otherwise, and a refusal is final:
+                    // the challenge stays pending.
+                    if judged.refused_by_time() {
+                        clock.settled()?;
+                    }
+                    appraisal.insert(judged)
+                }
             };
             let committed = match &appraisal.verdict {
                 Ok(evidence) => self.fulfil(&authorization, order, evidence, now).await?,

@@ -13,6 +13,7 @@ use crate::{
     issuance,
     ports::{Change, CommitError, Versioned},
     refusal,
+    time::ClockReading,
 };
 
 impl Engine {
@@ -32,7 +33,8 @@ impl Engine {
         csr: &[u8],
     ) -> Result<Order, Error> {
         let order = self.order(account, id).await?;
-        let now = self.now();
+        let clock = self.read_clock();
+        let now = clock.now;
         // RFC 8555 section 7.4: "A request to finalize an order will result in
         // error if the order is not in the "ready" state. In such cases, the
         // server MUST return a 403 (Forbidden) error with a problem document of
@@ -41,7 +43,7 @@ impl Engine {
         self.record_csr(&order.value, csr);
         let authorizations = self.valid_authorizations(&order, now).await?;
         let prepared = self
-            .prepare(&order.value, &authorizations, csr, now)
+            .prepare(&order.value, &authorizations, csr, &clock)
             .await
             .inspect_err(|error| report(&order.value, error))?;
         let processing = ready.begin(Processing {
@@ -208,8 +210,9 @@ impl Engine {
         order: &Order,
         authorizations: &[Authorization],
         csr: &[u8],
-        now: Timestamp,
+        clock: &ClockReading,
     ) -> Result<Prepared, Error> {
+        let now = clock.now;
         let csr = Csr::parse(csr).map_err(CsrRefusal::Unreadable)?;
         let evidence = issuance::check_csr(&csr, order, authorizations, &self.profile, now)?;
         issuance::check_one_device(authorizations, now).map_err(Error::Issuance)?;
@@ -228,9 +231,10 @@ impl Engine {
         self.check_still_good(authorizations, &evidence.root_sha256)
             .await?;
         let validity = self
-            .validity_limits(now)?
-            .of(order.not_before, order.not_after, now)
-            .map_err(Error::Issuance)?;
+            .validity_limits(clock)?
+            .of(order.not_before, order.not_after, clock.issuing())
+            .map_err(Error::Issuance);
+        let validity = clock.settle(validity)?;
         let leaf = issuance::leaf(&csr, order, evidence, &self.profile, validity)?;
         Ok(Prepared {
             cert: issuance::prepare(&self.issuer, &leaf, self.draw_serial())?,

@@ -40,10 +40,15 @@ impl Engine {
         request: &NewOrder,
     ) -> Result<Order, Error> {
         let Versioned { value, version } = account;
-        let now = self.now();
+        let clock = self.read_clock();
+        let now = clock.now;
         let identifiers = self.parse_identifiers(value.id, &request.identifiers)?;
-        self.validity_limits(now)?
-            .check(request.not_before, request.not_after, now)?;
+        let wanted = self.validity_limits(&clock)?.check(
+            request.not_before,
+            request.not_after,
+            clock.issuing(),
+        );
+        clock.settle(wanted)?;
         let attributes = self.admit_all(value.id, &identifiers).await?;
 
         let id = OrderId::draw(self.random.as_ref());
@@ -119,10 +124,18 @@ impl Engine {
     /// to its end first.
     ///
     /// # Errors
-    /// [`Error::NotFound`], faults.
+    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
+    /// clock is in doubt, faults.
     pub async fn order(&self, account: AccountId, id: OrderId) -> Result<Versioned<Order>, Error> {
         match self.store.order(id).await? {
-            Some(order) if order.value.account == account => self.resolve(order).await,
+            Some(order) if order.value.account == account => {
+                let order = self.resolve(order).await?;
+                let clock = self.read_clock();
+                if order.value.is_expired(clock.now) {
+                    clock.settled()?;
+                }
+                Ok(order)
+            }
             _ => Err(Error::NotFound("order")),
         }
     }

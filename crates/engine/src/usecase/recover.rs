@@ -38,7 +38,8 @@ impl Engine {
         order: &Order,
         processing: &Processing,
     ) -> Result<Result<PreparedCert, Failure>, Error> {
-        let now = self.now();
+        let clock = self.read_clock();
+        let now = clock.now;
         let unsigned = |reason, detail| Ok(Err(unsigned(reason, detail, now)));
         if processing.intent.issuer != self.issuer.id() {
             let detail = "the CA that was to sign is not loaded any more".to_owned();
@@ -50,6 +51,7 @@ impl Engine {
         };
         let not_after = Timestamp(prepared.not_after());
         if not_after < now {
+            clock.settled()?;
             let detail = format!("the certificate would have ended at {not_after}");
             return unsigned("intent-ended", detail);
         }

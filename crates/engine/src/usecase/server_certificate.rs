@@ -39,9 +39,13 @@ impl Engine {
         let Some(issuer) = &self.server_issuer else {
             return Err(Error::Internal("there is no TLS CA".to_owned()));
         };
-        let now = self.now();
-        let issuer_end = end_of_ca("TLS", issuer, now).map_err(Error::Internal)?;
-        let not_after = now.plus(SERVER_CERTIFICATE_LIFETIME).min(issuer_end);
+        let clock = self.read_clock();
+        let now = clock.now;
+        let issuer_end = clock.settle(end_of_ca("TLS", issuer, now).map_err(Error::Internal))?;
+        // By the clock that is behind: the certificate must not begin in the
+        // clients' future.
+        let begin = clock.issuing();
+        let not_after = begin.plus(SERVER_CERTIFICATE_LIFETIME).min(issuer_end);
         let leaf = LeafTemplate {
             spki_der: spki_der.to_vec(),
             subject: Vec::new(),
@@ -49,7 +53,9 @@ impl Engine {
                 Ok(address) => SubjectAltName::Ip(address),
                 Err(_) => SubjectAltName::Dns(host.to_owned()),
             }],
-            not_before: now.minus(BACKDATE).max(Timestamp(issuer.not_before())).0,
+            not_before: (begin.minus(BACKDATE))
+                .max(Timestamp(issuer.not_before()))
+                .0,
             not_after: not_after.0,
             usage: LeafUsage::ServerAuth,
         };
@@ -97,7 +103,7 @@ impl Engine {
         .await?;
         Ok(ServerCertificate {
             chain: vec![issued.der().to_vec(), issuer.certificate_der().to_vec()],
-            renew_at: now.plus(((not_after.0 - now.0) * 2 / 3).max(60)),
+            renew_at: now.plus((not_after.0.saturating_sub(begin.0) * 2 / 3).max(60)),
         })
     }
 

@@ -30,6 +30,7 @@ use assay_engine::{
     domain::{Account, Attribute, Authorization, Order},
     ports::{Clock, Purpose, Random, Store, Version, Versioned},
     profile::Profile,
+    time::MAX_JUMP,
     urls::Urls,
 };
 use assay_jws::PublicKey;
@@ -66,6 +67,11 @@ impl TestClock {
     pub fn advance(&self, seconds: u64) {
         self.now.fetch_add(seconds, Ordering::SeqCst);
         self.uptime.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Time passes until `now`.
+    pub fn move_to(&self, now: Timestamp) {
+        self.advance(now.0 - self.now.load(Ordering::SeqCst));
     }
 
     /// Somebody sets the clock.
@@ -263,6 +269,7 @@ fn engine(
         clock: Arc::new(clock.clone()),
         issuer: issuer(&cas.issuing),
         limits: Limits::default(),
+        max_jump: MAX_JUMP,
         profile: Profile::privacy_preserving(),
         random: Arc::new(SystemRandom),
         recorder: Some(Arc::clone(recorder) as _),

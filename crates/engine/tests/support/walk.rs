@@ -39,12 +39,15 @@ pub enum Step {
         device: usize,
     },
     JumpBack(u64),
+    JumpForward(u64),
     NewOrder,
     Read {
         order: usize,
     },
     Recover,
     Restart,
+    /// The wall clock is set to the server's time.
+    SetRight,
 }
 
 /// The commits that can be made to fail.
@@ -114,6 +117,11 @@ impl<'a> Walk<'a> {
                 let now = assay_engine::ports::Clock::now(&self.glass.clock);
                 self.glass.clock.set(now.minus(seconds));
             }
+            Step::JumpForward(seconds) => {
+                let now = assay_engine::ports::Clock::now(&self.glass.clock);
+                self.glass.clock.set(now.plus(seconds));
+            }
+            Step::SetRight => self.glass.clock.set(self.engine.now()),
             Step::Restart => {
                 // What was never recorded, a new process cannot know of.
                 self.latest = self.glass.store.latest_time().0;
@@ -296,7 +304,8 @@ impl<'a> Walk<'a> {
     /// However the walk went: nothing is left processing once leases are over.
     pub async fn finish(&mut self) {
         self.glass.store.fail_next("nothing", CommitFault::Lost);
-        self.glass.clock.set(self.engine.now().plus(Order::LEASE));
+        self.glass.clock.set(self.engine.now());
+        self.glass.clock.advance(Order::LEASE);
         assert_eq!(self.engine.recover().await.unwrap(), None);
         for id in &self.orders {
             assert_ne!(

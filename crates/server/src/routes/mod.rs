@@ -16,7 +16,7 @@ mod revocation;
 
 use std::{future::Future, sync::Arc};
 
-use assay_engine::Error;
+use assay_engine::{Engine, Error};
 use axum::{
     Router,
     middleware::from_fn_with_state,
@@ -37,6 +37,7 @@ pub(crate) const HEALTH: &str = "/healthz";
 
 /// The handler of each path.
 pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
+    let engine = Arc::clone(&app.engine);
     // The paths are those of `assay_engine::urls::Urls`.
     Router::new()
         .route(DIRECTORY, get(directory::get).post(directory::read))
@@ -76,7 +77,17 @@ pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
         .fallback(surface::not_found)
         .with_state(app)
         // Behind the fallbacks: its refusals are none of ACME's.
-        .route(HEALTH, get(async || "ok\n"))
+        .route(HEALTH, get(async move || health(&engine)))
+}
+
+/// `ok`, and what the operator must see to though requests are served.
+fn health(engine: &Engine) -> String {
+    let clock = engine.read_clock();
+    if clock.in_doubt {
+        format!("ok\nclock: {clock}\n")
+    } else {
+        "ok\n".to_owned()
+    }
 }
 
 fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {

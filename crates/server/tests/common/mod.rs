@@ -23,6 +23,7 @@ use assay_engine::{
     domain::Attribute,
     ports::{Clock, OpenOrders, Purpose, Random},
     profile::Profile,
+    time::MAX_JUMP,
     urls::Urls,
 };
 use assay_proto::Timestamp;
@@ -47,6 +48,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// A server and what it is made of.
 pub(crate) struct World {
+    pub(crate) clock: Arc<TestClock>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) issuer_der: Vec<u8>,
     pub(crate) surface: Surface,
@@ -73,13 +75,14 @@ impl World {
                 .to_vec();
         let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
         let store = Arc::new(MemoryStore::new());
+        let clock = Arc::new(TestClock(AtomicU64::new(NOW)));
         let engine = Arc::new(Engine::new(Setup {
             admission: AdmissionPolicy {
                 admission: Admission::Listed(Box::new(TestInventory)),
                 assigners: Default::default(),
             },
             anchors: Vec::new(),
-            clock: Arc::new(FixedClock),
+            clock: clock.clone(),
             issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
             limits: Limits {
                 open_orders: OpenOrders {
@@ -88,6 +91,7 @@ impl World {
                 },
                 ..Limits::default()
             },
+            max_jump: MAX_JUMP,
             profile: Profile::privacy_preserving(),
             random: Arc::new(Counter(AtomicU64::new(0))),
             recorder: None,
@@ -100,6 +104,7 @@ impl World {
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         Self {
             surface: Surface::new(engine.clone(), website, trusted, rate_limits),
+            clock,
             engine,
             issuer_der,
             store,
@@ -272,15 +277,22 @@ pub(crate) fn assert_refused(answer: &Response, status: u16, name: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
-struct FixedClock;
+/// A wall clock that tests set, and an uptime that stands still.
+pub(crate) struct TestClock(AtomicU64);
 
-impl Clock for FixedClock {
+impl TestClock {
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
     fn uptime(&self) -> u64 {
         0
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(NOW)
+        Timestamp(self.0.load(Ordering::SeqCst))
     }
 }
 

@@ -1,0 +1,61 @@
+//! A server whose database was written at another time than the clock shows.
+
+use assay_engine::ports::{ChangeSet, Store};
+use assay_proto::Timestamp;
+use assay_store::{LedgerStore, OpenMode};
+
+use crate::support::{Server, Setup, message, now};
+
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+fn open(server: &Server) -> LedgerStore {
+    LedgerStore::open(&server.dir().join("db"), OpenMode::Laboratory).unwrap()
+}
+
+/// A server whose last commit was at `time`.
+async fn recorded_at(time: u64) -> Server {
+    let server = Server::init(Setup::default());
+    let changes = ChangeSet::new(Timestamp(time), Vec::new());
+    open(&server).commit("test", changes).await.unwrap();
+    server
+}
+
+#[tokio::test]
+async fn scenario_145_a_mark_years_ahead_is_named_with_what_to_do() {
+    let mark = now() + 5 * 365 * 86_400;
+    let server = recorded_at(mark).await;
+    let message = message(&server.assay(SERVE), 2);
+    let recorded = Timestamp(mark).to_string();
+    for part in [recorded.as_str(), "`assay store reset-clock`"] {
+        assert!(message.contains(part), "{message}");
+    }
+    // Nothing changed.
+    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+}
+
+#[tokio::test]
+async fn a_clock_far_ahead_of_the_last_commit_is_refused_unless_it_may_rest_so_long() {
+    let mark = now() - 31 * 86_400;
+    let mut server = recorded_at(mark).await;
+    let message = message(&server.assay(SERVE), 2);
+    let recorded = Timestamp(mark).to_string();
+    for part in [
+        recorded.as_str(),
+        "time.max_rest",
+        "`assay store accept-clock TIME`",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    server.configure("time.max_rest = \"32d\"");
+    server.restart();
+}
+
+#[tokio::test]
+async fn a_server_that_starts_records_the_time() {
+    let before = now();
+    let mut server = recorded_at(before - 86_400).await;
+    server.configure("server.tls = \"off\"\nserver.base_url = \"https://localhost\"");
+    server.restart();
+    server.kill();
+    assert!(open(&server).latest_time() >= Timestamp(before));
+}
