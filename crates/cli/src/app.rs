@@ -17,7 +17,6 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
-use assay_server::TlsIdentity;
 use assay_store::{LedgerStore, OpenMode};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,7 +28,7 @@ use crate::{
     files, now, print, print_json,
     recordings::{Plan, Recordings},
     stop::{OrStop, Stop},
-    tls,
+    tls::{FileIdentity, check::check_ca},
 };
 
 /// The largest list of devices, in bytes: a million of them.
@@ -51,7 +50,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub enum TlsEnd {
     /// Here, with a certificate from files.
-    Files(Arc<TlsIdentity>),
+    Files(FileIdentity),
     /// At a proxy in front.
     Off,
     /// Here, with a certificate of the server's own TLS CA.
@@ -99,7 +98,9 @@ impl Parts {
         );
         let config = Config::load(&dir.config())?;
         check_recordings(dir, &config.recording.directory)?;
+        let present = SystemClock.now();
         let (issuer, laboratory) = load_issuer(dir, "issuing")?;
+        check_ca("issuing", &issuer, present)?;
         if config.needs_laboratory() && !laboratory {
             bail!(
                 "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one: make another with `assay init --laboratory`"
@@ -109,11 +110,18 @@ impl Parts {
             .context("profile.default makes no certificate")?;
         let (tls, tls_issuer) = match &config.server.tls {
             Tls::Files { certificate, key } => {
-                let identity = tls::from_files(&dir.resolve(certificate), &dir.resolve(key))?;
+                let identity = FileIdentity::read(dir.resolve(certificate), dir.resolve(key))?;
+                identity.check(None)?;
                 (TlsEnd::Files(identity), None)
             }
             Tls::Off => (TlsEnd::Off, None),
-            Tls::OwnCa => (TlsEnd::OwnCa, Some(load_issuer(dir, "tls")?.0)),
+            Tls::OwnCa => {
+                let (issuer, _) = load_issuer(dir, "tls")?;
+                check_ca("TLS", &issuer, present)?;
+                issuance::try_server_certificates(&issuer)
+                    .with_context(|| format!("{}", dir.ca_certificate("tls").display()))?;
+                (TlsEnd::OwnCa, Some(issuer))
+            }
         };
         let mut anchors = vec![TrustAnchor::apple()];
         for path in &config.apple.laboratory_roots {
@@ -148,6 +156,9 @@ impl Parts {
 
     /// Checks that this server may serve TLS for `base_url`.
     fn check_host(&self, base_url: &BaseUrl) -> anyhow::Result<()> {
+        if let TlsEnd::Files(files) = &self.tls {
+            return files.check(Some(base_url.host()));
+        }
         let Some(issuer) = &self.tls_issuer else {
             return Ok(());
         };

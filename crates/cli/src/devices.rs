@@ -20,7 +20,7 @@ const CHECK: Duration = Duration::from_secs(1);
 
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
     inode: u64,
@@ -85,7 +85,7 @@ pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf, mut hangup: Sig
 
 /// What the file is like. A look at its metadata blocks for microseconds, less than a thread for
 /// it would cost.
-fn stamp(path: &Path) -> Option<Stamp> {
+pub fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
     Some(Stamp {
         modified: metadata.modified().ok(),

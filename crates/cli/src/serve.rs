@@ -132,7 +132,11 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
             );
             None
         }
-        TlsEnd::Files(identity) => Some(Arc::clone(identity)),
+        TlsEnd::Files(files) => {
+            let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
+            background.spawn(files.clone().watch(base_url.host().clone(), hangups));
+            Some(Arc::clone(&files.identity))
+        }
         TlsEnd::OwnCa => {
             let host = base_url.host().to_string();
             let own = OwnIdentity::issue(engine, &host)

@@ -1,21 +1,22 @@
 //! The server's TLS end: from files, or from its own TLS CA and renewed while
 //! running.
 
-use std::{path::Path, sync::Arc, time::Duration};
+pub mod check;
+mod files;
 
-use anyhow::{Context as _, anyhow};
+use std::{sync::Arc, time::Duration};
+
 use assay_engine::Engine;
 use assay_proto::Timestamp;
 use assay_server::TlsIdentity;
 use rcgen::{KeyPair, PublicKeyData};
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 
-use crate::{certificates::pem_fault, files};
+pub use files::FileIdentity;
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
-/// The longest sleep: the clock may be set meanwhile.
-const CHECK: Duration = Duration::from_secs(3600);
+/// The longest sleep: the server's time may follow the clock meanwhile.
+const CHECK: Duration = Duration::from_secs(60);
 
 /// A certificate that this server made for itself, and when to make the next.
 pub struct OwnIdentity {
@@ -61,33 +62,6 @@ impl OwnIdentity {
             }
         }
     }
-}
-
-/// Reads a certificate chain and its key.
-pub fn from_files(certificate: &Path, key: &Path) -> anyhow::Result<Arc<TlsIdentity>> {
-    let read = |path: &Path| files::read(path, files::SMALL);
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
-        .map(|certificate| certificate.map(|der| der.to_vec()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| anyhow!(pem_fault(&error)))
-        .with_context(|| format!("{}", certificate.display()))?;
-    anyhow::ensure!(
-        !chain.is_empty(),
-        "{} holds no certificate",
-        certificate.display()
-    );
-    let key_der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?);
-    // Never the error itself, which quotes the file: it may be a key.
-    let key_der = key_der.map_err(|error| anyhow!(pem_fault(&error)));
-    let key_der = key_der.with_context(|| {
-        format!(
-            "{} holds no PKCS #8 key; if it is of another form: openssl pkcs8 -topk8 -nocrypt -in {0}",
-            key.display()
-        )
-    })?;
-    let identity = TlsIdentity::new(chain, key_der.secret_pkcs8_der())
-        .with_context(|| format!("{} and {}", certificate.display(), key.display()))?;
-    Ok(Arc::new(identity))
 }
 
 /// A certificate chain (DER), its key (PKCS #8) and when to make the next.

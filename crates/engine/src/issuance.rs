@@ -263,6 +263,24 @@ pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
     }
 }
 
+/// Whether a CA may issue TLS certificates to servers, its names apart.
+///
+/// # Errors
+/// Why not, for the operator.
+pub fn try_server_certificates(issuer: &Issuer) -> Result<(), PrepareError> {
+    let not_before = issuer.not_before();
+    let leaf = LeafTemplate {
+        spki_der: SAMPLE_SPKI.to_vec(),
+        subject: Vec::new(),
+        names: vec![SubjectAltName::Dns("localhost".to_owned())],
+        not_before,
+        not_after: issuer.not_after().min(not_before + 1),
+        usage: LeafUsage::ServerAuth,
+    };
+    let prepared = issuer.prepare(&leaf, SerialNumber::from_random([1; 16]));
+    prepared.map(drop)
+}
+
 /// A certificate for `leaf`, ready to be recorded and then signed.
 ///
 /// # Errors

@@ -5,9 +5,7 @@ use std::{fs, path::Path, process::Command};
 use assay_ca::authority::{self, AuthorityPlan, Host, KeyType};
 use serde_json::json;
 
-use crate::support::{
-    Client, Process, Server, Setup, assay, assert_exit, json_of, message, now, openssl,
-};
+use crate::support::{Process, Server, Setup, assay, assert_exit, json_of, message, now, openssl};
 
 const SETUP: Setup<'static> = Setup {
     init: &[],
@@ -321,34 +319,4 @@ fn config_check_tells_what_serve_would_use() {
         json_of(&command.output().unwrap())["listen"],
         "127.0.0.1:9443"
     );
-}
-
-#[tokio::test]
-async fn a_certificate_from_files_is_served() {
-    let server = Server::init(SETUP);
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    fs::write(server.dir().join("own.pem"), &certificate).unwrap();
-    fs::write(server.dir().join("own.key"), key).unwrap();
-    server.configure(
-        "server.tls = \"files\"\nserver.tls_certificate = \"own.pem\"\nserver.tls_key = \"own.key\"",
-    );
-    let mut server = server;
-    server.restart();
-    let directory = &server.process().directory;
-    let client = Client::connect(directory, &server.origin(), &certificate).await;
-    assert_eq!(
-        client.acme.resource("newOrder").unwrap(),
-        directory.replace("directory", "new-order")
-    );
-
-    fs::write(server.dir().join("own.key"), server.read("ca/tls.key")).unwrap();
-    server.kill();
-    for args in [
-        &["serve", "--listen", "127.0.0.1:0"][..],
-        &["config", "check"],
-    ] {
-        let message = message(&server.assay(args), 2);
-        assert!(message.contains("own.pem"), "{message}");
-    }
 }

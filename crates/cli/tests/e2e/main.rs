@@ -26,3 +26,4 @@ mod revocation;
 mod strangers;
 mod support;
 mod surface;
+mod tls;

@@ -1,0 +1,146 @@
+//! A TLS certificate from files, read again when they change.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use assay_proto::Timestamp;
+use assay_server::TlsIdentity;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
+use tokio::{
+    signal::unix::Signal,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::check::check_server;
+use crate::{
+    certificates::pem_fault,
+    config::UrlHost,
+    devices::{Stamp, stamp},
+    files, now,
+};
+
+const CHECK: Duration = Duration::from_secs(1);
+
+/// What is served from two files.
+#[derive(Clone)]
+pub struct FileIdentity {
+    pub identity: Arc<TlsIdentity>,
+    certificate: PathBuf,
+    key: PathBuf,
+    /// The server's own certificate, DER.
+    leaf: Vec<u8>,
+    /// The files' states before they were read.
+    stamps: [Option<Stamp>; 2],
+}
+
+/// A chain and its key, read and not yet checked.
+struct Pair {
+    chain: Vec<Vec<u8>>,
+    key: PrivatePkcs8KeyDer<'static>,
+}
+
+impl FileIdentity {
+    /// Reads a certificate chain and its key, and checks that they fit.
+    pub fn read(certificate: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
+        let stamps = [stamp(&certificate), stamp(&key)];
+        let Pair { chain, key: der } = Pair::read(&certificate, &key)?;
+        let leaf = chain.first().cloned().unwrap_or_default();
+        let identity = TlsIdentity::new(chain, der.secret_pkcs8_der())
+            .with_context(|| format!("{} and {}", certificate.display(), key.display()))?;
+        Ok(Self {
+            identity: Arc::new(identity),
+            certificate,
+            key,
+            leaf,
+            stamps,
+        })
+    }
+
+    /// Checks that it can serve TLS now, and for `host` where that is known.
+    pub fn check(&self, host: Option<&UrlHost>) -> anyhow::Result<()> {
+        check_server(&self.leaf, host, Timestamp(now()))
+            .with_context(|| format!("{}", self.certificate.display()))
+    }
+
+    /// Serves what is in the files, as they change and on SIGHUP. A pair that
+    /// cannot be used leaves the old one in place. Runs until it is dropped.
+    pub async fn watch(self, host: UrlHost, mut hangup: Signal) {
+        let mut ticks = interval(CHECK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut served = self.stamps;
+        let mut seen = served;
+        let mut complaint = None;
+        loop {
+            let asked = tokio::select! {
+                _ = ticks.tick() => false,
+                _ = hangup.recv() => true,
+            };
+            let present = [stamp(&self.certificate), stamp(&self.key)];
+            // Two files are not replaced in one stroke: they are read once
+            // they are at rest.
+            let at_rest = std::mem::replace(&mut seen, present) == present;
+            if !asked && (present == served || !at_rest) {
+                continue;
+            }
+            match self.renew(&host).await {
+                Ok(()) => {
+                    served = present;
+                    complaint = None;
+                    tracing::info!(event = "tls_reloaded", "TLS certificate read again");
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    if asked || complaint.as_ref() != Some(&error) {
+                        tracing::error!(
+                            event = "tls_refused",
+                            %error,
+                            "the TLS certificate cannot be used: the old one stays"
+                        );
+                    }
+                    complaint = Some(error);
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, host: &UrlHost) -> anyhow::Result<()> {
+        let (certificate, key) = (self.certificate.clone(), self.key.clone());
+        let read = tokio::task::spawn_blocking(move || Pair::read(&certificate, &key));
+        let Pair { chain, key } = read.await??;
+        let named = || format!("{}", self.certificate.display());
+        let leaf = chain.first().map_or(&[][..], Vec::as_slice);
+        check_server(leaf, Some(host), Timestamp(now())).with_context(named)?;
+        let replaced = self.identity.replace(chain, key.secret_pkcs8_der());
+        replaced.with_context(named)
+    }
+}
+
+impl Pair {
+    fn read(certificate: &Path, key: &Path) -> anyhow::Result<Self> {
+        let read = |path: &Path| files::read(path, files::SMALL);
+        let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+            .map(|certificate| certificate.map(|der| der.to_vec()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| anyhow!(pem_fault(&error)))
+            .with_context(|| format!("{}", certificate.display()))?;
+        ensure!(
+            !chain.is_empty(),
+            "{} holds no certificate",
+            certificate.display()
+        );
+        let der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?);
+        // Never the error itself, which quotes the file: it may be a key.
+        let der = der.map_err(|error| anyhow!(pem_fault(&error)));
+        let key = der.with_context(|| {
+            format!(
+                "{} holds no PKCS #8 key; if it is of another form: openssl pkcs8 -topk8 -nocrypt -in {0}",
+                key.display()
+            )
+        })?;
+        Ok(Self { chain, key })
+    }
+}
