@@ -77,6 +77,9 @@ pub enum Command {
                       assay replay --end-to-end --transcript sent recording.json"
     )]
     Replay(ReplayArgs),
+    /// Looks after the database.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Pretends to be a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),
@@ -169,6 +172,21 @@ pub enum OrdersCommand {
         /// Prints one JSON object.
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// `assay store`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Confirm that the clock is right though it is far ahead of the last
+    /// commit, or of the running server's time.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay store accept-clock 2026-11-28T09:30:00Z"
+    )]
+    AcceptClock {
+        /// The present, to within an hour: RFC 3339, or seconds since 1970.
+        #[arg(value_parser = time)]
+        time: Timestamp,
     },
 }
 

@@ -1,5 +1,7 @@
 //! The wall clock at start, and the server's time while it serves.
 
+pub mod command;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::ensure;

@@ -174,7 +174,7 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
     ))?;
     let latest = match orders::answer(store, &Question::List(2)).await {
         Ok(Answer::List(orders)) => orders,
-        Ok(Answer::Show(_)) => Vec::new(),
+        Ok(_) => Vec::new(),
         Err(fault) => return Err(Stop::fault(fault)),
     };
     // Orders of one second are listed in any order: the last need not be it.

@@ -99,6 +99,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     Command::Orders(command) => orders::run(&dir, &command).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
+                    Command::Store(command) => clock::command::run(&dir, &command).await,
                     Command::Config(_)
                     | Command::Init(_)
                     | Command::Inspect(_)

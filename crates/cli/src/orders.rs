@@ -4,6 +4,7 @@
 pub mod control;
 mod story;
 
+use anyhow::bail;
 use assay_engine::{ids::OrderId, ports::Store};
 use assay_proto::Timestamp;
 use assay_store::LedgerView;
@@ -18,10 +19,12 @@ use crate::{
     stop::{OrStop, Stop},
 };
 
-/// What is asked about orders.
+/// What is asked of a running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
+    /// To follow the clock, since it is this time (seconds since 1970).
+    AcceptClock(u64),
     /// The latest orders, at most so many.
     List(usize),
     /// One order; its name is the last part of its URL.
@@ -32,6 +35,9 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// The server's time (seconds since 1970), or why the clock is not
+    /// followed.
+    AcceptClock(Result<u64, String>),
     /// The orders, the newest last.
     List(Vec<Summary>),
     /// The order, if there is such a one.
@@ -54,6 +60,9 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
         }
     };
     match answer {
+        Answer::AcceptClock(_) => Err(Stop::fault(anyhow::anyhow!(
+            "the running server answered something else than it was asked"
+        ))),
         Answer::List(orders) if json => print_json(&serde_json::json!({ "orders": orders })),
         Answer::List(orders) if orders.is_empty() => print("There are no orders yet."),
         Answer::List(orders) => orders.iter().try_for_each(print),
@@ -70,6 +79,7 @@ pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<An
     // As the engine has it: never behind what was recorded.
     let now = Timestamp(now()).max(store.latest_time());
     match question {
+        Question::AcceptClock(_) => bail!("only a running server's clock can be accepted so"),
         Question::List(limit) => {
             // The newest are wanted, and the store lists the oldest first.
             let mut latest = std::collections::VecDeque::new();

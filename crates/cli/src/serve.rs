@@ -116,7 +116,9 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
         }
     };
     match control::listen(dir) {
-        Ok(listener) => background.spawn(control::serve(listener, served.store)),
+        Ok(listener) => {
+            background.spawn(control::serve(listener, served.store, Arc::clone(engine)))
+        }
         // Paths of sockets are short; the server serves all the same.
         Err(error) => tracing::warn!(
             event = "no_control_socket",

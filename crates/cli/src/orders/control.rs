@@ -1,12 +1,14 @@
-//! A Unix socket in the server's directory, by which `assay orders` asks the
-//! running server: the database lets only one process in.
+//! A Unix socket in the server's directory, by which `assay orders` and `assay
+//! store accept-clock` ask the running server: the database lets only one
+//! process in.
 //!
 //! One question and one answer a connection, each a line of JSON. Whoever may
 //! enter the directory (mode 0700) may ask.
 
 use std::{io, sync::Arc, time::Duration};
 
-use assay_engine::ports::Store;
+use assay_engine::{Engine, ports::Store};
+use assay_proto::Timestamp;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -47,37 +49,44 @@ pub fn listen(dir: &Dir) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Answers questions, for ever.
-pub async fn serve(listener: UnixListener, store: Arc<dyn Store>) {
+/// Answers questions until it is dropped: about the orders in `store`, and to
+/// `engine`, whose clock an operator confirms.
+pub async fn serve(listener: UnixListener, store: Arc<dyn Store>, engine: Arc<Engine>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let store = Arc::clone(&store);
+                let (store, engine) = (Arc::clone(&store), Arc::clone(&engine));
                 tokio::spawn(async move {
-                    match timeout(PATIENCE, reply(stream, store.as_ref())).await {
+                    match timeout(PATIENCE, reply(stream, store.as_ref(), &engine)).await {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => {
-                            tracing::debug!(error = %format!("{error:#}"), "a question about orders was not answered")
+                            tracing::debug!(error = %format!("{error:#}"), "a question on the control socket was not answered")
                         }
-                        Err(_) => tracing::debug!("a question about orders took too long"),
+                        Err(_) => tracing::debug!("a question on the control socket took too long"),
                     }
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take questions about orders");
+                tracing::warn!(%error, "cannot take questions on the control socket");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
-async fn reply(stream: UnixStream, store: &dyn Store) -> anyhow::Result<()> {
+async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(MAX_QUESTION))
         .read_line(&mut line)
         .await?;
-    let answer = super::answer(store, &serde_json::from_str(&line)?).await?;
+    let answer = match serde_json::from_str(&line)? {
+        Question::AcceptClock(time) => {
+            let accepted = engine.accept_clock(Timestamp(time)).await;
+            Answer::AcceptClock(accepted.map(|now| now.0).map_err(|error| error.to_string()))
+        }
+        question => super::answer(store, &question).await?,
+    };
     writer.write_all(&serde_json::to_vec(&answer)?).await?;
     writer.shutdown().await?;
     Ok(())

@@ -4,7 +4,7 @@ use assay_engine::ports::{ChangeSet, Store};
 use assay_proto::Timestamp;
 use assay_store::{LedgerStore, OpenMode};
 
-use crate::support::{Server, Setup, message, now};
+use crate::support::{Server, Setup, assert_exit, message, now};
 
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
@@ -58,4 +58,42 @@ async fn a_server_that_starts_records_the_time() {
     server.restart();
     server.kill();
     assert!(open(&server).latest_time() >= Timestamp(before));
+}
+
+#[tokio::test]
+async fn accept_clock_lets_a_server_start_that_rested_too_long() {
+    let mark = now() - 31 * 86_400;
+    let mut server = recorded_at(mark).await;
+    let accept = |time: u64| server.assay(["store", "accept-clock", &time.to_string()]);
+    // Not without knowing what time it is.
+    let message = message(&accept(now() - 3700), 2);
+    assert!(message.contains("more than an hour"), "{message}");
+    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+    let before = now();
+    assert_exit(&accept(now() + 3500), 0);
+    assert!(open(&server).latest_time() >= Timestamp(before));
+    assert!(open(&server).latest_time() <= Timestamp(now()));
+    server.restart();
+}
+
+#[tokio::test]
+async fn accept_clock_accepts_no_clock_that_is_behind() {
+    let mark = now() + 86_400;
+    let server = recorded_at(mark).await;
+    let time = now().to_string();
+    let message = message(&server.assay(["store", "accept-clock", &time]), 2);
+    assert!(message.contains("`assay store reset-clock`"), "{message}");
+    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+}
+
+#[test]
+fn accept_clock_asks_a_running_server() {
+    let server = Server::start(Setup::default());
+    let accept = |time: u64| server.assay(["store", "accept-clock", &time.to_string()]);
+    let output = accept(now());
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("The running server follows"), "{told}");
+    let message = message(&accept(now() - 3700), 2);
+    assert!(message.contains("more than an hour"), "{message}");
 }
