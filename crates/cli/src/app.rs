@@ -350,7 +350,8 @@ impl Clock for SystemClock {
     }
 }
 
-struct SystemRandom;
+/// The system's source of random bytes.
+pub struct SystemRandom;
 
 impl Random for SystemRandom {
     #[expect(

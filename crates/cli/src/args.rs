@@ -188,6 +188,10 @@ pub enum StoreCommand {
         #[arg(value_parser = time)]
         time: Timestamp,
     },
+    /// Take the recorded time back to the clock's, after a clock that was wrong
+    /// was recorded. Open orders end. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store reset-clock")]
+    ResetClock,
 }
 
 /// A kind of key.

@@ -31,7 +31,10 @@ pub use assay_jws::PublicKey;
 pub use authenticate::{Payload, Requester};
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
-pub use usecase::{Chain, OrdersPage, SERVER_CERTIFICATE_LIFETIME, ServerCertificate};
+pub use usecase::{
+    Chain, ClockReset, Expiring, OrdersPage, SERVER_CERTIFICATE_LIFETIME, ServerCertificate,
+    reset_clock,
+};
 
 /// The SHA-256 of `bytes`.
 #[must_use]

@@ -173,7 +173,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Versioned<Account>>, StoreError>;
 
-    /// The latest `now` of all commits: time never runs behind it.
+    /// The latest `now` of all commits, or since the last
+    /// [`ChangeSet::resetting_time`]: time never runs behind it.
     fn latest_time(&self) -> Timestamp;
 
     /// The key under which nonces are sealed: the same after a restart. `None`
@@ -221,6 +222,22 @@ pub struct ChangeSet {
     pub changes: Vec<Change>,
     /// The nonces that the request behind the changes redeemed.
     pub redeemed: Vec<Redemption>,
+    /// Takes the latest time back to `now`.
+    pub time_reset: Option<TimeReset>,
+}
+
+/// What goes with taking the latest time back. `Debug` shows no key.
+#[derive(Clone, Copy)]
+pub struct TimeReset {
+    /// The key under which nonces are sealed from the next start on: none that
+    /// was issued before is accepted under it.
+    pub nonce_key: [u8; 32],
+}
+
+impl fmt::Debug for TimeReset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeReset").finish_non_exhaustive()
+    }
 }
 
 /// A nonce that was redeemed: it must not be accepted again.
@@ -242,6 +259,16 @@ impl ChangeSet {
             now,
             changes,
             redeemed: Vec::new(),
+            time_reset: None,
+        }
+    }
+
+    /// No change, but `now` becomes the latest time even where it is earlier.
+    #[must_use]
+    pub fn resetting_time(now: Timestamp, reset: TimeReset) -> Self {
+        Self {
+            time_reset: Some(reset),
+            ..Self::new(now, Vec::new())
         }
     }
 }

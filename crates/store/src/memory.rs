@@ -70,7 +70,7 @@ impl Backend for Memory {
         _name: &'static str,
         prepared: Prepared,
     ) -> Result<Version, CommitError> {
-        let now = prepared.now;
+        let (now, resets_time) = (prepared.now, prepared.resets_time);
         let state = &mut *self.lock();
         let version = Version(state.sequence + 1);
         let writes = prepared.apply(&Overlay::new(&state.map), version)?;
@@ -81,7 +81,11 @@ impl Backend for Memory {
             };
         }
         state.sequence = version.0;
-        state.latest_time = state.latest_time.max(now.0);
+        state.latest_time = if resets_time {
+            now.0
+        } else {
+            state.latest_time.max(now.0)
+        };
         Ok(version)
     }
 }

@@ -2,7 +2,8 @@
 //! of uniqueness, and the upkeep of the indexes, for every store.
 
 use assay_engine::ports::{
-    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Redemption, StoreError, Version,
+    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Redemption, StoreError, TimeReset,
+    Version,
 };
 use assay_proto::Timestamp;
 
@@ -85,12 +86,16 @@ impl Prepared {
                 )),
             })
             .collect::<Result<_, StoreError>>()?;
+        let mut own = Writes::new();
+        if let Some(TimeReset { nonce_key }) = set.time_reset {
+            own.insert(keys::NONCE_KEY.to_vec(), Some(nonce_key.as_slice().into()));
+        }
         Ok(Self {
             now: set.now,
             redeemed: set.redeemed,
-            resets_time: false,
+            resets_time: set.time_reset.is_some(),
             operations,
-            own: Writes::new(),
+            own,
         })
     }
 

@@ -53,6 +53,7 @@ on_every_store! {
     versions::an_insert_of_what_is_there_conflicts,
     versions::an_update_of_what_is_not_there_conflicts,
     versions::latest_time_never_falls,
+    versions::latest_time_falls_when_it_is_reset,
     versions::scenario_62_of_twenty_parallel_finalizes_one_wins,
     versions::twenty_parallel_new_accounts_with_one_key_make_one,
 }

@@ -1,14 +1,17 @@
-//! `assay store accept-clock`: the operator decides about a clock.
+//! `assay store accept-clock` and `reset-clock`: the operator decides which
+//! clock is right.
 
 use anyhow::anyhow;
 use assay_engine::{
-    ports::{ChangeSet, Store},
+    ports::{ChangeSet, Purpose, Random, Store},
+    reset_clock,
     time::{ClockRefusal, TOLERANCE, check_confirmation},
 };
 use assay_proto::Timestamp;
 use assay_store::{LedgerStore, OpenMode};
 
 use crate::{
+    app::SystemRandom,
     args::StoreCommand,
     dir::Dir,
     now,
@@ -17,10 +20,11 @@ use crate::{
     stop::{OrStop, Stop},
 };
 
-/// `assay store accept-clock`
+/// `assay store accept-clock` and `reset-clock`
 pub async fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
     match command {
         StoreCommand::AcceptClock { time } => accept(dir, *time).await,
+        StoreCommand::ResetClock => reset(dir).await,
     }
 }
 
@@ -56,4 +60,26 @@ async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
         .await
         .or_fault("cannot record the time in the database")?;
     print(format_args!("Recorded {wall}: the server can start."))
+}
+
+/// Takes the recorded time back to the clock's. The database is opened, so that
+/// no server can run meanwhile.
+async fn reset(dir: &Dir) -> Result<(), Stop> {
+    let store = LedgerStore::open(&dir.db(), OpenMode::Any)?;
+    let (mark, wall) = (store.latest_time(), Timestamp(now()));
+    if mark <= wall {
+        return Err(Stop::usage(anyhow!(
+            "the recorded time {mark} is not ahead of the clock's {wall}: there is nothing to take back"
+        )));
+    }
+    let mut nonce_key = [0; 32];
+    SystemRandom.fill(Purpose::NonceKey, &mut nonce_key);
+    let reset = reset_clock(&store, wall, nonce_key)
+        .await
+        .or_fault("cannot take the recorded time back")?;
+    print(format_args!(
+        "The recorded time was {} and is {wall} now.\nOrders that ended: {}. Nonces that were given out before are refused. \
+         Accounts, certificates and finished orders stay as they are.",
+        reset.before, reset.orders
+    ))
 }

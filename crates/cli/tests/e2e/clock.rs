@@ -2,13 +2,14 @@
 
 use assay_engine::ports::{ChangeSet, Store};
 use assay_proto::Timestamp;
+use assay_simulator::CsrRequest;
 use assay_store::{LedgerStore, OpenMode};
 
-use crate::support::{Server, Setup, assert_exit, message, now};
+use crate::support::{Server, Setup, assert_exit, mac, message, now};
 
 const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
-fn open(server: &Server) -> LedgerStore {
+fn open_store(server: &Server) -> LedgerStore {
     LedgerStore::open(&server.dir().join("db"), OpenMode::Laboratory).unwrap()
 }
 
@@ -16,7 +17,7 @@ fn open(server: &Server) -> LedgerStore {
 async fn recorded_at(time: u64) -> Server {
     let server = Server::init(Setup::default());
     let changes = ChangeSet::new(Timestamp(time), Vec::new());
-    open(&server).commit("test", changes).await.unwrap();
+    open_store(&server).commit("test", changes).await.unwrap();
     server
 }
 
@@ -30,7 +31,7 @@ async fn scenario_145_a_mark_years_ahead_is_named_with_what_to_do() {
         assert!(message.contains(part), "{message}");
     }
     // Nothing changed.
-    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
 }
 
 #[tokio::test]
@@ -57,7 +58,7 @@ async fn a_server_that_starts_records_the_time() {
     server.configure("server.tls = \"off\"\nserver.base_url = \"https://localhost\"");
     server.restart();
     server.kill();
-    assert!(open(&server).latest_time() >= Timestamp(before));
+    assert!(open_store(&server).latest_time() >= Timestamp(before));
 }
 
 #[tokio::test]
@@ -68,11 +69,11 @@ async fn accept_clock_lets_a_server_start_that_rested_too_long() {
     // Not without knowing what time it is.
     let message = message(&accept(now() - 3700), 2);
     assert!(message.contains("more than an hour"), "{message}");
-    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
     let before = now();
     assert_exit(&accept(now() + 3500), 0);
-    assert!(open(&server).latest_time() >= Timestamp(before));
-    assert!(open(&server).latest_time() <= Timestamp(now()));
+    assert!(open_store(&server).latest_time() >= Timestamp(before));
+    assert!(open_store(&server).latest_time() <= Timestamp(now()));
     server.restart();
 }
 
@@ -83,7 +84,7 @@ async fn accept_clock_accepts_no_clock_that_is_behind() {
     let time = now().to_string();
     let message = message(&server.assay(["store", "accept-clock", &time]), 2);
     assert!(message.contains("`assay store reset-clock`"), "{message}");
-    assert_eq!(open(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
 }
 
 #[test]
@@ -96,4 +97,53 @@ fn accept_clock_asks_a_running_server() {
     assert!(told.starts_with("The running server follows"), "{told}");
     let message = message(&accept(now() - 3700), 2);
     assert!(message.contains("more than an hour"), "{message}");
+}
+
+#[tokio::test]
+async fn scenario_145_reset_clock_takes_a_wrong_mark_back_and_loses_nothing() {
+    let mut server = Server::start(Setup {
+        devices: &["C02CLOCK001,,"],
+        ..Setup::default()
+    });
+    let device = mac("C02CLOCK001");
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, "C02CLOCK001").await;
+    let open = client.order("C02CLOCK001").await;
+    client.certificate(&placed, &csr).await;
+    // Not while it runs.
+    message(&server.assay(["store", "reset-clock"]), 2);
+    server.kill();
+
+    let mark = now() + 5 * 365 * 86_400;
+    let wrong = ChangeSet::new(Timestamp(mark), Vec::new());
+    let key = {
+        let store = open_store(&server);
+        store.commit("test", wrong).await.unwrap();
+        store.nonce_key()
+    };
+    message(&server.assay(SERVE), 2);
+    let output = server.assay(["store", "reset-clock"]);
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains(&Timestamp(mark).to_string()), "{told}");
+    assert!(told.contains("Orders that ended: 1."), "{told}");
+    // Once is enough.
+    let again = message(&server.assay(["store", "reset-clock"]), 2);
+    assert!(again.contains("nothing to take back"), "{again}");
+    {
+        let store = open_store(&server);
+        assert!(store.latest_time() <= Timestamp(now()));
+        assert_ne!(store.nonce_key(), key);
+    }
+
+    server.restart();
+    assert_eq!(server.story(&placed.order)["status"], "valid");
+    let ended = server.story(&open.order);
+    assert_eq!(ended["status"], "invalid");
+    assert!(ended.to_string().contains("clock-reset"), "{ended}");
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, "C02CLOCK001").await;
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    client.certificate(&placed, &csr).await;
 }

@@ -9,8 +9,10 @@ mod key_change;
 mod order;
 mod record;
 mod recover;
+mod reset_clock;
 mod server_certificate;
 
 pub use certificate::Chain;
 pub use order::OrdersPage;
+pub use reset_clock::{ClockReset, Expiring, reset_clock};
 pub use server_certificate::{SERVER_CERTIFICATE_LIFETIME, ServerCertificate};

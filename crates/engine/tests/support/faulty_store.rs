@@ -7,7 +7,8 @@ use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, Version, Versioned,
+        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, TimeReset, Version,
+        Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -30,6 +31,7 @@ pub struct FaultyStore {
     inner: MemoryStore,
     fault: Mutex<Option<(&'static str, CommitFault)>>,
     overtaking: Mutex<Option<(&'static str, ChangeSet)>>,
+    replaced_nonce_key: Mutex<Option<[u8; 32]>>,
 }
 
 impl FaultyStore {
@@ -41,6 +43,11 @@ impl FaultyStore {
     pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
         let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
         *planned = Some((name, changes));
+    }
+
+    /// The key of the last [`TimeReset`].
+    pub fn replaced_nonce_key(&self) -> Option<[u8; 32]> {
+        *(self.replaced_nonce_key.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_overtaking(&self, name: &str) -> Option<ChangeSet> {
@@ -131,6 +138,10 @@ impl Store for FaultyStore {
         tokio::task::yield_now().await;
         if let Some(overtaking) = self.take_overtaking(name) {
             self.inner.commit("overtaking", overtaking).await?;
+        }
+        if let Some(TimeReset { nonce_key }) = changes.time_reset {
+            let replaced = self.replaced_nonce_key.lock();
+            *replaced.unwrap_or_else(PoisonError::into_inner) = Some(nonce_key);
         }
         match self.take_fault(name) {
             None => self.inner.commit(name, changes).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{Account, ChallengeState},
-    ports::{Change, CommitError, ConflictOn, Store, Version},
+    ports::{Change, ChangeSet, CommitError, ConflictOn, Store, TimeReset, Version},
 };
 use assay_proto::Timestamp;
 use tokio::task::JoinSet;
@@ -187,6 +187,19 @@ pub(crate) async fn latest_time_never_falls(store: Arc<dyn Store>) {
         commit_at(&*store, Timestamp(now), Vec::new())
             .await
             .unwrap();
+        assert_eq!(store.latest_time(), Timestamp(latest));
+    }
+}
+
+pub(crate) async fn latest_time_falls_when_it_is_reset(store: Arc<dyn Store>) {
+    for (now, latest, reset) in [(1000, 1000, false), (500, 500, true), (400, 500, false)] {
+        let now = Timestamp(now);
+        let set = if reset {
+            ChangeSet::resetting_time(now, TimeReset { nonce_key: [1; 32] })
+        } else {
+            ChangeSet::new(now, Vec::new())
+        };
+        store.commit("test", set).await.unwrap();
         assert_eq!(store.latest_time(), Timestamp(latest));
     }
 }

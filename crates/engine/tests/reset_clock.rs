@@ -1,0 +1,129 @@
+//! Taking the recorded time back.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use assay_engine::{
+    Expiring,
+    domain::{AuthorizationStatus, Order, OrderState},
+    ports::{Clock, Store},
+    reset_clock,
+};
+use assay_proto::{OrderStatus, Timestamp};
+use support::{Glass, SERIAL, START, faulty_store::CommitFault};
+
+const YEARS: u64 = 5 * 365 * 86_400;
+const KEY: [u8; 32] = [7; 32];
+
+/// What was made of a store whose clock was years ahead, once.
+struct Wrong {
+    glass: Glass,
+    open: Vec<Order>,
+    valid: Order,
+    idle: assay_engine::domain::Account,
+}
+
+impl Wrong {
+    /// Before the clock was wrong, and while it was, an order of each state.
+    async fn new() -> Self {
+        let glass = Glass::new();
+        let account = glass.account().await;
+        let (valid, device) = glass.ready(&account).await;
+        glass.finalize(&valid, &device).await.unwrap();
+        let early = glass.order(&account, &[SERIAL]).await.unwrap();
+        glass.clock.advance(YEARS);
+        let pending = glass.order(&account, &[SERIAL]).await.unwrap();
+        let (ready, _) = glass.ready(&account).await;
+        let (processing, device) = glass.ready(&account).await;
+        glass
+            .store
+            .fail_next("finalize-complete", CommitFault::Lost);
+        assert!(glass.finalize(&processing, &device).await.is_err());
+        let idle = glass.account_of(support::account_key()).await;
+        glass.clock.set(START.plus(60));
+        Self {
+            glass,
+            open: vec![early, pending, ready, processing],
+            valid,
+            idle,
+        }
+    }
+
+    async fn stored(&self, order: &Order) -> Order {
+        let order = self.glass.store.order(order.id).await.unwrap();
+        order.unwrap().value
+    }
+}
+
+#[tokio::test]
+async fn scenario_145_after_reset_clock_the_time_is_right_and_nothing_is_lost() {
+    let wrong = Wrong::new().await;
+    let (glass, wall) = (&wrong.glass, wrong.glass.clock.now());
+    let reset = reset_clock(glass.store.as_ref(), wall, KEY).await.unwrap();
+    assert_eq!((reset.before, reset.orders), (START.plus(YEARS), 4));
+    assert_eq!(glass.store.latest_time(), wall);
+    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    assert_eq!(engine.now(), wall);
+    assert!(!engine.read_clock().in_doubt);
+    // The certificate, its order and the accounts are there.
+    let OrderState::Valid(valid) = wrong.stored(&wrong.valid).await.state else {
+        panic!("a valid order ended");
+    };
+    let certificate = glass.store.certificate(valid.certificate).await.unwrap();
+    assert!(certificate.is_some());
+    assert!(glass.store.account(wrong.idle.id).await.unwrap().is_some());
+}
+
+/// The list in the code, against what each of its members must come to.
+#[tokio::test]
+async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
+    let wrong = Wrong::new().await;
+    let (glass, wall) = (&wrong.glass, wrong.glass.clock.now());
+    reset_clock(glass.store.as_ref(), wall, KEY).await.unwrap();
+    for expiring in Expiring::ALL {
+        match expiring {
+            Expiring::IdleAccounts => {
+                let idle = glass.store.account(wrong.idle.id).await.unwrap();
+                assert_eq!(idle.unwrap().value.created, wall);
+                let due = wall.plus(1);
+                let found = glass.store.accounts_without_orders(due, 10).await.unwrap();
+                assert_eq!(found.len(), 1);
+            }
+            Expiring::Orders => {
+                for order in &wrong.open {
+                    let OrderState::Invalid(invalid) = wrong.stored(order).await.state else {
+                        panic!("an open order did not end");
+                    };
+                    assert_eq!(invalid.failure.reason, "clock-reset");
+                }
+                for order in wrong.open.iter().chain([&wrong.valid]) {
+                    let id = order.authorizations[0];
+                    let one = glass.store.authorization(id).await.unwrap().unwrap();
+                    assert_eq!(one.value.status(wall), AuthorizationStatus::Expired);
+                }
+                let open = glass
+                    .store
+                    .open_orders(wrong.valid.account, Timestamp(0), 10);
+                assert_eq!(open.await.unwrap(), []);
+                assert_eq!(glass.store.orders_in_processing().await.unwrap(), []);
+            }
+            Expiring::Nonces => {
+                assert_eq!(glass.store.replaced_nonce_key(), Some(KEY));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reset_that_breaks_off_is_done_again() {
+    let wrong = Wrong::new().await;
+    let (glass, wall) = (&wrong.glass, wrong.glass.clock.now());
+    glass.store.fail_next("reset-clock", CommitFault::Lost);
+    assert!(reset_clock(glass.store.as_ref(), wall, KEY).await.is_err());
+    assert_eq!(glass.store.latest_time(), START.plus(YEARS));
+    reset_clock(glass.store.as_ref(), wall, KEY).await.unwrap();
+    assert_eq!(glass.store.latest_time(), wall);
+    for order in &wrong.open {
+        assert_eq!(wrong.stored(order).await.status(wall), OrderStatus::Invalid);
+    }
+}
