@@ -17,7 +17,7 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
-use assay_store::{LedgerStore, OpenMode};
+use assay_store::{LedgerStore, OpenMode, Options};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
@@ -28,11 +28,12 @@ use crate::{
     files, now, print, print_json,
     recordings::{Plan, Recordings},
     stop::{OrStop, Stop},
+    store,
     tls::{FileIdentity, check::check_ca},
 };
 
 /// The largest list of devices, in bytes: a million of them.
-const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
+pub const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
 
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
@@ -45,6 +46,9 @@ pub struct Parts {
     tls: TlsEnd,
     tls_issuer: Option<Issuer>,
 }
+
+/// Is told what a rebuild of the index has read, and of how much, in bytes.
+pub type OnRebuild = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// Where TLS ends, and with which certificate.
 #[derive(Clone)]
@@ -144,6 +148,11 @@ impl Parts {
         })
     }
 
+    /// Where TLS ends.
+    pub fn tls(&self) -> &TlsEnd {
+        &self.tls
+    }
+
     /// The roots that may vouch for devices.
     pub fn anchors(&self) -> &[TrustAnchor] {
         &self.anchors
@@ -195,20 +204,37 @@ impl Parts {
 
     /// Opens the database and puts everything together. A `replay` keeps no
     /// recordings, and removes none: it may be playing one of them.
-    pub fn open(self, dir: &Dir, base_url: &BaseUrl, replay: bool) -> Result<App, Stop> {
+    /// `on_rebuild` is told how far the index is, where it must be rebuilt.
+    pub fn open(
+        self,
+        dir: &Dir,
+        base_url: &BaseUrl,
+        replay: bool,
+        on_rebuild: OnRebuild,
+    ) -> Result<App, Stop> {
         self.check_host(base_url).map_err(Stop::usage)?;
         let mode = if self.laboratory {
             OpenMode::Laboratory
         } else {
             OpenMode::Any
         };
-        let store = LedgerStore::open(&dir.db(), mode)?;
+        let mut options = Options::default();
+        options.keep_ledger = self.config.store.keep_ledger.seconds();
+        options.on_rebuild = on_rebuild;
+        let store = LedgerStore::open_with(&dir.db(), mode, options)?;
         if store.is_laboratory() != self.laboratory {
             return Err(Stop::usage(anyhow!(
                 "the database in {} and the CA in {} do not belong together: one is a laboratory's, the other is not",
                 dir.db().display(),
                 dir.ca_certificate("issuing").display()
             )));
+        }
+        if let Some(restored) = store.restored().or_fault("cannot read the database")? {
+            tracing::warn!(
+                event = "restored_not_acknowledged",
+                "{}: acknowledge it by `assay store acknowledge`",
+                store::in_words(&restored)
+            );
         }
         let clock_says = SystemClock.now();
         let max_rest = self.config.time.max_rest.seconds();

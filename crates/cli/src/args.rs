@@ -77,6 +77,16 @@ pub enum Command {
                       assay replay --end-to-end --transcript sent recording.json"
     )]
     Replay(ReplayArgs),
+    /// Writes a backup of the server's directory, while it runs or not.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay backup /var/backups/assay-2026-11-28.tar"
+    )]
+    Backup(BackupArgs),
+    /// Makes a server's directory from a backup.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay-restored restore /var/backups/assay-2026-11-28.tar"
+    )]
+    Restore(RestoreArgs),
     /// Looks after the database.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -175,9 +185,77 @@ pub enum OrdersCommand {
     },
 }
 
+/// `assay backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file to write, which must not exist yet: a tar archive, mode 0600.
+    pub file: PathBuf,
+    /// Leave the keys of the CAs and of nonces out.
+    #[arg(long)]
+    pub no_keys: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup. The directory named by --dir must not exist or be empty.
+    pub file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `assay store`
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
+    /// Read everything in the ledger and list all damage. Exit code 0: whole,
+    /// 1: damaged, 3: it cannot be read.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store check")]
+    Check {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mend a damaged ledger from the index; the damaged files are kept. The
+    /// server must not run.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay store repair\n  assay --dir /var/lib/assay store repair --accept-loss"
+    )]
+    Repair {
+        /// Give up what cannot be mended: keep every intact entry, and name
+        /// what is lost.
+        #[arg(long)]
+        accept_loss: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rebuild the index from the ledger. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store rebuild")]
+    Rebuild,
+    /// Remove what was set aside: old indexes, damaged ledgers, files of an
+    /// older layout. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store clean")]
+    Clean {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Acknowledge that the database was restored, or repaired with a loss:
+    /// `serve` warns until then. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store acknowledge")]
+    Acknowledge,
+    /// Which clock is right.
+    #[command(flatten)]
+    Clock(ClockCommand),
+}
+
+/// `assay store accept-clock` and `reset-clock`
+#[derive(Debug, Subcommand)]
+pub enum ClockCommand {
     /// Confirm that the clock is right though it is far ahead of the last
     /// commit, or of the running server's time.
     #[command(

@@ -42,6 +42,16 @@ pub struct Config {
     pub recording: Recording,
     /// `[time]`
     pub time: Time,
+    /// `[store]`
+    pub store: Store,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// How long segments of the ledger are kept that a checkpoint holds.
+    pub keep_ledger: Duration,
 }
 
 /// `[server]`
@@ -207,6 +217,7 @@ struct Tables {
     profile: ProfilesTable,
     recording: Recording,
     time: Time,
+    store: Store,
 }
 
 #[derive(Default, Deserialize)]
@@ -269,6 +280,7 @@ impl Tables {
             profile: ProfilesTable { default: profile },
             recording,
             time,
+            store,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -295,6 +307,10 @@ impl Tables {
         anyhow::ensure!(
             (600..=3650 * 86_400).contains(&profile.lifetime.seconds()),
             "profile.default.lifetime must be from 10m to 3650d"
+        );
+        anyhow::ensure!(
+            store.keep_ledger.seconds() <= 3650 * 86_400,
+            "store.keep_ledger must be at most 3650d"
         );
         anyhow::ensure!(
             (1..=3650).contains(&recording.retention_days),
@@ -342,6 +358,7 @@ impl Tables {
             },
             recording,
             time,
+            store,
         })
     }
 }
@@ -405,6 +422,14 @@ impl Default for Time {
         Self {
             max_jump: Duration::from_seconds(MAX_JUMP),
             max_rest: Duration::from_seconds(30 * 86_400),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            keep_ledger: Duration::from_seconds(0),
         }
     }
 }

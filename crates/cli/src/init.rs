@@ -1,13 +1,13 @@
 //! `assay init`: a new server, whole or not at all.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    fs::{DirBuilder, OpenOptions},
+    io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use assay_attest::TrustAnchor;
 use assay_ca::authority::{self, Authority, AuthorityPlan, Host};
 use assay_engine::admission::DeviceList;
@@ -18,6 +18,7 @@ use crate::{
     config::{BaseUrl, Mode, UrlHost},
     dir::Dir,
     files, now, print, print_json,
+    staging::Staging,
     stop::{OrStop, Stop},
 };
 
@@ -88,51 +89,14 @@ pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
 /// Makes a new server in `dir`, which must not exist or be empty. Everything
 /// is made beside it first, so that a failure leaves nothing behind.
 pub fn create(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
-    let target = dir.path();
-    match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => {}
-        Ok(false) => {
-            return Err(Stop::usage(anyhow!(
-                "{} is not empty: nothing is ever overwritten; name another directory with --dir",
-                target.display()
-            )));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).or_usage(target.display()),
-    }
+    let staging = Staging::create(dir.path())?;
     let authority = create_authority(plan)?;
-
-    let absolute = std::path::absolute(target).or_usage(target.display())?;
-    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-        return Err(Stop::usage(anyhow!(
-            "{} cannot be a server's directory",
-            target.display()
-        )));
-    };
-    fs::create_dir_all(parent).or_usage(parent.display())?;
-    let staging = parent.join(format!(
-        ".{}.init-{}",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
-    let doing = || format!("cannot make a server in {}", target.display());
-    // Whatever is there already is somebody else's.
-    DirBuilder::new()
-        .mode(0o700)
-        .create(&staging)
-        .or_fault(doing())?;
-    let result = write_all(&Dir::new(&staging), plan, &authority)
-        .and_then(|()| {
-            fs::rename(&staging, &absolute)?;
-            File::open(parent)?.sync_all()?;
-            Ok(())
-        })
-        .or_fault(doing());
-    if result.is_err() {
-        // What is left of it is of no use; the first error is the one to tell.
-        let _ = fs::remove_dir_all(&staging);
-    }
-    result
+    write_all(&Dir::new(staging.path()), plan, &authority)
+        .and_then(|()| staging.finish())
+        .or_fault(format_args!(
+            "cannot make a server in {}",
+            dir.path().display()
+        ))
 }
 
 fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
@@ -174,13 +138,6 @@ fn write_all(dir: &Dir, plan: &Plan<'_>, authority: &Authority) -> anyhow::Resul
     )?;
     write_new(&dir.config(), &config_text(plan))?;
     LedgerStore::create(&dir.db(), plan.laboratory).context("cannot make the database")?;
-    for sub in [
-        dir.path().join("ca"),
-        dir.attestation(),
-        dir.path().to_owned(),
-    ] {
-        File::open(sub)?.sync_all()?;
-    }
     Ok(())
 }
 

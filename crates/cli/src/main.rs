@@ -7,6 +7,7 @@
 
 mod app;
 mod args;
+mod backup;
 mod certificates;
 mod clock;
 mod config;
@@ -18,12 +19,15 @@ mod init;
 mod inspect;
 mod logging;
 mod orders;
+mod progress;
 mod recording;
 mod recordings;
 mod replay;
 mod serve;
 mod simulate;
+mod staging;
 mod stop;
+mod store;
 mod terminal;
 mod tls;
 
@@ -38,7 +42,7 @@ use anyhow::anyhow;
 use clap::Parser;
 
 use crate::{
-    args::{Cli, Command, ConfigCommand},
+    args::{Cli, Command, ConfigCommand, StoreCommand},
     dir::Dir,
     stop::{OrStop, Stop},
 };
@@ -75,6 +79,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Stop> {
     let dir = Dir::new(cli.dir);
     match cli.command {
+        Command::Backup(args) => backup::backup(&dir, &args),
+        Command::Restore(args) => backup::restore(&dir, &args),
+        Command::Store(command) if !matches!(command, StoreCommand::Clock(_)) => {
+            store::run(&dir, &command)
+        }
         Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
@@ -99,12 +108,17 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     Command::Orders(command) => orders::run(&dir, &command).await,
                     Command::Serve(args) => serve::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
-                    Command::Store(command) => clock::command::run(&dir, &command).await,
-                    Command::Config(_)
+                    Command::Store(StoreCommand::Clock(command)) => {
+                        clock::command::run(&dir, &command).await
+                    }
+                    Command::Backup(_)
+                    | Command::Config(_)
                     | Command::Init(_)
                     | Command::Inspect(_)
                     | Command::Recording(_)
-                    | Command::Replay(_) => Ok(()),
+                    | Command::Replay(_)
+                    | Command::Restore(_)
+                    | Command::Store(_) => Ok(()),
                 }
             };
             match runtime.block_on(runtime.spawn(work)) {

@@ -1,5 +1,7 @@
 //! `assay serve`: the server, from its directory to its end.
 
+mod starting;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
@@ -82,7 +84,7 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
         .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
     // From here on a hangup ends no server, however soon it comes.
     let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
-    let app = parts.open(dir, &base_url, replay.is_some())?;
+    let app = starting::open(parts, dir, &base_url, replay.is_some(), &listener).await?;
     let engine = &app.engine;
     engine
         .record_time("time")

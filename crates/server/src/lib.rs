@@ -18,6 +18,7 @@ mod render;
 mod routes;
 mod server;
 mod signed;
+mod starting;
 mod surface;
 mod tls;
 
@@ -26,5 +27,6 @@ pub use config::ServerConfig;
 pub use connection::serve_stream;
 pub use rate_limit::{Rate, RateLimits};
 pub use server::Server;
+pub use starting::{Percent, answer_while_starting};
 pub use surface::Surface;
 pub use tls::{TlsIdentity, TlsIdentityError};

@@ -29,7 +29,7 @@ use crate::{
     body::{Bodies, discard},
     rate_limit::RateLimits,
     refusal::Refusal,
-    routes::{DIRECTORY, HEALTH, router},
+    routes::{DIRECTORY, HEALTH, LIVE, router},
 };
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
@@ -75,7 +75,7 @@ impl Surface {
     /// Answers a request. Its [`Peer`](crate::Peer) extension tells the other
     /// end of its connection.
     pub async fn answer(&self, request: Request) -> Response {
-        if request.uri().path() == HEALTH {
+        if matches!(request.uri().path(), HEALTH | LIVE) {
             self.handle(request).await
         } else {
             self.wrap(request).await

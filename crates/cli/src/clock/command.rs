@@ -12,7 +12,7 @@ use assay_store::{LedgerStore, OpenMode};
 
 use crate::{
     app::SystemRandom,
-    args::StoreCommand,
+    args::ClockCommand,
     dir::Dir,
     now,
     orders::{Answer, Question, control},
@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// `assay store accept-clock` and `reset-clock`
-pub async fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
+pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {
     match command {
-        StoreCommand::AcceptClock { time } => accept(dir, *time).await,
-        StoreCommand::ResetClock => reset(dir).await,
+        ClockCommand::AcceptClock { time } => accept(dir, *time).await,
+        ClockCommand::ResetClock => reset(dir).await,
     }
 }
 

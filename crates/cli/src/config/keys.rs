@@ -50,6 +50,11 @@ const TABLES: &[Table] = &[
         secured: true,
         keys: &["max_jump", "max_rest"],
     },
+    Table {
+        path: &["store"],
+        secured: false,
+        keys: &["keep_ledger"],
+    },
 ];
 
 struct Table {

@@ -23,6 +23,7 @@ mod recordings;
 mod replay_server;
 mod revocation;
 
+mod store;
 mod strangers;
 mod support;
 mod surface;

@@ -35,6 +35,10 @@ pub(crate) const DIRECTORY: &str = "/acme/directory";
 /// Where a load balancer asks whether the server runs: no part of ACME.
 pub(crate) const HEALTH: &str = "/healthz";
 
+/// Where a supervisor asks whether the process lives: no part of ACME, and
+/// answered while the server cannot serve yet, too.
+pub(crate) const LIVE: &str = "/livez";
+
 /// The handler of each path.
 pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
     let engine = Arc::clone(&app.engine);
@@ -78,6 +82,7 @@ pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
         .with_state(app)
         // Behind the fallbacks: its refusals are none of ACME's.
         .route(HEALTH, get(async move || health(&engine)))
+        .route(LIVE, get(async || "ok\n"))
 }
 
 /// `ok`, and what the operator must see to though requests are served.

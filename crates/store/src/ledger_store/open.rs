@@ -143,6 +143,7 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
             return Err(OpenError::Missing(dir.to_owned()));
         }
         let lock = lock(dir)?;
+        (options.on_rebuild)(0, 1);
         migrate::run(dir, options)?;
         drop(lock);
     }
@@ -221,8 +222,15 @@ impl Ready {
                 "the index is rebuilt from the ledger"
             );
         }
+        let began = std::time::Instant::now();
         let (generation, tree, end) =
             index::rebuild(disk, survey, &index, options.on_rebuild.as_ref())?;
+        let milliseconds = began.elapsed().as_millis();
+        tracing::info!(
+            event = "index_rebuilt",
+            milliseconds,
+            "the index was rebuilt"
+        );
         if let Err(fault) = ledger::settle(disk, survey, end.tear.as_ref()) {
             index::leak(tree);
             return Err(fault);

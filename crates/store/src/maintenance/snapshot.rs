@@ -17,7 +17,8 @@ use crate::{
         checkpoint::{Checkpoint, Walk},
         disk::{Disk, DiskFile, SystemDisk},
         fault::Fault,
-        segment::{self, HEADER_LEN, Identity},
+        segment::{self, HEADER_LEN, Identity, Place},
+        sort::Sorter,
         survey::Survey,
         watermark::Watermark,
     },
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub laboratory: bool,
     /// The files: checkpoint and segments.
     pub files: Vec<SnapshotFile>,
+    survey: Survey,
+    end: Place,
 }
 
 /// A file of a [`Snapshot`]; reading gives its content.
@@ -106,8 +109,56 @@ impl Snapshot {
             time: end.place.time,
             laboratory: survey.identity().laboratory,
             files,
+            end: end.place,
+            survey,
         })
     }
+}
+
+impl Snapshot {
+    /// The same without the key of nonces, also those that were replaced:
+    /// written into `scratch` as one checkpoint.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`]
+    pub fn without_nonce_key(self, scratch: &Path) -> Result<Self, OpenError> {
+        let options = Options::default();
+        let disk = options.disk.as_ref();
+        let ledger = scratch.join("ledger");
+        let made = ledger_store::begin_ledger(
+            disk,
+            &ledger,
+            self.survey.identity(),
+            self.end,
+            &options,
+            |sorter| {
+                copy_pairs(disk, &self.survey, sorter)?;
+                sorter.push(keys::NONCE_KEY, None)
+            },
+        );
+        made.and_then(|()| {
+            let checkpoint = Checkpoint::open(disk, &ledger, self.sequence)?;
+            let file = SnapshotFile::open(disk, checkpoint.path(), checkpoint.len())?;
+            Ok(Self {
+                files: vec![file],
+                ..self
+            })
+        })
+        .map_err(|fault| OpenError::fault(scratch, fault))
+    }
+}
+
+/// Gives `sorter` all pairs of a ledger.
+fn copy_pairs(disk: &dyn Disk, survey: &Survey, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
+    let mut walk = Walk::new(Checkpoint::open_file(disk, survey.checkpoint.path())?)?;
+    while let Some((key, value)) = walk.peek() {
+        sorter.push(key, value)?;
+        walk.advance()?;
+    }
+    survey.read(disk, survey.start(), |entry, _| {
+        (entry.writes()).try_for_each(|(key, value)| sorter.push(key, value))
+    })?;
+    Ok(())
 }
 
 impl SnapshotFile {
@@ -167,14 +218,7 @@ pub fn restore(from: &Path, sequence: u64, dir: &Path) -> Result<Restored, OpenE
     let place = end.place;
     let ledger = dir.join(format!("ledger.{}", ledger::compact::UNFINISHED));
     ledger_store::begin_ledger(disk, &ledger, identity, place, &options, |sorter| {
-        let mut walk = Walk::new(Checkpoint::open_file(disk, survey.checkpoint.path())?)?;
-        while let Some((key, value)) = walk.peek() {
-            sorter.push(key, value)?;
-            walk.advance()?;
-        }
-        survey.read(disk, survey.start(), |entry, _| {
-            (entry.writes()).try_for_each(|(key, value)| sorter.push(key, value))
-        })?;
+        copy_pairs(disk, &survey, sorter)?;
         // Nonces of the database that was copied must not count here.
         let nonce_key: [u8; 32] = ledger_store::random();
         sorter.push(keys::NONCE_KEY, Some(&nonce_key))

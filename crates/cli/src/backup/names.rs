@@ -1,0 +1,78 @@
+//! Which names a backup may hold: a restore writes nothing else.
+
+use std::path::{Component, Path};
+
+/// Where the ledger's files are in a backup.
+pub const LEDGER: &str = "db/ledger";
+
+/// Whether a file of this name may be in a backup: relative, without `..`, and
+/// in a place that a server's directory has.
+pub fn is_known(name: &str) -> bool {
+    let path = Path::new(name);
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let disturbing = name
+        .chars()
+        .any(|letter| letter.is_control() || letter == '\\');
+    if name.is_empty() || name.ends_with('/') || !plain || disturbing || name.len() > 250 {
+        return false;
+    }
+    match name.split_once('/') {
+        None => name != super::MANIFEST && name != super::SUMS && name != "db",
+        Some(("attestation" | "ca", file)) => !file.contains('/'),
+        Some(("db", rest)) => rest
+            .strip_prefix("ledger/")
+            .is_some_and(|file| !file.contains('/') && is_ledger_file(file)),
+        Some(_) => false,
+    }
+}
+
+fn is_ledger_file(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(number, ending)| {
+        number.len() == 20
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && ["segment", "checkpoint"].contains(&ending)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_places_of_a_server_are_known() {
+        for name in [
+            "assay.toml",
+            "devices.csv",
+            "attestation/laboratory-root-1.pem",
+            "ca/issuing.key",
+            "db/ledger/00000000000000000001.segment",
+            "db/ledger/00000000000000000000.checkpoint",
+        ] {
+            assert!(is_known(name), "{name}");
+        }
+        for name in [
+            "",
+            "/etc/passwd",
+            "../assay.toml",
+            "ca/../../x",
+            "ca/sub/x",
+            "ca/",
+            "./assay.toml",
+            "db",
+            "db/watermark",
+            "db/index/1/db",
+            "db/ledger/1.segment",
+            "db/ledger/00000000000000000001.segment.unfinished",
+            "db/ledger/0000000000000000000x.segment",
+            "recordings/x.json",
+            "assay-backup.json",
+            "SHA256SUMS",
+            "a\nb",
+            "a\\b",
+        ] {
+            assert!(!is_known(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a server answers while it cannot serve yet.
+
+#![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+};
+
+use assay_server::answer_while_starting;
+use tokio::net::TcpListener;
+
+fn ask(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answering =
+        tokio::spawn(async move { answer_while_starting(&listener, None, Arc::new(|| 42)).await });
+    let asked = tokio::task::spawn_blocking(move || {
+        ["/livez", "/healthz", "/acme/directory"].map(|path| ask(address, path))
+    });
+    let [live, health, directory] = asked.await.unwrap();
+    answering.abort();
+    assert!(live.starts_with("HTTP/1.1 200 OK\r\n"), "{live}");
+    for refused in [&health, &directory] {
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+        assert!(refused.contains("retry-after: 10\r\n"), "{refused}");
+        assert!(refused.contains("being rebuilt (42 %)"), "{refused}");
+    }
+    assert!(
+        directory.contains("application/problem+json"),
+        "{directory}"
+    );
+    assert!(
+        directory.contains("urn:ietf:params:acme:error:serverInternal"),
+        "{directory}"
+    );
+}
