@@ -74,10 +74,19 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
     }
 }
 
-/// Answers from a store.
+/// Answers from a store that no server runs on.
 pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<Answer> {
     // As the engine has it: never behind what was recorded.
     let now = Timestamp(now()).max(store.latest_time());
+    answer_at(store, question, now).await
+}
+
+/// Answers from a store, as things are at `now`.
+async fn answer_at(
+    store: &dyn Store,
+    question: &Question,
+    now: Timestamp,
+) -> anyhow::Result<Answer> {
     match question {
         Question::AcceptClock(_) => bail!("only a running server's clock can be accepted so"),
         Question::List(limit) => {

@@ -48,6 +48,9 @@ pub struct ServerTime {
     max_jump: u64,
     /// The uptime up to which drift was corrected.
     slewed: u64,
+    /// The seconds that rounding may have cost when the time was set from the
+    /// wall clock.
+    rounding: u64,
     departure: Option<Departure>,
 }
 
@@ -135,6 +138,7 @@ impl ServerTime {
             origin: origin(mark.max(wall), uptime),
             max_jump,
             slewed: uptime,
+            rounding: RESOLUTION,
             departure: None,
         }
     }
@@ -189,9 +193,14 @@ impl ServerTime {
         ahead.unsigned_abs() <= limit
     }
 
-    /// Corrects a drift: forward, and slowly. A time that is ahead of the wall
-    /// clock stays so.
-    fn slew(&mut self, ahead: i64, uptime: u64) {
+    /// Corrects a drift: forward, and slowly but for what rounding cost. A time
+    /// that is ahead of the wall clock stays so.
+    fn slew(&mut self, mut ahead: i64, uptime: u64) {
+        if ahead > 0 && self.rounding > 0 {
+            self.rounding -= 1;
+            self.origin += 1;
+            ahead -= 1;
+        }
         if ahead <= 0 {
             self.slewed = uptime;
             return;
@@ -233,6 +242,7 @@ impl ServerTime {
     fn follow(&mut self, ahead: i64, uptime: u64) -> ClockEvent {
         self.origin += ahead;
         self.slewed = uptime;
+        self.rounding = RESOLUTION;
         self.departure = None;
         ClockEvent::Followed(ahead.unsigned_abs())
     }

@@ -76,13 +76,32 @@ fn a_small_drift_is_corrected_slowly_and_only_forward() {
     let mut clocks = Clocks::starting();
     clocks.wall = clocks.wall.plus(60);
     let (reading, event) = clocks.observe();
-    assert_eq!((reading.now, reading.in_doubt, event), (NOW, false, None));
-    assert_eq!(clocks.pass(100).0.now, NOW.plus(110));
+    // At once, only the second that rounding may have cost at the start.
+    let now = NOW.plus(1);
+    assert_eq!((reading.now, reading.in_doubt, event), (now, false, None));
+    assert_eq!(clocks.observe().0.now, now);
+    assert_eq!(clocks.pass(100).0.now, NOW.plus(111));
     assert_eq!(clocks.pass(500).0, ok(NOW.plus(660)));
     clocks.wall = clocks.wall.minus(60);
     let (reading, event) = clocks.pass(600);
     assert_eq!(reading.now, NOW.plus(1260));
     assert_eq!((reading.in_doubt, event), (false, None));
+}
+
+/// Both clocks are cut to whole seconds, at different fractions.
+#[test]
+fn time_is_never_behind_the_wall_clock_by_rounding() {
+    for (wall, uptime) in [(100, 900), (900, 100), (0, 999), (500, 500)] {
+        let at = |clock: u64, milliseconds: u64| (clock + milliseconds) / 1000;
+        let clocks = |passed| (Timestamp(NOW.0 + at(wall, passed)), 5 + at(uptime, passed));
+        let (start, up) = clocks(0);
+        let mut time = ServerTime::starting(Timestamp(0), start, up, HOUR);
+        for passed in (0..20_000).step_by(50) {
+            let (wall, uptime) = clocks(passed);
+            let now = time.observe(wall, uptime).0.now;
+            assert!(now >= wall && now <= wall.plus(1), "{passed}: {now} {wall}");
+        }
+    }
 }
 
 #[test]
