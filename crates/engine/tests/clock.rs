@@ -354,3 +354,51 @@ fn a_clock_in_doubt_is_answered_with_503_and_a_time_to_wait() {
     assert_eq!(error.retry_after(), Some(60));
     assert!(!problem.detail.contains("2027"), "{}", problem.detail);
 }
+
+#[tokio::test]
+async fn a_wanted_validity_is_judged_by_the_clock_that_is_behind() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    glass.clock.advance(DAY);
+    let present = glass.engine.now();
+    let order = async |not_before, not_after| {
+        let account = glass.authenticated(&account).await;
+        let request = NewOrder {
+            not_before,
+            not_after,
+            ..new_order(&[SERIAL])
+        };
+        glass.engine.new_order(account, &request).await
+    };
+    let device = device(SERIAL);
+    let longest = order(None, Some(present.plus(90 * DAY))).await.unwrap();
+    glass.answer(&longest, 0, &device).await.unwrap();
+    move_wall(&glass, -1200);
+    order(Some(present.minus(1400)), None).await.unwrap();
+    // What was promised is not broken for a clock that may be wrong.
+    let finalized = glass.finalize(&longest, &device).await;
+    assert_eq!(finalized.unwrap_err(), in_doubt(&glass));
+    move_wall(&glass, 1200);
+    glass.finalize(&longest, &device).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_ca_has_ended_while_the_clock_is_in_doubt() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let spki = device(SERIAL).spki_der();
+    let end = [&glass.cas.issuing, &glass.cas.tls].map(|ca| support::issuer(ca).not_after());
+    glass.clock.move_to(Timestamp(end[0].max(end[1])));
+    let (order, server) = (
+        async || glass.order(&account, &[SERIAL]).await.map(drop),
+        async || {
+            let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+            issued.await.map(drop)
+        },
+    );
+    assert!(matches!(order().await, Err(Error::Internal(_))));
+    assert!(matches!(server().await, Err(Error::Internal(_))));
+    move_wall(&glass, -7200);
+    assert_eq!(order().await, Err(in_doubt(&glass)));
+    assert_eq!(server().await, Err(in_doubt(&glass)));
+}
