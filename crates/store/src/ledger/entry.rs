@@ -106,12 +106,18 @@ impl<'a> Entry<'a> {
     /// The entry that `bytes` are, from the first to the last; `None` unless it
     /// is whole.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (content, hash) = bytes.split_last_chunk::<HASH_LEN>()?;
+        (sha256(content) == *hash).then_some(())?;
+        Self::parse_verified(bytes)
+    }
+
+    /// The same of bytes whose hash was verified before.
+    pub(crate) fn parse_verified(bytes: &'a [u8]) -> Option<Self> {
         let head = Head::parse(bytes)?;
         if bytes.len() != head.entry_len() {
             return None;
         }
         let (content, hash) = bytes.split_last_chunk()?;
-        (sha256(content) == *hash).then_some(())?;
         let entry = Self {
             head,
             hash: *hash,

@@ -182,8 +182,8 @@ impl Survey {
         }
         let mut redeemed = Vec::new();
         for first in &all[from.min(all.len())..] {
-            let mut reader = Reader::open(disk, &self.ledger, *first)?;
             // What is bad was found before, or is a tear.
+            let mut reader = Reader::open_verified(disk, &self.ledger, *first)?;
             while let Step::Entry(entry) = reader.next()? {
                 let found = entry.redemptions();
                 redeemed.extend(found.into_iter().filter(|nonce| nonce.time >= since));
