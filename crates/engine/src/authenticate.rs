@@ -8,12 +8,24 @@ use serde::de::DeserializeOwned;
 use crate::{
     Engine, Error,
     domain::{Account, AccountState},
-    ports::Versioned,
+    ports::{Redemption, Versioned},
 };
+
+/// The request that a use-case works for. Every use-case that commits takes it
+/// by reference, and its commits carry what it holds. The default is work
+/// behind which there is no request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context {
+    /// The nonce that authentication redeemed.
+    pub(crate) redemption: Option<Redemption>,
+}
 
 /// A payload whose signature, URL and nonce were right.
 #[derive(Debug)]
-pub struct Payload(Verified);
+pub struct Payload {
+    context: Context,
+    verified: Verified,
+}
 
 /// Who signed a request that either kind of key may sign.
 #[derive(Debug)]
@@ -90,7 +102,7 @@ impl Engine {
         // RFC 8555 section 6.5: "Once a nonce value has appeared in an ACME
         // request, the server MUST consider it invalid", read as: in an
         // authenticated request.
-        self.nonces.redeem(nonce, now)?;
+        let redemption = Some(self.nonces.redeem(nonce, now)?);
         if verified.padded_signature() {
             tracing::info!(
                 event = "padded_signature",
@@ -102,7 +114,8 @@ impl Engine {
         {
             return Err(Error::AccountDeactivated);
         }
-        Ok((requester, Payload(verified)))
+        let context = Context { redemption };
+        Ok((requester, Payload { context, verified }))
     }
 
     async fn account_of_kid(&self, kid: &str) -> Result<Versioned<Account>, Error> {
@@ -117,20 +130,26 @@ impl Engine {
 impl Payload {
     /// What an inner JWS of an authenticated request holds. Only the engine can
     /// make one: outside, a payload has been through [`Engine::authenticate`].
-    pub(crate) fn of_inner(verified: Verified) -> Self {
-        Self(verified)
+    pub(crate) fn of_inner(context: Context, verified: Verified) -> Self {
+        Self { context, verified }
+    }
+
+    /// The request, for the use-case that is to act on it.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.context
     }
 
     /// Whether the request is a POST-as-GET (RFC 8555 section 6.3).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.verified.is_empty()
     }
 
     /// The payload's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.0.payload()
+        self.verified.payload()
     }
 
     /// The payload, a JSON object, as a `T`.

@@ -5,7 +5,7 @@ use assay_ca::{Issuer, SerialNumber};
 use assay_proto::Timestamp;
 
 use crate::{
-    Error,
+    Context, Error,
     admission::AdmissionPolicy,
     issuance::{ValidityLimits, end_of_ca},
     nonce::Nonces,
@@ -106,7 +106,11 @@ impl Engine {
             issuer: setup.issuer,
             server_issuer: setup.server_issuer,
             limits: setup.limits,
-            nonces: Nonces::new(setup.random.as_ref()),
+            nonces: Nonces::new(
+                setup.store.nonce_key(),
+                setup.store.redemptions(),
+                setup.random.as_ref(),
+            ),
             profile: setup.profile,
             random: setup.random,
             recorder: setup.recorder,
@@ -177,7 +181,8 @@ impl Engine {
     /// Faults of the store.
     pub async fn record_time(&self, name: &'static str) -> Result<Timestamp, Error> {
         let now = self.now();
-        self.commit(name, now, Vec::new()).await?;
+        self.commit(&Context::default(), name, now, Vec::new())
+            .await?;
         Ok(now)
     }
 
@@ -228,13 +233,43 @@ impl Engine {
         SerialNumber::from_random(bytes)
     }
 
+    /// Ends a process that no longer serves: records the redeemed nonces that
+    /// no commit carried, those of requests that changed nothing. After that
+    /// the next process accepts no nonce that this one accepted.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn close(&self) -> Result<(), Error> {
+        let now = self.now();
+        for redeemed in self.nonces.unrecorded(now) {
+            let set = ChangeSet {
+                redeemed,
+                ..ChangeSet::new(now, Vec::new())
+            };
+            self.commit_set("redeemed", set).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn commit(
         &self,
+        context: &Context,
         name: &'static str,
         now: Timestamp,
         changes: Vec<Change>,
     ) -> Result<Version, CommitError> {
-        self.store.commit(name, ChangeSet::new(now, changes)).await
+        let set = ChangeSet {
+            redeemed: context.redemption.into_iter().collect(),
+            ..ChangeSet::new(now, changes)
+        };
+        self.commit_set(name, set).await
+    }
+
+    async fn commit_set(&self, name: &'static str, set: ChangeSet) -> Result<Version, CommitError> {
+        let redeemed = set.redeemed.clone();
+        let version = self.store.commit(name, set).await?;
+        self.nonces.recorded(&redeemed);
+        Ok(version)
     }
 }
 

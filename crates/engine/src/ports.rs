@@ -41,7 +41,10 @@ pub enum Purpose {
     AccountId,
     /// The name of an authorization.
     AuthorizationId,
-    /// The key of the MAC in every nonce: once for each engine.
+    /// The number in every nonce of one process: once for each engine.
+    NonceEpoch,
+    /// The key that nonces are sealed under: once for each engine whose store
+    /// keeps none.
     NonceKey,
     /// The name of an order.
     OrderId,
@@ -58,6 +61,7 @@ impl Purpose {
         match self {
             Self::AccountId => "account-id",
             Self::AuthorizationId => "authorization-id",
+            Self::NonceEpoch => "nonce-epoch",
             Self::NonceKey => "nonce-key",
             Self::OrderId => "order-id",
             Self::SerialNumber => "serial-number",
@@ -247,7 +251,8 @@ pub struct Redemption {
     pub epoch: u64,
     /// The nonce's number within that process.
     pub counter: u64,
-    /// When it was issued.
+    /// When it was issued, or somewhat later: until when it is remembered
+    /// follows from it.
     pub time: Timestamp,
 }
 

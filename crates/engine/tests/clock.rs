@@ -4,7 +4,7 @@
 mod support;
 
 use assay_engine::{
-    Error,
+    Context, Error,
     domain::{Account, Order, OrderState},
     ports::{Clock, Store},
     time::{ClockInDoubt, ClockRefusal},
@@ -54,7 +54,10 @@ async fn answer_made_at(
             .attest(&device.properties, &device.spki_der(), &freshness, made.0);
     let object = evidence.unwrap().attestation_object();
     let response = response(&object);
-    let answered = glass.engine.answer_challenge(order.account, id, &response);
+    let context = Context::default();
+    let answered = glass
+        .engine
+        .answer_challenge(&context, order.account, id, &response);
     answered.await.map(drop)
 }
 
@@ -166,7 +169,9 @@ async fn nothing_expires_while_the_clock_is_in_doubt() {
     let update = AuthorizationUpdate {
         status: "deactivated".to_owned(),
     };
-    let deactivated = engine.update_authorization(account.id, id, &update).await;
+    let deactivated = engine
+        .update_authorization(&Context::default(), account.id, id, &update)
+        .await;
     assert_eq!(deactivated.unwrap_err(), doubt);
     let answered = answer_made_at(&glass, &pending, &device, engine.now()).await;
     assert_eq!(answered.unwrap_err(), doubt);
@@ -188,7 +193,11 @@ async fn a_wanted_validity_is_not_refused_while_the_clock_is_in_doubt() {
     };
     let order = async || {
         let account = glass.authenticated(&account).await;
-        glass.engine.new_order(account, &request).await.unwrap_err()
+        glass
+            .engine
+            .new_order(&Context::default(), account, &request)
+            .await
+            .unwrap_err()
     };
     assert!(matches!(order().await, Error::Validity(_)));
     move_wall(&glass, 7200);
@@ -368,7 +377,10 @@ async fn a_wanted_validity_is_judged_by_the_clock_that_is_behind() {
             not_after,
             ..new_order(&[SERIAL])
         };
-        glass.engine.new_order(account, &request).await
+        glass
+            .engine
+            .new_order(&Context::default(), account, &request)
+            .await
     };
     let device = device(SERIAL);
     let longest = order(None, Some(present.plus(90 * DAY))).await.unwrap();

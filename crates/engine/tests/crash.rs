@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::{
-    Error, IssuanceRefusal,
+    Context, Error, IssuanceRefusal,
     domain::{NotReady, Order, OrderState},
     ports::{Change, ChangeSet, Clock, Store},
     time::ClockInDoubt,
@@ -40,7 +40,12 @@ async fn scenario_62_of_twenty_parallel_finalizes_one_issues() {
     let attempts: Vec<_> = (0..20)
         .map(|_| {
             let (glass, order, csr) = (Arc::clone(&glass), order.clone(), csr.clone());
-            tokio::spawn(async move { glass.engine.finalize(order.account, order.id, &csr).await })
+            tokio::spawn(async move {
+                glass
+                    .engine
+                    .finalize(&Context::default(), order.account, order.id, &csr)
+                    .await
+            })
         })
         .collect();
     let mut issued = 0;
@@ -72,7 +77,7 @@ async fn scenario_64_a_restart_between_challenge_and_finalize() {
     let (order, device) = glass.ready(&glass.account().await).await;
     let engine = glass.restart(&[&glass.authority], &glass.cas);
     let valid = engine
-        .finalize(order.account, order.id, &csr(&device))
+        .finalize(&Context::default(), order.account, order.id, &csr(&device))
         .await
         .unwrap();
     assert_eq!(valid.status(START), OrderStatus::Valid);
@@ -216,7 +221,11 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
                     status: Some("deactivated".to_owned()),
                     ..AccountUpdate::default()
                 };
-                glass.engine.update_account(account, &update).await.unwrap();
+                glass
+                    .engine
+                    .update_account(&Context::default(), account, &update)
+                    .await
+                    .unwrap();
             }
             "authorization-deactivated" => {
                 let id = order.authorizations[0];
@@ -350,7 +359,7 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
         assert_eq!(engine.now(), now);
         assert_eq!(
             engine
-                .finalize(order.account, order.id, &csr(&device))
+                .finalize(&Context::default(), order.account, order.id, &csr(&device))
                 .await
                 .unwrap_err(),
             Error::Clock(ClockInDoubt {
@@ -381,7 +390,7 @@ async fn finalize_asks_again_whether_the_device_is_admitted_and_its_root_trusted
     let engine = glass.restart(&[], &glass.cas);
     assert_eq!(
         engine
-            .finalize(order.account, order.id, &csr(&device))
+            .finalize(&Context::default(), order.account, order.id, &csr(&device))
             .await
             .unwrap_err(),
         Error::Issuance(IssuanceRefusal::RootNoLongerTrusted)

@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::{
-    CsrRefusal, Error, IdentifierFault,
+    Context, CsrRefusal, Error, IdentifierFault,
     domain::{ChallengeState, NotReady},
     ports::Store,
 };
@@ -24,7 +24,11 @@ async fn scenario_33_a_device_that_is_not_listed_is_refused_before_it_attests() 
     let account = glass.account().await;
     let error = glass
         .engine
-        .new_order(glass.authenticated(&account).await, &new_order(&["C02ZZZ"]))
+        .new_order(
+            &Context::default(),
+            glass.authenticated(&account).await,
+            &new_order(&["C02ZZZ"]),
+        )
         .await
         .unwrap_err();
     let Error::Identifiers(refusals) = &error else {
@@ -74,7 +78,7 @@ async fn scenario_50_a_challenge_is_answered_once() {
     let junk = response(b"junk");
     let after = glass
         .engine
-        .answer_challenge(order.account, id, &junk)
+        .answer_challenge(&Context::default(), order.account, id, &junk)
         .await
         .unwrap();
     assert_eq!(after, before);
@@ -94,7 +98,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
     let empty = AttestationResponse::default();
     let error = glass
         .engine
-        .answer_challenge(account.id, id, &empty)
+        .answer_challenge(&Context::default(), account.id, id, &empty)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Store(_)), "{error:?}");
@@ -102,7 +106,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
 
     let error = glass
         .engine
-        .answer_challenge(account.id, id, &empty)
+        .answer_challenge(&Context::default(), account.id, id, &empty)
         .await
         .unwrap_err();
     let Error::Attestation(failure) = &error else {
@@ -130,7 +134,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
     // Dead, and the account goes on.
     let again = glass
         .engine
-        .answer_challenge(account.id, id, &empty)
+        .answer_challenge(&Context::default(), account.id, id, &empty)
         .await
         .unwrap();
     assert_eq!(again, authorization);
@@ -192,7 +196,7 @@ async fn scenario_92_twenty_parallel_new_accounts_make_one() {
             tokio::spawn(async move {
                 glass
                     .engine
-                    .new_account(key, &NewAccount::default())
+                    .new_account(&Context::default(), key, &NewAccount::default())
                     .await
                     .unwrap()
             })
@@ -225,13 +229,13 @@ async fn scenario_102_deactivating_an_authorization() {
         let id = order.authorizations[0];
         let first = glass
             .engine
-            .update_authorization(account.id, id, &update)
+            .update_authorization(&Context::default(), account.id, id, &update)
             .await
             .unwrap();
         assert_eq!(first.deactivated, Some(START));
         let again = glass
             .engine
-            .update_authorization(account.id, id, &update)
+            .update_authorization(&Context::default(), account.id, id, &update)
             .await
             .unwrap();
         assert_eq!(again, first);
@@ -252,7 +256,7 @@ async fn a_csr_for_another_accounts_key_is_refused() {
     let spki = assay_jws::PublicKey::from_spki_der(&device.spki_der()).unwrap();
     glass
         .engine
-        .new_account(spki, &NewAccount::default())
+        .new_account(&Context::default(), spki, &NewAccount::default())
         .await
         .unwrap();
     assert_eq!(
@@ -267,7 +271,12 @@ async fn a_csr_for_another_accounts_key_is_refused() {
     };
     let error = glass
         .engine
-        .finalize(account.id, order.id, &other.csr(&request).unwrap())
+        .finalize(
+            &Context::default(),
+            account.id,
+            order.id,
+            &other.csr(&request).unwrap(),
+        )
         .await
         .unwrap_err();
     assert_eq!(error, Error::Csr(CsrRefusal::KeyNotAttested));
@@ -326,7 +335,7 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
     let authenticated = glass.authenticated(&account).await;
     glass
         .engine
-        .update_account(authenticated, &update)
+        .update_account(&Context::default(), authenticated, &update)
         .await
         .unwrap();
     for (order, status) in [
@@ -363,7 +372,11 @@ async fn accounts_that_never_order_are_forgotten_after_a_day() {
         status: Some("deactivated".to_owned()),
         ..AccountUpdate::default()
     };
-    glass.engine.update_account(account, &update).await.unwrap();
+    glass
+        .engine
+        .update_account(&Context::default(), account, &update)
+        .await
+        .unwrap();
 
     glass.clock.advance(86_400);
     assert_eq!(glass.engine.forget_idle_accounts().await, Ok(0));
@@ -389,7 +402,11 @@ async fn accounts_that_never_order_are_forgotten_after_a_day() {
     );
     let (again, created) = glass
         .engine
-        .new_account(idle.key.clone(), &NewAccount::default())
+        .new_account(
+            &Context::default(),
+            idle.key.clone(),
+            &NewAccount::default(),
+        )
         .await
         .unwrap();
     assert!(created && again.id != idle.id);

@@ -5,7 +5,7 @@ mod support;
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    Error, Payload,
+    Context, Error, Payload,
     domain::{Account, Failure, Gate, OrderState, Valid},
     ports::{Change, ChangeSet, Store, Versioned},
 };
@@ -121,7 +121,10 @@ async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes(
     };
     let authenticated = glass.authenticated(&account).await;
     let engine = &glass.engine;
-    engine.update_account(authenticated, &update).await.unwrap();
+    engine
+        .update_account(&Context::default(), authenticated, &update)
+        .await
+        .unwrap();
     assert_eq!(glass.read(&order).await, finalized);
 }
 

@@ -8,7 +8,7 @@
 mod support;
 
 use assay_engine::{
-    Error,
+    Context, Error,
     domain::{Attribute, Authorization, Order},
     ports::{Answer, Judged},
 };
@@ -61,7 +61,10 @@ async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_again
     assert_eq!(glass.recorder.take(), []);
 
     let request = csr(&device);
-    let finalized = glass.engine.finalize(account.id, order.id, &request).await;
+    let finalized = glass
+        .engine
+        .finalize(&Context::default(), account.id, order.id, &request)
+        .await;
     assert_eq!(finalized.unwrap().status(START), OrderStatus::Valid);
     let told = Told::Csr(order.id, order.authorizations.clone(), request);
     assert_eq!(glass.recorder.take(), [told]);
@@ -83,7 +86,10 @@ async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
     let order = glass.order(&account, &[SERIAL]).await.unwrap();
     let id = order.authorizations[0];
     let junk = response(b"junk");
-    let junk = glass.engine.answer_challenge(account.id, id, &junk);
+    let context = Context::default();
+    let junk = glass
+        .engine
+        .answer_challenge(&context, account.id, id, &junk);
     assert!(matches!(junk.await, Err(Error::Attestation(_))));
     let told = judged(&glass);
     assert_eq!(told.refused.as_deref(), Some("object-not-map"));
@@ -96,7 +102,10 @@ async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
         att_obj: None,
         error: Some("sorry".into()),
     };
-    let answer = glass.engine.answer_challenge(account.id, id, &sorry);
+    let context = Context::default();
+    let answer = glass
+        .engine
+        .answer_challenge(&context, account.id, id, &sorry);
     assert!(matches!(answer.await, Err(Error::Attestation(_))));
     let told = judged(&glass);
     assert_eq!(told.refused.as_deref(), Some("device-could-not-attest"));

@@ -27,6 +27,8 @@ struct State {
     map: BTreeMap<Vec<u8>, IVec>,
     sequence: u64,
     latest_time: u64,
+    nonce_key: Option<[u8; 32]>,
+    redeemed: Vec<Redemption>,
 }
 
 impl Backed<Memory> {
@@ -34,6 +36,16 @@ impl Backed<Memory> {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store that keeps a nonce key and all redemptions, as one on the
+    /// disk does: an engine on it accepts the nonces of an earlier engine.
+    #[must_use]
+    pub fn with_nonce_key(key: [u8; 32]) -> Self {
+        Self::over(Memory(Mutex::new(State {
+            nonce_key: Some(key),
+            ..State::default()
+        })))
     }
 }
 
@@ -58,11 +70,11 @@ impl Backend for Memory {
     }
 
     fn nonce_key(&self) -> Option<[u8; 32]> {
-        None
+        self.lock().nonce_key
     }
 
     fn redemptions(&self) -> Vec<Redemption> {
-        Vec::new()
+        self.lock().redeemed.clone()
     }
 
     async fn commit(
@@ -71,6 +83,7 @@ impl Backend for Memory {
         prepared: Prepared,
     ) -> Result<Version, CommitError> {
         let (now, resets_time) = (prepared.now, prepared.resets_time);
+        let redeemed = prepared.redeemed.clone();
         let state = &mut *self.lock();
         let version = Version(state.sequence + 1);
         let writes = prepared.apply(&Overlay::new(&state.map), version)?;
@@ -79,6 +92,9 @@ impl Backend for Memory {
                 Some(value) => state.map.insert(key, value),
                 None => state.map.remove(&key),
             };
+        }
+        if state.nonce_key.is_some() {
+            state.redeemed.extend(redeemed);
         }
         state.sequence = version.0;
         state.latest_time = if resets_time {

@@ -2,7 +2,7 @@ use assay_jws::PublicKey;
 use assay_proto::{AccountUpdate, Contact, NewAccount, OrderStatus, Timestamp};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     domain::{Account, AccountState, Failure},
     engine::ATTEMPTS,
     ids::AccountId,
@@ -23,6 +23,7 @@ impl Engine {
     /// [`Error::TermsNotAgreed`], [`Error::Contact`], faults.
     pub async fn new_account(
         &self,
+        context: &Context,
         key: PublicKey,
         request: &NewAccount,
     ) -> Result<(Account, bool), Error> {
@@ -60,7 +61,7 @@ impl Engine {
                 state: AccountState::Valid,
             };
             let insert = Change::InsertAccount(account.clone());
-            match self.commit("new-account", now, vec![insert]).await {
+            match self.commit(context, "new-account", now, vec![insert]).await {
                 Ok(_) => return Ok((account, true)),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -75,6 +76,7 @@ impl Engine {
     /// [`Error::Contact`], faults.
     pub async fn update_account(
         &self,
+        context: &Context,
         account: Versioned<Account>,
         update: &AccountUpdate,
     ) -> Result<Account, Error> {
@@ -105,7 +107,7 @@ impl Engine {
                 changes = self.cancel_open_orders(id, now).await?;
             }
             changes.push(Change::UpdateAccount(changed.clone(), current.version));
-            match self.commit("update-account", now, changes).await {
+            match self.commit(context, "update-account", now, changes).await {
                 Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
                 Err(error) => return Err(error.into()),
@@ -158,7 +160,11 @@ impl Engine {
                 .into_iter()
                 .map(|account| Change::DeleteAccount(account.value.id, account.version))
                 .collect();
-            match self.commit("forget-accounts", self.now(), changes).await {
+            let context = Context::default();
+            match self
+                .commit(&context, "forget-accounts", self.now(), changes)
+                .await
+            {
                 Ok(_) => forgotten += count,
                 // One of them has just ordered: look again.
                 Err(CommitError::Conflict(_)) => {}

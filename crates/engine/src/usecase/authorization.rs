@@ -1,7 +1,7 @@
 use assay_proto::{AuthorizationUpdate, OrderStatus, cut};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     domain::{Authorization, AuthorizationStatus, Failure},
     engine::ATTEMPTS,
     ids::{AccountId, AuthorizationId},
@@ -39,6 +39,7 @@ impl Engine {
     /// [`Error::AuthorizationFinal`], faults.
     pub async fn update_authorization(
         &self,
+        context: &Context,
         account: AccountId,
         id: AuthorizationId,
         update: &AuthorizationUpdate,
@@ -70,7 +71,10 @@ impl Engine {
                     order.version,
                 ));
             }
-            match self.commit("deactivate-authorization", now, changes).await {
+            match self
+                .commit(context, "deactivate-authorization", now, changes)
+                .await
+            {
                 Ok(_) => return Ok(deactivated),
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),

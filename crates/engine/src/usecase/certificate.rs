@@ -2,7 +2,7 @@ use assay_ca::SerialNumber;
 use assay_proto::{RevocationReason, RevokeCert};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     authenticate::Requester,
     domain::{Certificate, Revocation, Revoker},
     engine::ATTEMPTS,
@@ -55,7 +55,12 @@ impl Engine {
     /// # Errors
     /// [`Error::RevocationUnauthorized`], [`Error::RevocationReason`],
     /// [`Error::AlreadyRevoked`], faults.
-    pub async fn revoke(&self, requester: &Requester, request: &RevokeCert) -> Result<(), Error> {
+    pub async fn revoke(
+        &self,
+        context: &Context,
+        requester: &Requester,
+        request: &RevokeCert,
+    ) -> Result<(), Error> {
         let reason = request
             .reason
             .map(|code| RevocationReason::from_code(code).ok_or(Error::RevocationReason(code)))
@@ -85,7 +90,7 @@ impl Engine {
                 ..value
             };
             let change = Change::UpdateCertificate(revoked, version);
-            match self.commit("revoke", now, vec![change]).await {
+            match self.commit(context, "revoke", now, vec![change]).await {
                 Ok(_) => {
                     tracing::info!(
                         event = "revoked",

@@ -1,7 +1,7 @@
 use assay_proto::{AttestationResponse, OrderStatus, Timestamp};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     appraisal::{self, Answer},
     domain::{
         Authorization, AuthorizationStatus, ChallengeState, EvidenceRecord, Failure, Order,
@@ -26,6 +26,7 @@ impl Engine {
     /// evidence is out of its time and the clock is in doubt, faults.
     pub async fn answer_challenge(
         &self,
+        context: &Context,
         account: AccountId,
         id: AuthorizationId,
         response: &AttestationResponse,
@@ -63,8 +64,14 @@ impl Engine {
                 }
             };
             let committed = match &appraisal.verdict {
-                Ok(evidence) => self.fulfil(&authorization, order, evidence, now).await?,
-                Err(failure) => self.fail(&authorization, order, failure, now).await?,
+                Ok(evidence) => {
+                    self.fulfil(context, &authorization, order, evidence, now)
+                        .await?
+                }
+                Err(failure) => {
+                    self.fail(context, &authorization, order, failure, now)
+                        .await?
+                }
             };
             match committed {
                 Some(changed) => {
@@ -83,6 +90,7 @@ impl Engine {
     /// `None` when others were faster.
     async fn fulfil(
         &self,
+        context: &Context,
         authorization: &Versioned<Authorization>,
         order: Versioned<Order>,
         evidence: &EvidenceRecord,
@@ -109,7 +117,7 @@ impl Engine {
             Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
             Change::UpdateOrder(order.value.with_state(state), order.version),
         ];
-        match self.commit("challenge-valid", now, changes).await {
+        match self.commit(context, "challenge-valid", now, changes).await {
             Ok(_) => Ok(Some(fulfilled)),
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -119,6 +127,7 @@ impl Engine {
     /// `None` when others were faster.
     async fn fail(
         &self,
+        context: &Context,
         authorization: &Versioned<Authorization>,
         order: Versioned<Order>,
         failure: &Failure,
@@ -130,7 +139,10 @@ impl Engine {
             Change::UpdateAuthorization(failed.clone(), authorization.version),
             Change::UpdateOrder(order.value.fail(failure.clone()), order.version),
         ];
-        match self.commit("challenge-invalid", now, changes).await {
+        match self
+            .commit(context, "challenge-invalid", now, changes)
+            .await
+        {
             Ok(_) => {
                 refusal::report_failure(
                     failure,

@@ -3,7 +3,7 @@ use assay_jws::PublicKey;
 use assay_proto::{Problem, ProblemType, Timestamp};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     domain::{
         Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
         OrderState, Processing,
@@ -28,6 +28,7 @@ impl Engine {
     /// [`Error::Issuance`], faults.
     pub async fn finalize(
         &self,
+        context: &Context,
         account: AccountId,
         id: OrderId,
         csr: &[u8],
@@ -60,7 +61,10 @@ impl Engine {
             .value
             .with_state(OrderState::Processing(processing.clone()));
         let begin = Change::UpdateOrder(value.clone(), order.version);
-        match self.commit("finalize-begin", now, vec![begin]).await {
+        match self
+            .commit(context, "finalize-begin", now, vec![begin])
+            .await
+        {
             Ok(version) => {
                 let begun = Versioned { value, version };
                 self.complete(begun, processing, prepared.cert).await
@@ -98,7 +102,12 @@ impl Engine {
             Change::InsertCertificate(certificate),
             Change::UpdateOrder(finished.clone(), order.version),
         ];
-        match self.commit("finalize-complete", now, changes).await {
+        // The commit before it carried the request's nonce, if there is a request.
+        let context = Context::default();
+        match self
+            .commit(&context, "finalize-complete", now, changes)
+            .await
+        {
             Ok(_) => {
                 tracing::info!(
                     event = "issued",
@@ -124,7 +133,11 @@ impl Engine {
         let (id, now) = (value.id, failure.at);
         let failed = value.fail(failure.clone());
         let change = Change::UpdateOrder(failed.clone(), version);
-        match self.commit("finalize-abandon", now, vec![change]).await {
+        let context = Context::default();
+        match self
+            .commit(&context, "finalize-abandon", now, vec![change])
+            .await
+        {
             Ok(_) => {}
             Err(CommitError::Conflict(_)) => return Ok(self.as_stored(id).await?.value),
             Err(error) => return Err(error.into()),

@@ -26,6 +26,7 @@ impl Engine {
         // well-formed JWS object", 3: "Check that the JWS protected header of
         // the inner JWS has a "jwk" field."
         let inner = Envelope::parse_inner(payload.bytes())?;
+        let context = payload.context();
         // 6: "Check that the "url" parameters of the inner and outer JWSs are the
         // same." First, since it costs nothing.
         if inner.url() != url {
@@ -40,7 +41,7 @@ impl Engine {
         let verified = inner.verify(&new_key)?;
         // 5: "Check that the payload of the inner JWS is a well-formed keyChange
         // object".
-        let change: KeyChange = Payload::of_inner(verified).read()?;
+        let change: KeyChange = Payload::of_inner(context, verified).read()?;
         // 7: "Check that the "account" field of the keyChange object contains the
         // URL for the account matching the old key".
         if self.urls.account_id(&change.account) != Some(account.value.id) {
@@ -69,7 +70,7 @@ impl Engine {
             }
             let changed = value.with_key(new_key.clone());
             let change = Change::UpdateAccount(changed.clone(), version);
-            match self.commit("key-change", now, vec![change]).await {
+            match self.commit(&context, "key-change", now, vec![change]).await {
                 Ok(_) => return Ok(changed),
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
                 Err(error) => return Err(error.into()),

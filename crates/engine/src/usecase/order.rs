@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier, cut};
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     domain::{
         Account, Attribute, Authorization, Challenge, ChallengeState, Gate, Order, OrderState,
         Pending, Token,
@@ -36,6 +36,7 @@ impl Engine {
     /// [`Error::TooManyOpenOrders`], faults.
     pub async fn new_order(
         &self,
+        context: &Context,
         account: Versioned<Account>,
         request: &NewOrder,
     ) -> Result<Order, Error> {
@@ -87,9 +88,11 @@ impl Engine {
         changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
         if value.first_order.is_none() {
             let account = Versioned { value, version };
-            return self.commit_first_order(account, order, changes, now).await;
+            return self
+                .commit_first_order(context, account, order, changes, now)
+                .await;
         }
-        self.commit("new-order", now, changes).await?;
+        self.commit(context, "new-order", now, changes).await?;
         Ok(order)
     }
 
@@ -97,6 +100,7 @@ impl Engine {
     /// forgotten meanwhile as one that never ordered.
     async fn commit_first_order(
         &self,
+        context: &Context,
         account: Versioned<Account>,
         order: Order,
         changes: Vec<Change>,
@@ -109,7 +113,7 @@ impl Engine {
             if value.first_order.is_none() {
                 changes.push(Change::UpdateAccount(value.with_first_order(now), version));
             }
-            match self.commit("new-order", now, changes).await {
+            match self.commit(context, "new-order", now, changes).await {
                 Ok(_) => return Ok(order),
                 Err(CommitError::Conflict(ConflictOn::Value)) => {
                     current = self.usable_account(order.account).await?;

@@ -4,7 +4,7 @@ use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName, authority::BACKDATE};
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Error,
+    Context, Engine, Error,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
     issuance::end_of_ca,
     ports::{Change, Versioned},
@@ -74,6 +74,7 @@ impl Engine {
         };
         let version = self
             .commit(
+                &Context::default(),
                 "server-intent",
                 now,
                 vec![Change::InsertServerIntent(intent)],
@@ -93,6 +94,7 @@ impl Engine {
             revocation: None,
         };
         self.commit(
+            &Context::default(),
             "server-certificate",
             now,
             vec![
@@ -120,6 +122,7 @@ impl Engine {
                 "a TLS certificate was not finished by an earlier process and never will be"
             );
             self.commit(
+                &Context::default(),
                 "drop-server-intent",
                 self.now(),
                 vec![Change::DeleteServerIntent(value.serial, version)],

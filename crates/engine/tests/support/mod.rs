@@ -25,7 +25,7 @@ use assay_ca::{
     authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
 };
 use assay_engine::{
-    Engine, Error, Limits, Setup,
+    Context, Engine, Error, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
     domain::{Account, Attribute, Authorization, Order},
     ports::{Clock, Purpose, Random, Store, Version, Versioned},
@@ -171,7 +171,7 @@ impl Glass {
     pub async fn account_of(&self, key: PublicKey) -> Account {
         let (account, created) = self
             .engine
-            .new_account(key, &NewAccount::default())
+            .new_account(&Context::default(), key, &NewAccount::default())
             .await
             .unwrap();
         assert!(created);
@@ -187,7 +187,11 @@ impl Glass {
                 .insert((*serial).to_owned());
         }
         self.engine
-            .new_order(self.authenticated(account).await, &new_order(serials))
+            .new_order(
+                &Context::default(),
+                self.authenticated(account).await,
+                &new_order(serials),
+            )
             .await
     }
 
@@ -225,13 +229,18 @@ impl Glass {
             )
             .unwrap();
         self.engine
-            .answer_challenge(order.account, id, &response(&evidence.attestation_object()))
+            .answer_challenge(
+                &Context::default(),
+                order.account,
+                id,
+                &response(&evidence.attestation_object()),
+            )
             .await
     }
 
     pub async fn finalize(&self, order: &Order, device: &Device) -> Result<Order, Error> {
         self.engine
-            .finalize(order.account, order.id, &csr(device))
+            .finalize(&Context::default(), order.account, order.id, &csr(device))
             .await
     }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_engine::{
-    Engine,
+    Context, Engine,
     domain::{Account, CertificateHolder, ChallengeState, Order, OrderState},
     ids::OrderId,
     ports::{Store, Versioned},
@@ -136,6 +136,7 @@ impl<'a> Walk<'a> {
                 if let Ok(order) = self
                     .engine
                     .new_order(
+                        &Context::default(),
                         self.glass.authenticated(&self.account).await,
                         &new_order(&[SERIAL]),
                     )
@@ -163,7 +164,10 @@ impl<'a> Walk<'a> {
             Step::Finalize { order, device } => {
                 if let Some(id) = chosen(order) {
                     let csr = &self.cast.csrs[device];
-                    let _ = self.engine.finalize(self.account.id, id, csr).await;
+                    let _ = self
+                        .engine
+                        .finalize(&Context::default(), self.account.id, id, csr)
+                        .await;
                 }
             }
             Step::Deactivate { order } => {
@@ -174,7 +178,12 @@ impl<'a> Walk<'a> {
                     };
                     let _ = self
                         .engine
-                        .update_authorization(self.account.id, authorization, &update)
+                        .update_authorization(
+                            &Context::default(),
+                            self.account.id,
+                            authorization,
+                            &update,
+                        )
                         .await;
                 }
             }
@@ -215,6 +224,7 @@ impl<'a> Walk<'a> {
         let _ = self
             .engine
             .answer_challenge(
+                &Context::default(),
                 self.account.id,
                 authorization,
                 &response(&evidence.attestation_object()),

@@ -18,7 +18,10 @@ pub(super) async fn post(
         request.signer.value
     } else {
         let update: proto::AccountUpdate = request.payload.read()?;
-        app.engine.update_account(request.signer, &update).await?
+        let context = request.payload.context();
+        app.engine
+            .update_account(&context, request.signer, &update)
+            .await?
     };
     Ok(Json(render::account(app.engine.urls(), &account)))
 }

@@ -19,7 +19,13 @@ pub(super) async fn post(
         engine.authorization(account, id).await?.value
     } else {
         let update: proto::AuthorizationUpdate = request.payload.read()?;
-        to_the_end(async move { engine.update_authorization(account, id, &update).await }).await?
+        let context = request.payload.context();
+        to_the_end(async move {
+            engine
+                .update_authorization(&context, account, id, &update)
+                .await
+        })
+        .await?
     };
     let now = app.engine.now();
     Ok(Json(render::authorization(

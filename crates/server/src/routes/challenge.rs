@@ -21,8 +21,14 @@ pub(super) async fn post(
         app.engine.authorization(account, id).await?.value
     } else {
         let answer: AttestationResponse = request.payload.read()?;
+        let context = request.payload.context();
         let engine = Arc::clone(&app.engine);
-        to_the_end(async move { engine.answer_challenge(account, id, &answer).await }).await?
+        to_the_end(async move {
+            engine
+                .answer_challenge(&context, account, id, &answer)
+                .await
+        })
+        .await?
     };
     let urls = app.engine.urls();
     // RFC 8555 section 7.1: "The "up" link relation is used with challenge

@@ -17,7 +17,10 @@ pub(super) async fn post(
     request: Signed<PublicKey>,
 ) -> Result<impl IntoResponse, Refusal> {
     let new: NewAccount = request.payload.read()?;
-    let (account, made) = app.engine.new_account(request.signer, &new).await?;
+    let (account, made) = app
+        .engine
+        .new_account(&request.payload.context(), request.signer, &new)
+        .await?;
     let urls = app.engine.urls();
     let status = match made {
         true => StatusCode::CREATED,

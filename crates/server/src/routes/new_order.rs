@@ -13,6 +13,9 @@ pub(super) async fn post(
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
     let new: NewOrder = request.payload.read()?;
-    let order = app.engine.new_order(request.signer, &new).await?;
+    let order = app
+        .engine
+        .new_order(&request.payload.context(), request.signer, &new)
+        .await?;
     Ok(order::reply(&app.engine, StatusCode::CREATED, &order))
 }

@@ -45,9 +45,10 @@ pub(super) async fn finalize(
 ) -> Result<Response, Refusal> {
     let id = id.known()?;
     let Finalize { csr } = request.payload.read()?;
+    let context = request.payload.context();
     let account = request.signer.value.id;
     to_the_end(async move {
-        let order = app.engine.finalize(account, id, &csr.0).await?;
+        let order = app.engine.finalize(&context, account, id, &csr.0).await?;
         Ok(reply(&app.engine, StatusCode::OK, &order))
     })
     .await

@@ -15,7 +15,8 @@ pub(super) async fn post(
     request: Signed<Requester>,
 ) -> Result<StatusCode, Refusal> {
     let revoke: RevokeCert = request.payload.read()?;
+    let context = request.payload.context();
     let (engine, signer) = (Arc::clone(&app.engine), request.signer);
-    to_the_end(async move { engine.revoke(&signer, &revoke).await }).await?;
+    to_the_end(async move { engine.revoke(&context, &signer, &revoke).await }).await?;
     Ok(StatusCode::OK)
 }

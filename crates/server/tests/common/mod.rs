@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use assay_attest::TrustAnchor;
 use assay_ca::{
     FileSigner, Issuer,
     authority::{self, AuthorityPlan, Host, KeyType},
@@ -61,6 +62,17 @@ impl World {
     }
 
     pub(crate) fn with(terms_of_service: Option<&str>, rate_limits: RateLimits) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        Self::on(store, Vec::new(), terms_of_service, rate_limits)
+    }
+
+    /// A server on this store, with a CA of its own, that trusts these roots.
+    pub(crate) fn on(
+        store: Arc<MemoryStore>,
+        anchors: Vec<TrustAnchor>,
+        terms_of_service: Option<&str>,
+        rate_limits: RateLimits,
+    ) -> Self {
         let authority = authority::create(&AuthorityPlan {
             name: "Test".to_owned(),
             issuing_key: KeyType::P256,
@@ -74,14 +86,13 @@ impl World {
                 .unwrap()
                 .to_vec();
         let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
-        let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(TestClock(AtomicU64::new(NOW)));
         let engine = Arc::new(Engine::new(Setup {
             admission: AdmissionPolicy {
                 admission: Admission::Listed(Box::new(TestInventory)),
                 assigners: Default::default(),
             },
-            anchors: Vec::new(),
+            anchors,
             clock: clock.clone(),
             issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
             limits: Limits {
@@ -93,7 +104,7 @@ impl World {
             },
             max_jump: MAX_JUMP,
             profile: Profile::privacy_preserving(),
-            random: Arc::new(Counter(AtomicU64::new(0))),
+            random: Arc::new(Counter::of_next_process()),
             recorder: None,
             server_issuer: None,
             store: store.clone(),
@@ -297,6 +308,16 @@ impl Clock for TestClock {
 }
 
 struct Counter(AtomicU64);
+
+impl Counter {
+    /// No two servers of a test draw the same.
+    fn of_next_process() -> Self {
+        static PROCESSES: AtomicU64 = AtomicU64::new(0);
+        Self(AtomicU64::new(
+            PROCESSES.fetch_add(1, Ordering::Relaxed) << 32,
+        ))
+    }
+}
 
 impl Random for Counter {
     fn fill(&self, _: Purpose, bytes: &mut [u8]) {
