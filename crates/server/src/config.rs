@@ -31,14 +31,15 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// How long an HTTP/2 connection is kept open without a request.
     pub idle_timeout: Duration,
-    /// How long open requests may take once the server is to end.
+    /// How long requests that have arrived whole may take once the server is to
+    /// end.
     pub drain_timeout: Duration,
 }
 
 impl ServerConfig {
     /// The usual configuration: no TLS, no proxies, 800 connections (what the
     /// usual limit of 1,024 open files allows), 20 s for a head, 75 s idle,
-    /// 30 s to end.
+    /// 3 s to end.
     #[must_use]
     pub fn new(listen: TcpListener) -> Self {
         Self {
@@ -50,7 +51,7 @@ impl ServerConfig {
             max_connections: 800,
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
-            drain_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(3),
         }
     }
 }

@@ -1,12 +1,17 @@
 use std::{
     convert::Infallible,
+    error::Error,
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use assay_engine::Engine;
-use axum::{body::Body, extract::Request};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header::CONNECTION},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,6 +26,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    activity::{Activity, GRACE},
     address::Peer,
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
     rate_limit::RateLimits,
@@ -32,6 +38,8 @@ use crate::{
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that is cut may take to say goodbye.
+const CUT_TIMEOUT: Duration = Duration::from_millis(100);
 /// The most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
 /// The most bytes of a request's head.
@@ -77,75 +85,118 @@ impl Connections {
         }
     }
 
-    /// Serves one connection to its end, or until `stopped` and the end of its
-    /// open requests.
+    /// Ends with the last task that outlives its request.
+    pub(crate) async fn work_ended(&self) {
+        self.surface.work_ended().await;
+    }
+
+    /// Serves one connection to its end, or until `stopped`: then what is in
+    /// work is answered, and the rest cut.
     pub(crate) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
         peer: IpAddr,
-        stopped: watch::Receiver<bool>,
+        mut stopped: watch::Receiver<bool>,
     ) {
+        let accepted = Instant::now();
         // Answers are small and whole: nothing is gained by holding them back.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
         }
         let Some(tls) = &self.tls else {
-            return self.drive(&self.http1, stream, peer, stopped).await;
+            return self.drive(false, stream, peer, accepted, stopped).await;
         };
-        match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        let handshake = tokio::select! {
+            handshake = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
+            () = async {
+                stop_of(&mut stopped).await;
+                sleep_until(accepted + GRACE).await;
+            } => {
+                tracing::debug!(%peer, "a TLS handshake was cut: the server ends");
+                return;
+            }
+        };
+        match handshake {
             Ok(Ok(stream)) => {
-                let builder = match stream.get_ref().1.alpn_protocol() {
-                    Some(b"h2") => &self.http2,
-                    _ => &self.http1,
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                // A handshake that ends after the signal prolongs nothing.
+                let ready = if *stopped.borrow() {
+                    accepted
+                } else {
+                    Instant::now()
                 };
-                self.drive(builder, stream, peer, stopped).await;
+                self.drive(is_http2, stream, peer, ready, stopped).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
     }
 
+    /// Serves a connection on which requests can come since `ready`.
     async fn drive<S>(
         &self,
-        builder: &Builder<TokioExecutor>,
+        is_http2: bool,
         stream: S,
         peer: IpAddr,
+        ready: Instant,
         mut stopped: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let activity = Arc::new(Activity::default());
+        let activity = Activity::new(ready);
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let surface = self.surface.clone();
             let busy = activity.begin();
+            let request = request.map(|body| Body::new(activity.arriving(body)));
             async move {
-                let response = surface.answer(request.map(Body::new)).await;
-                drop(busy);
+                let mut response = surface.answer(request).await;
+                if busy.end() && !is_http2 {
+                    // RFC 9112 section 9.6: "A server that sends a "close"
+                    // connection option MUST initiate closure of the
+                    // connection [...] after it sends the response containing
+                    // the "close" connection option." hyper does.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
                 Ok::<_, Infallible>(response)
             }
         });
+        let builder = if is_http2 { &self.http2 } else { &self.http1 };
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, error, "a connection failed");
+        let goodbye = tokio::select! {
+            ended = connection.as_mut() => return report(peer, ended),
+            () = activity.idle_for(self.idle_timeout) => CLOSE_TIMEOUT,
+            () = stop_of(&mut stopped) => {
+                activity.stop();
+                if is_http2 {
+                    // The client hears of it, and takes another connection.
+                    connection.as_mut().graceful_shutdown();
+                }
+                tokio::select! {
+                    ended = connection.as_mut() => return report(peer, ended),
+                    () = activity.can_be_cut() => CUT_TIMEOUT,
                 }
             }
-            () = activity.idle_for(self.idle_timeout) => {
-                connection.as_mut().graceful_shutdown();
-                if timeout(CLOSE_TIMEOUT, connection).await.is_err() {
-                    tracing::debug!(%peer, "an idle connection was cut");
-                }
-            }
-            () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
-                connection.as_mut().graceful_shutdown();
-                if let Err(error) = connection.await {
-                    tracing::debug!(%peer, error, "a connection failed");
-                }
-            }
+        };
+        connection.as_mut().graceful_shutdown();
+        match timeout(goodbye, connection).await {
+            Ok(ended) => report(peer, ended),
+            Err(_) => tracing::debug!(%peer, "an idle or slow connection was cut"),
         }
+    }
+}
+
+/// Waits until the server is stopped.
+async fn stop_of(stopped: &mut watch::Receiver<bool>) {
+    // Without a sender there is no server either.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+fn report(peer: IpAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error, "a connection failed");
     }
 }
 
@@ -162,49 +213,6 @@ where
     let (_stop, stopped) = watch::channel(false);
     let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     connections
-        .drive(&connections.http1, stream, peer, stopped)
+        .drive(false, stream, peer, Instant::now(), stopped)
         .await;
-}
-
-/// Whether requests are under way on a connection, or since when none is.
-struct Activity(Mutex<(usize, Instant)>);
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Mutex::new((0, Instant::now())))
-    }
-}
-
-impl Activity {
-    fn begin(self: &Arc<Self>) -> Busy {
-        self.change(|open| open + 1);
-        Busy(Arc::clone(self))
-    }
-
-    fn change(&self, change: impl FnOnce(usize) -> usize) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = (change(state.0), Instant::now());
-    }
-
-    /// Ends once there was no request for that long.
-    async fn idle_for(&self, limit: Duration) {
-        loop {
-            let (open, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let end = if open > 0 { now + limit } else { since + limit };
-            if end <= now {
-                return;
-            }
-            sleep_until(end).await;
-        }
-    }
-}
-
-/// A request under way.
-struct Busy(Arc<Activity>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.change(|open| open - 1);
-    }
 }

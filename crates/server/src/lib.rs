@@ -7,6 +7,7 @@
 //! No route reaches a payload except through the extractor `Signed`, which
 //! checks media type and size and has the engine authenticate the request.
 
+mod activity;
 mod address;
 mod body;
 mod config;
@@ -21,6 +22,7 @@ mod signed;
 mod starting;
 mod surface;
 mod tls;
+mod work;
 
 pub use address::Peer;
 pub use config::ServerConfig;

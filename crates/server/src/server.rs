@@ -45,8 +45,10 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown`, then lets open requests end, for as long as the
-    /// configuration says.
+    /// Serves until `shutdown`. Then no connection is accepted any more, those
+    /// that do nothing or are slow are cut, and requests that have arrived whole
+    /// are answered, for as long as the configuration says. What was begun for a
+    /// request in a task of its own comes to its end, commits among it.
     ///
     /// # Errors
     /// None at present: what goes wrong with one connection ends that one, and
@@ -80,9 +82,14 @@ impl Server {
             }
         });
         if drained.await.is_err() {
-            tracing::warn!(connections = open.len(), "connections did not end in time");
+            tracing::warn!(
+                event = "drain_timeout",
+                connections = open.len(),
+                "requests were not answered in time: their connections are cut"
+            );
             open.shutdown().await;
         }
+        self.connections.work_ended().await;
         Ok(())
     }
 }

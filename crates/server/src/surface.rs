@@ -30,6 +30,7 @@ use crate::{
     rate_limit::RateLimits,
     refusal::Refusal,
     routes::{DIRECTORY, HEALTH, LIVE, router},
+    work::Work,
 };
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) website: Option<String>,
+    pub(crate) work: Work,
 }
 
 /// Everything that is served, without sockets.
@@ -65,6 +67,7 @@ impl Surface {
             engine,
             trusted_proxies,
             website,
+            work: Work::default(),
         });
         Self {
             router: router(Arc::clone(&app), rate_limits),
@@ -80,6 +83,11 @@ impl Surface {
         } else {
             self.wrap(request).await
         }
+    }
+
+    /// Ends once no task runs that outlives its request.
+    pub(crate) async fn work_ended(&self) {
+        self.app.work.ended().await;
     }
 
     /// What is the same for every request, known and unknown: the log's span,

@@ -4,102 +4,22 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use assay_server::{Server, ServerConfig, TlsIdentity, TlsIdentityError, serve_stream};
+use assay_server::{TlsIdentityError, serve_stream};
 use assay_simulator::{HttpClient, Trust};
 use axum::http::{HeaderMap, Method};
-use common::World;
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::{CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use common::{
+    World,
+    running::{Running, ask, closed, connector, identity, self_signed},
+};
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::{CipherSuite, version};
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tokio_rustls::TlsConnector;
-
-const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
-
-struct Running {
-    address: String,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<()>,
-}
-
-impl Running {
-    async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let listen = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listen.local_addr().unwrap().to_string();
-        let mut config = ServerConfig::new(listen);
-        change(&mut config);
-        let (stop, stopped) = oneshot::channel();
-        let server = Server::new(World::new().engine, config);
-        let ended = tokio::spawn(async move {
-            server.run(async { drop(stopped.await) }).await.unwrap();
-        });
-        Self {
-            address,
-            stop,
-            ended,
-        }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(&self.address).await.unwrap()
-    }
-}
-
-/// Sends a request and reads until its answer's last bytes.
-async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> String {
-    stream.write_all(GET).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"ok\n") {
-        let mut buffer = [0; 1024];
-        let count = stream.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "closed after {answer:?}");
-        answer.extend_from_slice(&buffer[..count]);
-    }
-    String::from_utf8(answer).unwrap()
-}
-
-/// Waits until the server closed the connection.
-async fn closed(stream: &mut (impl AsyncReadExt + Unpin)) {
-    let mut rest = Vec::new();
-    let end = stream.read_to_end(&mut rest);
-    drop(timeout(Duration::from_secs(10), end).await.unwrap());
-}
-
-fn self_signed() -> CertifiedKey<KeyPair> {
-    generate_simple_self_signed(["localhost".to_owned()]).unwrap()
-}
-
-fn identity(key: &CertifiedKey<KeyPair>) -> Arc<TlsIdentity> {
-    let chain = vec![key.cert.der().to_vec()];
-    Arc::new(TlsIdentity::new(chain, key.signing_key.serialized_der()).unwrap())
-}
-
-fn connector(
-    trusted: &CertifiedKey<KeyPair>,
-    versions: &[&'static SupportedProtocolVersion],
-    alpn: &[&str],
-) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(trusted.cert.pem().as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    TlsConnector::from(Arc::new(config))
-}
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
@@ -248,30 +168,6 @@ async fn a_head_that_does_not_come_and_an_idle_http2_connection_are_cut() {
         .await
         .unwrap();
     closed(&mut idle).await;
-}
-
-#[tokio::test]
-async fn shutdown_waits_for_open_requests_and_no_longer_than_it_may() {
-    let server = Running::start(|config| config.drain_timeout = Duration::from_millis(500)).await;
-    let mut idle = server.connect().await;
-    ask(&mut idle).await;
-    // A request whose body never comes.
-    let mut open = server.connect().await;
-    open.write_all(
-        b"POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-type: application/jose+json\r\ncontent-length: 9\r\n\r\n",
-    )
-    .await
-    .unwrap();
-    sleep(Duration::from_millis(100)).await;
-    server.stop.send(()).unwrap();
-    closed(&mut idle).await;
-    assert!(TcpStream::connect(&server.address).await.is_err());
-    assert!(!server.ended.is_finished());
-    timeout(Duration::from_secs(5), server.ended)
-        .await
-        .unwrap()
-        .unwrap();
-    closed(&mut open).await;
 }
 
 /// All that is sent back on one connection; the last request closes it.

@@ -6,15 +6,13 @@
 mod common;
 
 use assay_engine::{
-    domain::{DeviceFacts, EvidenceRecord, KeyKind, Order, OrderState, Ready, Valid, Validated},
-    ids::OrderId,
+    domain::{OrderState, Valid},
     ports::{Change, ChangeSet, Store},
-    sha256,
 };
 use assay_proto::{Base64Url, Timestamp};
 use assay_server::RateLimits;
 use assay_simulator::{AccountKey, Algorithm, Jws, Response, evidence::der};
-use common::{Client, NOW, TERMS, World, assert_refused, url};
+use common::{Client, NOW, TERMS, World, assert_refused, fulfil, url};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 
@@ -172,39 +170,13 @@ async fn a_token_is_256_bits_in_base64url_and_another_each_time() {
     }
 }
 
-/// Has the only challenge of an order fulfilled by evidence for this key.
-async fn fulfil(world: &World, order_url: &str, key: &KeyPair) -> Order {
-    let id = OrderId::parse(order_url.rsplit('/').next().unwrap()).unwrap();
-    let order = world.store.order(id).await.unwrap().unwrap();
-    let id = order.value.authorizations[0];
-    let authorization = world.store.authorization(id).await.unwrap().unwrap();
-    let evidence = EvidenceRecord {
-        spki_sha256: sha256(&key.subject_public_key_info()),
-        key: KeyKind::P256,
-        facts: DeviceFacts::default(),
-        root_sha256: [7; 32],
-        object_sha256: [8; 32],
-        at: Timestamp(NOW),
-    };
-    let fulfilled = authorization.value.fulfil(Validated::Evidence(evidence));
-    let ready = order.value.with_state(OrderState::Ready(Ready));
-    let changes = vec![
-        Change::UpdateAuthorization(fulfilled, authorization.version),
-        Change::UpdateOrder(ready.clone(), order.version),
-    ];
-    let now = Timestamp(NOW);
-    let changes = ChangeSet::new(now, changes);
-    world.store.commit("test", changes).await.unwrap();
-    ready
-}
-
 #[tokio::test]
 async fn a_valid_authorization_expires_and_an_order_keeps_its_lists() {
     let world = World::new();
     let client = world.client().await;
     let (order_url, pending) = client.order("C02A").await;
     let key = KeyPair::generate().unwrap();
-    let ready = fulfil(&world, &order_url, &key).await;
+    let ready = fulfil(&world, &order_url, &key.subject_public_key_info()).await;
 
     let authorization_url = pending["authorizations"][0].as_str().unwrap();
     let authorization = client.read(authorization_url).await.json().unwrap();
@@ -259,7 +231,7 @@ async fn a_csr_with_a_permanent_identifier_that_has_no_value_is_refused() {
     let client = world.client().await;
     let (order_url, order) = client.order("C02A").await;
     let key = KeyPair::generate().unwrap();
-    fulfil(&world, &order_url, &key).await;
+    fulfil(&world, &order_url, &key.subject_public_key_info()).await;
     let answer = finalize(
         &client,
         &order,
@@ -282,7 +254,12 @@ async fn a_csr_with_another_hardware_module_than_the_ordered_is_refused() {
     let answer = client.new_order(&[("hardware-module", &value)]).await;
     let order = answer.json().unwrap();
     let key = KeyPair::generate().unwrap();
-    fulfil(&world, answer.location().unwrap(), &key).await;
+    fulfil(
+        &world,
+        answer.location().unwrap(),
+        &key.subject_public_key_info(),
+    )
+    .await;
     let module = |hw_type, serial: &str| {
         let serial = der::element(4, serial.as_bytes());
         names(4, &der::sequence(&[der::oid(hw_type), serial]))

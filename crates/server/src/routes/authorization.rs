@@ -4,7 +4,6 @@ use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
 use assay_proto as proto;
 use axum::{Json, extract::State};
 
-use super::to_the_end;
 use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// An authorization: read (RFC 8555 section 7.5) or deactivated (7.5.2).
@@ -20,12 +19,13 @@ pub(super) async fn post(
     } else {
         let update: proto::AuthorizationUpdate = request.payload.read()?;
         let context = request.payload.context();
-        to_the_end(async move {
-            engine
-                .update_authorization(&context, account, id, &update)
-                .await
-        })
-        .await?
+        app.work
+            .to_the_end(async move {
+                engine
+                    .update_authorization(&context, account, id, &update)
+                    .await
+            })
+            .await?
     };
     let now = app.engine.now();
     Ok(Json(render::authorization(

@@ -6,7 +6,6 @@ use axum::{
     Json, extract::State, http::header::LINK, response::AppendHeaders, response::IntoResponse,
 };
 
-use super::to_the_end;
 use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// A challenge: read by an empty payload, answered by any other (RFC 8555
@@ -23,12 +22,13 @@ pub(super) async fn post(
         let answer: AttestationResponse = request.payload.read()?;
         let context = request.payload.context();
         let engine = Arc::clone(&app.engine);
-        to_the_end(async move {
-            engine
-                .answer_challenge(&context, account, id, &answer)
-                .await
-        })
-        .await?
+        app.work
+            .to_the_end(async move {
+                engine
+                    .answer_challenge(&context, account, id, &answer)
+                    .await
+            })
+            .await?
     };
     let urls = app.engine.urls();
     // RFC 8555 section 7.1: "The "up" link relation is used with challenge

@@ -14,19 +14,17 @@ mod order;
 mod orders;
 mod revocation;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
-use assay_engine::{Engine, Error};
+use assay_engine::Engine;
 use axum::{
     Router,
     middleware::from_fn_with_state,
     routing::{MethodRouter, get, post},
 };
-use tracing::Instrument;
 
 use crate::{
     rate_limit::{self, Rate, RateLimiter, RateLimits},
-    refusal::Refusal,
     surface::{self, App},
 };
 
@@ -102,47 +100,5 @@ fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Ar
             rate_limit::limit,
         )),
         None => route,
-    }
-}
-
-/// Does `work` in a task of its own: it comes to its end even when the client
-/// hangs up and the handler that waits for it is dropped.
-///
-/// Not an async function, which would carry `work` along in its own state and
-/// in the handler's: it is moved to the heap at once, and only once. A refusal
-/// is told in the task, for the log gets it whoever still listens.
-fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> impl Future<Output = Result<T, Refusal>> {
-    let work = Box::pin(async { work.await.map_err(Refusal::from) });
-    let task = tokio::spawn(work.in_current_span());
-    async {
-        match task.await {
-            Ok(result) => result,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Error::Internal("the task was cancelled".to_owned()).into()),
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn work_ends_when_nobody_waits_for_it() {
-        let (go, gone) = oneshot::channel::<()>();
-        let (done, ended) = oneshot::channel();
-        drop(to_the_end(async move {
-            let _ = gone.await;
-            let _ = done.send(());
-            Ok(())
-        }));
-        go.send(()).unwrap();
-        assert_eq!(ended.await, Ok(()));
     }
 }

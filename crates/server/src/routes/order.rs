@@ -17,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::to_the_end;
 use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// An order, read (RFC 8555 section 7.4).
@@ -30,11 +29,13 @@ pub(super) async fn read(
     request.payload.expect_empty()?;
     let account = request.signer.value.id;
     // To the end, since an interrupted issuance may come to its end here.
-    to_the_end(async move {
-        let order = app.engine.order(account, id).await?;
-        Ok(reply(&app.engine, StatusCode::OK, &order.value))
-    })
-    .await
+    let engine = Arc::clone(&app.engine);
+    app.work
+        .to_the_end(async move {
+            let order = engine.order(account, id).await?;
+            Ok(reply(&engine, StatusCode::OK, &order.value))
+        })
+        .await
 }
 
 /// An order, finalized (RFC 8555 section 7.4).
@@ -47,11 +48,13 @@ pub(super) async fn finalize(
     let Finalize { csr } = request.payload.read()?;
     let context = request.payload.context();
     let account = request.signer.value.id;
-    to_the_end(async move {
-        let order = app.engine.finalize(&context, account, id, &csr.0).await?;
-        Ok(reply(&app.engine, StatusCode::OK, &order))
-    })
-    .await
+    let engine = Arc::clone(&app.engine);
+    app.work
+        .to_the_end(async move {
+            let order = engine.finalize(&context, account, id, &csr.0).await?;
+            Ok(reply(&engine, StatusCode::OK, &order))
+        })
+        .await
 }
 
 /// An order and where it is.

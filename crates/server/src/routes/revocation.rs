@@ -4,7 +4,6 @@ use assay_engine::Requester;
 use assay_proto::RevokeCert;
 use axum::{extract::State, http::StatusCode};
 
-use super::to_the_end;
 use crate::{refusal::Refusal, signed::Signed, surface::App};
 
 /// revokeCert (RFC 8555 section 7.6), signed by an account or by the
@@ -17,6 +16,8 @@ pub(super) async fn post(
     let revoke: RevokeCert = request.payload.read()?;
     let context = request.payload.context();
     let (engine, signer) = (Arc::clone(&app.engine), request.signer);
-    to_the_end(async move { engine.revoke(&context, &signer, &revoke).await }).await?;
+    app.work
+        .to_the_end(async move { engine.revoke(&context, &signer, &revoke).await })
+        .await?;
     Ok(StatusCode::OK)
 }

@@ -4,13 +4,15 @@
 #![allow(dead_code, reason = "no test file uses all of it")]
 
 pub(crate) mod pieces;
+pub(crate) mod running;
 
 use std::{
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use assay_attest::TrustAnchor;
@@ -21,9 +23,13 @@ use assay_ca::{
 use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
-    domain::Attribute,
-    ports::{Clock, OpenOrders, Purpose, Random},
+    domain::{
+        Attribute, DeviceFacts, EvidenceRecord, KeyKind, Order, OrderState, Ready, Validated,
+    },
+    ids::OrderId,
+    ports::{Change, ChangeSet, Clock, OpenOrders, Purpose, Random, Store},
     profile::Profile,
+    sha256,
     time::MAX_JUMP,
     urls::Urls,
 };
@@ -264,6 +270,32 @@ impl Client {
     }
 }
 
+/// Has the only challenge of an order fulfilled by evidence for this key.
+pub(crate) async fn fulfil(world: &World, order_url: &str, spki_der: &[u8]) -> Order {
+    let id = OrderId::parse(order_url.rsplit('/').next().unwrap()).unwrap();
+    let order = world.store.order(id).await.unwrap().unwrap();
+    let id = order.value.authorizations[0];
+    let authorization = world.store.authorization(id).await.unwrap().unwrap();
+    let evidence = EvidenceRecord {
+        spki_sha256: sha256(spki_der),
+        key: KeyKind::P256,
+        facts: DeviceFacts::default(),
+        root_sha256: [7; 32],
+        object_sha256: [8; 32],
+        at: Timestamp(NOW),
+    };
+    let fulfilled = authorization.value.fulfil(Validated::Evidence(evidence));
+    let ready = order.value.with_state(OrderState::Ready(Ready));
+    let changes = vec![
+        Change::UpdateAuthorization(fulfilled, authorization.version),
+        Change::UpdateOrder(ready.clone(), order.version),
+    ];
+    let now = Timestamp(NOW);
+    let changes = ChangeSet::new(now, changes);
+    world.store.commit("test", changes).await.unwrap();
+    ready
+}
+
 /// That an answer is this problem: status, type, media type, and what every
 /// answer carries.
 #[track_caller]
@@ -323,18 +355,27 @@ impl Random for Counter {
     fn fill(&self, _: Purpose, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(32) {
             let count = self.0.fetch_add(1, Ordering::Relaxed);
-            let block = assay_engine::sha256(&count.to_be_bytes());
+            let block = sha256(&count.to_be_bytes());
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
     }
 }
 
-/// Knows the serial numbers that begin with C02.
+/// Knows the serial numbers that begin with C02; those that begin with C02SLOW
+/// after so many milliseconds as follow.
 struct TestInventory;
+
+/// The slow look-ups that came to their end.
+pub(crate) static SLOW_LOOKUPS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[async_trait]
 impl Inventory for TestInventory {
     async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
+        if let Some(milliseconds) = name.strip_prefix("C02SLOW") {
+            let milliseconds = milliseconds.parse().unwrap();
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            SLOW_LOOKUPS.lock().unwrap().push(name.to_owned());
+        }
         match name {
             "DOWN" => Err(InventoryUnavailable("secret of the operator".to_owned())),
             "PANIC" => panic!("secret of the operator"),

@@ -1,0 +1,107 @@
+//! Tasks that come to their end even when their client hangs up.
+
+use std::future::Future;
+
+use assay_engine::Error;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use crate::refusal::Refusal;
+
+/// Counts the tasks that are under way.
+pub(crate) struct Work(watch::Sender<usize>);
+
+impl Default for Work {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Work {
+    /// Does `work` in a task of its own: it comes to its end even when the
+    /// client hangs up and the handler that waits for it is dropped.
+    ///
+    /// Not an async function, which would carry `work` along in its own state
+    /// and in the handler's: it is moved to the heap at once, and only once. A
+    /// refusal is logged in the task, whether the client still listens or not.
+    pub(crate) fn to_the_end<T, W>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Result<T, Refusal>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let running = Running::begin(&self.0);
+        let work = Box::pin(async move {
+            let result = work.await.map_err(Refusal::from);
+            drop(running);
+            result
+        });
+        let task = tokio::spawn(work.in_current_span());
+        async {
+            match task.await {
+                Ok(result) => result,
+                Err(failed) => match failed.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(Error::Internal("the task was cancelled".to_owned()).into()),
+                },
+            }
+        }
+    }
+
+    /// Ends once no task is under way.
+    pub(crate) async fn ended(&self) {
+        // The sender is here: it cannot be gone.
+        drop(self.0.subscribe().wait_for(|running| *running == 0).await);
+    }
+}
+
+/// A task under way; a panic in it ends it, too.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|running| *running += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{sync::oneshot, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_when_its_client_hangs_up_and_is_waited_for() {
+        let work = Work::default();
+        let (go, gone) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        drop(work.to_the_end(async move {
+            let _ = gone.await;
+            let _ = done.send(());
+            Ok(())
+        }));
+        let waiting = timeout(Duration::from_millis(50), work.ended()).await;
+        assert!(waiting.is_err(), "work under way was not waited for");
+        go.send(()).unwrap();
+        assert_eq!(ended.await, Ok(()));
+        work.ended().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_not_waited_for() {
+        let work = Work::default();
+        drop(work.to_the_end::<(), _>(async { panic!("on purpose") }));
+        timeout(Duration::from_secs(5), work.ended()).await.unwrap();
+    }
+}
