@@ -1,5 +1,7 @@
 //! An ACME client that does what it is told, one request at a time.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::{
     HeaderMap, Method,
@@ -17,8 +19,39 @@ use crate::{
 /// The media type of signed requests (RFC 8555 section 6.2).
 pub const JOSE_JSON: &str = "application/jose+json";
 
-/// How often one request is sent again after `badNonce` before its answer is handed back.
+/// How often one request is usually sent again after `badNonce` before its answer is handed back.
 const NONCE_RETRIES: u32 = 3;
+
+/// How a client takes what does not go smoothly.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClientKind {
+    /// As RFC 8555 has it: it repeats after `badNonce`, waits, polls, and gives up a request after
+    /// 60 seconds.
+    #[default]
+    Standard,
+    /// As Apple's own client (`XPCAcmeService`, as published in 2026): it repeats nothing, not even
+    /// after `badNonce`, asks for no outcome twice, and gives up a request after 15 seconds.
+    Apple,
+}
+
+impl ClientKind {
+    /// How long it waits for an answer, connecting included.
+    #[must_use]
+    pub fn timeout(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Standard => 60,
+            Self::Apple => 15,
+        })
+    }
+
+    /// How often it sends one request again after `badNonce`.
+    fn nonce_retries(self) -> u32 {
+        match self {
+            Self::Standard => NONCE_RETRIES,
+            Self::Apple => 0,
+        }
+    }
+}
 
 /// A client with one connection, one account key and a purse of one nonce.
 ///
@@ -32,6 +65,7 @@ pub struct AcmeClient {
     key: AccountKey,
     account: Option<String>,
     nonce: Option<String>,
+    nonce_retries: u32,
     bad_nonces: u32,
 }
 
@@ -76,6 +110,7 @@ impl AcmeClient {
             key,
             account: None,
             nonce: None,
+            nonce_retries: NONCE_RETRIES,
             bad_nonces: 0,
         })
     }
@@ -123,6 +158,12 @@ impl AcmeClient {
     /// The connection, to change where it goes and what headers it sends.
     pub fn http(&mut self) -> &mut HttpClient {
         &mut self.http
+    }
+
+    /// Behaves as a client of this kind from now on.
+    pub fn set_kind(&mut self, kind: ClientKind) {
+        self.nonce_retries = kind.nonce_retries();
+        self.http.set_timeout(kind.timeout());
     }
 
     /// How many answers said `badNonce` so far.
@@ -215,7 +256,8 @@ impl AcmeClient {
     }
 
     /// Signs and sends. Unless the JWS decides about its nonce itself, an answer of `badNonce`
-    /// has it signed and sent again with the nonce of that answer, up to three times.
+    /// has it signed and sent again with the nonce of that answer, up to three times; or not at
+    /// all, where the client is Apple's.
     ///
     /// # Errors
     ///
@@ -239,7 +281,7 @@ impl AcmeClient {
                 return Ok(answer);
             }
             self.bad_nonces += 1;
-            if jws.decides_nonce() || retries == NONCE_RETRIES {
+            if jws.decides_nonce() || retries == self.nonce_retries {
                 return Ok(answer);
             }
             retries += 1;

@@ -14,7 +14,7 @@ pub use error::{EnrollError, UnexpectedAnswer};
 
 use crate::{
     authority::AttestationAuthority,
-    client::ClientError,
+    client::{ClientError, ClientKind},
     device::{CsrRequest, Device},
     evidence::DeviceProperties,
     faults::{Fault, Misstep},
@@ -42,6 +42,8 @@ pub struct Enrollment {
     pub request: CsrRequest,
     /// What is done wrong; `None` where all is right.
     pub fault: Option<&'static Fault>,
+    /// How the client takes what does not go smoothly.
+    pub client: ClientKind,
     /// How long to ask for the outcome of the challenge, and again for that of the order.
     pub patience: Duration,
 }
@@ -69,6 +71,7 @@ impl Enrollment {
                 names: Vec::new(),
             },
             fault: None,
+            client: ClientKind::default(),
             patience: Duration::from_secs(60),
         }
     }

@@ -23,12 +23,10 @@ use tokio_rustls::TlsConnector;
 pub use error::HttpError;
 
 use crate::{
+    client::ClientKind,
     http::target::{Origin, Target},
     response::Response,
 };
-
-/// The longest that one request may take, connecting included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most that an answer's body may hold, in bytes: a CRL or a long orders list fits.
 const BODY_LIMIT: usize = 16 << 20;
@@ -77,6 +75,7 @@ pub struct HttpClient {
     trust: Trust,
     via: Option<Origin>,
     headers: HeaderMap,
+    timeout: Duration,
     connection: Option<Connection>,
 }
 
@@ -88,6 +87,7 @@ impl HttpClient {
             trust,
             via: None,
             headers: HeaderMap::new(),
+            timeout: ClientKind::default().timeout(),
             connection: None,
         }
     }
@@ -110,6 +110,12 @@ impl HttpClient {
         self.headers = headers;
     }
 
+    /// Gives up a request after this time, connecting included; 60 seconds where nothing else is
+    /// said.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Connects now, the TLS handshake included, unless a connection is open.
     ///
     /// # Errors
@@ -117,9 +123,10 @@ impl HttpClient {
     /// Any of [`HttpError`] but [`HttpError::Exchange`].
     pub async fn open(&mut self, url: &str) -> Result<(), HttpError> {
         let target = Target::parse(url)?;
-        timeout(REQUEST_TIMEOUT, self.ready(&target))
+        let limit = self.timeout;
+        timeout(limit, self.ready(&target))
             .await
-            .map_err(|_| target.timed_out())??;
+            .map_err(|_| target.timed_out(limit))??;
         Ok(())
     }
 
@@ -144,9 +151,10 @@ impl HttpClient {
         request.headers_mut().insert(HOST, target.host.clone());
         request.headers_mut().extend(headers);
         request.headers_mut().extend(self.headers.clone());
-        timeout(REQUEST_TIMEOUT, self.exchange(&target, request))
+        let limit = self.timeout;
+        timeout(limit, self.exchange(&target, request))
             .await
-            .map_err(|_| target.timed_out())?
+            .map_err(|_| target.timed_out(limit))?
     }
 
     async fn exchange(

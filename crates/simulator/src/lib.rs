@@ -26,7 +26,7 @@ mod san;
 mod script;
 
 pub use crate::{
-    client::{AcmeClient, ClientError, JOSE_JSON},
+    client::{AcmeClient, ClientError, ClientKind, JOSE_JSON},
     device::{CsrRequest, Device, DeviceError},
     enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, enroll},
     http::{HttpClient, HttpError, Trust},

@@ -25,6 +25,7 @@ pub use report::{Failure, Latency, LoadReport, ServerCpu};
 
 use crate::{
     authority::AttestationAuthority,
+    client::ClientKind,
     enroll::{EnrollError, Enrollment, Prepared, Step},
     evidence::DeviceProperties,
     http::{HttpError, Trust},
@@ -47,6 +48,8 @@ pub struct Load {
     pub serial_prefix: String,
     /// The devices' keys.
     pub key: KeyType,
+    /// How the devices take what does not go smoothly.
+    pub client: ClientKind,
     /// The server's process, if its processor time is to be measured: same machine, Linux.
     pub server_pid: Option<u32>,
 }
@@ -62,6 +65,7 @@ impl Load {
             concurrency: 4,
             serial_prefix: "LOAD-".to_owned(),
             key: KeyType::P256,
+            client: ClientKind::default(),
             server_pid: None,
         }
     }
@@ -108,6 +112,7 @@ pub async fn run(
             DeviceProperties::mac(&serial, &format!("UDID-{serial}")),
         );
         enrollment.key = load.key;
+        enrollment.client = load.client;
         let prepared = Prepared::new(&enrollment, &trust).map_err(LoadError::Prepare)?;
         waiting.push(Mutex::new(Some((enrollment, prepared))));
         on_progress(Progress::Prepared(number));

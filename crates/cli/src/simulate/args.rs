@@ -2,8 +2,11 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use assay_simulator::faults::{Fault, Good};
-use clap::{Args, Subcommand};
+use assay_simulator::{
+    ClientKind,
+    faults::{Fault, Good},
+};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::KeyKind;
 
@@ -75,6 +78,10 @@ pub struct EnrollArgs {
     /// The kind of the device's key.
     #[arg(long, value_enum, default_value = "p256")]
     pub key: KeyKind,
+    /// How the client takes what does not go smoothly: standard repeats after
+    /// badNonce and polls; apple repeats nothing and gives up after 15 seconds.
+    #[arg(long, value_enum, default_value = "standard")]
+    pub client: ClientChoice,
     /// What is done wrong, or none; list prints what there is.
     #[arg(long, value_name = "NAME", default_value = "none")]
     pub fault: FaultChoice,
@@ -158,6 +165,22 @@ impl FromStr for FaultChoice {
     }
 }
 
+/// What `--client` says.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ClientChoice {
+    Apple,
+    Standard,
+}
+
+impl From<ClientChoice> for ClientKind {
+    fn from(choice: ClientChoice) -> Self {
+        match choice {
+            ClientChoice::Apple => Self::Apple,
+            ClientChoice::Standard => Self::Standard,
+        }
+    }
+}
+
 /// `assay simulate load`
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -169,6 +192,10 @@ pub struct LoadArgs {
     /// How many of them at once.
     #[arg(long, value_name = "C")]
     pub concurrency: u32,
+    /// How the client takes what does not go smoothly: standard repeats after
+    /// badNonce and polls; apple repeats nothing and gives up after 15 seconds.
+    #[arg(long, value_enum, default_value = "standard")]
+    pub client: ClientChoice,
     /// The server's process, to measure its processor time.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,

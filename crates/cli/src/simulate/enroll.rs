@@ -57,6 +57,7 @@ pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
     );
     enrollment.key = key_type(args.key);
     enrollment.fault = fault;
+    enrollment.client = args.client.into();
     let talk = !args.json;
     let result = enroll(&enrollment, &authority, &mut |step| {
         if talk {

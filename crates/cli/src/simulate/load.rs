@@ -21,6 +21,7 @@ pub(super) async fn run(args: &LoadArgs) -> Result<(), Stop> {
     load.devices = args.devices;
     load.concurrency = args.concurrency;
     load.server_pid = args.server_pid;
+    load.client = args.client.into();
     let talk = io::stderr().is_terminal();
     let devices = args.devices;
     let report = load::run(&load, Arc::new(authority), &mut |progress| {

@@ -118,3 +118,19 @@ async fn missing_nonces_and_resources_are_told() {
         })
     );
 }
+
+#[tokio::test]
+async fn apples_client_repeats_nothing_and_waits_15_seconds() {
+    let (mut client, script) = client(vec![
+        answer(200, "n1"),
+        problem("badNonce", "n2"),
+        answer(201, "n3"),
+    ])
+    .await;
+    client.set_kind(ClientKind::Apple);
+    let refused = client.new_account().await.unwrap();
+    assert!(refused.problem().is("badNonce"));
+    assert_eq!(script.seen().len(), 2);
+    assert_eq!(client.bad_nonces(), 1);
+    assert_eq!(ClientKind::Apple.timeout(), Duration::from_secs(15));
+}

@@ -275,6 +275,31 @@ async fn an_order_that_stays_in_processing_outlasts_the_patience() {
 }
 
 #[tokio::test]
+async fn apples_client_asks_for_an_outcome_once() {
+    let mut bodies = vec![
+        json!({}),
+        json!({}),
+        order("pending"),
+        authorization("pending", &Value::Null),
+        json!({"status": "valid"}),
+        authorization("valid", &Value::Null),
+        order("valid"),
+    ];
+    bodies.extend(std::iter::repeat_n(order("processing"), 10));
+    let script = Script::play(answers(bodies)).await;
+    let mut enrollment = enrollment(&script.url("/directory"));
+    enrollment.client = ClientKind::Apple;
+    let (_, result) = steps(&enrollment, &authority()).await;
+    let expected = EnrollError::Undecided {
+        step: Step::PollOrder,
+        url: script.url("/location"),
+        patience: 0,
+    };
+    assert_eq!(result.unwrap_err(), expected);
+    assert_eq!(script.seen().len(), 8);
+}
+
+#[tokio::test]
 async fn no_server_is_a_fault() {
     let (steps, result) = steps(&enrollment("http://127.0.0.1:1/directory"), &authority()).await;
     let fault = result.unwrap_err();

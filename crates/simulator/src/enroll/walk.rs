@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     authority::AttestationAuthority,
-    client::{AcmeClient, ClientError},
+    client::{AcmeClient, ClientError, ClientKind},
     enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, answer, chain},
     faults::{Fault, Misstep},
     http::HttpClient,
@@ -19,6 +19,9 @@ use crate::{
 
 /// How long to wait between two polls when the server does not say.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long Apple's client waits when the challenge or the order is not decided at once.
+const APPLE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn walk(
     prepared: Prepared,
@@ -37,18 +40,21 @@ pub(super) async fn walk(
 
     on_step(Step::Connect);
     let mut http = HttpClient::new(trust);
+    http.set_timeout(enrollment.client.timeout());
     http.open(&enrollment.directory)
         .await
         .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
 
     on_step(Step::Directory);
-    let client = AcmeClient::connect_over(http, &enrollment.directory, account_key)
+    let mut client = AcmeClient::connect_over(http, &enrollment.directory, account_key)
         .await
         .map_err(|error| EnrollError::client(Step::Directory, error))?;
+    client.set_kind(enrollment.client);
     let mut walk = Walk {
         client,
         step: Step::Directory,
         on_step,
+        kind: enrollment.client,
         patience: enrollment.patience,
     };
 
@@ -144,6 +150,7 @@ struct Walk<'a> {
     client: AcmeClient,
     step: Step,
     on_step: &'a mut (dyn FnMut(Step) + Send),
+    kind: ClientKind,
     patience: Duration,
 }
 
@@ -210,6 +217,9 @@ impl Walk<'_> {
         undecided: &[&str],
         mut wait: Option<Duration>,
     ) -> Result<Value, EnrollError> {
+        if self.kind == ClientKind::Apple {
+            return self.ask_once(url, undecided, wait.is_some()).await;
+        }
         let deadline = Instant::now() + self.patience;
         loop {
             if let Some(wait) = wait {
@@ -230,6 +240,30 @@ impl Walk<'_> {
             }
             wait = Some(answer.retry_after().unwrap_or(DEFAULT_INTERVAL));
         }
+    }
+
+    /// Asks for an authorization or order, as Apple's client looks at an outcome: it waits once
+    /// where there is none yet.
+    async fn ask_once(
+        &mut self,
+        url: &str,
+        undecided: &[&str],
+        is_busy: bool,
+    ) -> Result<Value, EnrollError> {
+        if is_busy {
+            sleep(APPLE_WAIT).await;
+        }
+        let answer = self.get(url).await?;
+        let asked = self.object(&answer)?;
+        let status = self.required(asked["status"].as_str(), "status")?;
+        if undecided.contains(&status.as_str()) {
+            return Err(EnrollError::Undecided {
+                step: self.step,
+                url: url.to_owned(),
+                patience: if is_busy { APPLE_WAIT.as_secs() } else { 0 },
+            });
+        }
+        Ok(asked)
     }
 
     fn asked<T>(&self, result: Result<T, ClientError>) -> Result<T, EnrollError> {

@@ -24,10 +24,12 @@ pub enum HttpError {
         reason: String,
     },
     /// No answer in time.
-    #[error("{url} did not answer within 60 seconds")]
+    #[error("{url} did not answer within {seconds} seconds")]
     TimedOut {
         /// The URL asked for.
         url: String,
+        /// How long the client waited.
+        seconds: u64,
     },
     /// The TLS handshake failed: the certificate is not from the CA bundle, names another host,
     /// or the server speaks no TLS.

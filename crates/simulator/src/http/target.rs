@@ -1,5 +1,7 @@
 //! Where a request goes.
 
+use std::time::Duration;
+
 use hyper::{Uri, header::HeaderValue};
 
 use crate::http::HttpError;
@@ -58,9 +60,10 @@ impl Target {
         }
     }
 
-    pub(super) fn timed_out(&self) -> HttpError {
+    pub(super) fn timed_out(&self, limit: Duration) -> HttpError {
         HttpError::TimedOut {
             url: self.url.clone(),
+            seconds: limit.as_secs(),
         }
     }
 }

@@ -270,3 +270,15 @@ fn what_is_no_url_or_no_bundle_is_refused() {
         })
     );
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_in_time_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut client = HttpClient::new(Trust::from_pem("").unwrap());
+    client.set_timeout(Duration::from_millis(50));
+    let answer = client
+        .request(Method::GET, &url, HeaderMap::new(), Bytes::new())
+        .await;
+    assert_eq!(answer.unwrap_err(), HttpError::TimedOut { url, seconds: 0 });
+}
