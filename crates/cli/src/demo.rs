@@ -80,6 +80,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), Stop> {
             listen: Some(([127, 0, 0, 1], 0).into()),
             ..ServeArgs::default()
         },
+        None,
     )
     .await?;
     let directory = ready.app.engine.urls().directory();

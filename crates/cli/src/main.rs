@@ -25,6 +25,7 @@ mod recordings;
 mod replay;
 mod serve;
 mod simulate;
+mod socket;
 mod staging;
 mod stop;
 mod store;
@@ -97,6 +98,11 @@ fn run(cli: Cli) -> Result<(), Stop> {
             runtime.block_on(replay::end_to_end::run(&args))
         }
         command => {
+            // While this is the only thread.
+            let inherited = match &command {
+                Command::Serve(_) => socket::inherited()?,
+                _ => None,
+            };
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.enable_all().build();
             let runtime = runtime.or_fault("cannot start the runtime")?;
@@ -106,7 +112,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 match command {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
-                    Command::Serve(args) => serve::run(&dir, &args).await,
+                    Command::Serve(args) => serve::run(&dir, &args, inherited).await,
                     Command::Simulate(command) => simulate::run(&command).await,
                     Command::Store(StoreCommand::Clock(command)) => {
                         clock::command::run(&dir, &command).await

@@ -2,15 +2,12 @@
 
 mod starting;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use assay_engine::{Engine, admission::Devices, ports::Store};
 use assay_server::{Server, ServerConfig};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::{App, Parts, TlsEnd},
@@ -22,6 +19,7 @@ use crate::{
     orders::control,
     print,
     replay::serve::Replay,
+    socket,
     stop::{OrStop, Stop},
     tls::OwnIdentity,
 };
@@ -45,8 +43,8 @@ struct Served {
 struct Background(Vec<tokio::task::JoinHandle<()>>);
 
 /// `assay serve`
-pub async fn run(dir: &Dir, args: &ServeArgs) -> Result<(), Stop> {
-    let ready = prepare(dir, args).await?;
+pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) -> Result<(), Stop> {
+    let ready = prepare(dir, args, inherited).await?;
     print(format_args!(
         "listening on {}",
         ready.app.engine.urls().directory()
@@ -59,20 +57,26 @@ pub async fn run(dir: &Dir, args: &ServeArgs) -> Result<(), Stop> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::info!(event = "draining", "asked to end: finishing open requests");
+            tracing::info!(
+                event = "draining",
+                "asked to end: answering the requests that have arrived"
+            );
         })
         .await
 }
 
-/// Binds the socket, opens the database, recovers what was interrupted.
-pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
+/// Binds the socket, unless one is `inherited`, opens the database, recovers
+/// what was interrupted.
+pub async fn prepare(
+    dir: &Dir,
+    args: &ServeArgs,
+    inherited: Option<TcpListener>,
+) -> Result<Ready, Stop> {
     let parts = Parts::load(dir)?;
     let replay = Replay::load(&parts, args)?;
-    let address = args.listen.unwrap_or(parts.config.server.listen);
     raise_open_files(parts.config.server.max_connections);
-    let listener = TcpListener::bind(address)
-        .await
-        .or_fault(format_args!("cannot listen on {address}"))?;
+    let is_inherited = inherited.is_some();
+    let listener = socket::listen(inherited, args.listen, parts.config.server.listen).await?;
     let bound = listener
         .local_addr()
         .or_fault("cannot read the bound port")?;
@@ -167,6 +171,7 @@ pub async fn prepare(dir: &Dir, args: &ServeArgs) -> Result<Ready, Stop> {
     tracing::info!(
         event = "listening",
         address = %bound,
+        inherited = is_inherited,
         base_url = %base_url,
         "listening"
     );
@@ -192,6 +197,13 @@ impl Ready {
             ))),
         };
         drop(self.background);
+        let engine = &self.app.engine;
+        let result = match result {
+            Ok(()) => {
+                (engine.close().await).or_fault("cannot record the nonces that were redeemed")
+            }
+            failed => failed,
+        };
         if let Some(recordings) = self.app.recordings {
             recordings.finish();
         }

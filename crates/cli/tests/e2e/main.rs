@@ -21,6 +21,7 @@ mod processes;
 mod profile;
 mod recordings;
 mod replay_server;
+mod restart;
 mod revocation;
 
 mod store;

@@ -41,10 +41,14 @@ struct LogState {
 
 impl Process {
     /// Starts a command whose output is of interest.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_on(command, Stdio::null())
+    }
+
+    fn spawn_on(mut command: Command, stdin: Stdio) -> Self {
         let mut child = command
             .env("ASSAY_LOG_FORMAT", "json")
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,7 +84,12 @@ impl Process {
 
     /// Starts `assay serve` and waits until it listens.
     pub(crate) fn serve(command: Command) -> Self {
-        let mut process = Self::spawn(command);
+        Self::serve_on(command, Stdio::null())
+    }
+
+    /// The same with a standard input of its own.
+    pub(crate) fn serve_on(command: Command, stdin: Stdio) -> Self {
+        let mut process = Self::spawn_on(command, stdin);
         let event = process.event(|event| event["event"] == "listening");
         process.address = event["address"].as_str().unwrap().parse().ok();
         let line = process.line();
@@ -117,6 +126,10 @@ impl Process {
     /// The log until now.
     pub(crate) fn log(&self) -> Vec<Value> {
         self.log.state.lock().unwrap().entries.clone()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
