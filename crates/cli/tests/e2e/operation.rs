@@ -116,21 +116,6 @@ async fn scenario_64_a_ready_order_survives_a_crash() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_nonce_from_before_a_restart_is_given_another() {
-    let mut server = Server::start(SETUP);
-    let mut client = server.client().await;
-    let nonce = client.acme.nonce().await.unwrap();
-    server.kill();
-    server.restart();
-    let mut client = client.again(&server).await;
-    let account = client.acme.account().unwrap().to_owned();
-    let stale = Jws::post_as_get(&account).with("nonce", nonce);
-    let answer = client.acme.send(&stale).await.unwrap();
-    assert_problem(&answer, 400, "badNonce");
-    assert_eq!(client.status(&account).await, "valid");
-}
-
-#[tokio::test]
 async fn a_device_taken_off_the_list_is_refused_at_finalize() {
     let server = Server::start(SETUP);
     let device = mac(SERIAL);

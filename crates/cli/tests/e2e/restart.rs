@@ -1,19 +1,27 @@
-//! Restarts: the socket that a service manager hands in.
+//! Restarts: the socket that a service manager hands in, enrolments that go on
+//! over them, and requests that cannot be replayed after them.
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, OpenOptions},
     io::{Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
     os::{fd::OwnedFd, unix::net::UnixListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
+use assay_simulator::{JOSE_JSON, Jws};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
-use crate::support::{Process, Server, Setup, message};
+use crate::support::{Client, Process, Server, Setup, assert_problem, message};
 
 /// The binary under test.
 const ASSAY: &str = env!("CARGO_BIN_EXE_assay");
@@ -199,4 +207,128 @@ fn the_sample_units_fit_the_server() {
     command.env("LISTEN_FDNAMES", format!("other:{name}"));
     let process = Process::serve_on(command, servers.handed_in());
     assert_eq!(process.address, servers.socket.local_addr().ok());
+}
+
+/// Sends a byte a second, and connects again when it is cut.
+struct SlowClient(Arc<AtomicBool>);
+
+impl SlowClient {
+    fn start(address: std::net::SocketAddr) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&ended);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let Ok(mut stream) = TcpStream::connect(address) else {
+                    return;
+                };
+                // The start of a TLS record that never ends.
+                for byte in [22, 3, 1, 16, 0, 1, 0, 15, 252].into_iter().cycle() {
+                    if stop.load(Ordering::Relaxed) || stream.write_all(&[byte]).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_secs(1));
+                }
+            }
+        });
+        Self(ended)
+    }
+}
+
+impl Drop for SlowClient {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// 100 devices with Apple's client, eight at a time, while the server is
+/// restarted as `next` in their middle: all of them are enrolled.
+fn enrol_over_a_restart(next: impl FnOnce(&Restartable) -> PathBuf) {
+    let serials: Vec<String> = (1..=100).map(|n| format!("LOAD-{n:06},,")).collect();
+    let serials: Vec<&str> = serials.iter().map(String::as_str).collect();
+    let servers = Restartable::new(&serials);
+    let first = servers.start(Path::new(ASSAY));
+    let _slow = SlowClient::start(first.address.unwrap());
+    let mut load = servers.server.simulate("load", &first.directory);
+    load.args([
+        "--devices",
+        "100",
+        "--concurrency",
+        "8",
+        "--client",
+        "apple",
+    ]);
+    let load = Process::spawn(load);
+    first.nth_event(40, |event| event["event"] == "issued");
+    let next = next(&servers);
+    let asked = Instant::now();
+    first.signal(Signal::TERM);
+    assert_eq!(first.exited().code(), Some(0));
+    let took = asked.elapsed();
+    let second = servers.start(&next);
+    let report: Value = serde_json::from_str(&load.line()).unwrap();
+    assert_eq!(report["enrolled"], 100, "{report}");
+    // One in the middle of which the server was restarted.
+    second.event(|event| event["event"] == "issued");
+    assert!(took < Duration::from_millis(3_500), "{took:?}");
+}
+
+#[test]
+fn a_hundred_enrolments_go_on_over_a_restart() {
+    enrol_over_a_restart(|_| PathBuf::from(ASSAY));
+}
+
+#[test]
+fn a_hundred_enrolments_go_on_over_an_upgrade() {
+    enrol_over_a_restart(|servers| {
+        let other = servers.server.beside("assay-next");
+        fs::copy(ASSAY, &other).unwrap();
+        // Another build: not the same bytes.
+        let mut file = OpenOptions::new().append(true).open(&other).unwrap();
+        file.write_all(&[0]).unwrap();
+        other
+    });
+}
+
+/// A request of the client's, signed but not sent.
+async fn signed(client: &mut Client, jws: &Jws) -> String {
+    let nonce = client.acme.nonce().await.unwrap();
+    let account = client.acme.account().map(str::to_owned);
+    let jws = jws.sign(client.acme.key(), account.as_deref(), Some(&nonce));
+    jws.unwrap().to_string()
+}
+
+#[tokio::test]
+async fn what_was_answered_before_a_stop_or_a_kill_is_refused_after_it() {
+    let mut server = Server::start(Setup::default());
+    let mut client = server.client().await;
+    let account = client.acme.account().unwrap().to_owned();
+    let contact = json!({"contact": ["mailto:a@example.org"]});
+    for stop in [true, false] {
+        let write = signed(&mut client, &Jws::new(&account, &contact)).await;
+        let answer = client.acme.post_raw(&account, write.clone(), JOSE_JSON);
+        assert_eq!(answer.await.unwrap().status, 200);
+        let read = signed(&mut client, &Jws::post_as_get(&account)).await;
+        let answer = client.acme.post_raw(&account, read.clone(), JOSE_JSON);
+        assert_eq!(answer.await.unwrap().status, 200);
+        let unused = signed(&mut client, &Jws::post_as_get(&account)).await;
+        if stop {
+            assert_eq!(server.terminate().code(), Some(0));
+        } else {
+            server.kill();
+        }
+        server.restart();
+        client = client.again(&server).await;
+        let answer = client.acme.post_raw(&account, write, JOSE_JSON).await;
+        assert_problem(&answer.unwrap(), 400, "badNonce");
+        let answer = client.acme.post_raw(&account, read, JOSE_JSON).await;
+        let answer = answer.unwrap();
+        if stop {
+            assert_problem(&answer, 400, "badNonce");
+        } else {
+            // It changed nothing: docs/divergences.md.
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let answer = client.acme.post_raw(&account, unused, JOSE_JSON).await;
+        assert_eq!(answer.unwrap().status, 200);
+    }
 }
