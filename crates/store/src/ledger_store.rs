@@ -325,10 +325,9 @@ impl Drop for Durable {
             leak(tree);
             return;
         };
-        drop(tree);
         note.state = State::Closed;
         let index = index::directory(&self.dir);
-        let closed = index::sync_generation(&index, note.generation)
+        let closed = index::close_generation(tree, &index, note.generation)
             .and_then(|()| notes.write_durably(&note));
         if let Err(fault) = closed {
             tracing::warn!(%fault, "the index was not closed: the next start rebuilds it after a power loss");

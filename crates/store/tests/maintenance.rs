@@ -409,3 +409,50 @@ async fn scenario_130_a_snapshot_of_a_running_store_is_restored() {
         Ok(Version(41))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reads_beside_a_running_store_never_sees_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(LedgerStore::create_with(dir.path(), false, small()).unwrap());
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..4_u8)
+        .map(|writer| {
+            let (store, stop) = (store.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut version = None;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let change = match version {
+                        None => insert_order(order(writer)),
+                        Some(version) => Change::UpdateOrder(order(writer), version),
+                    };
+                    version = Some(commit(&*store, vec![change]).await.unwrap());
+                }
+                version.unwrap().0
+            })
+        })
+        .collect();
+    let path = dir.path().to_owned();
+    let looked = tokio::task::spawn_blocking(move || {
+        let (mut last, mut round) = (0, 0);
+        let start = std::time::Instant::now();
+        while last < 300 || start.elapsed() < Duration::from_secs(2) {
+            round += 1;
+            match round % 3 {
+                0 => drop(LedgerView::open(&path).unwrap()),
+                1 => {
+                    let report = check(&path, &|_, _| {}).unwrap();
+                    assert!(report.is_whole(), "{report:?}");
+                    assert!(report.last >= last);
+                    last = report.last;
+                }
+                _ => assert!(Snapshot::take(&path).unwrap().sequence >= last),
+            }
+        }
+    });
+    let looked = looked.await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    looked.unwrap();
+}

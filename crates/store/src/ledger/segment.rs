@@ -323,6 +323,12 @@ impl Reader {
         Ok(true)
     }
 
+    /// Reads the next entry from the file again: a server that runs may have
+    /// been writing it.
+    pub(crate) fn look_again(&mut self) {
+        self.seek(self.offset, self.place);
+    }
+
     /// Damage at the next entry.
     pub(crate) fn damage(&self, detail: &str) -> Fault {
         let expected = self.place.sequence + 1;

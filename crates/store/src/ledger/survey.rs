@@ -14,6 +14,9 @@ use super::{
     watermark::Watermark,
 };
 
+/// How often a bad end is looked at again: a server may be writing there.
+pub(crate) const LOOKS: u32 = 3;
+
 /// The files of a ledger.
 pub(crate) struct Survey {
     pub(crate) ledger: PathBuf,
@@ -233,7 +236,7 @@ impl Survey {
                     "it does not follow the file before",
                 ));
             }
-            let mut offset = reader.offset();
+            let (mut offset, mut again) = (reader.offset(), 0);
             loop {
                 let detail = match reader.next()? {
                     Step::Entry(entry) => {
@@ -249,11 +252,17 @@ impl Survey {
                             place: end.place,
                         };
                         each(&entry, next)?;
+                        again = 0;
                         continue;
                     }
                     Step::End => break,
                     Step::Bad(detail) => detail,
                 };
+                if is_last && again < LOOKS {
+                    again += 1;
+                    reader.look_again();
+                    continue;
+                }
                 if is_last && self.is_tear(&mut reader)? {
                     end.tear = Some((path.clone(), reader.offset()));
                     break;

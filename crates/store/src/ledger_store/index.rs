@@ -2,11 +2,12 @@
 //! any time, and is whenever it cannot be believed.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use sled::Batch;
@@ -28,6 +29,11 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Pairs that go into the index at once while it is rebuilt.
 const REBUILD_BATCH: usize = 1000;
+
+/// How often, and how far apart, it is looked whether sled is closed: 5 s in
+/// all.
+const CLOSE_TRIES: u32 = 1000;
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What an index is called while it is not complete yet.
 const BUILDING: &str = "building";
@@ -188,6 +194,23 @@ pub(crate) fn leak(tree: sled::Db) {
     std::mem::forget(tree);
 }
 
+/// Closes sled at `path`. Its threads may hold on to it for a moment: until its
+/// own lock is free it may still write.
+pub(super) fn close(tree: sled::Db, path: &Path) -> Result<(), Fault> {
+    drop(tree);
+    let file = path.join("db");
+    let fault = |error| Fault::io("close", &file)(error);
+    let lock = File::open(&file).map_err(fault)?;
+    for _ in 0..CLOSE_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(CLOSE_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(fault(error)),
+        }
+    }
+    Err(fault(io::ErrorKind::TimedOut.into()))
+}
+
 /// Builds a new generation of the index from the ledger, and sets the ones
 /// before aside. Returns its number, the open sled and the ledger's end.
 pub(super) fn rebuild(
@@ -220,7 +243,7 @@ pub(super) fn rebuild(
             return Err(fault);
         }
     };
-    drop(tree);
+    close(tree, &building)?;
     sync(&building)?;
     let path = path(index, generation);
     disk.rename(&building, &path)
@@ -333,9 +356,11 @@ pub(super) fn sync(path: &Path) -> Result<(), Fault> {
         .map_err(fault)
 }
 
-/// Makes the closed generation `generation` durable.
-pub(super) fn sync_generation(index: &Path, generation: u64) -> Result<(), Fault> {
-    sync(&path(index, generation))
+/// Closes generation `generation` and makes it durable.
+pub(super) fn close_generation(tree: sled::Db, index: &Path, generation: u64) -> Result<(), Fault> {
+    let path = path(index, generation);
+    close(tree, &path)?;
+    sync(&path)
 }
 
 impl Refusal {

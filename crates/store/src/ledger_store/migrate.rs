@@ -193,7 +193,7 @@ pub(crate) fn mark_for_older_programs(disk: &dyn Disk, dir: &Path) -> Result<(),
         tree.flush()
     })
     .map_err(sled_fault)?;
-    drop(tree);
+    index::close(tree, &mark)?;
     index::sync(&mark)?;
     for name in disk.list(&mark).map_err(Fault::io("list", &mark))? {
         let (from, to) = (mark.join(&name), dir.join(&name));

@@ -39,6 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// them. Their 15 minutes, and some time for clocks.
 const KEEP_AT_LEAST: u64 = 20 * 60;
 
+/// The most closed segments before a merge: each start begins a new one.
+const MAX_SEGMENTS: usize = 200;
+
 /// What the threads of the background share with the writer.
 pub(super) struct Upkeep {
     progress: Arc<Progress>,
@@ -258,7 +261,8 @@ impl Upkeep {
     fn merge_once(&self, files: &mut Files) -> Result<(), Fault> {
         let closed: u64 = files.segments.iter().map(|segment| segment.len).sum();
         let sizes = files.options.sizes;
-        if closed > sizes.merge.max(files.checkpoint.bytes() / 2) {
+        let is_large = closed > sizes.merge.max(files.checkpoint.bytes() / 2);
+        if is_large || files.segments.len() > MAX_SEGMENTS {
             let segments: Vec<u64> = files.segments.iter().map(|closed| closed.first).collect();
             let disk = Arc::clone(&files.options.disk);
             let job = compact::Job {

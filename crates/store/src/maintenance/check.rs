@@ -12,7 +12,7 @@ use crate::{
         disk::{Disk, SystemDisk},
         fault::{Damage, Fault},
         segment::{Place, Reader, Step},
-        survey::Names,
+        survey::{LOOKS, Names},
         watermark::Watermark,
     },
     ledger_store::is_older_layout,
@@ -211,6 +211,7 @@ impl Check<'_> {
             let detail = "it does not follow the file before";
             self.note::<()>(Err(Fault::damage(&path, 48, detail)))?;
         }
+        let mut again = 0;
         loop {
             let offset = reader.offset();
             let detail = match reader.next()? {
@@ -218,11 +219,18 @@ impl Check<'_> {
                     for (key, value) in entry.writes() {
                         self.record(&path, offset, key, value);
                     }
+                    again = 0;
                     continue;
                 }
                 Step::End => break,
                 Step::Bad(detail) => detail,
             };
+            if is_last && again < LOOKS {
+                again += 1;
+                reader.look_again();
+                continue;
+            }
+            again = 0;
             let damage = reader.damage(detail);
             let torn = reader.place().sequence + 1;
             let later = reader.whole_entries_after()?;
