@@ -63,7 +63,7 @@ const QUEUE_LEN: usize = 1024;
 ///
 /// When the disk fails, what is in memory and what is on the disk may differ:
 /// the store is poisoned, refuses everything, and the process should end; see
-/// [`poisoned`](LedgerStore::poisoned).
+/// `poisoned`.
 pub type LedgerStore = Backed<Durable>;
 
 /// The ledger and the index of a [`LedgerStore`].
