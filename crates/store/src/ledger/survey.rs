@@ -166,11 +166,13 @@ impl Survey {
         }
     }
 
-    /// The nonces that commits redeemed, at least of those since `since`.
+    /// The nonces that commits redeemed, at least of those from `since` to
+    /// `now`, the latest time of all commits.
     pub(crate) fn redemptions(
         &self,
         disk: &dyn Disk,
         since: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<Redemption>, Fault> {
         let mut all: Vec<u64> = self.older_segments.clone();
         all.extend(self.segments.iter().map(|segment| segment.first));
@@ -179,7 +181,8 @@ impl Survey {
         while from > 0 {
             from -= 1;
             let reader = Reader::open(disk, &self.ledger, all[from])?;
-            if reader.header().before.time < since {
+            // A time that is yet to come was taken back: its nonces are void.
+            if !(since..=now).contains(&reader.header().before.time) {
                 break;
             }
         }

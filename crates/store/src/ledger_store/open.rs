@@ -163,8 +163,8 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
         .note(disk, &index, identity, options.boot_id)
         .and_then(|noted| {
             upkeep::remove_older_checkpoints(options, &survey)?;
-            let since = ready.end.place.time.minus(REDEMPTIONS_FOR);
-            let redemptions = survey.redemptions(disk, since)?;
+            let now = ready.end.place.time;
+            let redemptions = survey.redemptions(disk, now.minus(REDEMPTIONS_FOR), now)?;
             Ok((noted, redemptions))
         });
     match started {
@@ -215,7 +215,9 @@ impl Ready {
                 },
             },
         };
-        if survey.checkpoint.pairs() > 1 || !survey.segments.is_empty() {
+        // A new database's index holds a key of its own, and nothing else.
+        let is_new = survey.checkpoint.pairs() <= 1 && survey.segments.is_empty();
+        if !is_new {
             tracing::warn!(
                 event = "index_rebuilding",
                 reason = doubt,
@@ -225,12 +227,14 @@ impl Ready {
         let began = std::time::Instant::now();
         let (generation, tree, end) =
             index::rebuild(disk, survey, &index, options.on_rebuild.as_ref())?;
-        let milliseconds = began.elapsed().as_millis();
-        tracing::info!(
-            event = "index_rebuilt",
-            milliseconds,
-            "the index was rebuilt"
-        );
+        if !is_new {
+            let milliseconds = began.elapsed().as_millis();
+            tracing::info!(
+                event = "index_rebuilt",
+                milliseconds,
+                "the index was rebuilt"
+            );
+        }
         if let Err(fault) = ledger::settle(disk, survey, end.tear.as_ref()) {
             index::leak(tree);
             return Err(fault);

@@ -292,7 +292,8 @@ impl Upkeep {
     fn remove_old(&self, files: &mut Files) -> Result<(), Fault> {
         let disk = files.options.disk.as_ref();
         let keep = files.options.keep_ledger.max(KEEP_AT_LEAST);
-        let limit = self.progress.latest_time().minus(keep);
+        let now = self.progress.latest_time();
+        let limit = now.minus(keep);
         while let [first, rest @ ..] = files.older.as_slice() {
             // The one after begins with the latest time of this one.
             let next = match rest.first().copied() {
@@ -309,7 +310,8 @@ impl Upkeep {
                 }
                 None => files.checkpoint.place().time,
             };
-            if last > limit {
+            // A time that is yet to come was taken back.
+            if (limit.plus(1)..=now).contains(&last) {
                 break;
             }
             let path = segment::path(&files.ledger, *first);
