@@ -89,11 +89,11 @@ pub(crate) struct SystemDisk;
 
 impl Disk for SystemDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File::open(path)?))
+        Ok(Box::new(regular(OpenOptions::new().read(true), path)?))
     }
 
     fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = regular(OpenOptions::new().read(true).write(true), path)?;
         Ok(Box::new(file))
     }
 
@@ -136,6 +136,20 @@ impl Disk for SystemDisk {
     }
 }
 
+/// Opens a regular file. A pipe in its place must not block, and a directory
+/// must not look like damage.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = options.custom_flags(nonblocking).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        )),
+    }
+}
+
 impl DiskFile for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         FileExt::read_at(self, buffer, offset)
@@ -161,5 +175,23 @@ impl DiskFile for File {
         #[cfg(target_os = "linux")]
         rustix::fs::fadvise(self, 0, None, rustix::fs::Advice::DontNeed)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_an_error_and_blocks_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [fifo.as_path(), dir.path()] {
+            assert!(SystemDisk.open(path).is_err());
+            assert!(SystemDisk.open_to_write(path).is_err());
+        }
     }
 }

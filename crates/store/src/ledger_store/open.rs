@@ -338,6 +338,8 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        // A pipe in its place must not block.
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
         .open(dir.join("lock"))
         .map_err(|error| OpenError::io(dir, &error))?;
     match file.try_lock() {
