@@ -1,5 +1,6 @@
-//! The two halves of the tests that cut the power and kill the process, which
-//! `.ci/power-cut` and `.ci/store-kill` put together.
+//! The parts of the tests that cut the power, kill the process and let its file
+//! operations fail, which `.ci/power-cut`, `.ci/store-kill` and `tests/shim.rs`
+//! put together.
 //!
 //! `write DIR FIRST [small]` opens a database, or makes it, and commits to it
 //! until it is killed, beginning with enrolment FIRST. Each line that it prints
@@ -7,10 +8,16 @@
 //! With `small` segments are short, so that they are closed and merged all the
 //! time.
 //!
+//! `some DIR FIRST COUNT` opens a database, or makes it, commits COUNT
+//! enrolments one after the other, closes it and ends: with 0, with 2 if it
+//! cannot be opened, with 3 if a commit fails. It prints what `write` prints.
+//! Segments are short.
+//!
 //! `check DIR FILE cut|killed [small]` opens a database, as a power cut or a
 //! kill left it, and compares it with the lines in FILE. After `cut` it does so
 //! as if the machine had started anew.
 #![allow(
+    clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "half a test, and it ends with a panic"
@@ -23,10 +30,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     path::Path,
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use assay_ca::SerialNumber;
@@ -39,19 +48,23 @@ use assay_engine::{
     ports::{Change, Store, Version},
 };
 use assay_jws::PublicKey;
-use assay_store::{LedgerStore, OpenMode, Options, Sizes};
+use assay_store::{LedgerStore, OpenError, OpenMode, Options, Sizes};
 use tokio::task::JoinSet;
 
 /// Enrolments that go on at the same time.
 const WRITERS: u64 = 64;
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["write", dir, first] => write(Path::new(dir), first, Options::default()).await,
         ["write", dir, first, "small"] => write(Path::new(dir), first, small()).await,
+        ["some", dir, first, count] => {
+            let (first, count) = (first.parse().unwrap(), count.parse().unwrap());
+            return some(Path::new(dir), first, count).await;
+        }
         ["check", dir, acknowledged, how] => {
             check(dir, acknowledged, after(how, Options::default())).await;
         }
@@ -59,8 +72,51 @@ async fn main() {
             check(dir, acknowledged, after(how, small())).await;
         }
         _ => panic!(
-            "usage: power_cut write DIR FIRST [small] | power_cut check DIR FILE cut|killed [small]"
+            "usage: power_cut write DIR FIRST [small] | power_cut some DIR FIRST COUNT | \
+             power_cut check DIR FILE cut|killed [small]"
         ),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Commits a few enrolments, and ends in good order also when that fails.
+async fn some(dir: &Path, first: u64, count: u64) -> ExitCode {
+    let mut options = small();
+    options.sizes = Sizes {
+        segment: 10_000,
+        merge: 25_000,
+        chunk: 15_000,
+    };
+    options.flush_timeout = Duration::from_secs(2);
+    let store = match open_or_create(dir, options) {
+        Ok(store) => store,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    for number in first..first + count {
+        let enrolment = Enrolment(number);
+        let mut version = Version(0);
+        for stage in 1..=4 {
+            let changes = enrolment.changes(stage, version);
+            version = match common::commit(&store, changes).await {
+                Ok(version) => version,
+                Err(error) => {
+                    eprintln!("{error:?}");
+                    return ExitCode::from(3);
+                }
+            };
+            println!("{number} {stage}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn open_or_create(dir: &Path, options: Options) -> Result<LedgerStore, OpenError> {
+    match dir.exists() {
+        true => LedgerStore::open_with(dir, OpenMode::Any, options),
+        false => LedgerStore::create_with(dir, false, options),
     }
 }
 
@@ -86,10 +142,7 @@ fn after(how: &str, mut options: Options) -> Options {
 }
 
 async fn write(dir: &Path, first: &str, options: Options) {
-    let store = match dir.exists() {
-        true => LedgerStore::open_with(dir, OpenMode::Any, options),
-        false => LedgerStore::create_with(dir, false, options),
-    };
+    let store = open_or_create(dir, options);
     let store = Arc::new(store.unwrap_or_else(|error| panic!("{error}")));
     let next = Arc::new(AtomicU64::new(first.parse().unwrap()));
     let mut writers = JoinSet::new();

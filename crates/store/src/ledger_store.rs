@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
@@ -170,18 +171,13 @@ impl Durable {
             survey,
             end,
             tree,
+            nonce_key,
             notes,
             note,
             redemptions,
         } = opened;
         let fault = |fault| OpenError::fault(dir, fault);
         let io = |error| OpenError::io(dir, &error);
-        let nonce_key =
-            guarded(|| tree.get(keys::NONCE_KEY)).map_err(|detail| OpenError::Damaged {
-                dir: dir.to_owned(),
-                detail,
-            })?;
-        let nonce_key = nonce_key.and_then(|key| key.as_ref().try_into().ok());
         let disk = Arc::clone(&options.disk);
         let ledger = Ledger::resume(disk, dir, identity, end.place, options.sizes.segment);
         let ledger = ledger.map_err(fault)?;
@@ -192,10 +188,16 @@ impl Durable {
         };
         let progress = Arc::new(Progress::new(applied));
         let upkeep = Upkeep::new(Arc::clone(&progress));
+        let flush_timeout = options.flush_timeout;
         let files = Files {
             options,
             ledger: survey.ledger.clone(),
-            segments: survey.segments.iter().map(Closed::from).collect(),
+            // One without entries is not closed: the next commit begins it anew,
+            // and a merge would take the segment that is written to.
+            segments: (survey.segments.iter())
+                .filter(|segment| segment.first <= end.place.sequence)
+                .map(Closed::from)
+                .collect(),
             older: survey.older_segments,
             checkpoint: survey.checkpoint,
         };
@@ -211,7 +213,7 @@ impl Durable {
             .spawn(move || writer.run(jobs))
             .map_err(io)?;
         let flusher = upkeep
-            .flush_in_background(tree.clone(), notes, note)
+            .flush_in_background(tree.clone(), flush_timeout, notes, note)
             .map_err(io)?;
         let merger = upkeep.merge_in_background(files).map_err(io)?;
         Ok(Self {
@@ -247,17 +249,6 @@ impl Durable {
             _ => (self.progress.check()).and(Err(StoreError("the store is closed".to_owned()))),
         }
     }
-
-    /// The index failed while it was read: sled panics on some damaged pages.
-    fn read_failed(&self, detail: &str) -> StoreError {
-        self.upkeep.index_failed();
-        let reason = StoreError(format!(
-            "reading from the index failed: {detail}; start the server again, the index is then \
-             rebuilt from the ledger, which holds all that was acknowledged"
-        ));
-        self.progress.poison(reason.clone());
-        reason
-    }
 }
 
 #[async_trait]
@@ -272,10 +263,11 @@ impl Backend for Durable {
         };
         let map = IndexMap {
             tree,
-            failed: &|detail| self.read_failed(detail),
+            upkeep: &self.upkeep,
         };
+        // sled panics on some damaged pages.
         catch_unwind(AssertUnwindSafe(|| read(&map)))
-            .unwrap_or_else(|_| Err(self.read_failed("it panicked")))
+            .unwrap_or_else(|_| Err(self.upkeep.read_failed("it panicked")))
     }
 
     fn latest_time(&self) -> Timestamp {
@@ -297,14 +289,19 @@ impl Backend for Durable {
             prepared,
             answer,
         };
-        if let Some(queue) = &self.queue
-            && queue.send(job).await.is_ok()
-            && let Ok(result) = answered.await
-        {
-            return result;
+        let result = async {
+            (self.queue.as_ref()?.send(job).await).ok()?;
+            answered.await.ok()
+        };
+        let poisoned = self.progress.poisoned();
+        tokio::pin!(poisoned);
+        tokio::select! {
+            biased;
+            Some(result) = result => result,
+            // The writer is gone, and never goes without a reason; or the index
+            // failed, and sled blocks it.
+            reason = &mut poisoned => Err(reason.into()),
         }
-        // The writer is gone, and never goes without a reason.
-        Err(self.progress.poisoned().await.into())
     }
 }
 
@@ -316,8 +313,13 @@ impl Drop for Durable {
         let (Some(threads), Some(tree)) = (self.threads.take(), self.tree.take()) else {
             return;
         };
-        // A panic of a thread was caught and reported already.
-        let _ = threads.writer.join();
+        // A panic of a thread was caught and reported already. Once the index
+        // failed, sled may block the writer indefinitely.
+        let mut patience = 1000;
+        while patience > 0 && !threads.writer.is_finished() {
+            thread::sleep(Duration::from_millis(1));
+            patience -= u32::from(self.progress.check().is_err());
+        }
         self.upkeep.stop();
         let _ = threads.merger.join();
         let flushed = threads.flusher.join().ok().flatten();
@@ -325,12 +327,16 @@ impl Drop for Durable {
             leak(tree);
             return;
         };
-        note.state = State::Closed;
         let index = index::directory(&self.dir);
-        let closed = index::close_generation(tree, &index, note.generation)
-            .and_then(|()| notes.write_durably(&note));
-        if let Err(fault) = closed {
-            tracing::warn!(%fault, "the index was not closed: the next start rebuilds it after a power loss");
+        let closed = index::close_generation(tree, &index, note.generation);
+        note.state = match &closed {
+            Ok(()) => State::Closed,
+            // Linux may read old pages after a failed fsync.
+            Err(_) => State::Failed,
+        };
+        let noted = notes.write_durably(&note);
+        if let Err(fault) = closed.and(noted) {
+            tracing::warn!(%fault, "the index was not closed: the next start rebuilds it");
         }
     }
 }
@@ -339,12 +345,12 @@ impl Drop for Durable {
 /// failure.
 struct IndexMap<'a> {
     tree: &'a sled::Tree,
-    failed: &'a dyn Fn(&str) -> StoreError,
+    upkeep: &'a Upkeep,
 }
 
 impl Get for IndexMap<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        (self.tree.get(key)).map_err(|error| (self.failed)(&error.to_string()))
+        (self.tree.get(key)).map_err(|error| self.upkeep.read_failed(&error.to_string()))
     }
 }
 
@@ -352,28 +358,9 @@ impl Scan for IndexMap<'_> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let entries = self.tree.range(from..to);
         Entries(Box::new(entries.map(|entry| {
-            entry.map_err(|error| (self.failed)(&error.to_string()))
+            entry.map_err(|error| self.upkeep.read_failed(&error.to_string()))
         })))
     }
-}
-
-impl Get for sled::Tree {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        Self::get(self, key).map_err(|error| read_failed(&error))
-    }
-}
-
-impl Scan for sled::Tree {
-    fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        let entries = self.range(from..to);
-        Entries(Box::new(
-            entries.map(|entry| entry.map_err(|error| read_failed(&error))),
-        ))
-    }
-}
-
-fn read_failed(error: &sled::Error) -> StoreError {
-    StoreError(format!("reading from the index failed: {error}"))
 }
 
 #[cfg(test)]

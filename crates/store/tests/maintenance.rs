@@ -5,7 +5,7 @@
 mod common;
 mod files;
 
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use assay_engine::ports::{Change, CommitError, Store, Version};
 use assay_store::{
@@ -142,25 +142,10 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
     assert_eq!(store.orders(None, None, 999).await.unwrap(), found);
 }
 
-/// A database of an older layout: its directory, and what its program listed.
-fn older(layout: u32) -> (TempDir, serde_json::Value) {
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../../testdata/databases/layout-{layout}.tar.gz"));
-    let status = Command::new("tar")
-        .arg("-xzf")
-        .arg(archive)
-        .arg("-C")
-        .arg(dir.path())
-        .status();
-    assert!(status.unwrap().success());
-    let inner = dir.path().join(format!("layout-{layout}"));
-    for entry in fs::read_dir(&inner).unwrap() {
-        let entry = entry.unwrap();
-        fs::rename(entry.path(), dir.path().join(entry.file_name())).unwrap();
-    }
-    let orders = fs::read_to_string(dir.path().join("orders.json")).unwrap();
-    (dir, serde_json::from_str(&orders).unwrap())
+/// What the program of an older layout listed.
+fn listed(dir: &Path) -> serde_json::Value {
+    let orders = fs::read_to_string(dir.join("orders.json")).unwrap();
+    serde_json::from_str(&orders).unwrap()
 }
 
 async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
@@ -207,7 +192,8 @@ async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
 #[tokio::test]
 async fn scenario_147_every_older_layout_is_migrated_and_its_files_are_kept() {
     for layout in 1..=3 {
-        let (dir, listed) = older(layout);
+        let dir = older(layout);
+        let listed = listed(dir.path());
         let db = dir.path().join("db");
         let before = fs::read(db.join("db")).unwrap();
         assert!(matches!(

@@ -15,6 +15,9 @@ use super::{
 const NAME: &str = "watermark";
 const LEN: usize = 16;
 
+/// The most by which a write raises the number.
+pub(crate) const MAX_RISE: u64 = 256;
+
 /// The open file.
 pub(crate) struct Watermark {
     file: Box<dyn DiskFile>,
@@ -60,14 +63,17 @@ impl Watermark {
         let count = read_up_to(file.as_ref(), &mut bytes, 0).map_err(Fault::io("read", &path))?;
         let number = u128::from_be_bytes(bytes);
         let (high, low) = ((number >> 64) as u64, number as u64);
-        if count == LEN && high == low {
-            Ok(low)
+        // A write that was cut short left a part of the new number. The smaller
+        // of both is then at least the old number, which was acknowledged, and
+        // at most the new one, which is durable.
+        if count == LEN && high.abs_diff(low) <= MAX_RISE {
+            Ok(high.min(low))
         } else {
             Err(Fault::damage(&path, 0, "it holds no number"))
         }
     }
 
-    /// The number twice, so that half of a write shows.
+    /// The number twice, so that a part of a write shows.
     pub(crate) fn write(&self, sequence: u64) -> Result<(), Fault> {
         let number = u128::from(sequence) << 64 | u128::from(sequence);
         self.file

@@ -6,6 +6,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -72,9 +73,27 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, sled::Error>) -> Result
     }
 }
 
-/// Opens sled at `path` on a thread of its own: its threads take after the one
-/// that first needs them.
+/// How often an index whose lock is held is opened again, and the pause between.
+const LOCK_TRIES: (usize, Duration) = (100, Duration::from_millis(10));
+
+/// Opens sled at `path`. After a handle was dropped, threads of sled hold the
+/// lock of its file a little longer.
 pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
+    let (tries, pause) = LOCK_TRIES;
+    for _ in 1..tries {
+        match try_open_sled(path) {
+            Err(Refusal::Broken(detail)) if detail.contains("could not acquire lock") => {
+                thread::sleep(pause);
+            }
+            opened => return opened,
+        }
+    }
+    try_open_sled(path)
+}
+
+/// On a thread of its own: sled's threads take after the one that first needs
+/// them.
+fn try_open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     let config = sled::Config::new()
         .path(path)
         .mode(sled::Mode::HighThroughput)
@@ -115,7 +134,7 @@ pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
 }
 
 /// Opens generation `generation` and brings it up to the ledger's end: it was
-/// flushed up to `flushed`.
+/// flushed up to `flushed`. Returns the nonce key in it, too.
 pub(super) fn open(
     disk: &dyn Disk,
     survey: &Survey,
@@ -123,16 +142,16 @@ pub(super) fn open(
     generation: u64,
     flushed: Start,
     end: &End,
-) -> Result<sled::Db, Refusal> {
+) -> Result<(sled::Db, Option<[u8; 32]>), Refusal> {
     let path = path(index, generation);
     // sled would make each of its files anew where one is missing.
     if !path.join("db").is_file() || !path.join("conf").is_file() {
         return Err(Refusal::Broken("its files are missing".to_owned()));
     }
     let tree = open_sled(&path)?;
-    let caught_up = catch_up(disk, survey, &tree, flushed, end);
+    let caught_up = catch_up(disk, survey, &tree, flushed, end).and_then(|()| nonce_key(&tree));
     match caught_up {
-        Ok(()) => Ok(tree),
+        Ok(nonce_key) => Ok((tree, nonce_key)),
         Err(refusal) => {
             leak(tree);
             Err(refusal)
@@ -147,10 +166,7 @@ fn catch_up(
     flushed: Start,
     end: &End,
 ) -> Result<(), Refusal> {
-    let number = guarded(|| tree.get(keys::SEQUENCE)).map_err(Refusal::Broken)?;
-    let applied = number
-        .and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
-        .ok_or_else(|| Refusal::Broken("it does not say how far it goes".to_owned()))?;
+    let applied = last_commit(tree)?;
     let (flushed_to, last) = (flushed.place.sequence, end.place.sequence);
     if !(flushed_to..=last).contains(&applied) {
         return Err(Refusal::Broken(format!(
@@ -171,6 +187,20 @@ fn catch_up(
         (Err(_), Some(detail)) => Err(Refusal::Broken(detail)),
         (Err(fault), None) => Err(Refusal::Io(fault)),
     }
+}
+
+/// The last commit that was applied.
+fn last_commit(tree: &sled::Db) -> Result<u64, Refusal> {
+    let number = guarded(|| tree.get(keys::SEQUENCE)).map_err(Refusal::Broken)?;
+    number
+        .and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
+        .ok_or_else(|| Refusal::Broken("it does not say how far it goes".to_owned()))
+}
+
+/// The nonce key of the database.
+pub(super) fn nonce_key(tree: &sled::Db) -> Result<Option<[u8; 32]>, Refusal> {
+    let key = guarded(|| tree.get(keys::NONCE_KEY)).map_err(Refusal::Broken)?;
+    Ok(key.and_then(|key| key.as_ref().try_into().ok()))
 }
 
 fn put(batch: &mut Batch, key: &[u8], value: Option<&[u8]>) {
@@ -194,12 +224,37 @@ pub(crate) fn leak(tree: sled::Db) {
     std::mem::forget(tree);
 }
 
-/// Closes sled at `path`. Its threads may hold on to it for a moment: until its
-/// own lock is free it may still write.
+/// Makes durable what was applied. After some failed writes sled's flush never
+/// returns, and blocks every writer: after `timeout` it counts as failed, and its
+/// thread keeps a handle.
+pub(super) fn flush(tree: &sled::Db, timeout: Duration) -> Result<(), String> {
+    let (sender, flushed) = mpsc::channel();
+    let tree = tree.clone();
+    thread::Builder::new()
+        .name("assay-flush".to_owned())
+        .spawn(move || {
+            let result = guarded(|| tree.flush().map(drop));
+            // Before the answer: the last handle is the one that is closed.
+            drop(tree);
+            let _ = sender.send(result);
+        })
+        .map_err(|error| error.to_string())?;
+    flushed
+        .recv_timeout(timeout)
+        .unwrap_or_else(|_| Err(format!("it did not end within {} s", timeout.as_secs())))
+}
+
+/// Closes sled at `path`, which writes, and panics when it cannot synchronise.
+/// Its threads may hold on to it for a moment: until its own lock is free it may
+/// still write.
 pub(super) fn close(tree: sled::Db, path: &Path) -> Result<(), Fault> {
-    drop(tree);
     let file = path.join("db");
     let fault = |error| Fault::io("close", &file)(error);
+    guarded(|| {
+        drop(tree);
+        Ok(())
+    })
+    .map_err(|detail| fault(io::Error::other(detail)))?;
     let lock = File::open(&file).map_err(fault)?;
     for _ in 0..CLOSE_TRIES {
         match lock.try_lock() {
@@ -217,6 +272,7 @@ pub(super) fn rebuild(
     disk: &dyn Disk,
     survey: &Survey,
     index: &Path,
+    flush_timeout: Duration,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(u64, sled::Db, End), Fault> {
     let mut generation = 1;
@@ -233,7 +289,7 @@ pub(super) fn rebuild(
     disk.create_dir(&building)
         .map_err(Fault::io("create", &building))?;
     let tree = open_sled(&building).map_err(Refusal::into_fault)?;
-    let filled = fill(disk, survey, &tree, progress);
+    let filled = fill(disk, survey, &tree, flush_timeout, progress);
     let end = match filled {
         Ok(end) => end,
         Err(fault) => {
@@ -253,13 +309,28 @@ pub(super) fn rebuild(
         .map_err(Fault::io("synchronise", index))?;
     // Opening writes a snapshot, which spares the next start reading it all.
     let tree = open_sled(&path).map_err(Refusal::into_fault)?;
-    Ok((generation, tree, end))
+    // sled takes what it cannot read for the end of its log.
+    let last = end.place.sequence;
+    let complete = last_commit(&tree).and_then(|applied| match applied == last {
+        true => Ok(()),
+        false => Err(Refusal::Broken(format!(
+            "it ends with commit {applied} of {last}"
+        ))),
+    });
+    match complete {
+        Ok(()) => Ok((generation, tree, end)),
+        Err(refusal) => {
+            leak(tree);
+            Err(refusal.into_fault())
+        }
+    }
 }
 
 fn fill(
     disk: &dyn Disk,
     survey: &Survey,
     tree: &sled::Db,
+    flush_timeout: Duration,
     progress: &dyn Fn(u64, u64),
 ) -> Result<End, Fault> {
     let checkpoint = &survey.checkpoint;
@@ -302,7 +373,9 @@ fn fill(
     batch.insert(keys::SEQUENCE, &end.place.sequence.to_be_bytes());
     batch.insert(keys::SCHEMA, &keys::SCHEMA_VERSION.to_be_bytes());
     apply(tree, batch)?;
-    guarded(|| tree.flush()).map_err(|detail| Fault::Io {
+    // A slow disk may have much of it to write yet: a second for each MiB.
+    let timeout = flush_timeout + Duration::from_secs(total >> 20);
+    flush(tree, timeout).map_err(|detail| Fault::Io {
         doing: "flush",
         path: PathBuf::from("the index"),
         kind: io::ErrorKind::Other,
@@ -364,7 +437,7 @@ pub(super) fn close_generation(tree: sled::Db, index: &Path, generation: u64) ->
 }
 
 impl Refusal {
-    fn into_fault(self) -> Fault {
+    pub(super) fn into_fault(self) -> Fault {
         match self {
             Self::Io(fault) => fault,
             Self::Broken(detail) => Fault::Io {

@@ -41,6 +41,7 @@ pub(super) struct Opened {
     pub(super) survey: Survey,
     pub(super) end: End,
     pub(super) tree: sled::Db,
+    pub(super) nonce_key: Option<[u8; 32]>,
     pub(super) notes: NoteFile,
     pub(super) note: Note,
     pub(super) redemptions: Vec<Redemption>,
@@ -174,6 +175,7 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
             survey,
             end: ready.end,
             tree: ready.tree,
+            nonce_key: ready.nonce_key,
             notes,
             note,
             redemptions,
@@ -191,6 +193,7 @@ const REDEMPTIONS_FOR: u64 = 15 * 60;
 /// An index that is open and holds what the ledger holds.
 struct Ready {
     tree: sled::Db,
+    nonce_key: Option<[u8; 32]>,
     generation: u64,
     end: End,
 }
@@ -225,8 +228,13 @@ impl Ready {
             );
         }
         let began = std::time::Instant::now();
-        let (generation, tree, end) =
-            index::rebuild(disk, survey, &index, options.on_rebuild.as_ref())?;
+        let (generation, tree, end) = index::rebuild(
+            disk,
+            survey,
+            &index,
+            options.flush_timeout,
+            options.on_rebuild.as_ref(),
+        )?;
         if !is_new {
             let milliseconds = began.elapsed().as_millis();
             tracing::info!(
@@ -235,15 +243,20 @@ impl Ready {
                 "the index was rebuilt"
             );
         }
-        if let Err(fault) = ledger::settle(disk, survey, end.tear.as_ref()) {
-            index::leak(tree);
-            return Err(fault);
+        let nonce_key = ledger::settle(disk, survey, end.tear.as_ref())
+            .and_then(|()| index::nonce_key(&tree).map_err(Refusal::into_fault));
+        match nonce_key {
+            Ok(nonce_key) => Ok(Self {
+                tree,
+                nonce_key,
+                generation,
+                end,
+            }),
+            Err(fault) => {
+                index::leak(tree);
+                Err(fault)
+            }
         }
-        Ok(Self {
-            tree,
-            generation,
-            end,
-        })
     }
 
     /// The index that `note` is about; or why it cannot be believed after all.
@@ -280,8 +293,9 @@ impl Ready {
         // From here on sled writes.
         notes.write_durably(&open)?;
         match index::open(disk, survey, index, note.generation, note.flushed, &end) {
-            Ok(tree) => Ok(Ok(Self {
+            Ok((tree, nonce_key)) => Ok(Ok(Self {
                 tree,
+                nonce_key,
                 generation: note.generation,
                 end,
             })),

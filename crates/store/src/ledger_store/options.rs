@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::note;
 use crate::ledger::disk::{Disk, SystemDisk};
@@ -12,6 +12,9 @@ pub struct Options {
     /// Is called while the index is rebuilt: what was read, and of how much, in
     /// bytes.
     pub on_rebuild: Arc<dyn Fn(u64, u64) + Send + Sync>,
+    /// How long flushing the index may take: sled waits indefinitely after
+    /// some faults, which then count as a failure of the index.
+    pub flush_timeout: Duration,
     /// Sizes.
     pub sizes: Sizes,
     /// The id of the machine's present boot, where it is known: an index that
@@ -48,6 +51,7 @@ impl Default for Options {
         Self {
             keep_ledger: 0,
             on_rebuild: Arc::new(|_, _| {}),
+            flush_timeout: Duration::from_secs(30),
             sizes: Sizes::default(),
             boot_id: note::boot_id(),
             disk: Arc::new(SystemDisk),

@@ -1,7 +1,12 @@
 //! Faults of the disk, and what readers see before it is done.
 
+mod faults;
+mod faulty_disk;
+mod index_faults;
+
 use std::{
-    io,
+    collections::BTreeMap,
+    fs, io,
     pin::pin,
     sync::{
         Arc, Condvar, Mutex,
@@ -133,6 +138,19 @@ impl Disk for TestDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         SystemDisk.sync_dir(path)
     }
+}
+
+/// All files below a directory.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    found
 }
 
 fn store() -> (Arc<LedgerStore>, TestDisk, TempDir) {

@@ -29,6 +29,10 @@ use crate::ledger::{
     survey::{Segment, Survey},
 };
 
+/// What to do after a fault of the index.
+pub(super) const REBUILT: &str = "start the server again, the index is then rebuilt from the \
+                                  ledger, which holds all that was acknowledged";
+
 /// How often the index is flushed at most.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
@@ -119,10 +123,24 @@ impl Upkeep {
         }
     }
 
-    /// The index must not be believed again.
-    pub(super) fn index_failed(&self) {
-        self.lock().index_failed = true;
+    /// The index must not be believed again, and nothing more is read or
+    /// written, for this reason.
+    pub(super) fn index_failed(&self, reason: StoreError) {
+        let mut work = self.lock();
+        work.index_failed = true;
+        // Under the lock: when the flusher finds the store poisoned, the flag is
+        // set.
+        self.progress.poison(reason);
         self.changed.notify_all();
+    }
+
+    /// The index failed while it was read.
+    pub(super) fn read_failed(&self, detail: &str) -> StoreError {
+        let reason = StoreError(format!(
+            "reading from the index failed: {detail}; {REBUILT}"
+        ));
+        self.index_failed(reason.clone());
+        reason
     }
 
     /// Has both threads end.
@@ -137,6 +155,7 @@ impl Upkeep {
     pub(super) fn flush_in_background(
         self: &Arc<Self>,
         tree: sled::Db,
+        flush_timeout: Duration,
         notes: NoteFile,
         note: Note,
     ) -> std::io::Result<JoinHandle<Option<(NoteFile, Note)>>> {
@@ -145,13 +164,14 @@ impl Upkeep {
             .name("assay-index".to_owned())
             .spawn(move || {
                 give_way();
-                upkeep.flush(tree, notes, note)
+                upkeep.flush(tree, flush_timeout, notes, note)
             })
     }
 
     fn flush(
         &self,
         tree: sled::Db,
+        flush_timeout: Duration,
         mut notes: NoteFile,
         mut note: Note,
     ) -> Option<(NoteFile, Note)> {
@@ -164,26 +184,19 @@ impl Upkeep {
             work.dirty = false;
             drop(work);
             let at = self.progress.applied();
-            let flushed = match failed {
-                true => Err("writing to it failed".to_owned()),
-                false => index::guarded(|| tree.flush().map(drop)),
-            };
-            if let Err(detail) = flushed {
-                index::leak(tree);
-                note.state = State::Failed;
-                if let Err(fault) = notes.write_durably(&note) {
-                    tracing::error!(%fault, "cannot note that the index failed");
-                }
-                self.progress.poison(StoreError(format!(
-                    "the index failed: {detail}; no more is read or written: start the server \
-                     again, the index is then rebuilt from the ledger, which holds all that was \
-                     acknowledged"
-                )));
-                return None;
+            if !failed && let Err(detail) = index::flush(&tree, flush_timeout) {
+                let reason = format!("flushing the index failed: {detail}; {REBUILT}");
+                self.index_failed(StoreError(reason));
             }
             if self.progress.check().is_err() {
-                // The ledger failed, or a read: the handle must not write.
+                // The ledger or the index failed: the handle must not write.
                 index::leak(tree);
+                if self.lock().index_failed {
+                    note.state = State::Failed;
+                    if let Err(fault) = notes.write_durably(&note) {
+                        tracing::error!(%fault, "cannot note that the index failed");
+                    }
+                }
                 return None;
             }
             note.flushed = at;

@@ -9,16 +9,21 @@ use assay_engine::ports::{CommitError, StoreError, Version};
 use sled::Batch;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{index, progress::Progress, upkeep::Upkeep};
+use super::{
+    IndexMap, index,
+    progress::Progress,
+    upkeep::{self, Upkeep},
+};
 use crate::{
     keys,
-    ledger::{Ledger, entry::Draft, segment::Place},
+    ledger::{Ledger, entry::Draft, segment::Place, watermark::MAX_RISE},
     map::{Overlay, Writes},
     transaction::Prepared,
 };
 
 /// Commits that become durable together at most.
 const BATCH_LEN: usize = 256;
+const _: () = assert!(BATCH_LEN as u64 <= MAX_RISE);
 
 /// How long a batch waits for more commits while several are under way: making
 /// a batch durable costs more processor time than a signature, and is the same
@@ -74,7 +79,12 @@ impl Writer {
         let reason = match served {
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
-            Err(_) => "the database panicked".to_owned(),
+            Err(_) => {
+                // Perhaps sled did, and its index is as it left it.
+                let reason = format!("the database panicked; {}", upkeep::REBUILT);
+                self.upkeep.index_failed(StoreError(reason.clone()));
+                reason
+            }
         };
         index::leak(self.tree);
         self.progress.poison(StoreError(format!(
@@ -95,7 +105,11 @@ impl Writer {
             // Each commit is checked against the state that the earlier ones
             // of its batch leave.
             let tree = sled::Tree::clone(&self.tree);
-            let mut batch = Overlay::new(&tree);
+            let index = IndexMap {
+                tree: &tree,
+                upkeep: &Arc::clone(&self.upkeep),
+            };
+            let mut batch = Overlay::new(&index);
             let mut answers = Vec::new();
             let mut checked = Checked::default();
             let mut place = self.ledger.place();
@@ -109,6 +123,9 @@ impl Writer {
                     .flatten();
             }
             several = answers.len() > 1;
+            // Reading from the index failed: what it said before is no ground
+            // for a commit.
+            self.progress.check().map_err(|reason| reason.0)?;
             if checked.count > 0 {
                 self.make_durable(&checked.entries, batch.into_writes(), place)?;
             }
@@ -132,8 +149,9 @@ impl Writer {
         }
         batch.insert(keys::SEQUENCE, &place.sequence.to_be_bytes());
         index::guarded(|| self.tree.apply_batch(batch)).map_err(|detail| {
-            self.upkeep.index_failed();
-            format!("writing to the index failed: {detail}")
+            let reason = format!("writing to the index failed: {detail}; {}", upkeep::REBUILT);
+            self.upkeep.index_failed(StoreError(reason.clone()));
+            reason
         })?;
         self.progress.set_applied(appended.next);
         self.upkeep.appended(appended);

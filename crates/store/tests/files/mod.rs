@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use assay_store::{LedgerStore, Options, Sizes};
@@ -65,6 +66,27 @@ pub(crate) fn copy(from: &Path) -> TempDir {
         fs::write(target, content).unwrap();
     }
     to
+}
+
+/// A database of an older layout, in `db` within the directory, and what its
+/// program listed.
+pub(crate) fn older(layout: u32) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../testdata/databases/layout-{layout}.tar.gz"));
+    let status = Command::new("tar")
+        .arg("-xzf")
+        .arg(archive)
+        .arg("-C")
+        .arg(dir.path())
+        .status();
+    assert!(status.unwrap().success());
+    let inner = dir.path().join(format!("layout-{layout}"));
+    for entry in fs::read_dir(&inner).unwrap() {
+        let entry = entry.unwrap();
+        fs::rename(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    dir
 }
 
 /// The machine lost its power: the index is not to be believed.
