@@ -48,9 +48,10 @@ pub use self::{
 };
 pub(crate) use self::{
     index::{directory as index_directory, guarded, is_set_aside, leak},
-    migrate::{BEFORE_LEDGER, finish, is_older_layout, mark_complete, mark_for_older_programs},
-    open::{begin_ledger, finish_ledger, lock, random},
-    salvage::{copy_of_index, distrust_index},
+    migrate::{BEFORE_LEDGER, finish, mark_complete, mark_for_older_programs},
+    note::flushed,
+    open::{begin_ledger, finish_ledger, lock, no_ledger, random, survey},
+    salvage::{IndexCopy, copy_of_index, distrust_index, forget_index},
 };
 
 /// Commits that may wait for the writer; further ones wait for their place.
@@ -172,6 +173,7 @@ impl Durable {
             end,
             tree,
             nonce_key,
+            verified,
             notes,
             note,
             redemptions,
@@ -199,6 +201,7 @@ impl Durable {
                 .map(Closed::from)
                 .collect(),
             older: survey.older_segments,
+            verified,
             checkpoint: survey.checkpoint,
         };
         let (queue, jobs) = mpsc::channel(QUEUE_LEN);

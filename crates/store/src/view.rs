@@ -18,7 +18,7 @@ use crate::{
         fault::Fault,
         survey::Survey,
     },
-    ledger_store::is_older_layout,
+    ledger_store::{no_ledger, survey},
     map::{Entries, Get, Scan, Writes, overlay},
     transaction::Prepared,
 };
@@ -43,10 +43,7 @@ impl Backed<View> {
     /// [`OpenError`], whose message says what to do.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         if !ledger::path(dir).is_dir() {
-            return Err(match is_older_layout(dir) {
-                true => OpenError::NotMigrated(dir.to_owned()),
-                false => OpenError::Missing(dir.to_owned()),
-            });
+            return Err(no_ledger(dir));
         }
         let view = View::read(&SystemDisk, dir).map_err(|fault| OpenError::fault(dir, fault))?;
         Ok(Self::over(view))
@@ -84,7 +81,7 @@ fn settled_survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match Survey::take(disk, dir) {
+        match survey(disk, dir) {
             Err(Fault::Io {
                 kind: std::io::ErrorKind::NotFound,
                 ..

@@ -24,7 +24,19 @@ use crate::{
 /// `assay restore`
 pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {
     let doing = || format!("cannot restore {}", args.file.display());
-    let file = File::open(&args.file).or_usage(args.file.display())?;
+    // A pipe in its place must not block.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(&args.file)
+        .or_usage(args.file.display())?;
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if !is_file {
+        let shown = args.file.display();
+        return Err(Stop::usage(anyhow!(
+            "cannot restore {shown}: it is not a regular file"
+        )));
+    }
     // Everything is made beside the target first: a backup that is damaged
     // leaves nothing behind.
     let staging = Staging::create(dir.path())?;

@@ -31,6 +31,13 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
             args.file.display()
         )));
     }
+    if is_within(&args.file, &dir.db()) {
+        return Err(Stop::usage(anyhow!(
+            "{} lies in the database itself: name a file outside of {}",
+            args.file.display(),
+            dir.db().display()
+        )));
+    }
     let folder = match args.file.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -41,7 +48,7 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
     let scratch = tempfile::Builder::new()
         .prefix(".assay-backup-")
         .tempdir_in(folder)
-        .or_usage(folder.display())?;
+        .or_fault(format_args!("cannot write into {}", folder.display()))?;
     if args.no_keys {
         snapshot = snapshot.without_nonce_key(scratch.path())?;
     }
@@ -105,6 +112,15 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
         print(format_args!("Not in it: {path}"))?;
     }
     Ok(())
+}
+
+/// Whether a new file would lie in a directory or below it.
+fn is_within(file: &Path, dir: &Path) -> bool {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    matches!((folder.canonicalize(), dir.canonicalize()), (Ok(folder), Ok(dir)) if folder.starts_with(&dir))
 }
 
 /// A file's name in the backup, and its content.

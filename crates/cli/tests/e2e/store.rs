@@ -108,6 +108,124 @@ async fn damage_is_refused_by_serve_repaired_from_the_index_and_nothing_is_lost(
 }
 
 #[tokio::test]
+async fn damage_of_what_the_index_holds_is_found_by_the_running_server() {
+    let (mut server, order) = with_certificate().await;
+    assert_eq!(server.terminate().code(), Some(0));
+    damage(&server);
+    server.restart();
+    let event = server
+        .process()
+        .event(|event| event["event"] == "ledger_damaged");
+    assert!(
+        event["fault"]
+            .as_str()
+            .unwrap()
+            .contains("is damaged at byte 128"),
+        "{event}"
+    );
+    // Neither a rebuild nor anything else takes the index away that mends it.
+    assert_eq!(server.terminate().code(), Some(0));
+    let index = server.dir().join("db/index/note");
+    let before = fs::read(&index).unwrap();
+    assert_exit(&server.assay(["store", "rebuild"]), 3);
+    assert_eq!(fs::read(&index).unwrap(), before);
+    let repaired = server.assay(["store", "repair", "--json"]);
+    assert_eq!(json_of(&repaired)["outcome"], "repaired");
+    server.restart();
+    assert_eq!(server.story(&order)["status"], "valid");
+}
+
+#[tokio::test]
+async fn an_older_ledger_than_the_index_is_refused_and_repaired_from_it() {
+    let (mut server, order) = with_certificate().await;
+    assert_eq!(server.terminate().code(), Some(0));
+    let time = json_of(&server.assay(["store", "check", "--json"]))["time"].clone();
+    // The last segment goes, and the watermark is as it was before.
+    fs::remove_file(ledger_files(&server, "segment").pop().unwrap()).unwrap();
+    fs::write(server.dir().join("db/watermark"), [0; 16]).unwrap();
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["orders", "list"],
+    ] {
+        let refused = server.assay(command);
+        assert_exit(&refused, 3);
+        assert!(
+            said(&refused).contains("was acknowledged"),
+            "{}",
+            said(&refused)
+        );
+    }
+    assert_exit(&server.assay(["store", "check"]), 1);
+    let repaired = server.assay(["store", "repair", "--json"]);
+    assert_eq!(json_of(&repaired)["outcome"], "repaired");
+    // The recorded time is kept, too: the clock is judged by it.
+    let checked = json_of(&server.assay(["store", "check", "--json"]));
+    assert_eq!(checked["time"], time);
+    server.restart();
+    assert_eq!(server.story(&order)["status"], "valid");
+}
+
+#[tokio::test]
+async fn a_loss_is_accepted_only_where_the_index_does_not_reach() {
+    let (mut server, order) = with_certificate().await;
+    assert_eq!(server.terminate().code(), Some(0));
+    fs::remove_file(ledger_files(&server, "segment").pop().unwrap()).unwrap();
+    fs::remove_file(server.dir().join("db/watermark")).unwrap();
+    assert_exit(&server.assay(["store", "repair"]), 1);
+    let repaired = server.assay(["store", "repair", "--accept-loss", "--json"]);
+    assert_eq!(json_of(&repaired)["outcome"], "repaired-with-loss");
+    server.restart();
+    assert_eq!(server.story(&order)["status"], "valid");
+    server
+        .process()
+        .event(|event| event["event"] == "restored_not_acknowledged");
+}
+
+#[tokio::test]
+async fn files_of_another_database_are_told_and_never_taken_over() {
+    let (mut server, order) = with_certificate().await;
+    let (mut other, _) = with_certificate().await;
+    assert_eq!(server.terminate().code(), Some(0));
+    assert_eq!(other.terminate().code(), Some(0));
+    let own = ledger_files(&server, "checkpoint").pop().unwrap();
+    fs::copy(ledger_files(&other, "checkpoint").pop().unwrap(), own).unwrap();
+    let checked = server.assay(["store", "check"]);
+    assert_exit(&checked, 1);
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(text.contains("it is of another database"), "{text}");
+    let repaired = server.assay(["store", "repair", "--json"]);
+    assert_eq!(json_of(&repaired)["outcome"], "repaired");
+    server.restart();
+    assert_eq!(server.story(&order)["status"], "valid");
+}
+
+#[tokio::test]
+async fn a_database_without_its_ledger_is_damaged_and_nothing_is_made() {
+    let (mut server, _) = with_certificate().await;
+    assert_eq!(server.terminate().code(), Some(0));
+    fs::remove_dir_all(server.dir().join("db/ledger")).unwrap();
+    let before = names(&server.dir().join("db"));
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["orders", "list"],
+        &["store", "check"],
+        &["store", "repair"],
+    ] {
+        let refused = server.assay(command);
+        assert_exit(&refused, 3);
+        assert!(
+            said(&refused).contains("db/ledger is missing"),
+            "{}",
+            said(&refused)
+        );
+    }
+    assert_eq!(names(&server.dir().join("db")), before);
+    // A number that no database reaches is no watermark.
+    fs::write(server.dir().join("db/watermark"), [0xff; 16]).unwrap();
+    assert_exit(&server.assay(["store", "check"]), 3);
+}
+
+#[tokio::test]
 async fn what_cannot_be_repaired_is_given_up_only_on_demand() {
     let (mut server, order) = with_certificate().await;
     assert_eq!(server.terminate().code(), Some(0));

@@ -128,6 +128,12 @@ impl Survey {
         })
     }
 
+    /// Commits up to `sequence` were acknowledged, as something else than the
+    /// watermark says.
+    pub(crate) fn raise_acknowledged(&mut self, sequence: u64) {
+        self.acknowledged = self.acknowledged.max(sequence);
+    }
+
     /// Whose ledger it is.
     pub(crate) fn identity(&self) -> Identity {
         self.checkpoint.identity()

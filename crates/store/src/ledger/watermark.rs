@@ -15,6 +15,9 @@ use super::{
 const NAME: &str = "watermark";
 const LEN: usize = 16;
 
+/// No database has so many commits: what is larger is no number of ours.
+const LARGEST: u64 = 1 << 62;
+
 /// The most by which a write raises the number.
 pub(crate) const MAX_RISE: u64 = 256;
 
@@ -66,7 +69,7 @@ impl Watermark {
         // A write that was cut short left a part of the new number. The smaller
         // of both is then at least the old number, which was acknowledged, and
         // at most the new one, which is durable.
-        if count == LEN && high.abs_diff(low) <= MAX_RISE {
+        if count == LEN && high.abs_diff(low) <= MAX_RISE && high < LARGEST {
             Ok(high.min(low))
         } else {
             Err(Fault::damage(&path, 0, "it holds no number"))

@@ -20,7 +20,7 @@ use assay_proto::Timestamp;
 use super::{
     error::OpenError,
     index::{self, Refusal, guarded, open_sled},
-    open,
+    note, open,
     options::Options,
 };
 use crate::{
@@ -50,7 +50,10 @@ const COMPLETE: &str = "migrated";
 
 /// Whether `dir` holds a database of a layout before the ledger.
 pub(crate) fn is_older_layout(dir: &Path) -> bool {
-    dir.join("db").is_file() || complete_ledger(dir).is_some()
+    // With an index beside it, `db` is the mark for older programs.
+    let has_index = note::path(&index::directory(dir)).exists();
+    let is_sled = dir.join("db").is_file() && !has_index;
+    is_sled || complete_ledger(dir).is_some()
 }
 
 /// A ledger that is complete and not in its place yet.

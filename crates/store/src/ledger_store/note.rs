@@ -109,6 +109,11 @@ impl NoteFile {
     }
 }
 
+/// The file of notes in `index`.
+pub(super) fn path(index: &Path) -> std::path::PathBuf {
+    index.join(NAME)
+}
+
 /// The newest note in `index`; nothing is created.
 pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault> {
     let path = index.join(NAME);
@@ -117,6 +122,13 @@ pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault>
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Fault::io("open", &path)(error)),
     }
+}
+
+/// Whose index is in `index`, and up to where it was flushed: that was durable
+/// in the ledger before.
+pub(crate) fn flushed(disk: &dyn Disk, index: &Path) -> Result<Option<([u8; 16], Place)>, Fault> {
+    let note = read(disk, index)?;
+    Ok(note.map(|note| (note.database, note.flushed.place)))
 }
 
 fn newest(file: &dyn DiskFile) -> std::io::Result<(u64, Option<Note>)> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::atomic::AtomicBool,
@@ -42,6 +43,8 @@ pub(super) struct Opened {
     pub(super) end: End,
     pub(super) tree: sled::Db,
     pub(super) nonce_key: Option<[u8; 32]>,
+    /// Whether all of the ledger was read.
+    pub(super) verified: bool,
     pub(super) notes: NoteFile,
     pub(super) note: Note,
     pub(super) redemptions: Vec<Redemption>,
@@ -141,7 +144,7 @@ pub(crate) fn finish_ledger(
 pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Opened, OpenError> {
     if !ledger::path(dir).is_dir() {
         if !migrate::is_older_layout(dir) {
-            return Err(OpenError::Missing(dir.to_owned()));
+            return Err(no_ledger(dir));
         }
         let lock = lock(dir)?;
         (options.on_rebuild)(0, 1);
@@ -151,7 +154,7 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
     let lock = lock(dir)?;
     let disk = options.disk.as_ref();
     let damaged = |fault| OpenError::fault(dir, fault);
-    let survey = Survey::take(disk, dir).map_err(damaged)?;
+    let survey = survey(disk, dir).map_err(damaged)?;
     let identity = survey.identity();
     if mode == OpenMode::Laboratory && !identity.laboratory {
         return Err(OpenError::NotLaboratory(dir.to_owned()));
@@ -176,6 +179,7 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
             end: ready.end,
             tree: ready.tree,
             nonce_key: ready.nonce_key,
+            verified: ready.verified,
             notes,
             note,
             redemptions,
@@ -187,12 +191,53 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
     }
 }
 
+/// A survey of the ledger in `dir`. What the index was flushed up to counts as
+/// acknowledged too: a ledger that ends before it is an older copy.
+pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
+    // Before the ledger is looked at: a running server only goes on.
+    let flushed = note::flushed(disk, &index::directory(dir))?;
+    let mut survey = Survey::take(disk, dir)?;
+    if let Some((database, place)) = flushed
+        && database == survey.identity().database
+    {
+        survey.raise_acknowledged(place.sequence);
+    }
+    Ok(survey)
+}
+
+/// Why there is no ledger in `dir` that could be read.
+pub(crate) fn no_ledger(dir: &Path) -> OpenError {
+    let ledger = ledger::path(dir);
+    match fs::symlink_metadata(&ledger) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return OpenError::io(&ledger, &error),
+        Ok(_) => {
+            return OpenError::Damaged {
+                dir: dir.to_owned(),
+                detail: format!("{} is no directory", ledger.display()),
+            };
+        }
+    }
+    if migrate::is_older_layout(dir) {
+        return OpenError::NotMigrated(dir.to_owned());
+    }
+    if note::path(&index::directory(dir)).exists() {
+        return OpenError::Damaged {
+            dir: dir.to_owned(),
+            detail: format!("{} is missing", ledger.display()),
+        };
+    }
+    OpenError::Missing(dir.to_owned())
+}
+
 /// How far back redeemed nonces are read, in seconds: they live for 15 minutes.
 const REDEMPTIONS_FOR: u64 = 15 * 60;
 
 /// An index that is open and holds what the ledger holds.
 struct Ready {
     tree: sled::Db,
+    /// Whether all of the ledger was read.
+    verified: bool,
     nonce_key: Option<[u8; 32]>,
     generation: u64,
     end: End,
@@ -248,6 +293,7 @@ impl Ready {
         match nonce_key {
             Ok(nonce_key) => Ok(Self {
                 tree,
+                verified: true,
                 nonce_key,
                 generation,
                 end,
@@ -295,6 +341,7 @@ impl Ready {
         match index::open(disk, survey, index, note.generation, note.flushed, &end) {
             Ok((tree, nonce_key)) => Ok(Ok(Self {
                 tree,
+                verified: false,
                 nonce_key,
                 generation: note.generation,
                 end,

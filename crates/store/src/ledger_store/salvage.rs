@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use assay_proto::Timestamp;
+
 use super::{
     error::OpenError,
     index::{self, Refusal},
@@ -23,10 +25,7 @@ use crate::{
 /// Has the next start rebuild the index.
 pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
     if !crate::ledger::path(dir).is_dir() {
-        return Err(match migrate::is_older_layout(dir) {
-            true => OpenError::NotMigrated(dir.to_owned()),
-            false => OpenError::Missing(dir.to_owned()),
-        });
+        return Err(open::no_ledger(dir));
     }
     let _lock = open::lock(dir)?;
     let index = index::directory(dir);
@@ -43,19 +42,41 @@ pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
     noted.map_err(|fault| OpenError::fault(dir, fault))
 }
 
-/// A copy of the index in `copy`, opened, the last commit in it, and whose
-/// database it is; or why there is none that can be believed.
+/// Removes what is noted of the index: the next start makes a new one.
+pub(crate) fn forget_index(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
+    let note = note::path(&index::directory(dir));
+    match disk.remove(&note) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Fault::io("remove", &note)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A copy of an index.
+pub(crate) struct IndexCopy {
+    pub(crate) tree: sled::Db,
+    /// The last commit in it.
+    pub(crate) applied: u64,
+    /// Whose database it is.
+    pub(crate) identity: Identity,
+    /// The latest time up to where it was flushed.
+    pub(crate) time: Timestamp,
+}
+
+/// A copy of the index in `copy`, opened; or why there is none that can be
+/// believed.
 pub(crate) fn copy_of_index(
     disk: &dyn Disk,
     dir: &Path,
     copy: &Path,
     boot: Option<[u8; 16]>,
-) -> Result<Result<(sled::Db, u64, Identity), String>, Fault> {
+) -> Result<Result<IndexCopy, String>, Fault> {
     let index = index::directory(dir);
     let Some(note) = note::read(disk, &index)? else {
         return Ok(Err("there is no index".to_owned()));
     };
-    let Some(identity) = identity(disk, dir) else {
+    let Some(identity) = identity(disk, dir, note.database) else {
         return Ok(Err("no file of the ledger says whose it is".to_owned()));
     };
     if let Some(doubt) = note.doubt(identity.database, boot) {
@@ -77,9 +98,12 @@ pub(crate) fn copy_of_index(
         number.and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
     });
     match applied {
-        Ok(Some(applied)) if applied >= note.flushed.place.sequence => {
-            Ok(Ok((tree, applied, identity)))
-        }
+        Ok(Some(applied)) if applied >= note.flushed.place.sequence => Ok(Ok(IndexCopy {
+            tree,
+            applied,
+            identity,
+            time: note.flushed.place.time,
+        })),
         Ok(_) => {
             index::leak(tree);
             broken("it does not say how far it goes".to_owned())
@@ -91,17 +115,15 @@ pub(crate) fn copy_of_index(
     }
 }
 
-/// What the first readable header of a ledger says.
-fn identity(disk: &dyn Disk, dir: &Path) -> Option<Identity> {
+/// What the headers of the ledger say of `database`.
+fn identity(disk: &dyn Disk, dir: &Path, database: [u8; 16]) -> Option<Identity> {
     let ledger = crate::ledger::path(dir);
     let names = Names::list(disk, &ledger).ok()?;
-    let checkpoint = (names.checkpoints.iter().rev())
-        .find_map(|sequence| Checkpoint::open(disk, &ledger, *sequence).ok());
-    match checkpoint {
-        Some(checkpoint) => Some(checkpoint.identity()),
-        None => (names.segments.iter()).find_map(|first| {
-            let reader = Reader::open(disk, &ledger, *first).ok()?;
-            Some(reader.header().identity)
-        }),
-    }
+    let checkpoints = (names.checkpoints.iter().rev())
+        .filter_map(|sequence| Checkpoint::open(disk, &ledger, *sequence).ok())
+        .map(|checkpoint| checkpoint.identity());
+    let segments = (names.segments.iter())
+        .filter_map(|first| Reader::open(disk, &ledger, *first).ok())
+        .map(|reader| reader.header().identity);
+    (checkpoints.chain(segments)).find(|identity| identity.database == database)
 }

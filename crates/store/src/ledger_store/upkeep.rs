@@ -76,6 +76,8 @@ pub(super) struct Files {
     pub(super) segments: Vec<Closed>,
     /// Closed segments whose entries the checkpoint holds.
     pub(super) older: Vec<u64>,
+    /// Whether the start read all of them.
+    pub(super) verified: bool,
 }
 
 /// A closed segment.
@@ -238,7 +240,50 @@ impl Upkeep {
             })
     }
 
+    /// Reads what the start did not need to read, because the index holds it:
+    /// as long as that can be believed, damage can be mended without a loss.
+    fn verify(&self, files: &Files) -> Result<(), Fault> {
+        let go_on = || match self.stopping.load(Ordering::Relaxed) {
+            true => Err(Fault::Stopped),
+            false => Ok(()),
+        };
+        for number in 0..files.checkpoint.blocks() {
+            go_on()?;
+            files.checkpoint.block(number)?;
+        }
+        let mut place = files.checkpoint.place();
+        for closed in &files.segments {
+            let disk = files.options.disk.as_ref();
+            let mut reader = segment::Reader::open(disk, &files.ledger, closed.first)?;
+            if reader.header().before != place {
+                let detail = "it does not follow the file before";
+                return Err(Fault::damage(reader.path(), 48, detail));
+            }
+            loop {
+                go_on()?;
+                match reader.next()? {
+                    segment::Step::Entry(_) => {}
+                    segment::Step::End => break,
+                    segment::Step::Bad(detail) => return Err(reader.damage(detail)),
+                }
+            }
+            place = reader.place();
+        }
+        Ok(())
+    }
+
     fn merge(&self, mut files: Files) {
+        if !files.verified
+            && let Err(fault) = self.verify(&files)
+            && fault != Fault::Stopped
+        {
+            tracing::error!(
+                event = "ledger_damaged",
+                %fault,
+                "the ledger is damaged; the index still holds everything: stop the server and run \
+                 `assay store repair` before the machine restarts"
+            );
+        }
         loop {
             if let Err(fault) = self.merge_once(&mut files)
                 && !self.stopping.load(Ordering::SeqCst)

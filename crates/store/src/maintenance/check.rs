@@ -15,7 +15,7 @@ use crate::{
         survey::{LOOKS, Names},
         watermark::Watermark,
     },
-    ledger_store::is_older_layout,
+    ledger_store::{flushed, index_directory, no_ledger},
     record,
 };
 
@@ -62,23 +62,32 @@ impl Report {
 /// When there is no database, or the disk cannot be read.
 pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenError> {
     if !ledger::path(dir).is_dir() {
-        return Err(match is_older_layout(dir) {
-            true => OpenError::NotMigrated(dir.to_owned()),
-            false => OpenError::Missing(dir.to_owned()),
-        });
+        return Err(no_ledger(dir));
     }
-    let mut check = Check {
-        disk: &SystemDisk,
-        progress,
-        done: 0,
-        total: 0,
-        report: Report::default(),
-    };
-    check
-        .run(dir)
-        .map_err(|fault| OpenError::fault(dir, fault))?;
-    Ok(check.report)
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut check = Check {
+            disk: &SystemDisk,
+            progress,
+            done: 0,
+            total: 0,
+            report: Report::default(),
+        };
+        match check.run(dir) {
+            Ok(()) => return Ok(check.report),
+            // A running server merged files meanwhile: the others are there.
+            Err(Fault::Io {
+                kind: std::io::ErrorKind::NotFound,
+                ..
+            }) if attempts < ATTEMPTS => {}
+            Err(fault) => return Err(OpenError::fault(dir, fault)),
+        }
+    }
 }
+
+/// How often files that a running server merged meanwhile are looked for again.
+const ATTEMPTS: usize = 5;
 
 struct Check<'a> {
     disk: &'a dyn Disk,
@@ -103,6 +112,7 @@ impl Check<'_> {
 
     fn run(&mut self, dir: &Path) -> Result<(), Fault> {
         // Before the files are listed: a running server only goes on.
+        let flushed = flushed(self.disk, &index_directory(dir))?;
         let acknowledged = self.note(Watermark::read(self.disk, dir))?;
         self.report.acknowledged = acknowledged;
         let ledger = ledger::path(dir);
@@ -113,8 +123,25 @@ impl Check<'_> {
         };
         self.report.segments = names.segments.len();
         let mut segments = Vec::new();
+        let identity = checkpoint.as_ref().map(Checkpoint::identity);
+        if let (Some(identity), Some((database, place))) = (identity, flushed)
+            && identity.database == database
+            && let Some(acknowledged) = &mut self.report.acknowledged
+        {
+            *acknowledged = place.sequence.max(*acknowledged);
+        }
+        let acknowledged = self.report.acknowledged;
         for first in &names.segments {
-            let opened = Reader::open(self.disk, &ledger, *first);
+            let opened = Reader::open(self.disk, &ledger, *first).and_then(|reader| match identity
+                .is_none_or(|identity| identity == reader.header().identity)
+            {
+                true => Ok(reader),
+                false => Err(Fault::damage(
+                    reader.path(),
+                    16,
+                    "it is of another database",
+                )),
+            });
             if let Some(reader) = self.note(opened)? {
                 let path = reader.path().to_owned();
                 self.total += (reader.file().len()).map_err(Fault::io("read", &path))?;

@@ -28,7 +28,7 @@ pub struct Leftover {
 /// When there is no database, a server runs, or a file cannot be removed.
 pub fn clean(dir: &Path) -> Result<Vec<Leftover>, OpenError> {
     if !path(dir).is_dir() {
-        return Err(OpenError::Missing(dir.to_owned()));
+        return Err(ledger_store::no_ledger(dir));
     }
     let _lock = ledger_store::lock(dir)?;
     let io = |error| OpenError::io(dir, &error);

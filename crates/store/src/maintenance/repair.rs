@@ -4,6 +4,7 @@
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use assay_engine::ports::StoreError;
+use assay_proto::Timestamp;
 
 use super::{
     check::{Report, check},
@@ -23,7 +24,8 @@ use crate::{
         sort::Sorter,
         survey::Names,
     },
-    ledger_store, record,
+    ledger_store::{self, IndexCopy},
+    record,
 };
 
 /// What [`repair`] did.
@@ -67,11 +69,13 @@ pub fn repair(
     accept_loss: bool,
     options: &Options,
 ) -> Result<(Report, Repaired), OpenError> {
-    let report = check(dir, &|_, _| {})?;
+    let checked = check(dir, &|_, _| {})?;
+    // A running server's database is not to be mended, nor called whole.
+    let _lock = ledger_store::lock(dir)?;
+    let report = checked;
     if report.is_whole() {
         return Ok((report, Repaired::Nothing));
     }
-    let _lock = ledger_store::lock(dir)?;
     let fault = |fault| OpenError::fault(dir, fault);
     let repair = Repair {
         dir,
@@ -79,8 +83,8 @@ pub fn repair(
         disk: options.disk.as_ref(),
         report: &report,
     };
-    let repaired = match repair.by_index().map_err(fault)? {
-        Ok(last) => Repaired::FromIndex { last },
+    let repaired = match repair.by_index(accept_loss).map_err(fault)? {
+        Ok(repaired) => repaired,
         Err(reason) if !accept_loss => Repaired::Refused(reason),
         Err(_) => repair.with_loss().map_err(fault)?,
     };
@@ -97,33 +101,39 @@ struct Repair<'a> {
 impl Repair<'_> {
     /// Makes a new ledger from the index, if it holds all commits up to the
     /// last one that was acknowledged, or at least all up to where the ledger
-    /// is whole again. Returns the last commit; or why not.
-    fn by_index(&self) -> Result<Result<u64, String>, Fault> {
-        let Some(acknowledged) = self.report.acknowledged else {
+    /// is whole again; or why not. With `accept_loss`, also if it only reaches
+    /// further than the ledger.
+    fn by_index(&self, accept_loss: bool) -> Result<Result<Repaired, String>, Fault> {
+        if self.report.acknowledged.is_none() && !accept_loss {
             return Ok(Err(
                 "the file watermark, which tells the last acknowledged commit, is damaged too"
                     .to_owned(),
             ));
-        };
+        }
         let copy = self.dir.join(format!("copy.{UNFINISHED}"));
         let found = ledger_store::copy_of_index(self.disk, self.dir, &copy, self.options.boot_id);
-        let (tree, applied, identity) = match found? {
+        let found = match found? {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
-        let made = self.by_tree(&tree, applied, acknowledged, identity);
-        ledger_store::leak(tree);
+        let made = self.by_tree(&found, accept_loss);
+        ledger_store::leak(found.tree);
         fs::remove_dir_all(&copy).map_err(Fault::io("remove", &copy))?;
         made
     }
 
     fn by_tree(
         &self,
-        tree: &sled::Db,
-        applied: u64,
-        acknowledged: u64,
-        identity: Identity,
-    ) -> Result<Result<u64, String>, Fault> {
+        found: &IndexCopy,
+        accept_loss: bool,
+    ) -> Result<Result<Repaired, String>, Fault> {
+        let IndexCopy {
+            tree,
+            applied,
+            identity,
+            time,
+        } = found;
+        let (applied, identity) = (*applied, *identity);
         let damaged = self
             .report
             .missing
@@ -134,10 +144,10 @@ impl Repair<'_> {
         let mut place = Place {
             sequence: applied,
             hash: [0; 32],
-            time: self.report.time,
+            time: self.report.time.max(*time),
         };
         let mut rest: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
-        self.entries(|entry| {
+        self.entries(Some(identity), |entry| {
             if entry.head.sequence <= place.sequence {
                 if entry.head.sequence == applied {
                     place.hash = entry.hash;
@@ -153,13 +163,22 @@ impl Repair<'_> {
             }
             Ok(())
         })?;
+        let acknowledged = self.report.acknowledged.unwrap_or_default();
         let needed = acknowledged.max(damaged.unwrap_or_default());
-        if place.sequence < needed {
-            let reached = place.sequence;
+        let reached = place.sequence;
+        let is_complete = reached >= needed && self.report.acknowledged.is_some();
+        let is_acceptable = accept_loss && reached >= self.report.last;
+        if !(is_complete || is_acceptable) {
             return Ok(Err(format!(
                 "the index and the intact entries after it reach commit {reached} only, of {needed}"
             )));
         }
+        let mark = match is_complete {
+            true => None,
+            false => Some(self.marked(reached, place.time)?),
+        };
+        // What was acknowledged and is lost keeps its numbers.
+        place.sequence = reached.max(needed);
         let mut broken = None;
         let base = Base { identity, place };
         self.replace(&base, |sorter| {
@@ -179,9 +198,25 @@ impl Repair<'_> {
                 }
             }
             rest.iter()
-                .try_for_each(|(key, value)| sorter.push(key, value.as_deref()))
+                .try_for_each(|(key, value)| sorter.push(key, value.as_deref()))?;
+            match &mark {
+                Some(mark) => sorter.push(keys::RESTORED, Some(mark)),
+                None => Ok(()),
+            }
         })
-        .map(|()| Ok(place.sequence))
+        .map(|()| {
+            Ok(match is_complete {
+                true => Repaired::FromIndex { last: reached },
+                false => Repaired::WithLoss {
+                    last: place.sequence,
+                    missing: (reached < needed)
+                        .then(|| reached + 1..=needed)
+                        .into_iter()
+                        .collect(),
+                    blocks: 0,
+                },
+            })
+        })
         .or_else(|fault| match broken {
             Some(detail) => Ok(Err(format!("the index is damaged too: {detail}"))),
             None => Err(fault),
@@ -221,7 +256,8 @@ impl Repair<'_> {
         let mut restored_time = at.time;
         let runs = self.dir.join(format!("records.{UNFINISHED}"));
         let mut sorter = Sorter::new(self.disk, &runs, self.options.sizes.chunk)?;
-        self.entries(|entry| {
+        let identity = Some(checkpoint.identity());
+        self.entries(identity, |entry| {
             if entry.head.sequence <= at.sequence {
                 for (key, value) in entry.writes().filter(|(key, _)| is_lost(key)) {
                     sorter.push(key, value)?;
@@ -234,7 +270,7 @@ impl Repair<'_> {
                 push_all(&mut block, &mut sorter)?;
             }
         }
-        self.entries(|entry| {
+        self.entries(identity, |entry| {
             if entry.head.sequence > at.sequence {
                 hash = entry.hash;
                 restored_time = entry.head.latest_time(restored_time);
@@ -250,17 +286,8 @@ impl Repair<'_> {
             .iter()
             .map(|missing| *missing.start())
             .min();
-        let restored = Restored {
-            from: RestoredFrom::Loss,
-            sequence: first_missing.map_or(at.sequence, |first| first - 1),
-            time: restored_time,
-        };
-        let marked = restored.encode().map_err(|StoreError(detail)| Fault::Io {
-            doing: "encode",
-            path: self.dir.to_owned(),
-            kind: std::io::ErrorKind::Other,
-            detail,
-        })?;
+        let before = first_missing.map_or(at.sequence, |first| first - 1);
+        let marked = self.marked(before, restored_time)?;
         let base = Base {
             identity: checkpoint.identity(),
             place: Place {
@@ -281,14 +308,34 @@ impl Repair<'_> {
         })
     }
 
+    /// The mark of a database that lost what was committed after `sequence`.
+    fn marked(&self, sequence: u64, time: Timestamp) -> Result<Vec<u8>, Fault> {
+        let restored = Restored {
+            from: RestoredFrom::Loss,
+            sequence,
+            time,
+        };
+        restored.encode().map_err(|StoreError(detail)| Fault::Io {
+            doing: "encode",
+            path: self.dir.to_owned(),
+            kind: std::io::ErrorKind::Other,
+            detail,
+        })
+    }
+
     /// Gives `each` all whole entries, of kept segments too, oldest first.
     fn entries(
         &self,
+        identity: Option<Identity>,
         mut each: impl FnMut(&ledger::entry::Entry<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let ledger = ledger::path(self.dir);
         for first in Names::list(self.disk, &ledger)?.segments {
             let mut reader = match Reader::open(self.disk, &ledger, first) {
+                // A file of another database has nothing of this one.
+                Ok(reader) if identity.is_some_and(|ours| ours != reader.header().identity) => {
+                    continue;
+                }
                 Ok(reader) => reader,
                 Err(Fault::Damage(_)) => Reader::open_headless(self.disk, &ledger, first)?,
                 Err(fault) => return Err(fault),
@@ -344,6 +391,8 @@ impl Repair<'_> {
         self.disk
             .rename(&ledger, &kept)
             .map_err(Fault::io("rename", &ledger))?;
+        // An index that reaches further than the new ledger is of no use.
+        ledger_store::forget_index(self.disk, self.dir)?;
         // Killed from here on, the next start goes on.
         ledger_store::finish(self.disk, self.dir, &unfinished)
     }

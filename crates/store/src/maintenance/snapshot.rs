@@ -61,10 +61,7 @@ impl Snapshot {
     /// [`OpenError`], whose message says what to do.
     pub fn take(dir: &Path) -> Result<Self, OpenError> {
         if !ledger::path(dir).is_dir() {
-            return Err(match ledger_store::is_older_layout(dir) {
-                true => OpenError::NotMigrated(dir.to_owned()),
-                false => OpenError::Missing(dir.to_owned()),
-            });
+            return Err(ledger_store::no_ledger(dir));
         }
         let mut attempts = 0;
         loop {
@@ -80,7 +77,7 @@ impl Snapshot {
     }
 
     fn try_take(disk: &dyn Disk, dir: &Path) -> Result<Self, Fault> {
-        let survey = Survey::take(disk, dir)?;
+        let survey = ledger_store::survey(disk, dir)?;
         let mut files = vec![SnapshotFile::open(
             disk,
             survey.checkpoint.path(),
