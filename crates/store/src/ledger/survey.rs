@@ -10,7 +10,7 @@ use super::{
     disk::Disk,
     entry::Entry,
     fault::Fault,
-    segment::{self, HEADER_LEN, Header, Identity, Place, Reader, Step},
+    segment::{self, Found, HEADER_LEN, Header, Identity, Place, Reader, Step},
     watermark::Watermark,
 };
 
@@ -285,17 +285,10 @@ impl Survey {
         Ok(end)
     }
 
-    /// Whether what is bad at the reader's place was never acknowledged: it
-    /// lies above the watermark, and no later write succeeded.
     fn is_tear(&self, reader: &mut Reader) -> Result<bool, Fault> {
         let torn = reader.place().sequence + 1;
-        if torn <= self.acknowledged {
-            return Ok(false);
-        }
-        // Entries of the same write may have reached the disk without it. One
-        // of a later write shows that this one was durable once.
         let later = reader.whole_entries_after()?;
-        Ok(later.iter().all(|found| found.first_of_write <= torn))
+        Ok(is_tear(torn, self.acknowledged, &later))
     }
 
     /// That acknowledged commits after `last` are missing.
@@ -312,6 +305,15 @@ impl Survey {
             None => Fault::damage(&self.ledger, 0, detail),
         }
     }
+}
+
+/// Whether the bad entry `torn` at the end of the last segment was never
+/// acknowledged: it lies above the last acknowledged commit, and no later write
+/// succeeded.
+pub(crate) fn is_tear(torn: u64, acknowledged: u64, later: &[Found]) -> bool {
+    // Entries of the same write may have reached the disk without it. One of a
+    // later write shows that this one was durable once.
+    torn > acknowledged && later.iter().all(|found| found.first_of_write <= torn)
 }
 
 fn missing(path: &Path, from: u64, to: u64) -> Fault {

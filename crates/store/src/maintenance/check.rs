@@ -12,7 +12,7 @@ use crate::{
         disk::{Disk, SystemDisk},
         fault::{Damage, Fault},
         segment::{Place, Reader, Step},
-        survey::{LOOKS, Names},
+        survey::{LOOKS, Names, is_tear},
         watermark::Watermark,
     },
     ledger_store::{flushed, index_directory, no_ledger},
@@ -262,10 +262,7 @@ impl Check<'_> {
             let torn = reader.place().sequence + 1;
             let later = reader.whole_entries_after()?;
             let acknowledged = self.report.acknowledged.unwrap_or(u64::MAX);
-            let is_tear = is_last
-                && torn > acknowledged
-                && later.iter().all(|found| found.first_of_write <= torn);
-            match (is_tear, damage) {
+            match (is_last && is_tear(torn, acknowledged, &later), damage) {
                 (true, Fault::Damage(damage)) => {
                     self.report.tear = Some(damage);
                     break;
