@@ -1,6 +1,8 @@
 //! The one place where a request's signature is checked. No route has a way
 //! around it: payloads come out of here only.
 
+use std::net::IpAddr;
+
 use assay_jws::{Envelope, PublicKey, Signer, Verified};
 use assay_proto::{Object, cut};
 use serde::de::DeserializeOwned;
@@ -16,6 +18,8 @@ use crate::{
 /// behind which there is no request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context {
+    /// The address that the request came from.
+    pub(crate) client: Option<IpAddr>,
     /// The nonce that authentication redeemed.
     pub(crate) redemption: Option<Redemption>,
 }
@@ -114,7 +118,10 @@ impl Engine {
         {
             return Err(Error::AccountDeactivated);
         }
-        let context = Context { redemption };
+        let context = Context {
+            client: None,
+            redemption,
+        };
         Ok((requester, Payload { context, verified }))
     }
 
@@ -132,6 +139,16 @@ impl Payload {
     /// make one: outside, a payload has been through [`Engine::authenticate`].
     pub(crate) fn of_inner(context: Context, verified: Verified) -> Self {
         Self { context, verified }
+    }
+
+    /// The payload of a request that came from `client`.
+    #[must_use]
+    pub fn from_client(self, client: IpAddr) -> Self {
+        let context = Context {
+            client: Some(client),
+            ..self.context
+        };
+        Self { context, ..self }
     }
 
     /// The request, for the use-case that is to act on it.

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
 
-use crate::{body::discard, refusal::Refusal, surface::App};
+use crate::{address::ClientAddress, body::discard, refusal::Refusal, surface::App};
 
 /// The media type of every POST (RFC 8555 section 6.2).
 const MEDIA_TYPE: &str = "application/jose+json";
@@ -69,6 +69,11 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
+        let client = parts
+            .extensions
+            .get()
+            .copied()
+            .map(|ClientAddress(client)| client);
         if let Err(refusal) = check_media_type(&parts.headers) {
             discard(body).await;
             return Err(refusal);
@@ -82,7 +87,10 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
         let (signer, payload) = S::authenticate(&app.engine, &body.bytes, &url).await?;
         Ok(Self {
             signer,
-            payload,
+            payload: match client {
+                Some(client) => payload.from_client(client),
+                None => payload,
+            },
             url,
         })
     }
