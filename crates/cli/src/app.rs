@@ -12,6 +12,7 @@ use assay_ca::{
 use assay_engine::{
     Engine, Limits, SERVER_CERTIFICATE_LIFETIME, Setup,
     admission::{Admission, AdmissionPolicy, DeviceList, Devices},
+    health::Health,
     issuance,
     ports::{Clock, Purpose, Random, Store},
     urls::Urls,
@@ -67,6 +68,7 @@ pub struct App {
     /// The list of devices, where admission goes by one.
     pub devices: Option<Arc<Devices>>,
     pub engine: Arc<Engine>,
+    pub health: Arc<Health>,
     pub recordings: Option<Recordings>,
     pub store: Arc<LedgerStore>,
     pub tls: TlsEnd,
@@ -211,6 +213,7 @@ impl Parts {
         base_url: &BaseUrl,
         replay: bool,
         on_rebuild: OnRebuild,
+        health: Arc<Health>,
     ) -> Result<App, Stop> {
         self.check_host(base_url).map_err(Stop::usage)?;
         let mode = if self.laboratory {
@@ -220,6 +223,7 @@ impl Parts {
         };
         let mut options = Options::default();
         options.keep_ledger = self.config.store.keep_ledger.seconds();
+        options.health = Arc::clone(&health);
         options.on_rebuild = on_rebuild;
         let store = LedgerStore::open_with(&dir.db(), mode, options)?;
         if store.is_laboratory() != self.laboratory {
@@ -261,8 +265,9 @@ impl Parts {
         let (recordings, recorder) = if replay {
             (None, None)
         } else {
-            let (recordings, recorder) = Recordings::start(self.recording_plan(dir))
-                .or_fault("cannot start the thread that writes recordings")?;
+            let (recordings, recorder) =
+                Recordings::start(self.recording_plan(dir), Arc::clone(&health))
+                    .or_fault("cannot start the thread that writes recordings")?;
             (Some(recordings), recorder)
         };
         let engine = Engine::new(Setup {
@@ -272,6 +277,7 @@ impl Parts {
             },
             anchors: self.anchors,
             clock: Arc::new(SystemClock),
+            health: Arc::clone(&health),
             issuer: self.issuer,
             limits: Limits {
                 order_lifetime: self.config.acme.order_lifetime.seconds(),
@@ -290,6 +296,7 @@ impl Parts {
             config: self.config,
             devices: self.devices,
             engine: Arc::new(engine),
+            health,
             recordings,
             store,
             tls: self.tls,

@@ -56,6 +56,11 @@ pub enum Command {
         after_help = "Examples:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443\n  assay --dir lab serve --replay recording.json"
     )]
     Serve(ServeArgs),
+    /// Shows whether the running server is well, and why not.
+    #[command(
+        after_help = "Exit code 1: no device can enrol now, or no server runs.\n\nExamples:\n  assay --dir /var/lib/assay status\n  assay --dir /var/lib/assay status --json"
+    )]
+    Status(StatusArgs),
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -93,6 +98,14 @@ pub enum Command {
     /// Pretends to be a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),
+}
+
+/// `assay status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `assay demo`

@@ -46,8 +46,8 @@ pub async fn keep(engine: Arc<Engine>) {
     let mut recorded = Instant::now();
     loop {
         ticks.tick().await;
-        // What changed is logged where it is noticed.
-        let _ = engine.read_clock();
+        // What changed is logged and reported where it is noticed.
+        let _ = engine.readiness();
         if recorded.elapsed() < RECORD {
             continue;
         }

@@ -44,6 +44,17 @@ pub struct Config {
     pub time: Time,
     /// `[store]`
     pub store: Store,
+    /// `[health]`
+    pub health: Health,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Where health is answered, with reasons and in plain HTTP, beside the
+    /// public listener.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[store]`
@@ -218,6 +229,7 @@ struct Tables {
     recording: Recording,
     time: Time,
     store: Store,
+    health: Health,
 }
 
 #[derive(Default, Deserialize)]
@@ -281,6 +293,7 @@ impl Tables {
             recording,
             time,
             store,
+            health,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -359,6 +372,7 @@ impl Tables {
             recording,
             time,
             store,
+            health,
         })
     }
 }

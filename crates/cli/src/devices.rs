@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use assay_engine::admission::Devices;
+use assay_engine::{
+    admission::Devices,
+    health::{Health, Part},
+};
 use tokio::{
     signal::unix::Signal,
     time::{MissedTickBehavior, interval},
@@ -28,7 +31,12 @@ pub struct Stamp {
 
 /// Watches `path`, for ever. A bad file keeps the old list. Without a list,
 /// SIGHUP is taken and nothing done.
-pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf, mut hangup: Signal) {
+pub async fn watch(
+    devices: Option<Arc<Devices>>,
+    path: PathBuf,
+    mut hangup: Signal,
+    health: Arc<Health>,
+) {
     let Some(devices) = devices else {
         loop {
             hangup.recv().await;
@@ -62,6 +70,7 @@ pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf, mut hangup: Sig
                 let count = list.len();
                 devices.replace(list);
                 complaint = None;
+                health.recover(Part::Devices);
                 tracing::info!(
                     event = "devices_reloaded",
                     devices = count,
@@ -79,6 +88,7 @@ pub async fn watch(devices: Option<Arc<Devices>>, path: PathBuf, mut hangup: Sig
                 "the list of devices cannot be used: the old one stays"
             );
         }
+        health.degrade(Part::Devices, error.clone());
         complaint = Some(error);
     }
 }

@@ -27,6 +27,7 @@ mod serve;
 mod simulate;
 mod socket;
 mod staging;
+mod status;
 mod stop;
 mod store;
 mod terminal;
@@ -113,6 +114,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     Command::Demo(args) => demo::run(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
                     Command::Serve(args) => serve::run(&dir, &args, inherited).await,
+                    Command::Status(args) => status::run(&dir, &args).await,
                     Command::Simulate(command) => simulate::run(&command).await,
                     Command::Store(StoreCommand::Clock(command)) => {
                         clock::command::run(&dir, &command).await

@@ -16,6 +16,7 @@ use crate::{
     args::OrdersCommand,
     dir::Dir,
     now, print, print_json,
+    status::Status,
     stop::{OrStop, Stop},
 };
 
@@ -29,6 +30,8 @@ pub enum Question {
     List(usize),
     /// One order; its name is the last part of its URL.
     Show(String),
+    /// How the server is.
+    Status,
 }
 
 /// What the answer to a [`Question`] is.
@@ -42,6 +45,8 @@ pub enum Answer {
     List(Vec<Summary>),
     /// The order, if there is such a one.
     Show(Option<Box<Story>>),
+    /// How the server is.
+    Status(Box<Status>),
 }
 
 /// `assay orders`
@@ -60,7 +65,7 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
         }
     };
     match answer {
-        Answer::AcceptClock(_) => Err(Stop::fault(anyhow::anyhow!(
+        Answer::AcceptClock(_) | Answer::Status(_) => Err(Stop::fault(anyhow::anyhow!(
             "the running server answered something else than it was asked"
         ))),
         Answer::List(orders) if json => print_json(&serde_json::json!({ "orders": orders })),
@@ -88,7 +93,7 @@ async fn answer_at(
     now: Timestamp,
 ) -> anyhow::Result<Answer> {
     match question {
-        Question::AcceptClock(_) => bail!("only a running server's clock can be accepted so"),
+        Question::AcceptClock(_) | Question::Status => bail!("this asks a running server"),
         Question::List(limit) => {
             // The newest are wanted, and the store lists the oldest first.
             let mut latest = std::collections::VecDeque::new();

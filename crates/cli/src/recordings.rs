@@ -19,6 +19,7 @@ use std::{
 };
 
 use assay_engine::{
+    health::{Health, Part},
     ids::{AuthorizationId, OrderId},
     ports::{Judged, Recorder},
 };
@@ -60,6 +61,7 @@ enum Job {
 /// What was lost since the last time that all went well.
 #[derive(Default)]
 struct Lost {
+    health: Arc<Health>,
     /// Whether anything was.
     failing: AtomicBool,
     recordings: AtomicU64,
@@ -68,10 +70,13 @@ struct Lost {
 impl Recordings {
     /// Starts the thread. What is to be told to the engine is `None` where
     /// nothing is kept; the thread then only removes what has expired.
-    pub fn start(plan: Plan) -> io::Result<(Self, Option<Arc<dyn Recorder>>)> {
+    pub fn start(plan: Plan, health: Arc<Health>) -> io::Result<(Self, Option<Arc<dyn Recorder>>)> {
         let (jobs, waiting) = sync_channel(QUEUE);
         let keep = plan.keep;
-        let lost = Arc::new(Lost::default());
+        let lost = Arc::new(Lost {
+            health,
+            ..Lost::default()
+        });
         let writer = Writer::new(plan, Arc::clone(&lost));
         let thread = std::thread::Builder::new()
             .name("recordings".to_owned())
@@ -140,6 +145,7 @@ impl Lost {
     fn more(&self, recordings: u64, cause: &dyn std::fmt::Display) {
         self.recordings.fetch_add(recordings, Ordering::Relaxed);
         if !self.failing.swap(true, Ordering::Relaxed) {
+            self.health.degrade(Part::Recordings, cause.to_string());
             tracing::error!(
                 event = "recording_failed",
                 error = %cause,
@@ -152,6 +158,7 @@ impl Lost {
     /// All goes well (again).
     fn none(&self) {
         if self.failing.swap(false, Ordering::Relaxed) {
+            self.health.recover(Part::Recordings);
             // Not within the event, which may be filtered out.
             let lost = self.recordings.swap(0, Ordering::Relaxed);
             tracing::warn!(

@@ -1,11 +1,17 @@
 //! `assay serve`: the server, from its directory to its end.
 
+mod health;
 mod starting;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use assay_engine::{Engine, admission::Devices, ports::Store};
+use assay_engine::{
+    Engine,
+    admission::Devices,
+    health::{Health, Part},
+    ports::Store,
+};
 use assay_server::{Server, ServerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +25,7 @@ use crate::{
     orders::control,
     print,
     replay::serve::Replay,
-    socket,
+    socket, status,
     stop::{OrStop, Stop},
     tls::OwnIdentity,
 };
@@ -88,7 +94,20 @@ pub async fn prepare(
         .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
     // From here on a hangup ends no server, however soon it comes.
     let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
-    let app = starting::open(parts, dir, &base_url, replay.is_some(), &listener).await?;
+    let mut background = Background(Vec::new());
+    let health = Arc::new(Health::default());
+    health.fail(Part::Store, "the database is being opened");
+    if let Some(address) = parts.config.health.listen {
+        background.spawn(health::listen(address, health::reader(&health)).await?);
+    }
+    let opening = starting::Opening {
+        base_url: base_url.clone(),
+        dir: dir.clone(),
+        health: Arc::clone(&health),
+        replay: replay.is_some(),
+    };
+    let app = starting::open(parts, opening, &listener).await?;
+    status::begin();
     let engine = &app.engine;
     engine
         .record_time("time")
@@ -99,7 +118,6 @@ pub async fn prepare(
         .await
         .or_fault("cannot read the database")?;
 
-    let mut background = Background(Vec::new());
     background.spawn(clock::keep(Arc::clone(engine)));
     let served = match replay {
         None => {
@@ -156,7 +174,7 @@ pub async fn prepare(
         }
     };
     let (list, path) = (served.devices, dir.resolve(&app.config.admission.devices));
-    background.spawn(devices::watch(list, path, hangups));
+    background.spawn(devices::watch(list, path, hangups, health));
     let server = Server::new(
         served.engine,
         ServerConfig {
@@ -192,9 +210,12 @@ impl Ready {
         let serving = self.server.run(shutdown);
         let result = tokio::select! {
             ended = serving => ended.or_fault("the server failed"),
-            fault = poisoned => Err(Stop::fault(anyhow!(
+            fault = poisoned => {
+                self.app.health.fail(Part::Store, fault.to_string());
+                Err(Stop::fault(anyhow!(
                 "{fault}. Nothing more is accepted, since it could not be kept. Mend the disk, then start again: everything acknowledged is there"
-            ))),
+            )))
+            }
         };
         drop(self.background);
         let engine = &self.app.engine;

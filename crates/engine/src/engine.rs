@@ -2,11 +2,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_attest::{TrustAnchor, Verifier};
 use assay_ca::{Issuer, SerialNumber};
-use assay_proto::Timestamp;
+use assay_proto::{Readiness, Timestamp};
 
 use crate::{
     Context, Error,
     admission::AdmissionPolicy,
+    health::{Health, Part},
     issuance::{ValidityLimits, end_of_ca},
     nonce::Nonces,
     ports::{
@@ -24,6 +25,7 @@ pub(crate) const ATTEMPTS: usize = 8;
 /// All decisions of the certificate authority. One value serves all requests.
 pub struct Engine {
     pub(crate) admission: AdmissionPolicy,
+    pub(crate) health: Arc<Health>,
     pub(crate) issuer: Issuer,
     pub(crate) server_issuer: Option<Issuer>,
     pub(crate) limits: Limits,
@@ -48,6 +50,8 @@ pub struct Setup {
     pub anchors: Vec<TrustAnchor>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Where the parts of the server report what fails.
+    pub health: Arc<Health>,
     /// The CA of the devices.
     pub issuer: Issuer,
     /// How much one account may do.
@@ -103,6 +107,7 @@ impl Engine {
     pub fn new(setup: Setup) -> Self {
         Self {
             admission: setup.admission,
+            health: setup.health,
             issuer: setup.issuer,
             server_issuer: setup.server_issuer,
             limits: setup.limits,
@@ -152,9 +157,19 @@ impl Engine {
             time.observe(self.clock.now(), self.clock.uptime())
         };
         if let Some(event) = event {
-            log_clock(event, &reading);
+            self.report_clock(event, &reading);
         }
         reading
+    }
+
+    /// The state of all parts of the server.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let now = self.now();
+        if let Err(ended) = end_of_ca("issuing", &self.issuer, now) {
+            self.health.fail(Part::Signer, ended);
+        }
+        self.health.readiness()
     }
 
     /// Follows the wall clock, because the operator confirms that it is
@@ -169,7 +184,7 @@ impl Engine {
             time.accept(confirmed, self.clock.now(), self.clock.uptime())?
         };
         if let Some(event) = event {
-            log_clock(event, &self.read_clock());
+            self.report_clock(event, &self.read_clock());
         }
         self.record_time("accept-clock").await
     }
@@ -249,6 +264,14 @@ impl Engine {
             self.commit_set("redeemed", set).await?;
         }
         Ok(())
+    }
+
+    fn report_clock(&self, event: ClockEvent, reading: &ClockReading) {
+        match event {
+            ClockEvent::Departed => self.health.degrade(Part::Clock, reading.to_string()),
+            ClockEvent::Returned | ClockEvent::Followed(_) => self.health.recover(Part::Clock),
+        }
+        log_clock(event, reading);
     }
 
     pub(crate) async fn commit(

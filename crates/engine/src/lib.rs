@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod domain;
+pub mod health;
 pub mod ids;
 pub mod issuance;
 pub mod nonce;

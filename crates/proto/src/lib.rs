@@ -1,6 +1,6 @@
 //! The words of ACME: every JSON shape of [RFC 8555] that Assay speaks, the
-//! identifiers of [draft-ietf-acme-device-attest] with their grammar, and
-//! problem documents.
+//! identifiers of [draft-ietf-acme-device-attest] with their grammar, problem
+//! documents, and what a server says of its own health.
 //!
 //! This crate does no I/O and takes no decision. A value of one of its parsed
 //! types ([`Identifier`], [`Contact`], [`Timestamp`], [`Base64Url`]) obeys its
@@ -13,6 +13,7 @@ mod account;
 mod authorization;
 mod base64url;
 mod directory;
+mod health;
 mod identifier;
 mod order;
 mod problem;
@@ -29,6 +30,7 @@ pub use authorization::{
 };
 pub use base64url::{Base64Url, Base64UrlError};
 pub use directory::{Directory, DirectoryMeta};
+pub use health::{PartState, Readiness};
 pub use identifier::{
     DottedOid, HardwareModule, Identifier, IdentifierError, IdentifierType, PermanentIdentifier,
     WireIdentifier,

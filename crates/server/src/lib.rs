@@ -10,8 +10,10 @@
 mod activity;
 mod address;
 mod body;
+mod brief;
 mod config;
 mod connection;
+mod health;
 mod named;
 mod rate_limit;
 mod refusal;
@@ -27,6 +29,7 @@ mod work;
 pub use address::Peer;
 pub use config::ServerConfig;
 pub use connection::serve_stream;
+pub use health::{ReadReadiness, serve_health};
 pub use rate_limit::{Rate, RateLimits};
 pub use server::Server;
 pub use starting::{Percent, answer_while_starting};

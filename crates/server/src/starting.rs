@@ -1,41 +1,25 @@
 //! Answers while the server cannot serve yet: the index is being rebuilt.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
-use assay_proto::{Problem, ProblemType};
+use assay_proto::{Problem, ProblemType, Readiness};
 use axum::{
     Json,
     body::Body,
-    extract::Request,
     http::{
         HeaderValue, StatusCode,
-        header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_TYPE, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
-use tokio_rustls::TlsAcceptor;
+use hyper::{Request, body::Incoming};
+use tokio::net::TcpListener;
 
 use crate::{
-    routes::{HEALTH, LIVE},
+    brief,
+    health::{HEALTH, LIVE, READY, ReadReadiness, ready, well},
     tls::TlsIdentity,
 };
-
-/// How long one connection may take in all: a request, an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The most connections at once.
-const MAX_CONNECTIONS: usize = 200;
 
 /// How soon a client may try again, in seconds.
 const RETRY_IN: u64 = 10;
@@ -44,73 +28,31 @@ const RETRY_IN: u64 = 10;
 pub type Percent = Arc<dyn Fn() -> u8 + Send + Sync>;
 
 /// Answers on `listener` until it is dropped: `/livez` by 200, everything else
-/// by 503 with Retry-After.
+/// by 503 with Retry-After, `/readyz` with the parts of `readiness`.
 pub async fn answer_while_starting(
     listener: &TcpListener,
     tls: Option<&TlsIdentity>,
     percent: Percent,
+    readiness: ReadReadiness,
 ) -> Infallible {
-    let tls = tls.map(|identity| TlsAcceptor::from(identity.config()));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut open = tokio::task::JoinSet::new();
-    loop {
-        while open.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            continue;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (tls, percent) = (tls.clone(), Arc::clone(&percent));
-                open.spawn(async move {
-                    let served = timeout(PATIENCE, serve(stream, tls, percent)).await;
-                    if served.is_err() {
-                        tracing::debug!("a connection took too long");
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "no connection can be accepted at present");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    brief::serve(listener, tls, move |request: &Request<Incoming>| {
+        answer(request.uri().path(), percent(), readiness())
+    })
+    .await
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, percent: Percent) {
-    match tls {
-        None => drive(stream, percent).await,
-        Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => drive(stream, percent).await,
-            Err(error) => tracing::debug!(%error, "TLS handshake failed"),
-        },
-    }
-}
-
-async fn drive<S>(stream: S, percent: Percent)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.uri().path(), percent());
-        async move { Ok::<_, Infallible>(response) }
-    });
-    if let Err(error) = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-    {
-        tracing::debug!(error, "a connection failed");
-    }
-}
-
-fn answer(path: &str, percent: u8) -> Response<Body> {
+fn answer(path: &str, percent: u8, readiness: Readiness) -> Response<Body> {
     let detail = format!("the server is starting: its index is being rebuilt ({percent} %)");
     let mut response = match path {
-        LIVE => (StatusCode::OK, "ok\n").into_response(),
+        LIVE => return well(),
         HEALTH => (StatusCode::SERVICE_UNAVAILABLE, format!("{detail}\n")).into_response(),
+        READY => {
+            let not_ready = Readiness {
+                ready: false,
+                ..readiness.public()
+            };
+            ready(not_ready)
+        }
         _ => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let problem = Problem::new(ProblemType::ServerInternal, detail);
@@ -121,25 +63,37 @@ fn answer(path: &str, percent: u8) -> Response<Body> {
         }
     };
     let headers = response.headers_mut();
-    if path != LIVE {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_IN));
-    }
-    // The next request is for the server itself.
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_IN));
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use assay_engine::health::{Health, Part};
+
     use super::*;
 
     #[test]
     fn only_livez_is_well_while_the_server_starts() {
-        assert_eq!(answer("/livez", 7).status(), StatusCode::OK);
-        for path in ["/healthz", "/acme/directory", "/", "/acme/new-nonce"] {
-            let response = answer(path, 7);
-            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
-            assert_eq!(response.headers()[RETRY_AFTER], "10", "{path}");
+        let health = Health::default();
+        // A mistake of the caller's must not make a server that starts ready.
+        for failing in [false, true] {
+            if failing {
+                health.fail(Part::Store, "it is being rebuilt");
+            }
+            let answer = |path| answer(path, 7, health.readiness());
+            assert_eq!(answer("/livez").status(), StatusCode::OK);
+            for path in [
+                "/healthz",
+                "/readyz",
+                "/acme/directory",
+                "/",
+                "/acme/new-nonce",
+            ] {
+                let response = answer(path);
+                assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+                assert_eq!(response.headers()[RETRY_AFTER], "10", "{path}");
+            }
         }
     }
 }

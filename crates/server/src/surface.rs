@@ -27,9 +27,10 @@ use tracing::Instrument;
 use crate::{
     address::ClientAddress,
     body::{Bodies, discard},
+    health::{HEALTH, LIVE, READY},
     rate_limit::RateLimits,
     refusal::Refusal,
-    routes::{DIRECTORY, HEALTH, LIVE, router},
+    routes::{DIRECTORY, router},
     work::Work,
 };
 
@@ -78,7 +79,7 @@ impl Surface {
     /// Answers a request. Its [`Peer`](crate::Peer) extension tells the other
     /// end of its connection.
     pub async fn answer(&self, request: Request) -> Response {
-        if matches!(request.uri().path(), HEALTH | LIVE) {
+        if matches!(request.uri().path(), HEALTH | LIVE | READY) {
             self.handle(request).await
         } else {
             self.wrap(request).await

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use assay_engine::health::{Health, Part};
 use assay_server::answer_while_starting;
 use tokio::net::TcpListener;
 
@@ -23,12 +24,16 @@ fn ask(address: std::net::SocketAddr, path: &str) -> String {
 async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answering =
-        tokio::spawn(async move { answer_while_starting(&listener, None, Arc::new(|| 42)).await });
-    let asked = tokio::task::spawn_blocking(move || {
-        ["/livez", "/healthz", "/acme/directory"].map(|path| ask(address, path))
+    let health = Health::default();
+    health.fail(Part::Store, "/var/lib/assay/db");
+    let answering = tokio::spawn(async move {
+        let readiness = Arc::new(move || health.readiness());
+        answer_while_starting(&listener, None, Arc::new(|| 42), readiness).await
     });
-    let [live, health, directory] = asked.await.unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        ["/livez", "/healthz", "/readyz", "/acme/directory"].map(|path| ask(address, path))
+    });
+    let [live, health, ready, directory] = asked.await.unwrap();
     answering.abort();
     assert!(live.starts_with("HTTP/1.1 200 OK\r\n"), "{live}");
     for refused in [&health, &directory] {
@@ -36,6 +41,9 @@ async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
         assert!(refused.contains("retry-after: 10\r\n"), "{refused}");
         assert!(refused.contains("being rebuilt (42 %)"), "{refused}");
     }
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.contains(r#""store":"failing""#), "{ready}");
+    assert!(!ready.contains("/var/lib"), "{ready}");
     assert!(
         directory.contains("application/problem+json"),
         "{directory}"

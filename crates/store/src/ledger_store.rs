@@ -20,7 +20,10 @@ use std::{
     time::Duration,
 };
 
-use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
+use assay_engine::{
+    health::Part,
+    ports::{CommitError, Redemption, StoreError, Version},
+};
 use assay_proto::Timestamp;
 use async_trait::async_trait;
 use sled::IVec;
@@ -191,6 +194,8 @@ impl Durable {
         let progress = Arc::new(Progress::new(applied));
         let upkeep = Upkeep::new(Arc::clone(&progress));
         let flush_timeout = options.flush_timeout;
+        // Before the background looks: what it finds stays.
+        options.health.recover(Part::Store);
         let files = Files {
             options,
             ledger: survey.ledger.clone(),

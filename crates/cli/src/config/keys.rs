@@ -55,6 +55,11 @@ const TABLES: &[Table] = &[
         secured: false,
         keys: &["keep_ledger"],
     },
+    Table {
+        path: &["health"],
+        secured: false,
+        keys: &["listen"],
+    },
 ];
 
 struct Table {

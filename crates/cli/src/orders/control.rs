@@ -1,6 +1,6 @@
-//! A Unix socket in the server's directory, by which `assay orders` and `assay
-//! store accept-clock` ask the running server: the database lets only one
-//! process in.
+//! A Unix socket in the server's directory, by which `assay orders`, `assay
+//! status` and `assay store accept-clock` ask the running server: the database
+//! lets only one process in.
 //!
 //! One question and one answer a connection, each a line of JSON. Whoever may
 //! enter the directory (mode 0700) may ask.
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{Answer, Question};
-use crate::dir::Dir;
+use crate::{dir::Dir, status::Status};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_QUESTION: u64 = 4096;
@@ -85,6 +85,7 @@ async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow
             let accepted = engine.accept_clock(Timestamp(time)).await;
             Answer::AcceptClock(accepted.map(|now| now.0).map_err(|error| error.to_string()))
         }
+        Question::Status => Answer::Status(Box::new(Status::of(engine))),
         // The clock may be wrong: the server's time counts.
         question => super::answer_at(store, &question, engine.now()).await?,
     };

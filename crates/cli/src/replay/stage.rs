@@ -55,6 +55,7 @@ impl Stage {
             admission: admission(acme)?,
             anchors: scenery.anchors,
             clock: Arc::new(StandingClock(Timestamp(now))),
+            health: Arc::default(),
             issuer: authority::repeatable(now).context("there is no CA for the recorded time")?,
             limits: Limits::default(),
             max_jump: MAX_JUMP,

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use assay_server::{TlsIdentity, answer_while_starting};
+use assay_engine::health::{Health, Part};
+use assay_server::answer_while_starting;
 use tokio::{net::TcpListener, sync::Notify, time::sleep};
 
 use crate::{
@@ -24,15 +25,24 @@ use crate::{
 /// A rebuild that is done sooner is not worth an answer.
 const SOON: Duration = Duration::from_millis(300);
 
+/// What a database is opened for.
+pub struct Opening {
+    pub base_url: BaseUrl,
+    pub dir: Dir,
+    pub health: Arc<Health>,
+    /// Whether the server replays a recording.
+    pub replay: bool,
+}
+
 /// Opens the database of `parts`. While its index is rebuilt, `listener` is
 /// answered: `/livez` by 200, everything else by 503.
-pub async fn open(
-    parts: Parts,
-    dir: &Dir,
-    base_url: &BaseUrl,
-    replay: bool,
-    listener: &TcpListener,
-) -> Result<App, Stop> {
+pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Result<App, Stop> {
+    let Opening {
+        base_url,
+        dir,
+        health,
+        replay,
+    } = opening;
     let identity = match parts.tls() {
         TlsEnd::Files(files) => Some(Arc::clone(&files.identity)),
         TlsEnd::Off => None,
@@ -41,14 +51,16 @@ pub async fn open(
         TlsEnd::OwnCa => Some(tls::throw_away().or_fault("cannot make a TLS certificate")?),
     };
     let (begun, done) = (Arc::new(Notify::new()), Arc::new(AtomicU8::new(0)));
-    let on_rebuild = reporter(Arc::clone(&begun), Arc::clone(&done));
-    let (dir, base_url) = (dir.clone(), base_url.clone());
-    let mut opening =
-        tokio::task::spawn_blocking(move || parts.open(&dir, &base_url, replay, on_rebuild));
+    let on_rebuild = reporter(Arc::clone(&begun), Arc::clone(&done), Arc::clone(&health));
+    let readiness = super::health::reader(&health);
+    let mut opening = tokio::task::spawn_blocking(move || {
+        parts.open(&dir, &base_url, replay, on_rebuild, health)
+    });
     let answering = async {
         begun.notified().await;
         sleep(SOON).await;
-        answer(listener, identity.as_deref(), done).await
+        let percent = Arc::new(move || done.load(Ordering::Relaxed));
+        answer_while_starting(listener, identity.as_deref(), percent, readiness).await
     };
     let opened = tokio::select! {
         opened = &mut opening => opened,
@@ -60,20 +72,16 @@ pub async fn open(
     }
 }
 
-fn reporter(begun: Arc<Notify>, done: Arc<AtomicU8>) -> OnRebuild {
+fn reporter(begun: Arc<Notify>, done: Arc<AtomicU8>, health: Arc<Health>) -> OnRebuild {
     let progress = Progress::new("rebuild of the index");
     Arc::new(move |read, total| {
         progress.show(read, total);
-        done.store(percent(read, total), Ordering::Relaxed);
+        let percent = percent(read, total);
+        done.store(percent, Ordering::Relaxed);
+        health.fail(
+            Part::Store,
+            format!("its index is being rebuilt ({percent} %)"),
+        );
         begun.notify_one();
     })
-}
-
-async fn answer(
-    listener: &TcpListener,
-    identity: Option<&TlsIdentity>,
-    done: Arc<AtomicU8>,
-) -> std::convert::Infallible {
-    let percent = Arc::new(move || done.load(Ordering::Relaxed));
-    answer_while_starting(listener, identity, percent).await
 }

@@ -23,7 +23,7 @@ mod recordings;
 mod replay_server;
 mod restart;
 mod revocation;
-
+mod status;
 mod store;
 mod strangers;
 mod support;

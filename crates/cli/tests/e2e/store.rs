@@ -123,6 +123,12 @@ async fn damage_of_what_the_index_holds_is_found_by_the_running_server() {
             .contains("is damaged at byte 128"),
         "{event}"
     );
+    // Reported before it is logged, and no reason to turn devices away.
+    let status = json_of(&server.assay(["status", "--json"]));
+    assert_eq!(status["ready"], true);
+    assert_eq!(status["parts"]["store"], "failing");
+    let reason = status["reasons"]["store"].as_str().unwrap();
+    assert!(reason.contains("is damaged at byte 128"), "{reason}");
     // Neither a rebuild nor anything else takes the index away that mends it.
     assert_eq!(server.terminate().code(), Some(0));
     let index = server.dir().join("db/index/note");

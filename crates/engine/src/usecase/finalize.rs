@@ -9,6 +9,7 @@ use crate::{
         OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
+    health::Part,
     ids::{AccountId, OrderId},
     issuance,
     ports::{Change, CommitError, Versioned},
@@ -90,10 +91,13 @@ impl Engine {
         let issued = match self.issuer.sign(prepared) {
             Ok(issued) => issued,
             Err(fault) => {
-                let failure = unsigned("signing-failed", fault.to_string(), now);
+                let detail = fault.to_string();
+                self.health.fail(Part::Signer, detail.clone());
+                let failure = unsigned("signing-failed", detail, now);
                 return self.abandon(order, failure).await;
             }
         };
+        self.health.recover(Part::Signer);
         let certificate = certificate(&order.value, &processing, &issued, now);
         let finished = order
             .value

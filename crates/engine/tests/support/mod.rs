@@ -276,6 +276,7 @@ fn engine(
         },
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
         clock: Arc::new(clock.clone()),
+        health: Arc::default(),
         issuer: issuer(&cas.issuing),
         limits: Limits::default(),
         max_jump: MAX_JUMP,

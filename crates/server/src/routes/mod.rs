@@ -16,7 +16,6 @@ mod revocation;
 
 use std::sync::Arc;
 
-use assay_engine::Engine;
 use axum::{
     Router,
     middleware::from_fn_with_state,
@@ -24,19 +23,13 @@ use axum::{
 };
 
 use crate::{
+    health::{HEALTH, LIVE, READY, ready, well},
     rate_limit::{self, Rate, RateLimiter, RateLimits},
     surface::{self, App},
 };
 
 /// The directory's path.
 pub(crate) const DIRECTORY: &str = "/acme/directory";
-/// Where a load balancer asks whether the server runs: no part of ACME.
-pub(crate) const HEALTH: &str = "/healthz";
-
-/// Where a supervisor asks whether the process lives: no part of ACME, and
-/// answered while the server cannot serve yet, too.
-pub(crate) const LIVE: &str = "/livez";
-
 /// The handler of each path.
 pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
     let engine = Arc::clone(&app.engine);
@@ -79,18 +72,9 @@ pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
         .fallback(surface::not_found)
         .with_state(app)
         // Behind the fallbacks: its refusals are none of ACME's.
-        .route(HEALTH, get(async move || health(&engine)))
-        .route(LIVE, get(async || "ok\n"))
-}
-
-/// `ok`, and what the operator must see to though requests are served.
-fn health(engine: &Engine) -> String {
-    let clock = engine.read_clock();
-    if clock.in_doubt {
-        format!("ok\nclock: {clock}\n")
-    } else {
-        "ok\n".to_owned()
-    }
+        .route(HEALTH, get(async || well()))
+        .route(LIVE, get(async || well()))
+        .route(READY, get(async move || ready(engine.readiness().public())))
 }
 
 fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {

@@ -26,6 +26,7 @@ use assay_engine::{
     domain::{
         Attribute, DeviceFacts, EvidenceRecord, KeyKind, Order, OrderState, Ready, Validated,
     },
+    health::Health,
     ids::OrderId,
     ports::{Change, ChangeSet, Clock, OpenOrders, Purpose, Random, Store},
     profile::Profile,
@@ -57,6 +58,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) health: Arc<Health>,
     pub(crate) issuer_der: Vec<u8>,
     pub(crate) surface: Surface,
     pub(crate) store: Arc<MemoryStore>,
@@ -93,6 +95,7 @@ impl World {
                 .to_vec();
         let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(NOW)));
+        let health = Arc::new(Health::default());
         let engine = Arc::new(Engine::new(Setup {
             admission: AdmissionPolicy {
                 admission: Admission::Listed(Box::new(TestInventory)),
@@ -100,6 +103,7 @@ impl World {
             },
             anchors,
             clock: clock.clone(),
+            health: Arc::clone(&health),
             issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
             limits: Limits {
                 open_orders: OpenOrders {
@@ -123,6 +127,7 @@ impl World {
             surface: Surface::new(engine.clone(), website, trusted, rate_limits),
             clock,
             engine,
+            health,
             issuer_der,
             store,
         }

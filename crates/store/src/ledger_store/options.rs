@@ -1,5 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
+use assay_engine::health::Health;
+
 use super::note;
 use crate::ledger::disk::{Disk, SystemDisk};
 
@@ -9,6 +11,9 @@ pub struct Options {
     /// How long closed segments are kept beside the checkpoint that holds what
     /// they hold, in seconds.
     pub keep_ledger: u64,
+    /// Where the store reports that it was opened, and damage that is found
+    /// later.
+    pub health: Arc<Health>,
     /// Is called while the index is rebuilt: what was read, and of how much, in
     /// bytes.
     pub on_rebuild: Arc<dyn Fn(u64, u64) + Send + Sync>,
@@ -50,6 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keep_ledger: 0,
+            health: Arc::default(),
             on_rebuild: Arc::new(|_, _| {}),
             flush_timeout: Duration::from_secs(30),
             sizes: Sizes::default(),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use assay_engine::ports::StoreError;
+use assay_engine::{health::Part, ports::StoreError};
 
 use super::{
     index,
@@ -273,10 +273,14 @@ impl Upkeep {
     }
 
     fn merge(&self, mut files: Files) {
+        let health = Arc::clone(&files.options.health);
+        let mut is_damaged = false;
         if !files.verified
             && let Err(fault) = self.verify(&files)
             && fault != Fault::Stopped
         {
+            is_damaged = true;
+            health.degrade(Part::Store, format!("the ledger is damaged: {fault}"));
             tracing::error!(
                 event = "ledger_damaged",
                 %fault,
@@ -285,14 +289,19 @@ impl Upkeep {
             );
         }
         loop {
-            if let Err(fault) = self.merge_once(&mut files)
-                && !self.stopping.load(Ordering::SeqCst)
-            {
-                tracing::error!(
-                    event = "ledger_not_merged",
-                    %fault,
-                    "cannot make a checkpoint: the ledger grows; trying again later"
-                );
+            match self.merge_once(&mut files) {
+                Err(fault) if !self.stopping.load(Ordering::SeqCst) => {
+                    if !is_damaged {
+                        health.degrade(Part::Store, format!("no checkpoint is made: {fault}"));
+                    }
+                    tracing::error!(
+                        event = "ledger_not_merged",
+                        %fault,
+                        "cannot make a checkpoint: the ledger grows; trying again later"
+                    );
+                }
+                Ok(()) if !is_damaged => health.recover(Part::Store),
+                _ => {}
             }
             let mut work = self.lock();
             if work.stop {

@@ -6,6 +6,7 @@ use assay_engine::{
     ports::{self, Judged, Recorder},
 };
 use assay_jws::Thumbprint;
+use assay_proto::PartState;
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
 use std::sync::atomic::Ordering;
 
@@ -134,6 +135,9 @@ fn a_disk_that_fails_is_left_alone_and_used_again() {
     assert_eq!(lost(&writer), 1);
     writer.caught_up();
     assert_eq!(lost(&writer), 1, "nothing is well yet");
+    let readiness = writer.lost.health.readiness();
+    assert_eq!(readiness.parts["recordings"], PartState::Failing);
+    assert!(readiness.ready, "enrolment goes on");
     fs::remove_file(&directory).unwrap();
     writer.take(job(2), start + RETRY / 2);
     assert_eq!((lost(&writer), directory.exists()), (2, false));
@@ -146,6 +150,8 @@ fn a_disk_that_fails_is_left_alone_and_used_again() {
     writer.take(job(3), start + RETRY);
     writer.caught_up();
     assert_eq!((lost(&writer), names(&directory)), (0, 1));
+    let readiness = writer.lost.health.readiness();
+    assert_eq!(readiness.parts["recordings"], PartState::Ok);
     assert!(path(&directory, 3).exists());
 }
 
@@ -193,7 +199,8 @@ fn a_full_queue_holds_nobody_up() {
 fn what_waits_is_written_before_the_end() {
     let home = tempfile::tempdir().unwrap();
     let writer = writer(home.path());
-    let (recordings, recorder) = crate::recordings::Recordings::start(writer.plan).unwrap();
+    let (recordings, recorder) =
+        crate::recordings::Recordings::start(writer.plan, Arc::default()).unwrap();
     let recorder = recorder.unwrap();
     for number in 0..100 {
         recorder.judged(judged(number, None));
