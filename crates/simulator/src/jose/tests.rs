@@ -93,16 +93,17 @@ fn thumbprints_are_those_of_the_rfcs() {
 }
 
 #[test]
-fn leading_zeros_of_r_and_s_are_dropped_each_on_its_own() {
-    let cases: [(&[u8], &[u8]); 5] = [
+fn one_leading_zero_of_r_and_of_s_is_dropped_and_no_second_one() {
+    let cases: [(&[u8], &[u8]); 6] = [
         (&[1, 2, 3, 4], &[1, 2, 3, 4]),
         (&[0, 2, 3, 4], &[2, 3, 4]),
         (&[1, 2, 0, 4], &[1, 2, 4]),
         (&[0, 2, 0, 4], &[2, 4]),
+        (&[0, 0, 3, 0, 0, 6], &[0, 3, 0, 6]),
         (&[1, 0, 3, 0], &[1, 0, 3, 0]),
     ];
     for (signature, expected) in cases {
-        assert_eq!(drop_leading_zeros(signature), expected);
+        assert_eq!(drop_leading_zero(signature), expected);
     }
 }
 
