@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Engine, Error,
     domain::{Account, AccountState},
+    nonce::Genuine,
     ports::{Redemption, Versioned},
 };
 
@@ -31,6 +32,17 @@ pub struct Payload {
     verified: Verified,
 }
 
+/// Why a request was not authenticated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unauthenticated {
+    /// What is wrong.
+    pub error: Error,
+    /// Whether the request had a nonce of this server's, not too old and not
+    /// used: its sender had an answer before.
+    pub genuine_nonce: bool,
+}
+
 /// Who signed a request that either kind of key may sign.
 #[derive(Debug)]
 pub enum Requester {
@@ -44,18 +56,18 @@ impl Engine {
     /// Authenticates a request that an account's holder must sign: `kid`.
     ///
     /// # Errors
-    /// The first of: envelope, URL, nonce's MAC and age, account, signature,
-    /// nonce's use, the account's deactivation.
+    /// The first of: envelope, URL, nonce's MAC, age and use, account,
+    /// signature, nonce's use meanwhile, the account's deactivation.
     pub async fn authenticate_account(
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(Versioned<Account>, Payload), Error> {
+    ) -> Result<(Versioned<Account>, Payload), Unauthenticated> {
         match self.authenticate(body, url).await? {
             (Requester::Account(account), payload) => Ok((*account, payload)),
-            (Requester::Key(_), _) => Err(Error::Signer(
+            (Requester::Key(_), _) => Err(Unauthenticated::with_nonce(Error::Signer(
                 "this resource takes a JWS with \"kid\", the account's URL",
-            )),
+            ))),
         }
     }
 
@@ -68,12 +80,12 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(PublicKey, Payload), Error> {
+    ) -> Result<(PublicKey, Payload), Unauthenticated> {
         match self.authenticate(body, url).await? {
             (Requester::Key(key), payload) => Ok((key, payload)),
-            (Requester::Account(_), _) => Err(Error::Signer(
+            (Requester::Account(_), _) => Err(Unauthenticated::with_nonce(Error::Signer(
                 "this resource takes a JWS with \"jwk\", the new account's key",
-            )),
+            ))),
         }
     }
 
@@ -85,28 +97,26 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(Requester, Payload), Error> {
+    ) -> Result<(Requester, Payload), Unauthenticated> {
         let now = self.now();
-        let envelope = Envelope::parse(body)?;
+        let envelope = Envelope::parse(body).map_err(Unauthenticated::without_nonce)?;
+        // A forged, stale or used nonce costs a MAC, not a signature.
+        let nonce = self.nonces.check(envelope.nonce(), now);
         // RFC 8555 section 6.4: "If the two do not match, then the server MUST
         // reject the request as unauthorized."
         if envelope.url() != url {
-            return Err(Error::Url);
+            return Err(self.failed(nonce.ok(), Error::Url));
         }
-        // A forged or stale nonce costs a MAC, not a signature.
-        let nonce = self.nonces.check(envelope.nonce(), now)?;
-        let requester = match envelope.signer() {
-            Signer::Jwk(key) => Requester::Key(key.clone()),
-            Signer::Kid(kid) => Requester::Account(Box::new(self.account_of_kid(kid).await?)),
-        };
-        let verified = match &requester {
-            Requester::Account(account) => envelope.verify(&account.value.key)?,
-            Requester::Key(key) => envelope.verify(key)?,
-        };
+        let nonce = nonce.map_err(Unauthenticated::without_nonce)?;
+        let (requester, verified) = self
+            .verify(envelope)
+            .await
+            .map_err(|error| self.failed(Some(nonce), error))?;
         // RFC 8555 section 6.5: "Once a nonce value has appeared in an ACME
         // request, the server MUST consider it invalid", read as: in an
         // authenticated request.
-        let redemption = Some(self.nonces.redeem(nonce, now)?);
+        let redeemed = self.nonces.redeem(nonce, now);
+        let redemption = Some(redeemed.map_err(Unauthenticated::without_nonce)?);
         if verified.padded_signature() {
             tracing::info!(
                 event = "padded_signature",
@@ -116,7 +126,7 @@ impl Engine {
         if let Requester::Account(account) = &requester
             && let AccountState::Deactivated { .. } = account.value.state
         {
-            return Err(Error::AccountDeactivated);
+            return Err(Unauthenticated::with_nonce(Error::AccountDeactivated));
         }
         let context = Context {
             client: None,
@@ -125,12 +135,69 @@ impl Engine {
         Ok((requester, Payload { context, verified }))
     }
 
+    /// Finds the signer of an envelope, and verifies the signature.
+    async fn verify(&self, envelope: Envelope) -> Result<(Requester, Verified), Error> {
+        let requester = match envelope.signer() {
+            Signer::Jwk(key) => Requester::Key(key.clone()),
+            Signer::Kid(kid) => Requester::Account(Box::new(self.account_of_kid(kid).await?)),
+        };
+        let verified = match &requester {
+            Requester::Account(account) => envelope.verify(&account.value.key)?,
+            Requester::Key(key) => envelope.verify(key)?,
+        };
+        Ok((requester, verified))
+    }
+
+    /// A request that failed though its nonce, if it has one, was genuine. A
+    /// fault of ours is no failure of the nonce's.
+    fn failed(&self, nonce: Option<Genuine>, error: Error) -> Unauthenticated {
+        if let Some(nonce) = nonce
+            && !error.is_fault()
+        {
+            self.nonces.fail(nonce);
+        }
+        Unauthenticated {
+            error,
+            genuine_nonce: nonce.is_some(),
+        }
+    }
+
     async fn account_of_kid(&self, kid: &str) -> Result<Versioned<Account>, Error> {
         let unknown = Error::AccountDoesNotExist("kid");
         let Some(id) = self.urls.account_id(kid) else {
             return Err(unknown);
         };
         self.store.account(id).await?.ok_or(unknown)
+    }
+}
+
+impl Unauthenticated {
+    fn with_nonce(error: Error) -> Self {
+        Self {
+            error,
+            genuine_nonce: true,
+        }
+    }
+
+    fn without_nonce(error: impl Into<Error>) -> Self {
+        Self {
+            error: error.into(),
+            genuine_nonce: false,
+        }
+    }
+
+    /// Whether the request failed as such. A fault of this server's is no
+    /// failure of the request, and neither is a refusal of the account that it
+    /// proved to be of.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        !self.error.is_fault() && self.error != Error::AccountDeactivated
+    }
+}
+
+impl From<Unauthenticated> for Error {
+    fn from(unauthenticated: Unauthenticated) -> Self {
+        unauthenticated.error
     }
 }
 

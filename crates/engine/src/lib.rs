@@ -29,7 +29,7 @@ mod usecase;
 pub use assay_ca::SerialNumber;
 pub use assay_jws::PublicKey;
 
-pub use authenticate::{Context, Payload, Requester};
+pub use authenticate::{Context, Payload, Requester, Unauthenticated};
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
 pub use usecase::{

@@ -16,12 +16,20 @@
 //! each, until their time is over. The commit that belongs to a request carries
 //! its [`Redemption`]; what no commit carried is committed at a graceful stop.
 //! See docs/adr/0015.
+//!
+//! A nonce may fail [`FAILURES`] times: a request that is refused after its nonce
+//! was found genuine does not spend it, since a mistake in a signature must not
+//! cost a client its nonce, but one nonce must not buy any number of signature
+//! checks either.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     array,
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,6 +47,10 @@ pub const LIFETIME: u64 = 15 * 60;
 const TAG_LEN: usize = 16;
 /// Epoch, counter and time, 8 bytes each.
 const BODY_LEN: usize = 24;
+/// How often a request with the same nonce may fail: then the nonce is spent.
+pub const FAILURES: u8 = 3;
+/// Nonces that one generation of the memory of failures holds: 64 KiB of them.
+const FAILED: usize = 1 << 12;
 /// Nonces that a block of the memory has bits for: few enough that a sparse
 /// epoch, of which only some nonces come back, stays small.
 const BLOCK: u64 = 1024;
@@ -54,6 +66,15 @@ pub struct Nonces {
     epoch: u64,
     next: AtomicU64,
     used: Mutex<Used>,
+    failed: Mutex<Failed>,
+}
+
+/// How often requests with a nonce failed, by epoch and counter. Two generations
+/// bound the memory: what is forgotten may fail again.
+#[derive(Default)]
+struct Failed {
+    current: HashMap<(u64, u64), u8>,
+    previous: HashMap<(u64, u64), u8>,
 }
 
 /// The nonces that were used and have not expired.
@@ -73,7 +94,8 @@ struct Block {
     newest: Timestamp,
 }
 
-/// A nonce whose tag and age are right; not yet redeemed.
+/// A nonce whose tag and age are right and that was not used when it was checked;
+/// not yet redeemed.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Genuine(Redemption);
@@ -125,6 +147,7 @@ impl Nonces {
             epoch: u64::from_be_bytes(epoch),
             next: AtomicU64::new(0),
             used: Mutex::new(used),
+            failed: Mutex::default(),
         }
     }
 
@@ -143,10 +166,11 @@ impl Nonces {
         BASE64URL_NOPAD.encode(&nonce)
     }
 
-    /// Checks that `nonce` was sealed under this key, and not too long ago.
+    /// Checks that `nonce` was sealed under this key, not too long ago, and is
+    /// not used up. This uses nothing up: [`redeem`](Self::redeem) decides.
     ///
     /// # Errors
-    /// [`NonceError::Unknown`], [`NonceError::Expired`].
+    /// [`NonceError::Unknown`], [`NonceError::Expired`], [`NonceError::Used`].
     pub fn check(&self, nonce: &str, now: Timestamp) -> Result<Genuine, NonceError> {
         let nonce = BASE64URL_NOPAD
             .decode(nonce.as_bytes())
@@ -174,7 +198,24 @@ impl Nonces {
         if now >= redemption.time.plus(LIFETIME) {
             return Err(NonceError::Expired);
         }
+        // A replay costs its MAC, not a signature.
+        if self.lock_used().is_used(redemption) {
+            return Err(NonceError::Used);
+        }
         Ok(Genuine(redemption))
+    }
+
+    /// Notes that a request with this nonce failed. The nonce is spent by the
+    /// third failure.
+    pub fn fail(&self, nonce: Genuine) {
+        let Genuine(redemption) = nonce;
+        let spent = {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.count(redemption) >= FAILURES
+        };
+        if spent {
+            self.lock_used().mark(redemption);
+        }
     }
 
     /// Uses up a nonce; of any number of attempts one succeeds.
@@ -183,7 +224,7 @@ impl Nonces {
     /// [`NonceError::Used`], [`NonceError::Expired`].
     pub fn redeem(&self, nonce: Genuine, now: Timestamp) -> Result<Redemption, NonceError> {
         let Genuine(redemption) = nonce;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.lock_used();
         // Others may have been redeemed since this one's age was checked, and
         // the block that remembered it be dropped.
         used.forget_expired(now);
@@ -199,7 +240,7 @@ impl Nonces {
 
     /// Notes that a commit carried these redemptions.
     pub(crate) fn recorded(&self, redeemed: &[Redemption]) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.lock_used();
         for redemption in redeemed {
             used.record(*redemption);
         }
@@ -209,7 +250,7 @@ impl Nonces {
     /// their times or later ones; in sets that are each small enough for one
     /// commit.
     pub(crate) fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.lock_used();
         used.forget_expired(now);
         let mut unrecorded = Vec::new();
         for (epoch, blocks) in &used.epochs {
@@ -224,6 +265,10 @@ impl Nonces {
         unrecorded.chunks(SET).map(<[_]>::to_vec).collect()
     }
 
+    fn lock_used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tag(&self, body: &[u8; BODY_LEN]) -> [u8; TAG_LEN] {
         let prf = hmac::sign(&self.tag_key, body);
         array::from_fn(|at| prf.as_ref()[at])
@@ -236,7 +281,34 @@ impl Nonces {
     }
 }
 
+impl Failed {
+    /// Counts one more failure, and returns how many there are.
+    fn count(&mut self, nonce: Redemption) -> u8 {
+        let key = (nonce.epoch, nonce.counter);
+        let known = self.current.get(&key).or_else(|| self.previous.get(&key));
+        let count = known.copied().unwrap_or(0).saturating_add(1);
+        if count >= FAILURES {
+            // From now on the nonce is used, which is remembered elsewhere.
+            self.current.remove(&key);
+            self.previous.remove(&key);
+            return count;
+        }
+        self.current.insert(key, count);
+        if self.current.len() >= FAILED {
+            self.previous = std::mem::take(&mut self.current);
+        }
+        count
+    }
+}
+
 impl Used {
+    fn is_used(&self, nonce: Redemption) -> bool {
+        let blocks = self.epochs.get(&nonce.epoch);
+        let block = blocks.and_then(|blocks| blocks.get(&(nonce.counter / BLOCK)));
+        let (word, bit) = place(nonce.counter);
+        block.is_some_and(|block| block.used[word] & bit != 0)
+    }
+
     /// Marks a nonce as used; `false` if it was.
     fn mark(&mut self, nonce: Redemption) -> bool {
         let blocks = self.epochs.entry(nonce.epoch).or_default();
@@ -294,237 +366,4 @@ impl Block {
 fn place(counter: u64) -> (usize, u64) {
     let place = counter % BLOCK;
     ((place / 64) as usize, 1 << (place % 64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Draws bytes that say what they are for.
-    struct Fixed(u8);
-
-    impl Random for Fixed {
-        fn fill(&self, purpose: Purpose, bytes: &mut [u8]) {
-            bytes.fill(match purpose {
-                Purpose::NonceEpoch => self.0 ^ 0x80,
-                _ => self.0,
-            });
-        }
-    }
-
-    const NOW: Timestamp = Timestamp(1_800_000_000);
-    const KEY: [u8; 32] = [7; 32];
-
-    /// The nonces of a process whose store keeps no key.
-    fn nonces(seed: u8) -> Nonces {
-        Nonces::new(None, [], &Fixed(seed))
-    }
-
-    /// The nonces of process number `process` on a store that keeps a key.
-    fn process(process: u8, redeemed: impl IntoIterator<Item = Redemption>) -> Nonces {
-        Nonces::new(Some(KEY), redeemed, &Fixed(process))
-    }
-
-    fn redeem(nonces: &Nonces, nonce: &str, now: Timestamp) -> Result<Redemption, NonceError> {
-        nonces.redeem(nonces.check(nonce, now)?, now)
-    }
-
-    #[test]
-    fn scenario_83_a_nonce_is_used_once() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let genuine = nonces.check(&nonce, NOW).unwrap();
-        assert!(nonces.redeem(genuine, NOW).is_ok());
-        assert_eq!(nonces.redeem(genuine, NOW), Err(NonceError::Used));
-        let next = nonces.issue(NOW);
-        assert_ne!(next, nonce);
-        assert!(redeem(&nonces, &next, NOW).is_ok());
-    }
-
-    #[test]
-    fn a_check_alone_uses_nothing_up() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let _ = nonces.check(&nonce, NOW).unwrap();
-        assert!(redeem(&nonces, &nonce, NOW).is_ok());
-    }
-
-    #[test]
-    fn other_keys_and_flipped_bits_are_unknown() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let other = self::nonces(2);
-        assert_eq!(other.check(&nonce, NOW).unwrap_err(), NonceError::Unknown);
-        let bytes = BASE64URL_NOPAD.decode(nonce.as_bytes()).unwrap();
-        for bit in 0..bytes.len() * 8 {
-            let mut forged = bytes.clone();
-            forged[bit / 8] ^= 1 << (bit % 8);
-            let forged = BASE64URL_NOPAD.encode(&forged);
-            assert_eq!(nonces.check(&forged, NOW).unwrap_err(), NonceError::Unknown);
-        }
-        let longer = BASE64URL_NOPAD.encode(&[&bytes[..], &[0]].concat());
-        let shorter = BASE64URL_NOPAD.encode(&bytes[..bytes.len() - 1]);
-        for text in ["", "AA", "not base64url!", &nonce[..42], &longer, &shorter] {
-            assert_eq!(
-                nonces.check(text, NOW).unwrap_err(),
-                NonceError::Unknown,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_nonce_outlives_its_process_and_is_still_used_once() {
-        let first = process(1, []);
-        let [used, kept] = [0; 2].map(|_| first.issue(NOW));
-        let redemption = redeem(&first, &used, NOW).unwrap();
-        let second = process(2, [redemption]);
-        assert_eq!(redeem(&second, &used, NOW), Err(NonceError::Used));
-        assert!(redeem(&second, &kept, NOW).is_ok());
-        assert_eq!(redeem(&second, &kept, NOW), Err(NonceError::Used));
-        // The same counter of another epoch is another nonce.
-        let own = second.issue(NOW);
-        assert!(redeem(&second, &own, NOW).is_ok());
-        // Without a kept key the next process draws another one.
-        assert_eq!(redeem(&nonces(3), &kept, NOW), Err(NonceError::Unknown));
-    }
-
-    #[test]
-    fn two_processes_never_issue_the_same_nonce() {
-        let [first, second] = [1, 2].map(|number| process(number, []));
-        assert_ne!(first.issue(NOW), second.issue(NOW));
-    }
-
-    /// One bit of the plaintext changes about half of all bits: what is common
-    /// to two nonces of one process in one second says nothing of them.
-    #[test]
-    fn neither_count_nor_time_nor_epoch_show_in_a_nonce() {
-        let nonces = process(1, []);
-        let issued: Vec<Vec<u8>> = (0..64)
-            .map(|at| nonces.issue(NOW.plus(at / 32)))
-            .map(|nonce| BASE64URL_NOPAD.decode(nonce.as_bytes()).unwrap())
-            .collect();
-        for (at, one) in issued.iter().enumerate() {
-            assert_eq!(one.len(), TAG_LEN + BODY_LEN);
-            for other in &issued[..at] {
-                // Of 320 fair coins fewer than 96 or more than 224 show heads
-                // once in 10^12 throws.
-                let differing: u32 = (one.iter().zip(other))
-                    .map(|(one, other)| (one ^ other).count_ones())
-                    .sum();
-                assert!((96..=224).contains(&differing), "{differing}");
-            }
-            for number in [nonces.epoch, at as u64, NOW.0, NOW.0 + 1] {
-                let bytes = number.to_be_bytes();
-                let mut windows = one.windows(8);
-                assert!(windows.all(|window| window != bytes), "{number}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_no_commit_carried_is_listed_until_it_is_recorded_or_expires() {
-        let first = process(1, []);
-        let [read, written] = [0; 2].map(|_| {
-            let nonce = first.issue(NOW);
-            redeem(&first, &nonce, NOW).unwrap()
-        });
-        let _never_used = first.issue(NOW);
-        first.recorded(&[written]);
-        assert_eq!(first.unrecorded(NOW), [[read]]);
-        // What the store knew at the start is not recorded again.
-        assert!(process(2, [read]).unrecorded(NOW).is_empty());
-        assert!(first.unrecorded(NOW.plus(LIFETIME)).is_empty());
-        // Too late to note anything: the block is gone.
-        first.recorded(&[read]);
-        assert!(first.unrecorded(NOW.plus(LIFETIME)).is_empty());
-    }
-
-    #[test]
-    fn what_is_listed_is_remembered_at_least_as_long_as_its_nonce_lives() {
-        let first = process(1, []);
-        let (early, late) = (first.issue(NOW), first.issue(NOW.plus(5)));
-        for nonce in [&early, &late] {
-            redeem(&first, nonce, NOW.plus(5)).unwrap();
-        }
-        let second = process(2, first.unrecorded(NOW.plus(5)).concat());
-        for nonce in [&early, &late] {
-            let last = NOW.plus(LIFETIME - 1);
-            assert_eq!(redeem(&second, nonce, last), Err(NonceError::Used));
-        }
-    }
-
-    #[test]
-    fn what_is_listed_comes_in_sets_of_bounded_size() {
-        let nonces = nonces(1);
-        for _ in 0..=SET {
-            redeem(&nonces, &nonces.issue(NOW), NOW).unwrap();
-        }
-        let sizes: Vec<usize> = nonces.unrecorded(NOW).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [SET, 1]);
-    }
-
-    fn blocks(nonces: &Nonces) -> usize {
-        let used = nonces.used.lock().unwrap();
-        used.epochs.values().map(BTreeMap::len).sum()
-    }
-
-    #[test]
-    fn a_nonce_expires_and_its_memory_goes_with_it() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let last = NOW.plus(LIFETIME - 1);
-        redeem(&nonces, &nonce, last).unwrap();
-        let late = NOW.plus(LIFETIME);
-        assert_eq!(nonces.check(&nonce, late).unwrap_err(), NonceError::Expired);
-        for _ in 0..BLOCK {
-            let _ = nonces.issue(late);
-        }
-        let far = nonces.issue(late);
-        redeem(&nonces, &far, late).unwrap();
-        let used = nonces.used.lock().unwrap();
-        let kept: Vec<u64> = used.epochs[&nonces.epoch].keys().copied().collect();
-        assert_eq!(kept, [1]);
-    }
-
-    #[test]
-    fn memory_of_earlier_processes_is_a_block_for_each_redemption_and_then_nothing() {
-        let redeemed = (0..100).map(|at| Redemption {
-            epoch: at % 10,
-            counter: at << 40,
-            time: NOW,
-        });
-        let nonces = process(1, redeemed);
-        assert_eq!(blocks(&nonces), 100);
-        let late = NOW.plus(LIFETIME);
-        let own = nonces.issue(late);
-        redeem(&nonces, &own, late).unwrap();
-        assert_eq!(blocks(&nonces), 1);
-        assert_eq!(nonces.used.lock().unwrap().epochs.len(), 1);
-        assert!(size_of::<Block>() <= 264);
-    }
-
-    #[test]
-    fn a_nonce_that_was_checked_in_time_is_not_forgotten_before_it_is_redeemed() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let last = NOW.plus(LIFETIME - 1);
-        let [first, replayed] = [0; 2].map(|_| nonces.check(&nonce, last).unwrap());
-        assert!(nonces.redeem(first, last).is_ok());
-        // While the replay waits, another redemption drops the block.
-        let late = NOW.plus(LIFETIME);
-        let other = nonces.issue(late);
-        redeem(&nonces, &other, late).unwrap();
-        assert_eq!(nonces.redeem(replayed, last), Err(NonceError::Expired));
-    }
-
-    #[test]
-    fn scenario_133_a_clock_that_jumps_back_keeps_nonces_usable() {
-        let nonces = nonces(1);
-        let nonce = nonces.issue(NOW);
-        let before = NOW.minus(3600);
-        let genuine = nonces.check(&nonce, before).unwrap();
-        assert!(nonces.redeem(genuine, before).is_ok());
-        assert_eq!(nonces.redeem(genuine, NOW), Err(NonceError::Used));
-    }
 }

@@ -14,6 +14,14 @@ pub struct Peer(pub IpAddr);
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
+    /// That of a request, which [`Surface`](crate::Surface) noted; the
+    /// unspecified one if it did not.
+    pub(crate) fn in_(extensions: &Extensions) -> IpAddr {
+        extensions
+            .get()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Self(client)| *client)
+    }
+
     /// The peer; or, where the peer is a trusted proxy, the rightmost address
     /// of X-Forwarded-For that is none. What stands left of that address is
     /// the client's own invention.

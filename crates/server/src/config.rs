@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 
-use crate::{rate_limit::RateLimits, tls::TlsIdentity};
+use crate::{limits::RateLimits, tls::TlsIdentity};
 
 /// How long a client may usually take to send the head of a request.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// A page about this CA, for the directory's `meta`.
     pub website: Option<String>,
-    /// How often one address may ask for what costs it nothing.
+    /// How often one address may ask.
     pub rate_limits: RateLimits,
     /// The most connections at once; others wait to be accepted.
     pub max_connections: usize,

@@ -20,7 +20,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +29,8 @@ use crate::{
     activity::{Activity, GRACE},
     address::Peer,
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
-    rate_limit::RateLimits,
+    limits::RateLimits,
+    refusal::Aftermath,
     surface::Surface,
     tls::TlsIdentity,
 };
@@ -144,14 +145,23 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let activity = Activity::new(ready);
+        let failed = Arc::new(Notify::new());
+        let has_failed = Arc::clone(&failed);
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let surface = self.surface.clone();
+            let failed = Arc::clone(&failed);
             let busy = activity.begin();
             let request = request.map(|body| Body::new(activity.arriving(body)));
             async move {
                 let mut response = surface.answer(request).await;
-                if busy.end() && !is_http2 {
+                let aftermath = response.extensions().get().copied();
+                let Aftermath { closes, .. } = aftermath.unwrap_or_default();
+                let closes = closes && !surface.is_proxy(peer);
+                if closes && is_http2 {
+                    failed.notify_one();
+                }
+                if (busy.end() || closes) && !is_http2 {
                     // RFC 9112 section 9.6: "A server that sends a "close"
                     // connection option MUST initiate closure of the
                     // connection [...] after it sends the response containing
@@ -165,18 +175,23 @@ impl Connections {
         let builder = if is_http2 { &self.http2 } else { &self.http1 };
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let goodbye = tokio::select! {
-            ended = connection.as_mut() => return report(peer, ended),
-            () = activity.idle_for(self.idle_timeout) => CLOSE_TIMEOUT,
-            () = stop_of(&mut stopped) => {
-                activity.stop();
-                if is_http2 {
-                    // The client hears of it, and takes another connection.
-                    connection.as_mut().graceful_shutdown();
-                }
-                tokio::select! {
-                    ended = connection.as_mut() => return report(peer, ended),
-                    () = activity.can_be_cut() => CUT_TIMEOUT,
+        let goodbye = loop {
+            tokio::select! {
+                ended = connection.as_mut() => return report(peer, ended),
+                () = activity.idle_for(self.idle_timeout) => break CLOSE_TIMEOUT,
+                // GOAWAY: the requests that have begun are answered, and the
+                // next one needs another connection.
+                () = has_failed.notified() => connection.as_mut().graceful_shutdown(),
+                () = stop_of(&mut stopped) => {
+                    activity.stop();
+                    if is_http2 {
+                        // The client hears of it, and takes another connection.
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    break tokio::select! {
+                        ended = connection.as_mut() => return report(peer, ended),
+                        () = activity.can_be_cut() => CUT_TIMEOUT,
+                    };
                 }
             }
         };
@@ -201,13 +216,13 @@ fn report(peer: IpAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
 }
 
 /// Serves one HTTP/1.1 connection to its end as [`Server`](crate::Server)
-/// does, over any stream instead of a socket. The client counts as
-/// 0.0.0.0.
+/// does, over any stream instead of a socket, and without limits. The client
+/// counts as 0.0.0.0.
 pub async fn serve_stream<S>(engine: Arc<Engine>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let surface = Surface::new(engine, None, Vec::new(), RateLimits::default());
+    let surface = Surface::new(engine, None, Vec::new(), RateLimits::off());
     let connections = Connections::new(surface, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);

@@ -11,12 +11,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use crate::limits::{Level, Limit, TooSoon};
+
 /// The answer to a request that was not done: a problem document.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     problem: Box<Problem>,
     retry_after: Option<u64>,
     location: Option<String>,
+    /// What becomes of the connection and its next request.
+    aftermath: Aftermath,
+}
+
+/// What a refusal means for what its sender does next: an extension of the
+/// response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aftermath {
+    /// Whether the connection ends.
+    pub(crate) closes: bool,
+    /// Whether there is no nonce for another try.
+    pub(crate) withholds_nonce: bool,
 }
 
 impl Refusal {
@@ -27,13 +41,29 @@ impl Refusal {
     }
 
     /// A client that asks too often.
-    pub(crate) fn too_fast(wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let problem = Problem::new(
-            ProblemType::RateLimited,
-            format!("too many requests from this address: try again in {seconds} s"),
-        );
+    pub(crate) fn too_fast(limit: Limit, too_soon: &TooSoon) -> Self {
+        let (problem, seconds) = rate_limited(limit, too_soon);
         Self::of_client(problem, Some(seconds))
+    }
+
+    /// The same, in the place of a refusal that was logged with its own cause.
+    pub(crate) fn instead_too_fast(self, too_soon: &TooSoon) -> Self {
+        let (problem, seconds) = rate_limited(Limit::Failed, too_soon);
+        Self {
+            problem: Box::new(problem),
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The same refusal, with this aftermath.
+    pub(crate) fn with_aftermath(self, aftermath: Aftermath) -> Self {
+        Self { aftermath, ..self }
+    }
+
+    /// Whether this server is at fault, and not the client.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.problem.status >= 500
     }
 
     /// One of more large requests than there is room for.
@@ -75,8 +105,26 @@ impl Refusal {
             problem: Box::new(problem),
             retry_after,
             location: None,
+            aftermath: Aftermath::default(),
         }
     }
+}
+
+/// What a client is told that asks too often, and after how many seconds it may
+/// ask again.
+fn rate_limited(limit: Limit, too_soon: &TooSoon) -> (Problem, u64) {
+    let TooSoon { wait, level } = too_soon;
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let whose = match level {
+        Level::Address => "this address".to_owned(),
+        Level::Network(bits) => format!("the /{bits} network of this address"),
+        Level::All => "all networks, and more than its share from that of this address".to_owned(),
+    };
+    let detail = format!(
+        "too many {} from {whose}: try again in {seconds} s",
+        limit.noun()
+    );
+    (Problem::new(ProblemType::RateLimited, detail), seconds)
 }
 
 /// What the client is told comes from the engine's one bridge; the exact text
@@ -92,6 +140,7 @@ impl From<Error> for Refusal {
                 problem: Box::new(problem),
                 retry_after,
                 location: None,
+                aftermath: Aftermath::default(),
             }
         } else {
             Self::of_client(problem, retry_after)
@@ -112,7 +161,7 @@ impl IntoResponse for Refusal {
             }
             _ => None,
         };
-        (
+        let mut response = (
             status,
             self.retry_after
                 .map(|seconds| [(RETRY_AFTER, seconds.to_string())]),
@@ -121,6 +170,8 @@ impl IntoResponse for Refusal {
             [(CONTENT_TYPE, Problem::MEDIA_TYPE)],
             Json(self.problem),
         )
-            .into_response()
+            .into_response();
+        response.extensions_mut().insert(self.aftermath);
+        response
     }
 }

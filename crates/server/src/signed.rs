@@ -1,14 +1,14 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use assay_engine::{
-    Engine, Error, Payload, PublicKey, Requester, domain::Account, ports::Versioned,
+    Engine, Payload, PublicKey, Requester, Unauthenticated, domain::Account, ports::Versioned,
 };
 use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
 
-use crate::{address::ClientAddress, body::discard, refusal::Refusal, surface::App};
+use crate::{address::ClientAddress, body::discard, limits::Limit, refusal::Refusal, surface::App};
 
 /// The media type of every POST (RFC 8555 section 6.2).
 const MEDIA_TYPE: &str = "application/jose+json";
@@ -22,6 +22,18 @@ pub(crate) struct Signed<S> {
     pub(crate) payload: Payload,
     /// The URL that it was signed for.
     pub(crate) url: String,
+    client: IpAddr,
+}
+
+impl<S> Signed<S> {
+    /// Charges the request to a limit of its sender's. Only what was
+    /// authenticated is charged: junk takes nothing of what good requests need.
+    ///
+    /// # Errors
+    /// 429.
+    pub(crate) fn charge(&self, app: &App, limit: Limit) -> Result<(), Refusal> {
+        app.charge(limit, self.client)
+    }
 }
 
 /// Who must sign a request, by the type of what is known of them.
@@ -31,7 +43,7 @@ pub(crate) trait Signer: Sized {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> impl Future<Output = Result<(Self, Payload), Error>> + Send;
+    ) -> impl Future<Output = Result<(Self, Payload), Unauthenticated>> + Send;
 }
 
 impl Signer for Versioned<Account> {
@@ -39,7 +51,7 @@ impl Signer for Versioned<Account> {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Error> {
+    ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate_account(body, url).await
     }
 }
@@ -49,7 +61,7 @@ impl Signer for PublicKey {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Error> {
+    ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate_key(body, url).await
     }
 }
@@ -59,7 +71,7 @@ impl Signer for Requester {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Error> {
+    ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate(body, url).await
     }
 }
@@ -69,30 +81,35 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let client = parts
-            .extensions
-            .get()
-            .copied()
-            .map(|ClientAddress(client)| client);
-        if let Err(refusal) = check_media_type(&parts.headers) {
+        let client = ClientAddress::in_(&parts.extensions);
+        if !is_media_type(&parts.headers) {
             discard(body).await;
-            return Err(refusal);
+            let detail = "the Content-Type must be application/jose+json (RFC 8555 section 6.2)";
+            let refusal = Refusal::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+            return Err(app.fail(client, refusal, false));
         }
-        let body = app.bodies.read(body).await?;
+        let body =
+            (app.bodies.read(body).await).map_err(|refusal| app.fail(client, refusal, false))?;
         let path = parts
             .uri
             .path_and_query()
             .map_or("/", axum::http::uri::PathAndQuery::as_str);
         let url = app.engine.urls().of_request(path);
-        let (signer, payload) = S::authenticate(&app.engine, &body.bytes, &url).await?;
-        Ok(Self {
-            signer,
-            payload: match client {
-                Some(client) => payload.from_client(client),
-                None => payload,
-            },
-            url,
-        })
+        let turn = app.limits.turn(client).await;
+        let authenticated = S::authenticate(&app.engine, &body.bytes, &url).await;
+        drop(turn);
+        match authenticated {
+            Ok((signer, payload)) => Ok(Self {
+                signer,
+                payload: payload.from_client(client),
+                url,
+                client,
+            }),
+            Err(refused) if refused.is_failure() => {
+                Err(app.fail(client, refused.error.into(), refused.genuine_nonce))
+            }
+            Err(refused) => Err(refused.error.into()),
+        }
     }
 }
 
@@ -100,21 +117,13 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
 /// the Flattened JSON Serialization, they must have the Content-Type header
 /// field set to "application/jose+json". If a request does not meet this
 /// requirement, then the server MUST return a response with status code 415".
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn is_media_type(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let is_right = match (values.next(), values.next()) {
+    match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().is_ok_and(|value| {
             let (media_type, _) = value.split_once(';').unwrap_or((value, ""));
             media_type.trim().eq_ignore_ascii_case(MEDIA_TYPE)
         }),
         _ => false,
-    };
-    if is_right {
-        Ok(())
-    } else {
-        Err(Refusal::malformed(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the Content-Type must be application/jose+json (RFC 8555 section 6.2)",
-        ))
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     any::Any,
     future::poll_fn,
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -13,7 +14,7 @@ use assay_proto::Timestamp;
 use axum::{
     Router,
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{
         HeaderName, HeaderValue, Method, StatusCode, Version,
         header::{CACHE_CONTROL, DATE, HOST, LINK, X_CONTENT_TYPE_OPTIONS},
@@ -28,9 +29,9 @@ use crate::{
     address::ClientAddress,
     body::{Bodies, discard},
     health::{HEALTH, LIVE, READY},
-    rate_limit::RateLimits,
-    refusal::Refusal,
-    routes::{DIRECTORY, router},
+    limits::{Failure, Limit, Limits, RateLimits},
+    refusal::{Aftermath, Refusal},
+    routes::{DIRECTORY, LIMITS, router},
     work::Work,
 };
 
@@ -41,9 +42,43 @@ pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonc
 pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) website: Option<String>,
     pub(crate) work: Work,
+}
+
+impl App {
+    /// Charges a request to a limit of its sender's.
+    ///
+    /// # Errors
+    /// 429.
+    pub(crate) fn charge(&self, limit: Limit, client: IpAddr) -> Result<(), Refusal> {
+        (self.limits.charge(limit, client)).map_err(|too_soon| Refusal::too_fast(limit, &too_soon))
+    }
+
+    /// Charges a request that failed, and ends its connection. Once its sender
+    /// may not fail any more, a request without a genuine nonce is told so; one
+    /// with such a nonce is told what is wrong, since it may be a device's that
+    /// shares its address with the sender of junk. Neither gets another nonce:
+    /// it would be one for three more failures.
+    pub(crate) fn fail(&self, client: IpAddr, refusal: Refusal, genuine_nonce: bool) -> Refusal {
+        if refusal.is_fault() {
+            return refusal;
+        }
+        let aftermath = |withholds_nonce| Aftermath {
+            closes: true,
+            withholds_nonce,
+        };
+        match self.limits.fail(client) {
+            Failure::Free => refusal,
+            Failure::Charged => refusal.with_aftermath(aftermath(false)),
+            Failure::Beyond(_) if genuine_nonce => refusal.with_aftermath(aftermath(true)),
+            Failure::Beyond(too_soon) => {
+                (refusal.instead_too_fast(&too_soon)).with_aftermath(aftermath(true))
+            }
+        }
+    }
 }
 
 /// Everything that is served, without sockets.
@@ -66,12 +101,13 @@ impl Surface {
         let app = Arc::new(App {
             bodies: Bodies::new(),
             engine,
+            limits: Limits::new(rate_limits),
             trusted_proxies,
             website,
             work: Work::default(),
         });
         Self {
-            router: router(Arc::clone(&app), rate_limits),
+            router: router(Arc::clone(&app)),
             app,
         }
     }
@@ -84,6 +120,13 @@ impl Surface {
         } else {
             self.wrap(request).await
         }
+    }
+
+    /// Whether a peer is a proxy, whose connections are many clients'.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        let mut proxies = self.app.trusted_proxies.iter();
+        proxies.any(|network| network.contains(&peer))
     }
 
     /// Ends once no task runs that outlives its request.
@@ -110,7 +153,7 @@ impl Surface {
             path = request.uri().path(),
         );
         let response = self.guard(request).instrument(span).await;
-        finish(&self.app.engine, &method, is_directory, response)
+        finish(&self.app, &method, is_directory, response)
     }
 
     /// A handler's answer; a panic costs its request, not the connection.
@@ -122,9 +165,11 @@ impl Surface {
         // 8.3.1).
         let hosts = request.headers().get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            let client = ClientAddress::in_(request.extensions());
             discard(request.into_body()).await;
             let detail = "this request needs exactly one Host header field";
-            return Refusal::malformed(StatusCode::BAD_REQUEST, detail).into_response();
+            let refusal = Refusal::malformed(StatusCode::BAD_REQUEST, detail);
+            return self.app.fail(client, refusal, false).into_response();
         }
         let mut running = pin!(self.handle(request));
         let response = poll_fn(|context| {
@@ -157,18 +202,19 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn finish(
-    engine: &Engine,
-    method: &Method,
-    is_directory: bool,
-    mut response: Response,
-) -> Response {
+fn finish(app: &App, method: &Method, is_directory: bool, mut response: Response) -> Response {
     if method == Method::HEAD {
         // RFC 9110 section 9.3.2: "the server MUST NOT send content in the
         // response". The router sees to its own.
         *response.body_mut() = Body::empty();
     }
+    let engine = &app.engine;
     let is_directory = is_directory && response.status().is_success();
+    let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    let aftermath = response.extensions().get().copied();
+    let Aftermath {
+        withholds_nonce, ..
+    } = aftermath.unwrap_or_default();
     let headers = response.headers_mut();
     // hyper leaves a Date alone that is there already: the engine's clock
     // decides here as well.
@@ -180,7 +226,7 @@ fn finish(
         // RFC 8555 section 6.5: "The server MUST include a Replay-Nonce header
         // field in every successful response to a POST request and SHOULD
         // provide it in error responses as well."
-        if let Ok(nonce) = HeaderValue::try_from(engine.nonce()) {
+        if !withholds_nonce && let Ok(nonce) = HeaderValue::try_from(engine.nonce()) {
             headers.insert(REPLAY_NONCE, nonce);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -194,7 +240,20 @@ fn finish(
             headers.append(LINK, link);
         }
     }
+    if is_limited && let Ok(link) = HeaderValue::try_from(help(app)) {
+        headers.append(LINK, link);
+    }
     response
+}
+
+/// RFC 8555 section 6.6: "the server MAY send one or multiple link relations in
+/// the "Link" header field [RFC8288] pointing to documentation about the specific
+/// rate limit that was hit, using the "help" link relation type."
+fn help(app: &App) -> String {
+    match app.limits.help() {
+        Some(url) => format!("<{url}>;rel=\"help\""),
+        None => format!("<{}>;rel=\"help\"", app.engine.urls().of_request(LIMITS)),
+    }
 }
 
 /// `now` as RFC 9110 section 5.6.7 writes it.
@@ -205,22 +264,22 @@ fn date(now: Timestamp) -> String {
 }
 
 /// Anything that is not there.
-pub(crate) async fn not_found(request: Request) -> Refusal {
-    discard(request.into_body()).await;
-    Refusal::malformed(
-        StatusCode::NOT_FOUND,
-        "there is nothing at this path: the directory lists what there is",
-    )
+pub(crate) async fn not_found(State(app): State<Arc<App>>, request: Request) -> Refusal {
+    let detail = "there is nothing at this path: the directory lists what there is";
+    refuse_unread(&app, request, StatusCode::NOT_FOUND, detail).await
 }
 
 /// Anything that is there, by a method that it does not take.
-pub(crate) async fn method_not_allowed(request: Request) -> Refusal {
-    discard(request.into_body()).await;
+pub(crate) async fn method_not_allowed(State(app): State<Arc<App>>, request: Request) -> Refusal {
     // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
     // return an error with status code 405 (Method Not Allowed) and type
     // "malformed"."
-    Refusal::malformed(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this resource does not take this method: use POST, or POST-as-GET to read",
-    )
+    let detail = "this resource does not take this method: use POST, or POST-as-GET to read";
+    refuse_unread(&app, request, StatusCode::METHOD_NOT_ALLOWED, detail).await
+}
+
+async fn refuse_unread(app: &App, request: Request, status: StatusCode, detail: &str) -> Refusal {
+    let client = ClientAddress::in_(request.extensions());
+    discard(request.into_body()).await;
+    app.fail(client, Refusal::malformed(status, detail), false)
 }

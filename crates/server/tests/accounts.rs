@@ -6,11 +6,8 @@ mod common;
 
 use assay_server::RateLimits;
 use assay_simulator::{AccountKey, Algorithm, Jws, Response};
-use axum::{
-    body::Body,
-    http::{Method, Request},
-};
-use common::{Client, TERMS, World, assert_refused, rate, url};
+use axum::http::Method;
+use common::{Client, TERMS, World, assert_refused, url};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -254,94 +251,4 @@ async fn scenario_100_the_list_of_orders_has_pages_and_one_reader() {
         .read(&format!("{}/orders", foreign.account.as_deref().unwrap()))
         .await;
     assert_eq!(none.json().unwrap(), json!({"orders": []}));
-}
-
-#[tokio::test]
-async fn scenario_108_new_order_is_limited_by_address() {
-    let world = World::with(
-        None,
-        RateLimits {
-            new_order: rate(1, 2),
-            ..RateLimits::off()
-        },
-    );
-    let client = world.client().await;
-    for status in [400, 400, 429] {
-        // Refused orders count: they cost a signature.
-        let answer = client.new_order(&[("foo", "x")]).await;
-        assert_eq!(answer.status, status, "{}", answer.text());
-    }
-}
-
-#[tokio::test]
-async fn scenario_108_changes_of_accounts_are_limited_by_address() {
-    let world = World::with(
-        None,
-        RateLimits {
-            change_account: rate(1, 2),
-            ..RateLimits::off()
-        },
-    );
-    let client = world.client().await;
-    let account = client.account.clone().unwrap();
-    for resource in [account, url("/acme/key-change")] {
-        for limited in [false, false, true] {
-            let answer = client.post(&resource, &json!({"contact": []})).await;
-            assert_eq!(answer.status == 429, limited, "{}", answer.text());
-        }
-    }
-}
-
-#[tokio::test]
-async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
-    let world = World::with(
-        None,
-        RateLimits {
-            new_account: rate(1, 1),
-            new_nonce: rate(1, 2),
-            ..RateLimits::off()
-        },
-    );
-    let client = world.stranger();
-    let nonce = async |forwarded: &str| {
-        let request = Request::get("/acme/new-nonce")
-            .extension(assay_server::Peer([10, 0, 0, 1].into()))
-            .header("x-forwarded-for", forwarded)
-            .body(Body::empty())
-            .unwrap();
-        client.request(request).await
-    };
-    for (address, status) in [
-        ("192.0.2.1", 204),
-        ("192.0.2.1", 204),
-        ("192.0.2.1", 429),
-        ("192.0.2.2", 204),
-    ] {
-        let answer = nonce(address).await;
-        assert_eq!(answer.status, status);
-        if status == 429 {
-            common::assert_problem(&answer, 429, "rateLimited");
-            assert_eq!(answer.header("retry-after"), Some("1"));
-            // A refused newNonce is no way to a nonce.
-            assert_eq!(answer.replay_nonce(), None);
-        }
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    assert_eq!(nonce("192.0.2.1").await.status, 204);
-
-    let account = |nonce: &str| {
-        let body = Jws::new(&url("/acme/new-account"), &json!({}))
-            .sign(&client.key, None, Some(nonce))
-            .unwrap();
-        client.post_raw(
-            "/acme/new-account",
-            body.to_string(),
-            assay_simulator::JOSE_JSON,
-        )
-    };
-    let first = account(nonce("192.0.2.3").await.replay_nonce().unwrap()).await;
-    assert_eq!(first.status, 201);
-    let second = account(first.replay_nonce().unwrap()).await;
-    assert_refused(&second, 429, "rateLimited");
-    assert_eq!(second.header("retry-after"), Some("1"));
 }

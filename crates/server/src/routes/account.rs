@@ -4,7 +4,7 @@ use assay_engine::{Error, domain::Account, ids::AccountId, ports::Versioned};
 use assay_proto as proto;
 use axum::{Json, extract::State};
 
-use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{limits::Limit, named::Named, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// An account: read, updated or deactivated by its holder (RFC 8555 sections
 /// 7.3.2 and 7.3.6).
@@ -17,6 +17,7 @@ pub(super) async fn post(
     let account = if request.payload.is_empty() {
         request.signer.value
     } else {
+        request.charge(&app, Limit::ChangeAccount)?;
         let update: proto::AccountUpdate = request.payload.read()?;
         let context = request.payload.context();
         app.engine

@@ -3,13 +3,14 @@ use std::sync::Arc;
 use assay_engine::{domain::Account, ports::Versioned};
 use axum::{Json, extract::State, http::header::LOCATION, response::IntoResponse};
 
-use crate::{refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// keyChange (RFC 8555 section 7.3.5).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<impl IntoResponse, Refusal> {
+    request.charge(&app, Limit::ChangeAccount)?;
     let urls = app.engine.urls();
     let account = app
         .engine

@@ -7,6 +7,7 @@ mod certificate;
 mod challenge;
 mod directory;
 mod key_change;
+mod limits;
 mod new_account;
 mod new_nonce;
 mod new_order;
@@ -18,56 +19,43 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
-    routing::{MethodRouter, get, post},
+    routing::{get, post},
 };
 
 use crate::{
     health::{HEALTH, LIVE, READY, ready, well},
-    rate_limit::{self, Rate, RateLimiter, RateLimits},
     surface::{self, App},
 };
 
 /// The directory's path.
 pub(crate) const DIRECTORY: &str = "/acme/directory";
+/// What limits there are, for those who are refused: no part of ACME.
+pub(crate) const LIMITS: &str = "/acme/limits";
+
 /// The handler of each path.
-pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     let engine = Arc::clone(&app.engine);
     // The paths are those of `assay_engine::urls::Urls`.
     Router::new()
         .route(DIRECTORY, get(directory::get).post(directory::read))
         .route(
             "/acme/new-nonce",
-            limited(
-                rate_limits.new_nonce,
-                get(new_nonce::get)
-                    .head(new_nonce::head)
-                    .post(new_nonce::read),
-            ),
+            get(new_nonce::get)
+                .head(new_nonce::head)
+                .post(new_nonce::read),
         )
-        .route(
-            "/acme/new-account",
-            limited(rate_limits.new_account, post(new_account::post)),
-        )
-        .route(
-            "/acme/account/{id}",
-            limited(rate_limits.change_account, post(account::post)),
-        )
+        .route("/acme/new-account", post(new_account::post))
+        .route("/acme/account/{id}", post(account::post))
         .route("/acme/account/{id}/orders", post(orders::read))
-        .route(
-            "/acme/new-order",
-            limited(rate_limits.new_order, post(new_order::post)),
-        )
+        .route("/acme/new-order", post(new_order::post))
         .route("/acme/order/{id}", post(order::read))
         .route("/acme/order/{id}/finalize", post(order::finalize))
         .route("/acme/authorization/{id}", post(authorization::post))
         .route("/acme/challenge/{id}", post(challenge::post))
         .route("/acme/certificate/{serial}", post(certificate::read))
         .route("/acme/revoke-cert", post(revocation::post))
-        .route(
-            "/acme/key-change",
-            limited(rate_limits.change_account, post(key_change::post)),
-        )
+        .route("/acme/key-change", post(key_change::post))
+        .route(LIMITS, get(limits::get))
         .method_not_allowed_fallback(surface::method_not_allowed)
         .fallback(surface::not_found)
         .with_state(app)
@@ -75,14 +63,4 @@ pub(crate) fn router(app: Arc<App>, rate_limits: RateLimits) -> Router {
         .route(HEALTH, get(async || well()))
         .route(LIVE, get(async || well()))
         .route(READY, get(async move || ready(engine.readiness().public())))
-}
-
-fn limited(rate: Option<Rate>, route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    match rate {
-        Some(rate) => route.layer(from_fn_with_state(
-            Arc::new(RateLimiter::new(rate)),
-            rate_limit::limit,
-        )),
-        None => route,
-    }
 }

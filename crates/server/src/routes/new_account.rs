@@ -9,13 +9,14 @@ use axum::{
     response::IntoResponse,
 };
 
-use crate::{refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// newAccount (RFC 8555 section 7.3).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<PublicKey>,
 ) -> Result<impl IntoResponse, Refusal> {
+    request.charge(&app, Limit::NewAccount)?;
     let new: NewAccount = request.payload.read()?;
     let (account, made) = app
         .engine

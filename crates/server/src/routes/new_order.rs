@@ -5,13 +5,14 @@ use assay_proto::NewOrder;
 use axum::{extract::State, http::StatusCode, response::Response};
 
 use super::order;
-use crate::{refusal::Refusal, signed::Signed, surface::App};
+use crate::{limits::Limit, refusal::Refusal, signed::Signed, surface::App};
 
 /// newOrder (RFC 8555 section 7.4).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
+    request.charge(&app, Limit::NewOrder)?;
     let new: NewOrder = request.payload.read()?;
     let order = app
         .engine

@@ -35,7 +35,7 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::Timestamp;
-use assay_server::{Rate, RateLimits, Surface};
+use assay_server::{Peer, Rate, RateLimits, Surface};
 use assay_simulator::{AccountKey, Algorithm, JOSE_JSON, Jws, Response};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
@@ -139,6 +139,15 @@ impl World {
             surface: self.surface.clone(),
             key: AccountKey::generate(Algorithm::Es256).unwrap(),
             account: None,
+            peer: None,
+        }
+    }
+
+    /// A client without an account that connects from this address.
+    pub(crate) fn stranger_from(&self, address: &str) -> Client {
+        Client {
+            peer: Some(Peer(address.parse().unwrap())),
+            ..self.stranger()
         }
     }
 
@@ -167,6 +176,7 @@ pub(crate) struct Client {
     pub(crate) surface: Surface,
     pub(crate) key: AccountKey,
     pub(crate) account: Option<String>,
+    pub(crate) peer: Option<Peer>,
 }
 
 impl Client {
@@ -193,7 +203,10 @@ impl Client {
     }
 
     /// Sends a request without a Host.
-    pub(crate) async fn bare(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn bare(&self, mut request: Request<Body>) -> Response {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         let answer = self.surface.answer(request).await;
         let (parts, body) = answer.into_parts();
         Response {

@@ -1,0 +1,360 @@
+//! How often one address may ask: limits that stop floods and let fleets through.
+//!
+//! What an account does is charged once its signature verified, so that junk
+//! spends nothing of what good requests need. What fails is charged to `failed`,
+//! which never refuses a request with a genuine nonce. `docs/configuration.md`,
+//! "Limits", is for operators.
+
+mod buckets;
+mod nested;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use governor::clock::{Clock, MonotonicClock};
+use ipnet::IpNet;
+
+use nested::Nested;
+pub(crate) use nested::{Level, TooSoon};
+pub(crate) use queue::Turn;
+
+/// How often one address may ask, and which addresses may ask more often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// The rates of one address; wider networks have multiples of them.
+    pub rates: Rates,
+    /// Other rates of certain networks. Of several that hold an address and name
+    /// a rate, the smallest network counts.
+    pub overrides: Vec<Override>,
+    /// Networks that nothing limits.
+    pub exempt: Vec<IpNet>,
+    /// Whether nothing is refused, and what would be is logged.
+    pub dry_run: bool,
+    /// The URL of a page for those who are refused; `None`: the server's own.
+    pub help: Option<String>,
+}
+
+/// The rate of each kind of requests of one address. `None` does not limit.
+///
+/// The defaults let a fleet of 1,000 devices enrol at once from behind one
+/// address, and then two more a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Changes of an account, and keyChange: each is a durable write.
+    pub change_account: Option<Rate>,
+    /// What fails before it is known who sent it.
+    pub failed: Option<Rate>,
+    /// newAccount: each success is a durable write.
+    pub new_account: Option<Rate>,
+    /// newNonce.
+    pub new_nonce: Option<Rate>,
+    /// newOrder: each success is a durable write, and accounts are free.
+    pub new_order: Option<Rate>,
+}
+
+/// Other rates of the addresses of one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The network.
+    pub network: IpNet,
+    /// Its rates, each for one of its addresses. A limit that is not among them
+    /// is as elsewhere; `None` does not limit.
+    pub rates: Vec<(Limit, Option<Rate>)>,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second in the long run.
+    pub per_second: NonZeroU32,
+    /// Requests at once, after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Changes of an account, and keyChange.
+    ChangeAccount,
+    /// Requests that fail.
+    Failed,
+    /// newAccount.
+    NewAccount,
+    /// newNonce.
+    NewNonce,
+    /// newOrder.
+    NewOrder,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ChangeAccount,
+        Self::Failed,
+        Self::NewAccount,
+        Self::NewNonce,
+        Self::NewOrder,
+    ];
+
+    /// The name that the configuration and the log have for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChangeAccount => "change_account",
+            Self::Failed => "failed",
+            Self::NewAccount => "new_account",
+            Self::NewNonce => "new_nonce",
+            Self::NewOrder => "new_order",
+        }
+    }
+
+    /// What a client has too many of.
+    pub(crate) const fn noun(self) -> &'static str {
+        match self {
+            Self::ChangeAccount => "changes of accounts",
+            Self::Failed => "requests that failed",
+            Self::NewAccount => "newAccount requests",
+            Self::NewNonce => "newNonce requests",
+            Self::NewOrder => "newOrder requests",
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limits: for tests and load generators.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self::of(Rates::OFF)
+    }
+
+    /// These rates for every address.
+    #[must_use]
+    pub const fn of(rates: Rates) -> Self {
+        Self {
+            rates,
+            overrides: Vec::new(),
+            exempt: Vec::new(),
+            dry_run: false,
+            help: None,
+        }
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self::of(Rates::default())
+    }
+}
+
+impl Rates {
+    /// No rate at all.
+    pub const OFF: Self = Self {
+        change_account: None,
+        failed: None,
+        new_account: None,
+        new_nonce: None,
+        new_order: None,
+    };
+
+    /// The rate of a limit.
+    #[must_use]
+    pub const fn get(&self, limit: Limit) -> Option<Rate> {
+        match limit {
+            Limit::ChangeAccount => self.change_account,
+            Limit::Failed => self.failed,
+            Limit::NewAccount => self.new_account,
+            Limit::NewNonce => self.new_nonce,
+            Limit::NewOrder => self.new_order,
+        }
+    }
+
+    /// Sets the rate of a limit.
+    pub const fn set(&mut self, limit: Limit, rate: Option<Rate>) {
+        match limit {
+            Limit::ChangeAccount => self.change_account = rate,
+            Limit::Failed => self.failed = rate,
+            Limit::NewAccount => self.new_account = rate,
+            Limit::NewNonce => self.new_nonce = rate,
+            Limit::NewOrder => self.new_order = rate,
+        }
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        let rate = |per_second, burst| {
+            let per_second = NonZeroU32::new(per_second)?;
+            NonZeroU32::new(burst).map(|burst| Rate { per_second, burst })
+        };
+        Self {
+            change_account: rate(2, 1_000),
+            failed: rate(10, 1_000),
+            new_account: rate(2, 1_000),
+            new_nonce: rate(20, 3_000),
+            new_order: rate(2, 2_000),
+        }
+    }
+}
+
+/// The limits of a server at work.
+pub(crate) struct Limits<C: Clock = MonotonicClock> {
+    /// A limit's place is that in [`Limit::ALL`].
+    of_all: [Option<Nested<C>>; Limit::ALL.len()],
+    /// The smallest networks first.
+    overridden: Vec<Overridden<C>>,
+    exempt: Vec<IpNet>,
+    /// What would have been refused, where nothing is.
+    dry_run: Option<Mutex<[Spared; Limit::ALL.len()]>>,
+    help: Option<String>,
+    queue: queue::Queue,
+}
+
+/// What has other limits.
+struct Overridden<C: Clock> {
+    network: IpNet,
+    /// The limits that are others; `None` within does not limit.
+    limits: [Option<Option<Nested<C>>>; Limit::ALL.len()],
+}
+
+/// Requests that were let through for trial.
+#[derive(Default)]
+struct Spared {
+    /// Since the start.
+    total: u64,
+    /// Since they were logged.
+    unlogged: u64,
+    logged: Option<Instant>,
+}
+
+/// How often a limit's spared requests are logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a failure costs its sender.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing: the sender is exempt, or nothing is limited.
+    Free,
+    /// A place of its bucket, and its connection.
+    Charged,
+    /// Its connection. Its bucket is empty.
+    Beyond(TooSoon),
+}
+
+impl Limits {
+    pub(crate) fn new(config: RateLimits) -> Self {
+        Self::with_clock(config, &MonotonicClock)
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    fn with_clock(config: RateLimits, clock: &C) -> Self {
+        let nested = |rate: Option<Rate>, with_all| {
+            rate.map(|rate| Nested::new(rate, with_all, clock.clone()))
+        };
+        let mut overridden: Vec<_> = config
+            .overrides
+            .into_iter()
+            .map(|Override { network, rates }| Overridden {
+                network,
+                limits: Limit::ALL.map(|limit| {
+                    let named = rates.iter().find(|(named, _)| *named == limit);
+                    // The operator vouches for a network that it names: its
+                    // requests take nothing of what is for all others.
+                    named.map(|(_, rate)| nested(*rate, false))
+                }),
+            })
+            .collect();
+        overridden.sort_by_key(|overridden| std::cmp::Reverse(overridden.network.prefix_len()));
+        Self {
+            of_all: Limit::ALL.map(|limit| nested(config.rates.get(limit), true)),
+            overridden,
+            exempt: config.exempt,
+            dry_run: config.dry_run.then(Mutex::default),
+            help: config.help,
+            queue: queue::Queue::new(),
+        }
+    }
+
+    /// The URL that those who are refused are sent to, where it is not the
+    /// server's own page.
+    pub(crate) fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Charges a request of `client` to a limit.
+    ///
+    /// # Errors
+    /// The request comes too soon, and is to be refused.
+    pub(crate) fn charge(&self, limit: Limit, client: IpAddr) -> Result<(), TooSoon> {
+        let Some(nested) = self.limit_of(limit, client) else {
+            return Ok(());
+        };
+        match (nested.take(client), &self.dry_run) {
+            (Err(_), Some(spared)) => {
+                let mut spared = spared.lock().unwrap_or_else(PoisonError::into_inner);
+                spared[limit as usize].note(limit, client, Instant::now());
+                Ok(())
+            }
+            (taken, _) => taken,
+        }
+    }
+
+    /// Charges a request of `client` that failed.
+    pub(crate) fn fail(&self, client: IpAddr) -> Failure {
+        let is_limited = self.limit_of(Limit::Failed, client).is_some();
+        match self.charge(Limit::Failed, client) {
+            Ok(()) if !is_limited || self.dry_run.is_some() => Failure::Free,
+            Ok(()) => Failure::Charged,
+            Err(too_soon) => Failure::Beyond(too_soon),
+        }
+    }
+
+    /// Waits until a request of `client` may be authenticated: at once, unless
+    /// much failed that came from its address or network.
+    pub(crate) async fn turn(&self, client: IpAddr) -> Turn<'_> {
+        let is_suspect = self.dry_run.is_none()
+            && (self.limit_of(Limit::Failed, client)).is_some_and(|failed| failed.is_low(client));
+        self.queue.turn(is_suspect).await
+    }
+
+    /// The buckets of a limit that count for `client`; `None` does not limit.
+    fn limit_of(&self, limit: Limit, client: IpAddr) -> Option<&Nested<C>> {
+        if self.exempt.iter().any(|network| network.contains(&client)) {
+            return None;
+        }
+        let at = limit as usize;
+        (self.overridden.iter())
+            .filter(|overridden| overridden.network.contains(&client))
+            .find_map(|overridden| overridden.limits[at].as_ref())
+            .unwrap_or(&self.of_all[at])
+            .as_ref()
+    }
+}
+
+impl Spared {
+    /// Counts a request, and logs at most once a second how many there were.
+    fn note(&mut self, limit: Limit, client: IpAddr, now: Instant) {
+        self.total += 1;
+        self.unlogged += 1;
+        let is_due = (self.logged).is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL);
+        if is_due {
+            tracing::warn!(
+                event = "limit_dry_run",
+                limit = limit.as_str(),
+                count = self.unlogged,
+                total = self.total,
+                %client,
+                "requests that this limit would refuse were let through"
+            );
+            self.unlogged = 0;
+            self.logged = Some(now);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! One limit, counted for an address, for the networks that it is part of, and
+//! for all.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, MonotonicClock, Reference},
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+};
+
+use super::{Rate, buckets::Buckets};
+
+/// How many times the rate of one address the wider networks have. A host can
+/// take any address of its /64, a home connection has a /56 and a site a /48 at
+/// most. An IPv4 /24 counts as much as a site.
+const LAN: u32 = 2;
+const HOME: u32 = 4;
+const SITE: u32 = 16;
+/// The same for all of them together: four whole sites.
+const ALL: u32 = 64;
+
+/// Addresses that one generation of buckets holds.
+const ADDRESSES: usize = 1 << 15;
+/// The same for each kind of wider networks.
+const NETWORKS: usize = 1 << 14;
+
+/// How long a network counts among those that share what is for all, once it did
+/// nothing more; up to twice as long.
+const ACTIVE: Duration = Duration::from_secs(60);
+
+/// Which requests a bucket is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Those of one address.
+    Address,
+    /// Those of the network with a prefix of so many bits.
+    Network(u8),
+    /// Those of all networks.
+    All,
+}
+
+/// A request that comes too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooSoon {
+    /// How long it takes until the next one is let through.
+    pub(crate) wait: Duration,
+    /// Whose bucket is empty.
+    pub(crate) level: Level,
+}
+
+impl TooSoon {
+    /// What the network of so many bits of `client` has too much of.
+    fn at(wait: Duration, bits: u8, client: IpAddr) -> Self {
+        let is_address = bits == if client.is_ipv4() { 32 } else { 128 };
+        let level = match is_address {
+            true => Level::Address,
+            false => Level::Network(bits),
+        };
+        Self { wait, level }
+    }
+}
+
+/// Buckets of one rate, from narrow to wide.
+pub(super) struct Nested<C: Clock = MonotonicClock> {
+    address: Keyed<C>,
+    lan: Keyed<C>,
+    home: Keyed<C>,
+    site: Keyed<C>,
+    /// For networks that the operator did not name.
+    all: Option<All<C>>,
+    clock: C,
+}
+
+/// Buckets of one level.
+struct Keyed<C: Clock> {
+    buckets: Buckets,
+    limiter: RateLimiter<IpAddr, Buckets, C, NoOpMiddleware<C::Instant>>,
+    quota: Quota,
+    /// When its times begin.
+    start: C::Instant,
+}
+
+/// The bucket of all networks, and each one's share of it.
+struct All<C: Clock> {
+    /// One bucket, [`EVERYWHERE`]'s.
+    together: Keyed<C>,
+    shares: Keyed<C>,
+    active: Mutex<Active<C>>,
+}
+
+/// The network of all addresses.
+const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// The sites that did something lately.
+struct Active<C: Clock> {
+    current: HashSet<IpAddr>,
+    previous: HashSet<IpAddr>,
+    since: C::Instant,
+}
+
+impl<C: Clock + Clone> Nested<C> {
+    /// Buckets of `rate` for each address. `with_all`: whether there is one for
+    /// all networks too.
+    pub(super) fn new(rate: Rate, with_all: bool, clock: C) -> Self {
+        let keyed = |times, capacity| Keyed::new(rate.times(times), capacity, &clock);
+        Self {
+            address: keyed(1, ADDRESSES),
+            lan: keyed(LAN, NETWORKS),
+            home: keyed(HOME, NETWORKS),
+            site: keyed(SITE, NETWORKS),
+            all: with_all.then(|| All::new(rate.times(ALL), &clock)),
+            clock: clock.clone(),
+        }
+    }
+
+    /// Takes a token of every bucket that `client` counts for, or finds the
+    /// narrowest that is empty and takes none. What an address sends beyond its
+    /// own rate so takes nothing of its network's, and takes no memory either.
+    pub(super) fn take(&self, client: IpAddr) -> Result<(), TooSoon> {
+        let now = self.clock.now();
+        let site = site_of(client);
+        for (bits, level) in self.levels(client) {
+            if let Some(wait) = level.wait(network(client, bits), 1, now) {
+                return Err(TooSoon::at(wait, bits, client));
+            }
+        }
+        if let Some(all) = &self.all {
+            all.take(site, now)?;
+        }
+        for (bits, level) in self.levels(client) {
+            // Others may have been faster.
+            if let Err(not_until) = level.limiter.check_key(&network(client, bits)) {
+                return Err(TooSoon::at(not_until.wait_time_from(now), bits, client));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether less than half is left in a bucket that `client` counts for; that
+    /// of all does not matter.
+    pub(super) fn is_low(&self, client: IpAddr) -> bool {
+        let now = self.clock.now();
+        self.levels(client)
+            .any(|(bits, level)| level.is_low(network(client, bits), now))
+    }
+
+    /// The levels of an address, narrow ones first, with their prefixes.
+    fn levels(&self, client: IpAddr) -> impl Iterator<Item = (u8, &Keyed<C>)> {
+        let v4 = [(32, &self.address), (24, &self.site)];
+        let v6 = [
+            (128, &self.address),
+            (64, &self.lan),
+            (56, &self.home),
+            (48, &self.site),
+        ];
+        let (v4, v6) = match client {
+            IpAddr::V4(_) => (Some(v4), None),
+            IpAddr::V6(_) => (None, Some(v6)),
+        };
+        v4.into_iter().flatten().chain(v6.into_iter().flatten())
+    }
+
+    /// How many buckets are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        [&self.address, &self.lan, &self.home, &self.site]
+            .map(|level| level.buckets.len())
+            .iter()
+            .sum()
+    }
+}
+
+impl<C: Clock + Clone> Keyed<C> {
+    fn new(quota: Quota, capacity: usize, clock: &C) -> Self {
+        let buckets = Buckets::new(capacity);
+        Self {
+            start: clock.now(),
+            limiter: RateLimiter::new(quota, buckets.clone(), clock.clone()),
+            quota,
+            buckets,
+        }
+    }
+
+    /// How long it takes until a network's bucket has so many tokens; `None` if it
+    /// has them. This is what governor computes as it takes them.
+    fn wait(&self, network: IpAddr, tokens: u32, now: C::Instant) -> Option<Duration> {
+        let used = self.used(network, now)?;
+        let spare = self.quota.burst_size().get().saturating_sub(tokens);
+        let wait = used.saturating_sub(self.quota.replenish_interval() * spare);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Whether less than half of a network's tokens are left.
+    fn is_low(&self, network: IpAddr, now: C::Instant) -> bool {
+        let half = self.quota.burst_size_replenished_in() / 2;
+        self.used(network, now).is_some_and(|used| used > half)
+    }
+
+    /// How long it takes until a network's bucket is full again.
+    fn used(&self, network: IpAddr, now: C::Instant) -> Option<Duration> {
+        let full_at = self.buckets.full_at(network)?;
+        Some(
+            full_at
+                .saturating_sub(now.duration_since(self.start))
+                .into(),
+        )
+    }
+}
+
+impl<C: Clock + Clone> All<C> {
+    fn new(quota: Quota, clock: &C) -> Self {
+        Self {
+            together: Keyed::new(quota, 2, clock),
+            shares: Keyed::new(quota, NETWORKS, clock),
+            active: Mutex::new(Active {
+                current: HashSet::new(),
+                previous: HashSet::new(),
+                since: clock.now(),
+            }),
+        }
+    }
+
+    /// Takes a token of the bucket of all. While that is empty, a site is let
+    /// through that has not used up its equal share: as much as it would have if
+    /// each of the sites that are active had a bucket of its own, of the same
+    /// size divided by their number. So those who keep the bucket empty keep out
+    /// themselves, and what is let through is at most twice the rate.
+    fn take(&self, site: IpAddr, now: C::Instant) -> Result<(), TooSoon> {
+        let burst = self.shares.quota.burst_size();
+        let cost = self.active_sites(site, now).min(burst);
+        let share = self.shares.wait(site, cost.get(), now);
+        let together = self.together.wait(EVERYWHERE, 1, now);
+        if let (Some(share), Some(together)) = (share, together) {
+            return Err(TooSoon {
+                wait: share.min(together),
+                level: Level::All,
+            });
+        }
+        // Each is taken where there is one left.
+        let _ = self.shares.limiter.check_key_n(&site, cost);
+        let _ = self.together.limiter.check_key(&EVERYWHERE);
+        Ok(())
+    }
+
+    /// Notes that `site` is active, and counts those that are.
+    fn active_sites(&self, site: IpAddr, now: C::Instant) -> NonZeroU32 {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.duration_since(active.since);
+        if age >= Nanos::from(ACTIVE) || active.current.len() >= NETWORKS {
+            active.previous = std::mem::take(&mut active.current);
+            active.since = now;
+            if age >= Nanos::from(2 * ACTIVE) {
+                active.previous.clear();
+            }
+        }
+        if active.current.insert(site) {
+            active.previous.remove(&site);
+        }
+        let count = active.current.len() + active.previous.len();
+        u32::try_from(count)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+impl Rate {
+    /// So many times the rate.
+    fn times(self, times: u32) -> Quota {
+        let times = NonZeroU32::new(times).unwrap_or(NonZeroU32::MIN);
+        Quota::per_second(self.per_second.saturating_mul(times))
+            .allow_burst(self.burst.saturating_mul(times))
+    }
+}
+
+/// The network of so many bits that an address is in.
+fn network(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+/// The widest network that an address is counted in.
+fn site_of(address: IpAddr) -> IpAddr {
+    let bits = match address {
+        IpAddr::V4(_) => 24,
+        IpAddr::V6(_) => 48,
+    };
+    network(address, bits)
+}

@@ -1,0 +1,354 @@
+use std::{net::Ipv6Addr, time::Duration};
+
+use governor::clock::FakeRelativeClock;
+use tokio::sync::mpsc;
+
+use super::{nested::*, *};
+
+fn rate(per_second: u32, burst: u32) -> Rate {
+    Rate {
+        per_second: NonZeroU32::new(per_second).unwrap(),
+        burst: NonZeroU32::new(burst).unwrap(),
+    }
+}
+
+/// A limit, and the clock that it goes by.
+struct Timed {
+    clock: FakeRelativeClock,
+    nested: Nested<FakeRelativeClock>,
+}
+
+impl Timed {
+    fn new(per_second: u32, burst: u32) -> Self {
+        let clock = FakeRelativeClock::default();
+        let nested = Nested::new(rate(per_second, burst), true, clock.clone());
+        Self { clock, nested }
+    }
+
+    fn take(&self, client: impl Into<IpAddr>) -> Result<(), TooSoon> {
+        self.nested.take(client.into())
+    }
+
+    /// How many requests of one address are let through at once.
+    fn burst_of(&self, client: impl Into<IpAddr>) -> usize {
+        let client = client.into();
+        (0..).take_while(|_| self.take(client).is_ok()).count()
+    }
+
+    /// Lets time go by, so that what a request costs is there again so often.
+    fn refill(&self, requests: u32) {
+        self.clock.advance(Duration::from_secs(1) * requests);
+    }
+}
+
+fn too_soon(millis: u64, level: Level) -> Result<(), TooSoon> {
+    Err(TooSoon {
+        wait: Duration::from_millis(millis),
+        level,
+    })
+}
+
+fn v4(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn scenario_108_a_burst_passes_and_then_the_rate_holds() {
+    let limit = Timed::new(2, 3);
+    let client = v4("192.0.2.1");
+    let mut at = 0;
+    for (millis, expected) in [
+        (0, Ok(())),
+        (0, Ok(())),
+        (0, Ok(())),
+        (0, too_soon(500, Level::Address)),
+        (200, too_soon(300, Level::Address)),
+        (500, Ok(())),
+        (500, too_soon(500, Level::Address)),
+        (10_000, Ok(())),
+        (10_000, Ok(())),
+        (10_000, Ok(())),
+        (10_000, too_soon(500, Level::Address)),
+    ] {
+        limit.clock.advance(Duration::from_millis(millis - at));
+        at = millis;
+        assert_eq!(limit.take(client), expected, "at {millis}");
+    }
+}
+
+#[test]
+fn an_ipv4_network_has_room_for_sixteen_of_its_addresses() {
+    let limit = Timed::new(1, 3);
+    let address = |host: u8| IpAddr::from([192, 0, 2, host]);
+    // The first address is the network's own: it is counted as an address too.
+    for host in 0..16 {
+        assert_eq!(limit.burst_of(address(host)), 3, "{host}");
+    }
+    assert_eq!(limit.take(address(0)), too_soon(1_000, Level::Address));
+    assert_eq!(
+        limit.take(address(16)).unwrap_err().level,
+        Level::Network(24)
+    );
+    assert_eq!(limit.burst_of([192, 0, 3, 0]), 3);
+}
+
+#[test]
+fn an_ipv6_lan_a_home_and_a_site_have_room_for_two_four_and_sixteen_addresses() {
+    let limit = Timed::new(1, 3);
+    let mut host = 0;
+    // Each request comes from another address of the /64, until one is refused.
+    let mut burst = |home: u16, lan: u16| {
+        let mut count = 0;
+        loop {
+            host += 1;
+            let client = Ipv6Addr::from([0x2001, 0xdb8, 1, home << 8 | lan, 0, 0, 0, host]);
+            match limit.take(client) {
+                Ok(()) => count += 1,
+                Err(too_soon) => break (count, too_soon.level),
+            }
+        }
+    };
+    assert_eq!(burst(0, 0), (6, Level::Network(64)));
+    assert_eq!(burst(0, 1), (6, Level::Network(64)));
+    assert_eq!(burst(0, 2), (0, Level::Network(56)));
+    for home in 1..4 {
+        assert_eq!(burst(home, 0), (6, Level::Network(64)));
+        assert_eq!(burst(home, 1), (6, Level::Network(64)));
+    }
+    assert_eq!(burst(4, 0), (0, Level::Network(48)));
+    // One address alone has its own rate, and another site all of its own.
+    let one = Ipv6Addr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 1]);
+    assert_eq!(limit.burst_of(one), 3);
+    assert_eq!(limit.take(one).unwrap_err().level, Level::Address);
+}
+
+#[test]
+fn what_an_address_sends_beyond_its_rate_takes_nothing_of_its_network() {
+    let limit = Timed::new(1, 3);
+    for _ in 0..1_000 {
+        let _ = limit.take(v4("192.0.2.1"));
+    }
+    for host in 2..17 {
+        assert_eq!(limit.burst_of([192, 0, 2, host]), 3, "{host}");
+    }
+}
+
+/// Whole networks use up what is for all; then only those are let through that
+/// did less than their share.
+#[test]
+fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
+    let limit = Timed::new(1, 4);
+    let drain = |net: u8| {
+        let hosts = 0..=255;
+        hosts
+            .map(|host| limit.burst_of([198, 51, net, host]))
+            .sum::<usize>()
+    };
+    // 256 tokens for all, 64 for a network.
+    assert_eq!([1, 2, 3, 4].map(drain), [64; 4]);
+    // The bucket is empty, and a fifth network may have a fifth of it all the
+    // same, which is less than it could have by itself.
+    assert_eq!(drain(5), 51);
+    let refused = limit.take([198, 51, 5, 200]).unwrap_err();
+    assert_eq!(refused.level, Level::All);
+    // One that asks for little is let through.
+    for net in 10..20 {
+        assert_eq!(limit.take([203, 0, net, 1]), Ok(()), "{net}");
+    }
+    // 64 tokens come in a second. A newcomer takes them, and one that had its
+    // share gets a sixteenth of them, since sixteen networks are active.
+    limit.refill(1);
+    assert_eq!(drain(6), 64);
+    assert_eq!(drain(4), 4);
+    // Two minutes later the others are forgotten, and the bucket is full.
+    limit.refill(120);
+    assert_eq!(drain(4), 64);
+}
+
+/// A request that a wider bucket refuses takes nothing of the narrower ones.
+#[test]
+fn what_is_refused_takes_nothing() {
+    let limit = Timed::new(1, 4);
+    for host in 0..16 {
+        assert_eq!(limit.burst_of([192, 0, 2, host]), 4);
+    }
+    let late = v4("192.0.2.99");
+    for _ in 0..100 {
+        assert_eq!(limit.take(late).unwrap_err().level, Level::Network(24));
+    }
+    limit.refill(1);
+    assert_eq!(limit.burst_of(late), 4);
+}
+
+#[test]
+fn the_number_of_buckets_is_bounded_and_the_busy_are_remembered() {
+    let limit = Timed::new(1, 1);
+    let busy = v4("203.0.113.1");
+    let bound = 2 * ((1 << 15) + (1 << 14) * 3);
+    for number in 0..200_000_u32 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + (number << 8));
+        let _ = limit.take(address);
+        if number % 1_000 == 0 {
+            let taken = limit.take(busy);
+            assert_eq!(taken.is_ok(), number == 0, "{number}");
+        }
+    }
+    assert!(limit.nested.len() <= bound, "{}", limit.nested.len());
+}
+
+#[test]
+fn a_bucket_is_low_once_less_than_half_is_left_at_any_level() {
+    let limit = Timed::new(1, 10);
+    let client = v4("192.0.2.1");
+    for _ in 0..5 {
+        limit.take(client).unwrap();
+        assert!(!limit.nested.is_low(client));
+    }
+    limit.take(client).unwrap();
+    assert!(limit.nested.is_low(client));
+    assert!(!limit.nested.is_low(v4("192.0.2.2")));
+    limit.refill(1);
+    assert!(!limit.nested.is_low(client));
+    // Most of the 160 of its network.
+    for host in 10..20 {
+        limit.burst_of([192, 0, 2, host]);
+    }
+    assert!(limit.nested.is_low(v4("192.0.2.99")));
+}
+
+/// Limits for which time stands still.
+fn limits(config: RateLimits) -> Limits<FakeRelativeClock> {
+    Limits::with_clock(config, &FakeRelativeClock::default())
+}
+
+fn all(rate: Rate) -> RateLimits {
+    let mut rates = Rates::OFF;
+    for limit in Limit::ALL {
+        rates.set(limit, Some(rate));
+    }
+    RateLimits::of(rates)
+}
+
+/// How many requests are let through at once.
+fn burst(limits: &Limits<FakeRelativeClock>, limit: Limit, client: &str) -> usize {
+    let client = v4(client);
+    (0..1_000)
+        .take_while(|_| limits.charge(limit, client).is_ok())
+        .count()
+}
+
+#[test]
+fn exempt_networks_skip_every_level() {
+    let limits = limits(RateLimits {
+        exempt: vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ],
+        ..all(rate(1, 2))
+    });
+    for limit in Limit::ALL {
+        assert_eq!(burst(&limits, limit, "10.1.2.3"), 1_000);
+        assert_eq!(burst(&limits, limit, "2001:db8::1"), 1_000);
+        assert_eq!(burst(&limits, limit, "11.1.2.3"), 2);
+    }
+    assert!(matches!(limits.fail(v4("10.1.2.3")), Failure::Free));
+    // What they did counts for nobody.
+    assert!(
+        limits
+            .of_all
+            .iter()
+            .flatten()
+            .all(|nested| nested.len() <= 2)
+    );
+}
+
+#[test]
+fn the_smallest_network_that_names_a_limit_overrides_it() {
+    let of = |network: &str, rates: &[(Limit, Option<Rate>)]| Override {
+        network: network.parse().unwrap(),
+        rates: rates.to_vec(),
+    };
+    let limits = limits(RateLimits {
+        overrides: vec![
+            of(
+                "10.0.0.0/8",
+                &[(Limit::NewOrder, Some(rate(1, 5))), (Limit::Failed, None)],
+            ),
+            of("10.1.0.0/16", &[(Limit::NewOrder, Some(rate(1, 7)))]),
+            of("10.1.1.1/32", &[(Limit::NewNonce, None)]),
+        ],
+        ..all(rate(1, 2))
+    });
+    for (client, limit, expected) in [
+        ("192.0.2.1", Limit::NewOrder, 2),
+        ("10.0.0.1", Limit::NewOrder, 5),
+        ("10.1.0.1", Limit::NewOrder, 7),
+        ("10.1.1.1", Limit::NewOrder, 7),
+        ("10.1.1.1", Limit::NewNonce, 1_000),
+        ("10.1.1.1", Limit::Failed, 1_000),
+        ("10.1.1.1", Limit::NewAccount, 2),
+    ] {
+        assert_eq!(
+            burst(&limits, limit, client),
+            expected,
+            "{client} {limit:?}"
+        );
+    }
+}
+
+/// A fleet behind one address for which the operator raised the limits must not
+/// find the bucket of its /24, or of all, too small.
+#[test]
+fn wider_buckets_do_not_hold_up_a_network_with_limits_of_its_own() {
+    let limits = limits(RateLimits {
+        overrides: vec![Override {
+            network: "192.0.2.1/32".parse().unwrap(),
+            rates: vec![(Limit::NewOrder, Some(rate(1, 900)))],
+        }],
+        ..all(rate(1, 2))
+    });
+    // 32 is what its /24 could do, and 128 all together.
+    assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.1"), 900);
+    assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.2"), 2);
+}
+
+#[test]
+fn a_dry_run_refuses_nothing_and_counts_what_it_would() {
+    let limits = limits(RateLimits {
+        dry_run: true,
+        ..all(rate(1, 2))
+    });
+    assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.1"), 1_000);
+    assert!(matches!(limits.fail(v4("192.0.2.1")), Failure::Free));
+    let spared = limits.dry_run.as_ref().unwrap().lock().unwrap();
+    assert_eq!(spared[Limit::NewOrder as usize].total, 998);
+    assert_eq!(spared[Limit::Failed as usize].total, 0);
+}
+
+/// Requests of an address that failed often wait until all others were answered,
+/// though they came first.
+#[tokio::test]
+async fn signatures_of_an_address_that_fails_queue_behind_those_of_others() {
+    let limits = std::sync::Arc::new(limits(all(rate(1, 4))));
+    let suspect = v4("192.0.2.1");
+    for _ in 0..3 {
+        limits.fail(suspect);
+    }
+    let (report, mut order) = mpsc::unbounded_channel();
+    let clients = [[suspect; 20], [v4("192.0.2.2"); 20]].concat();
+    for client in clients {
+        let (limits, report) = (std::sync::Arc::clone(&limits), report.clone());
+        tokio::spawn(async move {
+            let turn = limits.turn(client).await;
+            report.send(client).unwrap();
+            drop(turn);
+        });
+    }
+    drop(report);
+    let mut answered = Vec::new();
+    while let Some(client) = order.recv().await {
+        answered.push(client);
+    }
+    assert_eq!(answered[..20], [v4("192.0.2.2"); 20]);
+    assert_eq!(answered[20..], [suspect; 20]);
+}
