@@ -5,7 +5,7 @@ mod chain;
 mod error;
 mod walk;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use assay_proto::WireIdentifier;
 use serde::Serialize;
@@ -44,6 +44,8 @@ pub struct Enrollment {
     pub fault: Option<&'static Fault>,
     /// How the client takes what does not go smoothly.
     pub client: ClientKind,
+    /// The address of this machine to connect from; the system's choice where there is none.
+    pub source: Option<IpAddr>,
     /// How long to ask for the outcome of the challenge, and again for that of the order.
     pub patience: Duration,
 }
@@ -72,6 +74,7 @@ impl Enrollment {
             },
             fault: None,
             client: ClientKind::default(),
+            source: None,
             patience: Duration::from_secs(60),
         }
     }

@@ -3,7 +3,12 @@
 mod error;
 mod target;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -17,7 +22,10 @@ use rustls::{
     ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs::default_provider,
 };
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 
 pub use error::HttpError;
@@ -74,6 +82,7 @@ impl Trust {
 pub struct HttpClient {
     trust: Trust,
     via: Option<Origin>,
+    source: Option<IpAddr>,
     headers: HeaderMap,
     timeout: Duration,
     connection: Option<Connection>,
@@ -86,6 +95,7 @@ impl HttpClient {
         Self {
             trust,
             via: None,
+            source: None,
             headers: HeaderMap::new(),
             timeout: ClientKind::default().timeout(),
             connection: None,
@@ -102,6 +112,13 @@ impl HttpClient {
         self.via = Some(Target::parse(origin)?.origin);
         self.connection = None;
         Ok(())
+    }
+
+    /// Connects from this address of this machine from now on: 127.0.0.0/8 is all of it, so that
+    /// one machine can be many clients to a server on it.
+    pub fn connect_from(&mut self, source: IpAddr) {
+        self.source = Some(source);
+        self.connection = None;
     }
 
     /// Headers that every request carries from now on, such as `X-Forwarded-For` or another
@@ -195,7 +212,7 @@ impl HttpClient {
         };
         let connection = match usable {
             Some(open) => open,
-            None => Connection::open(origin, target, &self.trust).await?,
+            None => Connection::open(origin, target, &self.trust, self.source).await?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -209,13 +226,18 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(origin: &Origin, target: &Target, trust: &Trust) -> Result<Self, HttpError> {
+    async fn open(
+        origin: &Origin,
+        target: &Target,
+        trust: &Trust,
+        source: Option<IpAddr>,
+    ) -> Result<Self, HttpError> {
         let failed = |kind: io::ErrorKind, reason: String| HttpError::Connect {
             address: format!("{}:{}", origin.host, origin.port),
             kind,
             reason,
         };
-        let stream = TcpStream::connect((origin.host.as_str(), origin.port))
+        let stream = connect(origin, source)
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| failed(error.kind(), error.to_string()))?;
@@ -239,6 +261,27 @@ impl Connection {
             sender: sender.map_err(|error| failed(io::ErrorKind::Other, error.to_string()))?,
         })
     }
+}
+
+/// Opens a connection, from a certain address of this machine if one is given.
+async fn connect(origin: &Origin, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let server = (origin.host.as_str(), origin.port);
+    let Some(source) = source else {
+        return TcpStream::connect(server).await;
+    };
+    let target = lookup_host(server)
+        .await?
+        .find(|target| target.is_ipv4() == source.is_ipv4())
+        .ok_or_else(|| {
+            let reason = format!("it has no address that {source} can connect to");
+            io::Error::new(io::ErrorKind::AddrNotAvailable, reason)
+        })?;
+    let socket = match source {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(target).await
 }
 
 /// Starts the task that drives a connection; it ends when the sender is dropped.

@@ -11,6 +11,7 @@ mod report;
 
 use std::{
     io,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -32,6 +33,9 @@ use crate::{
     key::KeyType,
 };
 
+/// The most addresses that a load can come from.
+pub const SOURCE_ADDRESSES: u32 = 255 * 256;
+
 /// What load to put on a server.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -50,6 +54,10 @@ pub struct Load {
     pub key: KeyType,
     /// How the devices take what does not go smoothly.
     pub client: ClientKind,
+    /// From how many addresses of 127.0.0.0/8 the devices come, each in a /24 of its own, so that
+    /// the server's limits count them apart: the server must listen on this machine. 0 leaves the
+    /// address to the system; more than [`SOURCE_ADDRESSES`] are as many.
+    pub source_addresses: u32,
     /// The server's process, if its processor time is to be measured: same machine, Linux.
     pub server_pid: Option<u32>,
 }
@@ -66,8 +74,17 @@ impl Load {
             serial_prefix: "LOAD-".to_owned(),
             key: KeyType::P256,
             client: ClientKind::default(),
+            source_addresses: 0,
             server_pid: None,
         }
+    }
+
+    /// Where the device of this number, counted from 1, comes from.
+    fn source(&self, number: u32) -> Option<IpAddr> {
+        let addresses = self.source_addresses.min(SOURCE_ADDRESSES);
+        let [.., high, low] = ((number - 1).checked_rem(addresses)?).to_be_bytes();
+        // 127.0.0.0/24 is left to others.
+        Some(Ipv4Addr::new(127, high + 1, low, 1).into())
     }
 
     /// The serial numbers of the devices, for the server's inventory.
@@ -113,6 +130,7 @@ pub async fn run(
         );
         enrollment.key = load.key;
         enrollment.client = load.client;
+        enrollment.source = load.source(number);
         let prepared = Prepared::new(&enrollment, &trust).map_err(LoadError::Prepare)?;
         waiting.push(Mutex::new(Some((enrollment, prepared))));
         on_progress(Progress::Prepared(number));
@@ -242,6 +260,30 @@ mod tests {
         assert_eq!(report.steps, []);
         let server = report.server_cpu.unwrap();
         assert_eq!(server.microseconds_per_enrolment, None);
+    }
+
+    #[test]
+    fn sources_are_spread_over_networks_of_the_loopback() {
+        let load = |source_addresses| Load {
+            source_addresses,
+            ..Load::new("https://ca.example/directory", "")
+        };
+        let source = |addresses, number| {
+            let source = load(addresses).source(number);
+            source.map_or_else(String::new, |source| source.to_string())
+        };
+        assert_eq!(source(0, 1), "");
+        for (number, expected) in [
+            (1, "127.1.0.1"),
+            (2, "127.1.1.1"),
+            (257, "127.2.0.1"),
+            (300, "127.2.43.1"),
+            (301, "127.1.0.1"),
+        ] {
+            assert_eq!(source(300, number), expected);
+        }
+        assert_eq!(source(u32::MAX, SOURCE_ADDRESSES), "127.255.255.1");
+        assert_eq!(source(u32::MAX, SOURCE_ADDRESSES + 1), "127.1.0.1");
     }
 
     #[test]

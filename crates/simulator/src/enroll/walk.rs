@@ -41,6 +41,9 @@ pub(super) async fn walk(
     on_step(Step::Connect);
     let mut http = HttpClient::new(trust);
     http.set_timeout(enrollment.client.timeout());
+    if let Some(source) = enrollment.source {
+        http.connect_from(source);
+    }
     http.open(&enrollment.directory)
         .await
         .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
