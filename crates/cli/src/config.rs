@@ -3,6 +3,7 @@
 mod base_url;
 mod duration;
 mod keys;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +19,14 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::DottedOid;
+use assay_server::RateLimits;
 use serde::Deserialize;
 
 use crate::files;
 
 pub use base_url::{BaseUrl, UrlHost};
 pub use duration::Duration;
+use limits::LimitsTable;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +49,8 @@ pub struct Config {
     pub store: Store,
     /// `[health]`
     pub health: Health,
+    /// `[limits]`
+    pub limits: RateLimits,
 }
 
 /// `[health]`
@@ -230,6 +235,7 @@ struct Tables {
     time: Time,
     store: Store,
     health: Health,
+    limits: LimitsTable,
 }
 
 #[derive(Default, Deserialize)]
@@ -266,6 +272,8 @@ impl Config {
         let mut table: toml::Table = toml::from_str(text)?;
         keys::check(&table)?;
         keys::override_from(&mut table, environment)?;
+        // Tables and lists of them may have come from there.
+        keys::check(&table)?;
         let tables: Tables = toml::Value::Table(table).try_into()?;
         tables.check()
     }
@@ -294,6 +302,7 @@ impl Tables {
             time,
             store,
             health,
+            limits,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -373,6 +382,7 @@ impl Tables {
             time,
             store,
             health,
+            limits: limits.check()?,
         })
     }
 }

@@ -156,6 +156,12 @@ pub async fn prepare(
                 event = "no_tls",
                 "serving plain HTTP: a proxy in front must end TLS for {base_url}"
             );
+            if app.config.server.trusted_proxies.is_empty() {
+                tracing::warn!(
+                    event = "no_trusted_proxies",
+                    "every request counts as the proxy's, so that one client can use up the limits of all: name the proxy in server.trusted_proxies"
+                );
+            }
             None
         }
         TlsEnd::Files(files) => {
@@ -182,6 +188,7 @@ pub async fn prepare(
             trusted_proxies: app.config.server.trusted_proxies.clone(),
             max_connections: app.config.server.max_connections,
             website: app.config.acme.website.clone(),
+            rate_limits: app.config.limits.clone(),
             ..ServerConfig::new(listener)
         },
     );

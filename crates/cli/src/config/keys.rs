@@ -60,12 +60,52 @@ const TABLES: &[Table] = &[
         secured: false,
         keys: &["listen"],
     },
+    Table {
+        path: &["limits"],
+        secured: false,
+        keys: &["exempt", "dry_run", "help"],
+    },
+    rate(&["limits", "new_nonce"]),
+    rate(&["limits", "new_account"]),
+    rate(&["limits", "new_order"]),
+    rate(&["limits", "change_account"]),
+    rate(&["limits", "failed"]),
+    Table {
+        path: OVERRIDE,
+        secured: false,
+        keys: &["network"],
+    },
+    rate(&["limits", "override", "new_nonce"]),
+    rate(&["limits", "override", "new_account"]),
+    rate(&["limits", "override", "new_order"]),
+    rate(&["limits", "override", "change_account"]),
+    rate(&["limits", "override", "failed"]),
 ];
+
+/// The one list of tables.
+const OVERRIDE: &[&str] = &["limits", "override"];
 
 struct Table {
     path: &'static [&'static str],
     secured: bool,
     keys: &'static [&'static str],
+}
+
+/// A rate: a table, or a number.
+const fn rate(path: &'static [&'static str]) -> Table {
+    Table {
+        path,
+        secured: false,
+        keys: RATE,
+    }
+}
+
+const RATE: &[&str] = &["per_second", "burst"];
+
+impl Table {
+    fn is_rate(&self) -> bool {
+        self.keys == RATE
+    }
 }
 
 /// Refuses keys that are not known, naming the nearest that is.
@@ -74,7 +114,7 @@ pub fn check(root: &toml::Table) -> anyhow::Result<()> {
 }
 
 fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::Result<()> {
-    let known: Vec<&str> = TABLES
+    let mut known: Vec<&str> = TABLES
         .iter()
         .filter(|table| table.path.starts_with(path))
         .flat_map(|table| match table.path.get(path.len()) {
@@ -83,6 +123,8 @@ fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::R
         })
         .copied()
         .collect();
+    // A table within another stands next to its own tables.
+    known.dedup();
     for (key, value) in table {
         let full = [path.as_slice(), &[key]].concat().join(".");
         if !known.contains(&key.as_str()) {
@@ -101,8 +143,24 @@ fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::R
         }
         path.push(key);
         let is_table = TABLES.iter().any(|table| table.path.starts_with(path));
+        let is_rate = TABLES
+            .iter()
+            .any(|table| table.path == path && table.is_rate());
         match (value, is_table) {
+            (toml::Value::Array(list), true) if path == OVERRIDE => {
+                for entry in list {
+                    match entry {
+                        toml::Value::Table(inner) => check_under(inner, path)?,
+                        _ => bail!("{full} must be a list of tables: write [[{full}]]"),
+                    }
+                }
+            }
+            (_, true) if path == OVERRIDE => {
+                bail!("{full} must be a list of tables: write [[{full}]]")
+            }
             (toml::Value::Table(inner), true) => check_under(inner, path)?,
+            // 0, for no limit.
+            (toml::Value::Integer(_), true) if is_rate => {}
             (_, true) => bail!("{full} must be a table: write [{full}]"),
             (toml::Value::Table(_), false) => bail!("{full} must not be a table"),
             (_, false) => {}
@@ -129,11 +187,19 @@ pub fn override_from(
         };
         let parts: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
         let found = TABLES.iter().find_map(|table| {
+            if let Some((key, path)) = table.path.split_last()
+                && (table.is_rate() || table.path == OVERRIDE)
+                && parts == table.path
+                && !path.starts_with(OVERRIDE)
+            {
+                return Some((table, path, *key));
+            }
             let (key, path) = parts.split_last()?;
             let key = table.keys.iter().find(|known| *known == key)?;
-            (path == table.path).then_some((table, *key))
+            let is_named = path == table.path && !table.path.starts_with(OVERRIDE);
+            is_named.then_some((table, table.path, *key))
         });
-        let Some((table, key)) = found else {
+        let Some((table, path, key)) = found else {
             bail!("the environment variable {name} names no key of the configuration");
         };
         if table.secured {
@@ -143,7 +209,7 @@ pub fn override_from(
             );
         }
         let mut target = &mut *root;
-        for step in table.path {
+        for step in path {
             let entry = target
                 .entry(*step)
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()));
@@ -157,8 +223,8 @@ pub fn override_from(
     Ok(())
 }
 
-/// A number, a truth value or a list where the text is one in TOML; otherwise
-/// the text itself.
+/// A number, a truth value, a list or a table where the text is one in TOML;
+/// otherwise the text itself.
 fn value(text: &str) -> toml::Value {
     let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"))
         .ok()
@@ -166,7 +232,10 @@ fn value(text: &str) -> toml::Value {
         .and_then(|mut table| table.remove("value"));
     match parsed {
         Some(
-            value @ (toml::Value::Integer(_) | toml::Value::Boolean(_) | toml::Value::Array(_)),
+            value @ (toml::Value::Integer(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_)),
         ) => value,
         _ => toml::Value::String(text.to_owned()),
     }

@@ -196,6 +196,12 @@ pub struct LoadArgs {
     /// badNonce and polls; apple repeats nothing and gives up after 15 seconds.
     #[arg(long, value_enum, default_value = "standard")]
     pub client: ClientChoice,
+    /// From how many addresses of 127.0.0.0/8 the devices come, each in a /24 of its
+    /// own, so that the server's limits count them apart. The server must listen
+    /// on this machine, on an IPv4 address.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(assay_simulator::load::SOURCE_ADDRESSES)))]
+    pub source_addresses: u32,
     /// The server's process, to measure its processor time.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,

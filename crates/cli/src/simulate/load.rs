@@ -22,6 +22,7 @@ pub(super) async fn run(args: &LoadArgs) -> Result<(), Stop> {
     load.concurrency = args.concurrency;
     load.server_pid = args.server_pid;
     load.client = args.client.into();
+    load.source_addresses = args.source_addresses;
     let talk = io::stderr().is_terminal();
     let devices = args.devices;
     let report = load::run(&load, Arc::new(authority), &mut |progress| {

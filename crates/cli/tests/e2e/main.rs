@@ -16,6 +16,7 @@ mod enrolment;
 mod evidence;
 mod faults;
 mod identifiers;
+mod limits;
 mod operation;
 mod processes;
 mod profile;
