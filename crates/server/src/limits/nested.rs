@@ -27,10 +27,12 @@ const SITE: u32 = 16;
 /// The same for all of them together: four whole sites.
 const ALL: u32 = 64;
 
-/// Addresses that one generation of buckets holds.
-const ADDRESSES: usize = 1 << 15;
-/// The same for each kind of wider networks.
-const NETWORKS: usize = 1 << 14;
+/// Addresses that one generation of buckets holds. A hash table is seven eighths
+/// full at most, and twice as large beyond.
+pub(super) const ADDRESSES: usize = (1 << 15) / 8 * 7;
+/// The same for each kind of wider networks. Filled by addresses of every kind,
+/// a limit has 7 MB.
+pub(super) const NETWORKS: usize = (1 << 14) / 8 * 7;
 
 /// How long a network counts among those that share what is for all, once it did
 /// nothing more; up to twice as long.

@@ -184,7 +184,7 @@ fn what_is_refused_takes_nothing() {
 fn the_number_of_buckets_is_bounded_and_the_busy_are_remembered() {
     let limit = Timed::new(1, 1);
     let busy = v4("203.0.113.1");
-    let bound = 2 * ((1 << 15) + (1 << 14) * 3);
+    let bound = 2 * (ADDRESSES + NETWORKS * 3);
     for number in 0..200_000_u32 {
         let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + (number << 8));
         let _ = limit.take(address);
