@@ -229,11 +229,11 @@ impl Cause {
             Self::Identity {
                 fault: IdentityFault::Mismatch,
                 ..
-            } => vec![Subproblem {
-                kind: ProblemType::RejectedIdentifier,
-                detail: "the attestation does not prove this identifier".to_owned(),
-                identifier: Some(ordered),
-            }],
+            } => vec![Subproblem::with(
+                ProblemType::RejectedIdentifier,
+                "the attestation does not prove this identifier",
+                &ordered,
+            )],
             _ => Vec::new(),
         };
         Failure {

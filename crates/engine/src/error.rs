@@ -261,7 +261,7 @@ impl IdentifierFault {
         }
     }
 
-    fn kind(&self) -> ProblemType {
+    pub(crate) fn kind(&self) -> ProblemType {
         match self {
             Self::AssignerNotAllowed | Self::HardwareTypeNotProvable | Self::NotAdmitted => {
                 ProblemType::RejectedIdentifier
@@ -403,10 +403,9 @@ impl From<&Error> for Problem {
 fn identifiers(refusals: &[IdentifierRefusal], detail: String) -> Problem {
     let subproblems: Vec<Subproblem> = refusals
         .iter()
-        .map(|refusal| Subproblem {
-            kind: refusal.fault.kind(),
-            detail: refusal.fault.to_string(),
-            identifier: Some(refusal.identifier.clone()),
+        .map(|refusal| {
+            let detail = refusal.fault.to_string();
+            Subproblem::with(refusal.fault.kind(), detail, &refusal.identifier)
         })
         .collect();
     let kind = match subproblems.as_slice() {

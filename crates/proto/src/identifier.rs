@@ -2,8 +2,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cut;
-
 /// An identifier as it stands in JSON: a type and a value, not yet judged
 /// (RFC 8555 section 9.7.7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,18 +59,44 @@ pub struct DottedOid(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifierError {
     /// The value does not obey the grammar of its type.
-    #[error("the value {value:?} of the {kind} identifier is malformed: {fault}")]
+    #[error("the value {}of the {kind} identifier is malformed: {fault}", quoted(.value))]
     Malformed {
         /// The identifier's type.
         kind: IdentifierType,
-        /// The value as it came, cut to 128 characters.
-        value: String,
+        /// The value as it came; `None` where it is longer than one may be.
+        value: Option<String>,
         /// What is wrong with it.
         fault: &'static str,
     },
     /// The type is none that this server issues for.
-    #[error("identifier type {0:?} is not supported: use permanent-identifier or hardware-module")]
-    UnsupportedType(String),
+    #[error(
+        "identifier type {}is not supported: use permanent-identifier or hardware-module",
+        quoted(.0)
+    )]
+    UnsupportedType(
+        /// The label; `None` where it is longer than one may be.
+        Option<String>,
+    ),
+}
+
+/// What an error quotes, and a space; nothing where it was too long.
+fn quoted(text: &Option<String>) -> String {
+    text.as_ref()
+        .map(|text| format!("{text:?} "))
+        .unwrap_or_default()
+}
+
+impl WireIdentifier {
+    /// The longest label of a type that an answer repeats, in bytes. Registered
+    /// ones have at most 20.
+    pub const MAX_KIND_LENGTH: usize = 64;
+
+    /// Whether type and value are no longer than those of an identifier can be.
+    /// Only such a one is repeated in an answer.
+    #[must_use]
+    pub fn is_of_legal_length(&self) -> bool {
+        self.kind.len() <= Self::MAX_KIND_LENGTH && self.value.len() <= Identifier::MAX_LENGTH
+    }
 }
 
 impl Identifier {
@@ -89,11 +113,15 @@ impl Identifier {
         let kind = match wire.kind.as_str() {
             "hardware-module" => IdentifierType::HardwareModule,
             "permanent-identifier" => IdentifierType::PermanentIdentifier,
-            _ => return Err(IdentifierError::UnsupportedType(cut(&wire.kind))),
+            kind => {
+                let short = kind.len() <= WireIdentifier::MAX_KIND_LENGTH;
+                let kind = short.then(|| kind.to_owned());
+                return Err(IdentifierError::UnsupportedType(kind));
+            }
         };
         let malformed = |fault| IdentifierError::Malformed {
             kind,
-            value: cut(&wire.value),
+            value: (wire.value.len() <= Self::MAX_LENGTH).then(|| wire.value.clone()),
             fault,
         };
         // The draft, sections 3.1 and 4.1: "The Server MUST verify that
@@ -350,11 +378,11 @@ mod tests {
     fn scenario_76_unknown_type() {
         assert_eq!(
             parse("foo", "x"),
-            Err(IdentifierError::UnsupportedType("foo".to_owned()))
+            Err(IdentifierError::UnsupportedType(Some("foo".to_owned())))
         );
         assert_eq!(
             parse("dns", "example.org"),
-            Err(IdentifierError::UnsupportedType("dns".to_owned()))
+            Err(IdentifierError::UnsupportedType(Some("dns".to_owned())))
         );
     }
 
@@ -373,6 +401,29 @@ mod tests {
             "permanent-identifier",
             &"a".repeat(257)
         )));
+    }
+
+    #[test]
+    fn an_error_quotes_what_is_of_legal_length_whole_and_nothing_longer() {
+        let detail = |kind: &str, value: &str| parse(kind, value).unwrap_err().to_string();
+        let value = format!("{}/", "a".repeat(255));
+        assert_eq!(
+            detail("permanent-identifier", &value),
+            format!(
+                "the value {value:?} of the permanent-identifier identifier is malformed: \
+                 what follows the \"/\" is not a dotted-decimal object identifier"
+            )
+        );
+        assert_eq!(
+            detail("permanent-identifier", &"a".repeat(190_000)),
+            "the value of the permanent-identifier identifier is malformed: longer than 256 bytes"
+        );
+        let kind = "k".repeat(64);
+        assert!(detail(&kind, "x").contains(&format!("{kind:?}")));
+        assert_eq!(
+            detail(&"k".repeat(65), "x"),
+            "identifier type is not supported: use permanent-identifier or hardware-module"
+        );
     }
 
     proptest! {

@@ -141,6 +141,19 @@ pub struct Subproblem {
     pub identifier: Option<WireIdentifier>,
 }
 
+impl Subproblem {
+    /// A problem with `identifier`, which is left out where it is longer than an
+    /// identifier can be: nobody gets a request's size back.
+    #[must_use]
+    pub fn with(kind: ProblemType, detail: impl Into<String>, identifier: &WireIdentifier) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            identifier: identifier.is_of_legal_length().then(|| identifier.clone()),
+        }
+    }
+}
+
 impl Problem {
     /// The media type of a problem document.
     pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -197,6 +210,26 @@ mod tests {
             again,
             serde_json::from_str::<serde_json::Value>(json).unwrap()
         );
+    }
+
+    #[test]
+    fn a_subproblem_repeats_identifiers_of_legal_length_only() {
+        let of = |kind: usize, value: usize| {
+            let identifier = WireIdentifier {
+                kind: "k".repeat(kind),
+                value: "v".repeat(value),
+            };
+            let kind = ProblemType::Malformed;
+            Subproblem::with(kind, "why", &identifier).identifier
+        };
+        for (kind, value, repeated) in [
+            (64, 256, true),
+            (65, 256, false),
+            (64, 257, false),
+            (20, 190_000, false),
+        ] {
+            assert_eq!(of(kind, value).is_some(), repeated, "{kind} {value}");
+        }
     }
 
     #[test]
