@@ -49,8 +49,10 @@ pub struct Config {
     pub store: Store,
     /// `[health]`
     pub health: Health,
-    /// `[limits]`
+    /// `[limits]`: rates
     pub limits: RateLimits,
+    /// `[limits]`: connections
+    pub connections: Connections,
 }
 
 /// `[health]`
@@ -60,6 +62,14 @@ pub struct Health {
     /// Where health is answered, with reasons and in plain HTTP, beside the
     /// public listener.
     pub listen: Option<SocketAddr>,
+}
+
+/// `[limits]`: what concerns connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    /// The most connections of one address at once; 0 is no limit.
+    pub connections_per_address: Option<usize>,
 }
 
 /// `[store]`
@@ -278,6 +288,14 @@ impl Config {
         tables.check()
     }
 
+    /// The most connections of one address: as configured, or a quarter of all,
+    /// so that one address leaves room for others, and a fleet behind one has a
+    /// thousand of the usual 4,096.
+    pub fn connections_per_address(&self) -> usize {
+        let quarter = (self.server.max_connections / 4).max(1);
+        (self.connections.connections_per_address).unwrap_or(quarter)
+    }
+
     /// Whether anything here is for laboratories only.
     pub fn needs_laboratory(&self) -> bool {
         self.admission.mode == Mode::AnyAttested || !self.apple.laboratory_roots.is_empty()
@@ -382,6 +400,7 @@ impl Tables {
             time,
             store,
             health,
+            connections: limits.connections,
             limits: limits.check()?,
         })
     }

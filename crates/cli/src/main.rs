@@ -46,6 +46,7 @@ use clap::Parser;
 use crate::{
     args::{Cli, Command, ConfigCommand, StoreCommand},
     dir::Dir,
+    logging::Delivery,
     stop::{OrStop, Stop},
 };
 
@@ -56,23 +57,30 @@ static GLOBAL: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let started = logging::start(match &cli.command {
+    let filter = match &cli.command {
         // These tell their own story.
         Command::Demo(_) | Command::Recording(_) | Command::Replay(_) => "error",
         _ => "info",
-    });
+    };
+    let delivery = match &cli.command {
+        Command::Serve(_) => Delivery::Queued,
+        _ => Delivery::Direct,
+    };
+    let started = logging::start(filter, delivery);
     let ended = panic::catch_unwind(|| started.map_err(Stop::usage).and_then(|()| run(cli))).unwrap_or_else(|_| {
         Err(Stop::fault(anyhow!(
             "it broke off: a fault of the program, or a machine without room for it; what was acknowledged is kept"
         )))
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging::end(None);
+            ExitCode::SUCCESS
+        }
         Err(stop) => {
             // What strangers wrote into a file, or call one, may be part of it.
             let said = terminal::escape_lines(&stop.to_string());
-            // Nothing can be said when standard error is gone.
-            let _ = writeln!(io::stderr(), "assay: {said}");
+            logging::end(Some(&format!("assay: {said}")));
             stop.exit_code()
         }
     }

@@ -12,7 +12,7 @@ use assay_engine::{
     health::{Health, Part},
     ports::Store,
 };
-use assay_server::{Server, ServerConfig};
+use assay_server::{RESERVED_CONNECTIONS, Server, ServerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -80,7 +80,7 @@ pub async fn prepare(
 ) -> Result<Ready, Stop> {
     let parts = Parts::load(dir)?;
     let replay = Replay::load(&parts, args)?;
-    raise_open_files(parts.config.server.max_connections);
+    raise_open_files(parts.config.server.max_connections + RESERVED_CONNECTIONS);
     let is_inherited = inherited.is_some();
     let listener = socket::listen(inherited, args.listen, parts.config.server.listen).await?;
     let bound = listener
@@ -187,6 +187,7 @@ pub async fn prepare(
             tls: identity,
             trusted_proxies: app.config.server.trusted_proxies.clone(),
             max_connections: app.config.server.max_connections,
+            connections_per_address: app.config.connections_per_address(),
             website: app.config.acme.website.clone(),
             rate_limits: app.config.limits.clone(),
             ..ServerConfig::new(listener)

@@ -118,10 +118,7 @@ impl Engine {
         let redeemed = self.nonces.redeem(nonce, now);
         let redemption = Some(redeemed.map_err(Unauthenticated::without_nonce)?);
         if verified.padded_signature() {
-            tracing::info!(
-                event = "padded_signature",
-                "a client dropped leading zero bytes of its signature"
-            );
+            self.request_log.padded_signature();
         }
         if let Requester::Account(account) = &requester
             && let AccountState::Deactivated { .. } = account.value.state

@@ -15,6 +15,7 @@ use crate::{
         Version,
     },
     profile::Profile,
+    request_log::RequestLog,
     time::{ClockEvent, ClockReading, ServerTime},
     urls::Urls,
 };
@@ -33,6 +34,7 @@ pub struct Engine {
     pub(crate) profile: Profile,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
+    pub(crate) request_log: RequestLog,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) terms_of_service: Option<String>,
     pub(crate) urls: Urls,
@@ -119,6 +121,7 @@ impl Engine {
             profile: setup.profile,
             random: setup.random,
             recorder: setup.recorder,
+            request_log: RequestLog::new(Arc::clone(&setup.clock)),
             time: Mutex::new(ServerTime::starting(
                 setup.store.latest_time(),
                 setup.clock.now(),
@@ -205,6 +208,13 @@ impl Engine {
     #[must_use]
     pub fn nonce(&self) -> String {
         self.nonces.issue(self.now())
+    }
+
+    /// Which lines of requests are logged. Somebody must have it summarize
+    /// every second.
+    #[must_use]
+    pub fn request_log(&self) -> &RequestLog {
+        &self.request_log
     }
 
     /// The URLs of all resources.

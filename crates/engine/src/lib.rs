@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod domain;
+pub mod events;
 pub mod health;
 pub mod ids;
 pub mod issuance;
@@ -24,6 +25,7 @@ mod authenticate;
 mod engine;
 mod error;
 mod refusal;
+mod request_log;
 mod usecase;
 
 pub use assay_ca::SerialNumber;
@@ -32,6 +34,7 @@ pub use assay_jws::PublicKey;
 pub use authenticate::{Context, Payload, Requester, Unauthenticated};
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
+pub use request_log::RequestLog;
 pub use usecase::{
     Chain, ClockReset, Expiring, OrdersPage, SERVER_CERTIFICATE_LIFETIME, ServerCertificate,
     reset_clock,

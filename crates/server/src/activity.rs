@@ -68,6 +68,29 @@ impl Activity {
         Arriving { body, pending }
     }
 
+    /// Something was heard of the connection.
+    pub(crate) fn heard(&self) {
+        self.lock().since = Instant::now();
+    }
+
+    /// How many requests are under way.
+    pub(crate) fn requests(&self) -> usize {
+        self.lock().open
+    }
+
+    /// Ends once no whole request waits for its answer.
+    pub(crate) async fn answered(&self) {
+        loop {
+            {
+                let state = self.lock();
+                if state.open <= state.arriving {
+                    return;
+                }
+            }
+            sleep_until(Instant::now() + INTERVAL).await;
+        }
+    }
+
     /// From here on answers close their connection.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::refusal::Refusal;
+use crate::{memory::Held, refusal::Refusal};
 
 /// The largest body, in bytes. The largest payload that is of use, an
 /// attestation object of 64 KiB twice in base64url, has less than half of it.
@@ -24,8 +24,8 @@ const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 /// How long a body may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The bytes that each body may have in memory without asking: more than a
-/// device sends.
+/// The bytes that each body may have in memory without waiting for a turn: more
+/// than a device sends.
 const SMALL: usize = 16 * 1024;
 
 /// How many bodies may be larger than that at once, while they are read and
@@ -53,13 +53,13 @@ impl Bodies {
         }
     }
 
-    /// Reads a body.
+    /// Reads a body, which counts to what `held` holds.
     ///
     /// # Errors
-    /// What the client is told: it is too large, too slow, broken, or one of
-    /// too many large ones.
-    pub(crate) async fn read(&self, body: Body) -> Result<Whole, Refusal> {
-        timeout(TIMEOUT, self.read_in_time(body))
+    /// What the client is told: it is too large, too slow, broken, one of too
+    /// many large ones, or there is no memory for it.
+    pub(crate) async fn read(&self, body: Body, held: &mut Held) -> Result<Whole, Refusal> {
+        timeout(TIMEOUT, self.read_in_time(body, held))
             .await
             .unwrap_or_else(|_| {
                 Err(Refusal::malformed(
@@ -69,7 +69,7 @@ impl Bodies {
             })
     }
 
-    async fn read_in_time(&self, mut body: Body) -> Result<Whole, Refusal> {
+    async fn read_in_time(&self, mut body: Body, held: &mut Held) -> Result<Whole, Refusal> {
         let mut bytes = Vec::new();
         let mut turn = None;
         let mut length = 0_usize;
@@ -87,17 +87,29 @@ impl Bodies {
             }
             if length > LIMIT {
                 (bytes, turn) = (Vec::new(), None);
+                held.release();
                 continue;
             }
-            if length > SMALL && turn.is_none() {
+            let room = if turn.is_some() {
+                Ok(())
+            } else if length <= SMALL {
+                held.grow(data.len()).await
+            } else {
                 match self.turn().await {
-                    Ok(taken) => turn = Some(taken),
-                    Err(refusal) => {
-                        discard(body).await;
-                        return Err(refusal);
+                    Ok(taken) => {
+                        turn = Some(taken);
+                        held.grow(LIMIT - bytes.len()).await
                     }
+                    Err(refusal) => Err(refusal),
                 }
-                bytes.reserve_exact(LIMIT);
+            };
+            if let Err(refusal) = room {
+                drop((bytes, turn));
+                discard(body).await;
+                return Err(refusal);
+            }
+            if length > SMALL {
+                bytes.reserve_exact(LIMIT - bytes.len());
             }
             bytes.extend_from_slice(&data);
         }
@@ -144,54 +156,89 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::{pieces::Pieces, *};
+    use crate::{crowd::Crowd, memory::Memory};
 
     fn pieces(length: usize) -> Body {
         Pieces::whole(length).0
     }
 
-    async fn status(bodies: &Bodies, body: Body) -> u16 {
-        match bodies.read(body).await {
-            Ok(_) => 200,
-            Err(refusal) => refusal.into_response().status().as_u16(),
+    /// The bodies of a server, and who sends them: nobody with a share.
+    struct Sender(Bodies, Arc<Memory>);
+
+    impl Sender {
+        fn new() -> Self {
+            Self(Bodies::new(), Memory::new(Vec::new(), Crowd::new()))
+        }
+
+        async fn send(&self, body: Body) -> Result<(Whole, Held), Refusal> {
+            let mut held = self.1.hold(None);
+            let whole = self.0.read(body, &mut held).await?;
+            Ok((whole, held))
+        }
+
+        async fn status(&self, body: Body) -> u16 {
+            match self.send(body).await {
+                Ok(_) => 200,
+                Err(refusal) => refusal.into_response().status().as_u16(),
+            }
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn large_bodies_take_turns_and_small_ones_need_none() {
-        let bodies = Bodies::new();
+        let sender = Sender::new();
         let mut held = Vec::new();
         for _ in 0..LARGE_AT_ONCE {
-            held.push(bodies.read(pieces(SMALL + 1)).await.unwrap());
+            held.push(sender.send(pieces(SMALL + 1)).await.unwrap());
         }
-        assert_eq!(status(&bodies, pieces(SMALL)).await, 200);
-        assert_eq!(status(&bodies, pieces(SMALL + 1)).await, 503);
+        assert_eq!(sender.status(pieces(SMALL)).await, 200);
+        assert_eq!(sender.status(pieces(SMALL + 1)).await, 503);
         held.pop();
-        let whole = bodies.read(pieces(LIMIT)).await.unwrap();
-        assert_eq!(whole.bytes.len(), LIMIT);
-        assert_eq!(whole.bytes.capacity() / LIMIT, 1);
-        assert_eq!(status(&bodies, pieces(LIMIT)).await, 503);
+        let whole = sender.send(pieces(LIMIT)).await.unwrap();
+        assert_eq!(whole.0.bytes.len(), LIMIT);
+        assert_eq!(whole.0.bytes.capacity() / LIMIT, 1);
+        assert_eq!(sender.status(pieces(LIMIT)).await, 503);
         drop(whole);
-        assert_eq!(status(&bodies, pieces(LIMIT)).await, 200);
-        assert_eq!(status(&bodies, pieces(LIMIT + 1)).await, 413);
+        assert_eq!(sender.status(pieces(LIMIT)).await, 200);
+        assert_eq!(sender.status(pieces(LIMIT + 1)).await, 413);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_only_thrown_away_holds_no_place() {
-        let bodies = Arc::new(Bodies::new());
+        let sender = Arc::new(Sender::new());
         let tasks: Vec<_> = (0..LARGE_AT_ONCE)
             .map(|_| {
-                let bodies = Arc::clone(&bodies);
+                let sender = Arc::clone(&sender);
                 let stalled = Pieces::stalled(LIMIT + 1);
-                tokio::spawn(async move { status(&bodies, stalled).await })
+                tokio::spawn(async move { sender.status(stalled).await })
             })
             .collect();
         // Until all of them wait for what never comes.
         for _ in 0..LARGE_AT_ONCE {
             tokio::task::yield_now().await;
         }
-        assert_eq!(status(&bodies, pieces(LIMIT)).await, 200);
+        assert_eq!(sender.status(pieces(LIMIT)).await, 200);
         for task in tasks {
             assert_eq!(task.await.unwrap(), 408);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_charged_to_its_sender_and_refused_beyond_its_share() {
+        let sender = Sender::new();
+        let client = Some(std::net::IpAddr::from([192, 0, 2, 1]));
+        let mut held = Vec::new();
+        let refusal = loop {
+            let mut part = sender.1.hold(client);
+            match sender.0.read(pieces(SMALL), &mut part).await {
+                Ok(whole) => held.push((whole, part)),
+                Err(refusal) => break refusal.into_response(),
+            }
+            assert!(held.len() < 10_000, "never refused");
+        };
+        assert_eq!(refusal.status(), 503);
+        // A quarter of 128 MiB.
+        assert_eq!(held.len(), (32 << 20) / SMALL);
+        assert_eq!(sender.status(pieces(SMALL)).await, 200);
     }
 }

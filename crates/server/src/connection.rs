@@ -30,7 +30,9 @@ use crate::{
     address::Peer,
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
     limits::RateLimits,
+    places::Place,
     refusal::Aftermath,
+    standing::{STREAMS_IN_CROWD, Standing},
     surface::Surface,
     tls::TlsIdentity,
 };
@@ -43,15 +45,20 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CUT_TIMEOUT: Duration = Duration::from_millis(100);
 /// The most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// The most bytes of a request's head.
-const MAX_HEAD: u32 = 32 * 1024;
-/// The most bytes of bodies that one connection holds unread.
-const WINDOW: u32 = 256 * 1024;
+/// The most bytes of a request's head. Before it is whole, it counts to no
+/// budget of memory: 64 MiB on 4,096 connections.
+const MAX_HEAD: u32 = 16 * 1024;
+/// The most bytes of bodies that one connection holds unread: the least that
+/// HTTP/2 allows (RFC 9113 section 6.9.2). They count to no budget either: 256
+/// MiB on 4,096 connections.
+const WINDOW: u32 = 64 * 1024 - 1;
 
 /// How connections are served.
 pub(crate) struct Connections {
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
+    /// For a connection that comes while it is crowded.
+    http2_in_crowd: Builder<TokioExecutor>,
     idle_timeout: Duration,
     surface: Surface,
     tls: Option<TlsAcceptor>,
@@ -77,9 +84,12 @@ impl Connections {
             .max_header_list_size(MAX_HEAD)
             .initial_connection_window_size(WINDOW)
             .initial_stream_window_size(WINDOW);
+        let mut in_crowd = builder.clone();
+        in_crowd.http2().max_concurrent_streams(STREAMS_IN_CROWD);
         Self {
             http1: builder.clone().http1_only(),
             http2: builder.http2_only(),
+            http2_in_crowd: in_crowd.http2_only(),
             idle_timeout,
             surface,
             tls: tls.map(|identity| TlsAcceptor::from(identity.config())),
@@ -97,18 +107,33 @@ impl Connections {
         self: Arc<Self>,
         stream: TcpStream,
         peer: IpAddr,
+        place: Place,
         mut stopped: watch::Receiver<bool>,
     ) {
         let accepted = Instant::now();
+        let activity = Activity::new(accepted);
+        let crowd = Arc::clone(self.surface.crowd());
+        let standing = Arc::new(Standing::new(Arc::clone(&activity), crowd, Some(place)));
         // Answers are small and whole: nothing is gained by holding them back.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
         }
+        let mut connection = Open {
+            accepted,
+            activity,
+            is_http2: false,
+            peer,
+            standing,
+        };
         let Some(tls) = &self.tls else {
-            return self.drive(false, stream, peer, accepted, stopped).await;
+            return self.drive(&self.http1, stream, connection, stopped).await;
         };
         let handshake = tokio::select! {
             handshake = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
+            () = connection.standing.unproven(accepted) => {
+                tracing::debug!(%peer, "TLS handshake took too long in a crowd");
+                return;
+            }
             () = async {
                 stop_of(&mut stopped).await;
                 sleep_until(accepted + GRACE).await;
@@ -119,36 +144,46 @@ impl Connections {
         };
         match handshake {
             Ok(Ok(stream)) => {
-                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                connection.is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 // A handshake that ends after the signal prolongs nothing.
-                let ready = if *stopped.borrow() {
-                    accepted
-                } else {
-                    Instant::now()
+                if !*stopped.borrow() {
+                    connection.activity.heard();
+                }
+                let builder = match connection.is_http2 {
+                    false => &self.http1,
+                    true if connection.standing.is_crowded() => &self.http2_in_crowd,
+                    true => &self.http2,
                 };
-                self.drive(is_http2, stream, peer, ready, stopped).await;
+                self.drive(builder, stream, connection, stopped).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
     }
 
-    /// Serves a connection on which requests can come since `ready`.
+    /// Serves a connection on which requests can come.
     async fn drive<S>(
         &self,
-        is_http2: bool,
+        builder: &Builder<TokioExecutor>,
         stream: S,
-        peer: IpAddr,
-        ready: Instant,
+        connection: Open,
         mut stopped: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let activity = Activity::new(ready);
+        let Open {
+            accepted,
+            activity,
+            is_http2,
+            peer,
+            standing,
+        } = connection;
         let failed = Arc::new(Notify::new());
         let has_failed = Arc::clone(&failed);
         let service = service_fn(|mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
+            let extensions = request.extensions_mut();
+            extensions.insert(Peer(peer));
+            extensions.insert(Arc::clone(&standing));
             let surface = self.surface.clone();
             let failed = Arc::clone(&failed);
             let busy = activity.begin();
@@ -172,7 +207,6 @@ impl Connections {
                 Ok::<_, Infallible>(response)
             }
         });
-        let builder = if is_http2 { &self.http2 } else { &self.http1 };
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let goodbye = loop {
@@ -182,6 +216,13 @@ impl Connections {
                 // GOAWAY: the requests that have begun are answered, and the
                 // next one needs another connection.
                 () = has_failed.notified() => connection.as_mut().graceful_shutdown(),
+                () = standing.unproven(accepted) => {
+                    connection.as_mut().graceful_shutdown();
+                    break tokio::select! {
+                        ended = connection.as_mut() => return report(peer, ended),
+                        () = activity.answered() => CUT_TIMEOUT,
+                    };
+                }
                 () = stop_of(&mut stopped) => {
                     activity.stop();
                     if is_http2 {
@@ -201,6 +242,15 @@ impl Connections {
             Err(_) => tracing::debug!(%peer, "an idle or slow connection was cut"),
         }
     }
+}
+
+/// An open connection.
+struct Open {
+    accepted: Instant,
+    activity: Arc<Activity>,
+    is_http2: bool,
+    peer: IpAddr,
+    standing: Arc<Standing>,
 }
 
 /// Waits until the server is stopped.
@@ -226,8 +276,17 @@ where
     let connections = Connections::new(surface, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);
-    let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let accepted = Instant::now();
+    let activity = Activity::new(accepted);
+    let crowd = Arc::clone(connections.surface.crowd());
+    let connection = Open {
+        accepted,
+        activity: Arc::clone(&activity),
+        is_http2: false,
+        peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        standing: Arc::new(Standing::new(activity, crowd, None)),
+    };
     connections
-        .drive(false, stream, peer, Instant::now(), stopped)
+        .drive(&connections.http1, stream, connection, stopped)
         .await;
 }

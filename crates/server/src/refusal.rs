@@ -11,7 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::limits::{Level, Limit, TooSoon};
+use crate::{
+    current,
+    limits::{Level, Limit, TooSoon},
+};
 
 /// The answer to a request that was not done: a problem document.
 #[derive(Debug)]
@@ -68,11 +71,28 @@ impl Refusal {
 
     /// One of more large requests than there is room for.
     pub(crate) fn too_many_large(wait: Duration) -> Self {
-        let problem = Problem::new(
-            ProblemType::ServerInternal,
-            "too many large requests at once: try again later",
-        )
-        .with_status(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        Self::busy("too many large requests at once: try again later", wait)
+    }
+
+    /// A request for which there is no memory.
+    pub(crate) fn too_much_memory(wait: Duration) -> Self {
+        Self::busy("too many requests at once: try again later", wait)
+    }
+
+    /// A request on a connection that got no place.
+    pub(crate) fn no_place(wait: Duration) -> Self {
+        Self::busy("too many connections at once: try again later", wait)
+    }
+
+    /// One of more requests at once than this connection may have now.
+    pub(crate) fn too_many_streams(wait: Duration) -> Self {
+        let detail = "too many requests at once on this connection: send them one after the other";
+        Self::busy(detail, wait)
+    }
+
+    fn busy(detail: &str, wait: Duration) -> Self {
+        let problem = Problem::new(ProblemType::ServerInternal, detail)
+            .with_status(StatusCode::SERVICE_UNAVAILABLE.as_u16());
         Self::of_client(problem, Some(wait.as_secs()))
     }
 
@@ -94,13 +114,7 @@ impl Refusal {
     }
 
     fn of_client(problem: Problem, retry_after: Option<u64>) -> Self {
-        tracing::info!(
-            event = "request_refused",
-            status = problem.status,
-            kind = problem.kind.name(),
-            detail = problem.detail,
-            "request refused"
-        );
+        current::log_refusal(&problem);
         Self {
             problem: Box::new(problem),
             retry_after,
@@ -135,7 +149,9 @@ impl From<Error> for Refusal {
         let retry_after = error.retry_after();
         // A clock in doubt is logged once, by the engine, not for each request.
         if error.is_fault() && !matches!(error, Error::Clock(_)) {
-            tracing::error!(event = "fault", status = problem.status, %error, "fault");
+            if current::logs_fault(problem.kind) {
+                tracing::error!(event = "fault", status = problem.status, %error, "fault");
+            }
             Self {
                 problem: Box::new(problem),
                 retry_after,

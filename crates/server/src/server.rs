@@ -5,29 +5,47 @@ use tokio::{
     net::TcpListener,
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{config::ServerConfig, connection::Connections, surface::Surface};
+use crate::{
+    config::ServerConfig, connection::Connections, crowd::Crowd, memory::Memory, places::Places,
+    surface::Surface,
+};
 
 /// How long to wait when no connection can be accepted: the open files may
 /// have run out, and only time helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often that is logged at most.
+const BETWEEN_FAILURES: Duration = Duration::from_secs(10);
+/// How often is logged what was only counted.
+const SUMMARY: Duration = Duration::from_secs(1);
+
 /// Accepts connections and serves them.
 pub struct Server {
     connections: Arc<Connections>,
     drain_timeout: Duration,
+    engine: Arc<Engine>,
     listen: TcpListener,
-    max_connections: usize,
+    places: Arc<Places>,
 }
 
 impl Server {
     /// A server; it serves nothing until [`run`](Self::run).
     #[must_use]
     pub fn new(engine: Arc<Engine>, config: ServerConfig) -> Self {
-        let surface = Surface::new(
-            engine,
+        let crowd = Crowd::new();
+        let exempt = [&config.trusted_proxies[..], &config.rate_limits.exempt].concat();
+        let places = Places::new(
+            config.max_connections,
+            config.connections_per_address,
+            exempt.clone(),
+            Arc::clone(&crowd),
+        );
+        let surface = Surface::within(
+            Memory::new(exempt, crowd),
+            Arc::clone(&engine),
             config.website,
             config.trusted_proxies,
             config.rate_limits,
@@ -40,8 +58,9 @@ impl Server {
                 config.idle_timeout,
             )),
             drain_timeout: config.drain_timeout,
+            engine,
             listen: config.listen,
-            max_connections: config.max_connections,
+            places,
         }
     }
 
@@ -57,19 +76,27 @@ impl Server {
         let mut shutdown = std::pin::pin!(shutdown);
         let (stop, stopped) = watch::channel(false);
         let mut open = JoinSet::new();
+        let mut seconds = interval(SUMMARY);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = Failures::default();
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                _ = seconds.tick() => summarize(&self.engine, &self.places),
                 Some(ended) = open.join_next() => report(ended),
-                accepted = self.listen.accept(), if open.len() < self.max_connections => {
+                () = self.places.freed() => {}
+                accepted = self.listen.accept(), if self.places.any() => {
                     match accepted {
                         Ok((stream, peer)) => {
-                            let connections = Arc::clone(&self.connections);
-                            let stopped = stopped.clone();
-                            open.spawn(connections.serve(stream, peer.ip(), stopped));
+                            let peer = peer.ip();
+                            // Dropped, it is closed.
+                            if let Some(place) = self.places.take(peer) {
+                                let connections = Arc::clone(&self.connections);
+                                open.spawn(connections.serve(stream, peer, place, stopped.clone()));
+                            }
                         }
-                        Err(error) => wait_out(&error).await,
+                        Err(error) => failures.wait_out(&error).await,
                     }
                 }
             }
@@ -90,7 +117,21 @@ impl Server {
             open.shutdown().await;
         }
         self.connections.work_ended().await;
+        summarize(&self.engine, &self.places);
         Ok(())
+    }
+}
+
+/// Logs what was counted since the last time instead of being logged.
+fn summarize(engine: &Engine, places: &Places) {
+    engine.request_log().summarize();
+    let count = places.refused();
+    if count > 0 {
+        tracing::info!(
+            event = "connections_refused",
+            count,
+            "connections closed: their address has its share of the places"
+        );
     }
 }
 
@@ -100,16 +141,39 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-async fn wait_out(error: &io::Error) {
-    // These concern the one connection that was about to be accepted.
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    ) {
-        return;
+/// Connections that could not be accepted.
+#[derive(Default)]
+struct Failures {
+    /// Since the last line.
+    count: u64,
+    logged: Option<Instant>,
+}
+
+impl Failures {
+    async fn wait_out(&mut self, error: &io::Error) {
+        // These concern the one connection that was about to be accepted.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+        ) {
+            return;
+        }
+        self.count += 1;
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= BETWEEN_FAILURES)
+        {
+            self.logged = Some(Instant::now());
+            let count = std::mem::take(&mut self.count);
+            tracing::error!(
+                event = "accept_failed",
+                count,
+                %error,
+                "no connection can be accepted at present"
+            );
+        }
+        sleep(ACCEPT_PAUSE).await;
     }
-    tracing::error!(event = "accept_failed", %error, "no connection can be accepted at present");
-    sleep(ACCEPT_PAUSE).await;
 }

@@ -8,7 +8,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
 
-use crate::{address::ClientAddress, body::discard, limits::Limit, refusal::Refusal, surface::App};
+use crate::{
+    address::ClientAddress, body::discard, current, limits::Limit, memory::Held, refusal::Refusal,
+    surface::App,
+};
 
 /// The media type of every POST (RFC 8555 section 6.2).
 const MEDIA_TYPE: &str = "application/jose+json";
@@ -80,7 +83,7 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let client = ClientAddress::in_(&parts.extensions);
         if !is_media_type(&parts.headers) {
             discard(body).await;
@@ -88,8 +91,11 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
             let refusal = Refusal::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
             return Err(app.fail(client, refusal, false));
         }
-        let body =
-            (app.bodies.read(body).await).map_err(|refusal| app.fail(client, refusal, false))?;
+        // Both are charged to the sender until a signature is verified.
+        let _head = parts.extensions.remove::<Arc<Held>>();
+        let mut held = app.memory.hold(Some(client));
+        let body = (app.bodies.read(body, &mut held).await)
+            .map_err(|refusal| app.fail(client, refusal, false))?;
         let path = parts
             .uri
             .path_and_query()
@@ -99,12 +105,15 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
         let authenticated = S::authenticate(&app.engine, &body.bytes, &url).await;
         drop(turn);
         match authenticated {
-            Ok((signer, payload)) => Ok(Self {
-                signer,
-                payload: payload.from_client(client),
-                url,
-                client,
-            }),
+            Ok((signer, payload)) => {
+                current::authenticated();
+                Ok(Self {
+                    signer,
+                    payload: payload.from_client(client),
+                    url,
+                    client,
+                })
+            }
             Err(refused) if refused.is_failure() => {
                 Err(app.fail(client, refused.error.into(), refused.genuine_nonce))
             }

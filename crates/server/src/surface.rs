@@ -28,10 +28,14 @@ use tracing::Instrument;
 use crate::{
     address::ClientAddress,
     body::{Bodies, discard},
+    crowd::Crowd,
+    current::Current,
     health::{HEALTH, LIVE, READY},
     limits::{Failure, Limit, Limits, RateLimits},
+    memory::{Memory, head_size},
     refusal::{Aftermath, Refusal},
-    routes::{DIRECTORY, LIMITS, router},
+    routes::{DIRECTORY, LIMITS, pattern, router},
+    standing::Standing,
     work::Work,
 };
 
@@ -43,6 +47,7 @@ pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
     pub(crate) limits: Limits,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) website: Option<String>,
     pub(crate) work: Work,
@@ -98,10 +103,29 @@ impl Surface {
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
     ) -> Self {
+        let exempt = [&trusted_proxies[..], &rate_limits.exempt].concat();
+        Self::within(
+            Memory::new(exempt, Crowd::new()),
+            engine,
+            website,
+            trusted_proxies,
+            rate_limits,
+        )
+    }
+
+    /// The same, with this memory for what nobody signed for.
+    pub(crate) fn within(
+        memory: Arc<Memory>,
+        engine: Arc<Engine>,
+        website: Option<String>,
+        trusted_proxies: Vec<IpNet>,
+        rate_limits: RateLimits,
+    ) -> Self {
         let app = Arc::new(App {
             bodies: Bodies::new(),
             engine,
             limits: Limits::new(rate_limits),
+            memory,
             trusted_proxies,
             website,
             work: Work::default(),
@@ -146,14 +170,38 @@ impl Surface {
         request.extensions_mut().insert(client);
         let method = request.method().clone();
         let is_directory = request.uri().path() == DIRECTORY;
+        let connection = request.extensions_mut().remove::<Arc<Standing>>();
+        let engine = Arc::clone(&self.app.engine);
+        let current = Current::new(engine, client.0, connection.clone());
         let span = tracing::info_span!(
             "request",
             client = %client.0,
             method = %request.method(),
-            path = request.uri().path(),
+            path = pattern(request.uri().path()),
         );
-        let response = self.guard(request).instrument(span).await;
+        let answer = self.enter(request, client, connection).instrument(span);
+        let response = current.scope(answer).await;
         finish(&self.app, &method, is_directory, response)
+    }
+
+    /// Answers once there is a place and memory for the request.
+    async fn enter(
+        &self,
+        mut request: Request,
+        ClientAddress(client): ClientAddress,
+        connection: Option<Arc<Standing>>,
+    ) -> Response {
+        if let Some(connection) = connection
+            && let Err(refusal) = connection.enter().await
+        {
+            return refusal.into_response();
+        }
+        let mut held = self.app.memory.hold(Some(client));
+        if let Err(refusal) = held.grow(head_size(&request)).await {
+            return refusal.into_response();
+        }
+        request.extensions_mut().insert(Arc::new(held));
+        self.guard(request).await
     }
 
     /// A handler's answer; a panic costs its request, not the connection.
@@ -184,6 +232,11 @@ impl Surface {
         .await;
         tracing::debug!(status = response.status().as_u16(), "answered");
         response
+    }
+
+    /// Whether there are many connections, or little memory.
+    pub(crate) fn crowd(&self) -> &Arc<Crowd> {
+        self.app.memory.crowd()
     }
 
     async fn handle(&self, request: Request) -> Response {

@@ -6,7 +6,7 @@ use assay_engine::Error;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::refusal::Refusal;
+use crate::{current::in_current, refusal::Refusal};
 
 /// Counts the tasks that are under way.
 pub(crate) struct Work(watch::Sender<usize>);
@@ -38,7 +38,7 @@ impl Work {
             drop(running);
             result
         });
-        let task = tokio::spawn(work.in_current_span());
+        let task = tokio::spawn(in_current(work.in_current_span()));
         async {
             match task.await {
                 Ok(result) => result,

@@ -6,20 +6,25 @@ mod common;
 
 use std::time::Duration;
 
-use assay_server::{TlsIdentityError, serve_stream};
-use assay_simulator::{HttpClient, Trust};
+use assay_server::{ServerConfig, TlsIdentityError, serve_stream};
+use assay_simulator::{HttpClient, JOSE_JSON, Jws, Trust};
 use axum::http::{HeaderMap, Method};
 use common::{
     World,
-    running::{Running, ask, closed, connector, identity, self_signed},
+    running::{GET, Running, ask, closed, connector, identity, self_signed},
+    url,
 };
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{CipherSuite, version};
 use rustls_pki_types::ServerName;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
+
+const DIRECTORY: &[u8] = b"GET /acme/directory HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
@@ -139,12 +144,153 @@ async fn connections_wait_for_a_place_and_idle_ones_give_theirs_up() {
     let mut first = server.connect().await;
     ask(&mut first).await;
     let mut second = server.connect().await;
-    let waiting = timeout(Duration::from_millis(200), ask(&mut second)).await;
+    second.write_all(DIRECTORY).await.unwrap();
+    let mut buffer = [0; 15];
+    let waiting = timeout(Duration::from_millis(200), second.read(&mut buffer)).await;
     assert!(waiting.is_err(), "a second connection was served");
     closed(&mut first).await;
-    let mut buffer = [0; 15];
     second.read_exact(&mut buffer).await.unwrap();
     assert_eq!(&buffer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn health_is_told_when_all_places_are_taken() {
+    let server = Running::start(|config| config.max_connections = 1).await;
+    let mut first = server.connect().await;
+    first.write_all(DIRECTORY).await.unwrap();
+    first.read_exact(&mut [0; 15]).await.unwrap();
+    // More than one after the other have the reserve.
+    for _ in 0..100 {
+        ask(&mut server.connect().await).await;
+    }
+    let mut waiting = server.connect().await;
+    waiting.write_all(DIRECTORY).await.unwrap();
+    ask(&mut server.connect().await).await;
+}
+
+/// A connection from this address of the local host.
+async fn connect_from(server: &Running, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let address = server.address.parse().unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_over_the_share_of_its_address_is_closed() {
+    let share = |config: &mut ServerConfig| config.connections_per_address = 2;
+    let server = Running::start(share).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.connect().await;
+        ask(&mut stream).await;
+        held.push(stream);
+    }
+    let mut third = server.connect().await;
+    closed(&mut third).await;
+    ask(&mut connect_from(&server, "127.0.0.2").await).await;
+    for stream in &mut held {
+        ask(stream).await;
+    }
+    drop(held.pop());
+    // Its place is free as soon as the server has seen that.
+    while timeout(Duration::from_secs(10), try_ask(&server))
+        .await
+        .unwrap()
+        .is_none()
+    {}
+
+    let exempt = Running::start(|config| {
+        share(config);
+        config.rate_limits.exempt = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let mut stream = exempt.connect().await;
+        ask(&mut stream).await;
+        held.push(stream);
+    }
+}
+
+/// Whether a new connection is served.
+async fn try_ask(server: &Running) -> Option<()> {
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.ok()?;
+    stream.read_exact(&mut [0; 15]).await.ok().map(drop)
+}
+
+#[tokio::test]
+async fn in_a_crowd_a_connection_has_five_seconds_to_prove_itself() {
+    let world = World::new();
+    let server = Running::of(&world, |config| config.max_connections = 2).await;
+    let mut proven = server.connect().await;
+    let url = url("/acme/new-account");
+    let nonce = world.engine.nonce();
+    let jws = Jws::new(&url, &json!({})).with_jwk();
+    let body = jws.sign(&world.stranger().key, None, Some(&nonce)).unwrap();
+    let body = body.to_string();
+    let request = format!(
+        "POST /acme/new-account HTTP/1.1\r\nhost: x\r\ncontent-type: {JOSE_JSON}\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    proven.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 20_000];
+    let count = proven.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..count]);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    // Health proves nothing.
+    let mut unproven = server.connect().await;
+    ask(&mut unproven).await;
+    // Nothing else closes it so soon: it has 20 seconds for its next head.
+    closed(&mut unproven).await;
+    ask(&mut proven).await;
+}
+
+#[tokio::test]
+async fn bodies_of_one_address_hold_no_more_than_its_share_of_memory() {
+    let server = Running::start(|_| {}).await;
+    let head = |length: usize| {
+        format!(
+            "POST /acme/new-order HTTP/1.1\r\nhost: x\r\ncontent-type: {JOSE_JSON}\r\n\
+             content-length: {length}\r\n\r\n"
+        )
+    };
+    // Each has 256 KiB of 32 MiB, but for some bytes of heads.
+    let mut held = Vec::new();
+    for _ in 0..127 {
+        let mut stream = server.connect().await;
+        stream.write_all(head(200_000).as_bytes()).await.unwrap();
+        stream.write_all(&[b' '; 20_000]).await.unwrap();
+        held.push(stream);
+    }
+    // Those before have come as far as this one.
+    let answer = loop {
+        let mut stream = server.connect().await;
+        stream.write_all(head(250_000).as_bytes()).await.unwrap();
+        stream.write_all(&[b' '; 250_000]).await.unwrap();
+        let mut start = vec![0; 2_000];
+        let count = stream.read(&mut start).await.unwrap();
+        let answer = String::from_utf8_lossy(&start[..count]).into_owned();
+        if !answer.starts_with("HTTP/1.1 400 ") {
+            break answer;
+        }
+        let mut stream = server.connect().await;
+        stream.write_all(head(200_000).as_bytes()).await.unwrap();
+        stream.write_all(&[b' '; 20_000]).await.unwrap();
+        held.push(stream);
+        assert!(held.len() < 190, "never refused");
+    };
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
+    // Another address is served.
+    let mut other = connect_from(&server, "127.0.0.2").await;
+    other.write_all(head(20_000).as_bytes()).await.unwrap();
+    other.write_all(&[b' '; 20_000]).await.unwrap();
+    let mut start = [0; 12];
+    other.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 400");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ const TABLES: &[Table] = &[
     Table {
         path: &["limits"],
         secured: false,
-        keys: &["exempt", "dry_run", "help"],
+        keys: &["connections_per_address", "exempt", "dry_run", "help"],
     },
     rate(&["limits", "new_nonce"]),
     rate(&["limits", "new_account"]),

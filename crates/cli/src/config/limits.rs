@@ -10,6 +10,8 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
+use super::Connections;
+
 /// The largest `per_second`, and the largest `burst`: what the widest network has
 /// is a multiple of it, and must be a number still.
 const MOST: u32 = 1_000_000;
@@ -20,6 +22,8 @@ const MOST: u32 = 1_000_000;
 pub(super) struct LimitsTable {
     #[serde(flatten)]
     rates: RatesText,
+    #[serde(flatten)]
+    pub(super) connections: Connections,
     exempt: Vec<IpNet>,
     dry_run: bool,
     help: Option<String>,

@@ -26,6 +26,23 @@ fn an_empty_file_is_the_safe_default() {
 }
 
 #[test]
+fn an_address_has_a_quarter_of_the_connections_unless_it_says_otherwise() {
+    for (text, expected) in [
+        ("", 1024),
+        ("[server]\nmax_connections = 100\n", 25),
+        ("[server]\nmax_connections = 1\n", 1),
+        ("[limits]\nconnections_per_address = 7\n", 7),
+        ("[limits]\nconnections_per_address = 0\n", 0),
+    ] {
+        let config = parse(text).unwrap();
+        assert_eq!(config.connections_per_address(), expected, "{text}");
+    }
+    let config = with_variable("ASSAY_LIMITS__CONNECTIONS_PER_ADDRESS", "9").unwrap();
+    assert_eq!(config.connections_per_address(), 9);
+    assert!(parse("[limits]\nconnections_per_address = -1\n").is_err());
+}
+
+#[test]
 fn recordings_are_kept_where_it_says_so() {
     let text = "[recording]\nkeep = \"refused\"\ndirectory = \"/srv/r\"\nretention_days = 7\n";
     assert_eq!(

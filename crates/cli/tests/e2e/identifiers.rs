@@ -124,9 +124,14 @@ async fn scenario_72_values_outside_the_grammar_are_malformed() {
     ] {
         let answer = client.new_order(&[("permanent-identifier", value)]).await;
         let problem = assert_problem(&answer, 400, "malformed");
+        // One that is too long is not repeated.
+        let repeated = match value.len() {
+            0..=256 => wire("permanent-identifier", value),
+            _ => Value::Null,
+        };
         assert_eq!(
             subproblems(&problem.subproblems),
-            [("malformed", &wire("permanent-identifier", value))],
+            [("malformed", &repeated)],
             "{value:?}"
         );
     }

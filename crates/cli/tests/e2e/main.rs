@@ -17,6 +17,7 @@ mod evidence;
 mod faults;
 mod identifiers;
 mod limits;
+mod log;
 mod operation;
 mod processes;
 mod profile;

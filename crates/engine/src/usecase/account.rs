@@ -5,6 +5,7 @@ use crate::{
     Context, Engine, Error,
     domain::{Account, AccountState, Failure},
     engine::ATTEMPTS,
+    events::What,
     ids::AccountId,
     ports::{Change, CommitError, Versioned},
 };
@@ -62,7 +63,11 @@ impl Engine {
             };
             let insert = Change::InsertAccount(account.clone());
             match self.commit(context, "new-account", now, vec![insert]).await {
-                Ok(_) => return Ok((account, true)),
+                Ok(_) => {
+                    let thumbprint = *key.thumbprint();
+                    self.happened(context, account.id, What::AccountCreated { thumbprint });
+                    return Ok((account, true));
+                }
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -97,6 +102,7 @@ impl Engine {
         let mut current = account;
         for _ in 0..ATTEMPTS {
             let now = self.now();
+            let contacts_before = current.value.contacts.len();
             let mut changed = current.value;
             if let Some(contacts) = &contacts {
                 changed.contacts.clone_from(contacts);
@@ -106,9 +112,24 @@ impl Engine {
                 changed = changed.deactivate(now);
                 changes = self.cancel_open_orders(id, now).await?;
             }
+            let orders_ended = changes.len();
             changes.push(Change::UpdateAccount(changed.clone(), current.version));
             match self.commit(context, "update-account", now, changes).await {
-                Ok(_) => return Ok(changed),
+                Ok(_) => {
+                    if let Some(contacts) = &contacts {
+                        let contacts = contacts.len();
+                        let what = What::AccountChanged {
+                            contacts_before,
+                            contacts,
+                        };
+                        self.happened(context, id, what);
+                    }
+                    if deactivate {
+                        let what = What::AccountDeactivated { orders_ended };
+                        self.happened(context, id, what);
+                    }
+                    return Ok(changed);
+                }
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
                 Err(error) => return Err(error.into()),
             }

@@ -4,6 +4,7 @@ use crate::{
     Context, Engine, Error,
     domain::{Authorization, AuthorizationStatus, Failure},
     engine::ATTEMPTS,
+    events::What,
     ids::{AccountId, AuthorizationId},
     ports::{Change, CommitError, Versioned},
 };
@@ -59,11 +60,13 @@ impl Engine {
             }
             let order = self.order(account, value.order).await?;
             let deactivated = value.deactivate(now);
-            let mut changes = vec![Change::UpdateAuthorization(deactivated.clone(), version)];
-            if matches!(
+            let order_id = order.value.id;
+            let order_ended = matches!(
                 order.value.status(now),
                 OrderStatus::Pending | OrderStatus::Ready
-            ) {
+            );
+            let mut changes = vec![Change::UpdateAuthorization(deactivated.clone(), version)];
+            if order_ended {
                 let detail = format!("the client deactivated the authorization {id}");
                 let failure = Failure::deactivated("authorization", detail, now);
                 changes.push(Change::UpdateOrder(
@@ -75,7 +78,15 @@ impl Engine {
                 .commit(context, "deactivate-authorization", now, changes)
                 .await
             {
-                Ok(_) => return Ok(deactivated),
+                Ok(_) => {
+                    let what = What::AuthorizationDeactivated {
+                        authorization: id,
+                        order: order_id,
+                        order_ended,
+                    };
+                    self.happened(context, account, what);
+                    return Ok(deactivated);
+                }
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }

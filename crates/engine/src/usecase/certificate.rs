@@ -6,6 +6,7 @@ use crate::{
     authenticate::Requester,
     domain::{Certificate, Revocation, Revoker},
     engine::ATTEMPTS,
+    events,
     ids::AccountId,
     ports::{Change, CommitError, Versioned},
     sha256,
@@ -93,6 +94,7 @@ impl Engine {
             match self.commit(context, "revoke", now, vec![change]).await {
                 Ok(_) => {
                     tracing::info!(
+                        target: events::TARGET,
                         event = "revoked",
                         account = ordered.map(|(account, _)| tracing::field::display(account)),
                         order = ordered.map(|(_, order)| tracing::field::display(order)),

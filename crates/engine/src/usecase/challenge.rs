@@ -10,7 +10,6 @@ use crate::{
     engine::ATTEMPTS,
     ids::{AccountId, AuthorizationId},
     ports::{Change, CommitError, Versioned},
-    refusal,
 };
 
 impl Engine {
@@ -144,7 +143,8 @@ impl Engine {
             .await
         {
             Ok(_) => {
-                refusal::report_failure(
+                self.report_failure(
+                    context,
                     failure,
                     failed.account,
                     order_id,

@@ -9,11 +9,12 @@ use crate::{
         OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
+    events,
     health::Part,
     ids::{AccountId, OrderId},
     issuance,
     ports::{Change, CommitError, Versioned},
-    refusal,
+    refusal::Finding,
     time::ClockReading,
 };
 
@@ -47,7 +48,7 @@ impl Engine {
         let prepared = self
             .prepare(&order.value, &authorizations, csr, &clock)
             .await
-            .inspect_err(|error| report(&order.value, error))?;
+            .inspect_err(|error| self.report_issuance(context, &order.value, error))?;
         let processing = ready.begin(Processing {
             intent: Intent {
                 issuer: prepared.cert.issuer_id(),
@@ -114,6 +115,7 @@ impl Engine {
         {
             Ok(_) => {
                 tracing::info!(
+                    target: events::TARGET,
                     event = "issued",
                     account = %finished.account,
                     order = %finished.id,
@@ -156,7 +158,7 @@ impl Engine {
                 "issuance failed"
             );
         } else {
-            refusal::report_failure(&failure, failed.account, id, names(&failed));
+            self.report_failure(&context, &failure, failed.account, id, names(&failed));
         }
         Ok(failed)
     }
@@ -259,6 +261,25 @@ impl Engine {
             root_sha256: evidence.root_sha256,
         })
     }
+
+    fn report_issuance(&self, context: &Context, order: &Order, error: &Error) {
+        let (kind, reason) = match error {
+            Error::Csr(refused) => (ProblemType::BadCsr, refused.as_str()),
+            Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),
+            _ => return,
+        };
+        let finding = Finding {
+            gate: Gate::Issuance,
+            kind,
+            account: order.account,
+            order: Some(order.id),
+            identifier: names(order),
+            reason,
+            detail: error,
+            object_sha256: None,
+        };
+        self.report(context, finding);
+    }
 }
 
 /// A certificate that passed the gate, not yet recorded.
@@ -288,23 +309,6 @@ fn certificate(
         not_after: Timestamp(issued.not_after()),
         revocation: None,
     }
-}
-
-fn report(order: &Order, error: &Error) {
-    let reason = match error {
-        Error::Csr(refused) => refused.as_str(),
-        Error::Issuance(refused) => refused.as_str(),
-        _ => return,
-    };
-    refusal::report(
-        Gate::Issuance,
-        order.account,
-        Some(order.id),
-        names(order),
-        reason,
-        error,
-        None,
-    );
 }
 
 fn names(order: &Order) -> Vec<String> {

@@ -6,6 +6,7 @@ use crate::{
     authenticate::Payload,
     domain::Account,
     engine::ATTEMPTS,
+    events::What,
     ports::{Change, CommitError, Versioned},
 };
 
@@ -71,7 +72,14 @@ impl Engine {
             let changed = value.with_key(new_key.clone());
             let change = Change::UpdateAccount(changed.clone(), version);
             match self.commit(&context, "key-change", now, vec![change]).await {
-                Ok(_) => return Ok(changed),
+                Ok(_) => {
+                    let what = What::AccountKeyChanged {
+                        old: *old_key.thumbprint(),
+                        new: *new_key.thumbprint(),
+                    };
+                    self.happened(&context, id, what);
+                    return Ok(changed);
+                }
                 Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
                 Err(error) => return Err(error.into()),
             }

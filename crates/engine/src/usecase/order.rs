@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier, cut};
+use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier};
 
 use crate::{
     Context, Engine, Error,
@@ -12,7 +12,7 @@ use crate::{
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, CommitError, ConflictOn, OrderCursor, Versioned},
-    refusal,
+    refusal::Finding,
 };
 
 /// Orders of one page of an account's list.
@@ -43,14 +43,14 @@ impl Engine {
         let Versioned { value, version } = account;
         let clock = self.read_clock();
         let now = clock.now;
-        let identifiers = self.parse_identifiers(value.id, &request.identifiers)?;
+        let identifiers = self.parse_identifiers(context, value.id, &request.identifiers)?;
         let wanted = self.validity_limits(&clock)?.check(
             request.not_before,
             request.not_after,
             clock.issuing(),
         );
         clock.settle(wanted)?;
-        let attributes = self.admit_all(value.id, &identifiers).await?;
+        let attributes = self.admit_all(context, value.id, &identifiers).await?;
 
         let id = OrderId::draw(self.random.as_ref());
         let latest = now.plus(self.limits.order_lifetime);
@@ -164,6 +164,7 @@ impl Engine {
 
     fn parse_identifiers(
         &self,
+        context: &Context,
         account: AccountId,
         wire: &[WireIdentifier],
     ) -> Result<Vec<Identifier>, Error> {
@@ -190,7 +191,7 @@ impl Engine {
                 }),
             }
         }
-        report(account, &refusals);
+        self.report_all(context, account, &refusals);
         if !refusals.is_empty() {
             return Err(Error::Identifiers(refusals));
         }
@@ -203,6 +204,7 @@ impl Engine {
 
     async fn admit_all(
         &self,
+        context: &Context,
         account: AccountId,
         identifiers: &[Identifier],
     ) -> Result<Vec<Attribute>, Error> {
@@ -217,25 +219,27 @@ impl Engine {
                 }),
             }
         }
-        report(account, &refusals);
+        self.report_all(context, account, &refusals);
         if refusals.is_empty() {
             Ok(attributes)
         } else {
             Err(Error::Identifiers(refusals))
         }
     }
-}
 
-fn report(account: AccountId, refusals: &[IdentifierRefusal]) {
-    for IdentifierRefusal { identifier, fault } in refusals {
-        refusal::report(
-            Gate::Admission,
-            account,
-            None,
-            cut(&identifier.value),
-            fault.as_str(),
-            fault,
-            None,
-        );
+    fn report_all(&self, context: &Context, account: AccountId, refusals: &[IdentifierRefusal]) {
+        for IdentifierRefusal { identifier, fault } in refusals {
+            let finding = Finding {
+                gate: Gate::Admission,
+                kind: fault.kind(),
+                account,
+                order: None,
+                identifier: &identifier.value,
+                reason: fault.as_str(),
+                detail: fault,
+                object_sha256: None,
+            };
+            self.report(context, finding);
+        }
     }
 }

@@ -1,0 +1,82 @@
+//! Makes lines of events, and puts each into its queue.
+
+use assay_engine::events;
+use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+
+use super::{Out, fields::Fields, line, queue::Kind};
+
+/// The span of a request, `assay_server`'s.
+const REQUEST: &str = "request";
+
+/// Logs to one place, in one format.
+pub struct LogLayer {
+    pub format: line::Format,
+    pub out: Out,
+}
+
+impl<S> Layer<S> for LogLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        let mut fields = Fields::of(attributes.metadata().target());
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut fields = Fields::of(metadata.target());
+        event.record(&mut fields);
+        let mut line = line::Line::new(self.format, *metadata.level(), metadata.target(), fields);
+        let mut in_request = false;
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|scope| scope.from_root())
+        {
+            in_request |= span.name() == REQUEST;
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                line.within(span.name(), fields);
+            }
+        }
+        self.out.write(kind(metadata, in_request), line.finish());
+    }
+}
+
+/// Which queue an event waits in. What a request can cause is an event only
+/// where it cost a durable change, or is a fault, of which there are few:
+/// anything else, and all that is not known here, are lines of requests, which
+/// nobody misses.
+fn kind(metadata: &Metadata<'_>, in_request: bool) -> Kind {
+    let target = metadata.target();
+    let is_ours =
+        target == "assay" || target.starts_with("assay::") || target.starts_with("assay_");
+    let is_event = is_ours
+        && match *metadata.level() {
+            Level::ERROR => true,
+            Level::WARN | Level::INFO => !in_request || target == events::TARGET,
+            _ => false,
+        };
+    if is_event {
+        Kind::Events
+    } else {
+        Kind::Requests
+    }
+}

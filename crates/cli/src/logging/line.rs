@@ -1,0 +1,181 @@
+//! Lines of the log, for people or as JSON.
+
+use std::fmt::Write as _;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use tracing::Level;
+use tracing_subscriber::fmt::{
+    format::Writer,
+    time::{FormatTime as _, SystemTime},
+};
+
+use super::fields::{FieldValue, Fields};
+use crate::terminal;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For people, perhaps with colours.
+    Text { color: bool },
+}
+
+/// A line in the making.
+pub struct Line {
+    format: Format,
+    level: Level,
+    target: &'static str,
+    fields: Fields,
+    /// Those in which it stands, outermost first.
+    spans: Vec<Span>,
+}
+
+struct Span {
+    name: &'static str,
+    /// For people.
+    text: String,
+    /// For programs.
+    json: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Line {
+    pub fn new(format: Format, level: Level, target: &'static str, fields: Fields) -> Self {
+        Self {
+            format,
+            level,
+            target,
+            fields,
+            spans: Vec::new(),
+        }
+    }
+
+    /// It stands in a span.
+    pub fn within(&mut self, name: &'static str, fields: &Fields) {
+        let mut span = Span {
+            name,
+            text: String::new(),
+            json: serde_json::Map::new(),
+        };
+        match self.format {
+            Format::Json => {
+                for (name, value) in &fields.list {
+                    span.json.insert((*name).to_owned(), value.to_json());
+                }
+                span.json.insert("name".to_owned(), name.into());
+            }
+            Format::Text { color } => {
+                for (name, value) in &fields.list {
+                    write_field(&mut span.text, name, value, color);
+                }
+            }
+        }
+        self.spans.push(span);
+    }
+
+    /// The line and its end.
+    pub fn finish(self) -> String {
+        let mut time = String::new();
+        // A clock that cannot be shown is no reason for not logging.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let mut line = match self.format {
+            // JSON of texts and numbers can be written.
+            Format::Json => terminal::json(&Json(&time, &self)).unwrap_or_default(),
+            Format::Text { color } => self.text(&time, color),
+        };
+        line.push('\n');
+        line
+    }
+
+    fn text(&self, time: &str, color: bool) -> String {
+        let paint = |code: &str, text: &str| match color {
+            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        };
+        let (code, level) = match self.level {
+            Level::ERROR => ("31", "ERROR"),
+            Level::WARN => ("33", " WARN"),
+            Level::INFO => ("32", " INFO"),
+            Level::DEBUG => ("34", "DEBUG"),
+            Level::TRACE => ("35", "TRACE"),
+        };
+        let mut line = format!("{} {}", paint("2", time), paint(code, level));
+        for (place, span) in self.spans.iter().enumerate() {
+            if place == 0 {
+                line.push(' ');
+            }
+            line.push_str(&paint("1", span.name));
+            if !span.text.is_empty() {
+                line.push_str(&paint("1", "{"));
+                line.push_str(&span.text);
+                line.push_str(&paint("1", "}"));
+            }
+            line.push(':');
+        }
+        let mut rest = String::new();
+        for (name, value) in &self.fields.list {
+            if *name != "message" {
+                write_field(&mut rest, name, value, color);
+            }
+        }
+        let message = self.fields.text("message").map(terminal::escape);
+        for part in [message.unwrap_or_default(), rest] {
+            if !part.is_empty() {
+                line.push(' ');
+                line.push_str(&part);
+            }
+        }
+        line
+    }
+}
+
+fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
+    if !line.is_empty() {
+        line.push(' ');
+    }
+    let value = match value {
+        // Quoted with what would look like the end of the quotation escaped.
+        FieldValue::Text(text) => {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{}\"", terminal::escape(&text))
+        }
+        FieldValue::Shown(text) => terminal::escape(text),
+        FieldValue::Plain(value) => value.to_string(),
+    };
+    // Writing to a String does not fail.
+    let _ = match color {
+        true => write!(line, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        false => write!(line, "{name}={value}"),
+    };
+}
+
+impl FieldValue {
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) | Self::Shown(text) => text.as_str().into(),
+            Self::Plain(value) => value.clone(),
+        }
+    }
+}
+
+/// A time, and the line of that time.
+struct Json<'a>(&'a str, &'a Line);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(time, line) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("timestamp", time)?;
+        map.serialize_entry("level", line.level.as_str())?;
+        for (name, value) in &line.fields.list {
+            map.serialize_entry(name, &value.to_json())?;
+        }
+        map.serialize_entry("target", line.target)?;
+        if let Some(innermost) = line.spans.last() {
+            map.serialize_entry("span", &innermost.json)?;
+            let all: Vec<_> = line.spans.iter().map(|span| &span.json).collect();
+            map.serialize_entry("spans", &all)?;
+        }
+        map.end()
+    }
+}

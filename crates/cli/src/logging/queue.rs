@@ -1,0 +1,325 @@
+//! Two bounded queues of log lines and the one thread that writes them: who logs
+//! never waits for the reader of the log (docs/adr/0018).
+
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How soon a write is tried again that a reader, which set its end so, refused.
+const AGAIN: Duration = Duration::from_millis(10);
+/// How often dropped lines are reported at most while there are more.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Which queue a line waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Durable changes, faults, start and end. Written first.
+    Events = 0,
+    /// What single requests and connections cause, and all debugging.
+    Requests = 1,
+}
+
+/// How many bytes of lines may wait in each queue: some 20,000 events, 3,000
+/// lines of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub events: usize,
+    pub requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            events: 8 << 20,
+            requests: 1 << 20,
+        }
+    }
+}
+
+/// Makes the line that says how many were dropped.
+pub type Report = Box<dyn Fn(Kind, u64) -> String + Send>;
+
+/// The queues. Clones share them.
+#[derive(Clone)]
+pub struct Queue(Arc<Shared>);
+
+struct Shared {
+    limits: [usize; 2],
+    state: Mutex<State>,
+    /// There is a line to write.
+    filled: Condvar,
+    /// All lines are written.
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: [VecDeque<String>; 2],
+    bytes: [usize; 2],
+    dropped: [u64; 2],
+    writing: bool,
+}
+
+impl Queue {
+    /// Starts the thread that writes to `out`.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        out: impl Write + Send + 'static,
+        limits: Limits,
+        report: Report,
+    ) -> io::Result<Self> {
+        let queue = Self(Arc::new(Shared {
+            limits: [limits.events, limits.requests],
+            state: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+        }));
+        let writer = queue.clone();
+        thread::Builder::new()
+            .name("assay-log".to_owned())
+            .spawn(move || writer.write_to(out, report))?;
+        Ok(queue)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line, or drops and counts it where its queue is full. Never waits
+    /// for the reader.
+    pub fn push(&self, kind: Kind, line: String) {
+        let mut state = self.lock();
+        let place = kind as usize;
+        if state.bytes[place] + line.len() > self.0.limits[place] {
+            state.dropped[place] += 1;
+            return;
+        }
+        state.bytes[place] += line.len();
+        state.lines[place].push_back(line);
+        self.0.filled.notify_one();
+    }
+
+    /// Waits until all lines are written, but no longer than `limit`. Returns
+    /// whether they are.
+    pub fn flush(&self, limit: Duration) -> bool {
+        let state = self.lock();
+        let pending = |state: &mut State| state.writing || state.next().is_some();
+        let waited = self.0.emptied.wait_timeout_while(state, limit, pending);
+        let (_state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        !result.timed_out()
+    }
+
+    /// Writes lines as they come; does not return.
+    fn write_to(&self, mut out: impl Write, report: Report) {
+        let mut reported: Option<Instant> = None;
+        loop {
+            let line = self.take();
+            if write(&mut out, line.as_bytes()).is_err() {
+                // There is no reader any more. The next line tries again.
+                self.done();
+                continue;
+            }
+            // The writer got through.
+            for kind in [Kind::Events, Kind::Requests] {
+                let is_due = reported.is_none_or(|last| last.elapsed() >= REPORT);
+                let dropped = self.dropped(kind, is_due);
+                if dropped > 0 {
+                    reported = Some(Instant::now());
+                    // If this fails, the next line will as well.
+                    let _ = write(&mut out, report(kind, dropped).as_bytes());
+                }
+            }
+            self.done();
+        }
+    }
+
+    /// The next line, of events first.
+    fn take(&self) -> String {
+        let mut state = self.lock();
+        loop {
+            if let Some(place) = state.next()
+                && let Some(line) = state.lines[place].pop_front()
+            {
+                state.bytes[place] -= line.len();
+                state.writing = true;
+                return line;
+            }
+            let waited = self.0.filled.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How many lines were dropped since the last report: told when one is due,
+    /// or when nothing is left to write.
+    fn dropped(&self, kind: Kind, is_due: bool) -> u64 {
+        let mut state = self.lock();
+        if is_due || state.next().is_none() {
+            std::mem::take(&mut state.dropped[kind as usize])
+        } else {
+            0
+        }
+    }
+
+    /// What was taken is written, or lost.
+    fn done(&self) {
+        let mut state = self.lock();
+        state.writing = false;
+        if state.next().is_none() {
+            self.0.emptied.notify_all();
+        }
+    }
+}
+
+impl State {
+    /// The queue of the next line.
+    fn next(&self) -> Option<usize> {
+        self.lines.iter().position(|lines| !lines.is_empty())
+    }
+}
+
+/// Writes all of it, also to a pipe or socket that somebody made non-blocking.
+fn write(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A reader that takes a line when the test says so.
+    struct Reader {
+        lines: mpsc::Receiver<String>,
+    }
+
+    struct Pipe(mpsc::SyncSender<String>);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let line = String::from_utf8(bytes.to_vec()).unwrap();
+            // A test that has ended reads no more.
+            self.0.send(line).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn report(kind: Kind, count: u64) -> String {
+        format!("{kind:?} dropped {count}")
+    }
+
+    /// Queues of 100 and 10 bytes before a reader that reads nothing, and a
+    /// writer that waits for it with one line in its hands.
+    fn stuck() -> (Queue, Reader) {
+        let (sender, lines) = mpsc::sync_channel(0);
+        let limits = Limits {
+            events: 100,
+            requests: 10,
+        };
+        let queue = Queue::start(Pipe(sender), limits, Box::new(report)).unwrap();
+        queue.push(Kind::Requests, "stuck".to_owned());
+        while !queue.lock().writing {
+            thread::yield_now();
+        }
+        (queue, Reader { lines })
+    }
+
+    impl Reader {
+        fn read(&self, count: usize) -> Vec<String> {
+            (0..count).map(|_| self.lines.recv().unwrap()).collect()
+        }
+    }
+
+    #[test]
+    fn lines_of_requests_take_no_room_from_events_which_are_written_first() {
+        let (queue, reader) = stuck();
+        for number in 0..1_000 {
+            queue.push(Kind::Requests, format!("{:5}", number));
+        }
+        for _ in 0..20 {
+            queue.push(Kind::Events, "event".to_owned());
+        }
+        let read = reader.read(24);
+        assert_eq!(read[0], "stuck");
+        // The writer got through for the first time.
+        assert_eq!(read[1], "Requests dropped 998");
+        assert_eq!(read[2..22], ["event"; 20]);
+        assert_eq!(read[22..], ["    0", "    1"]);
+        assert!(queue.flush(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_for_each_queue() {
+        let (queue, reader) = stuck();
+        for _ in 0..25 {
+            queue.push(Kind::Events, "event".to_owned());
+        }
+        for _ in 0..3 {
+            queue.push(Kind::Requests, "other".to_owned());
+        }
+        let read = reader.read(25);
+        let reports: Vec<_> = read
+            .iter()
+            .filter(|line| line.contains("dropped"))
+            .collect();
+        assert_eq!(reports, ["Events dropped 5", "Requests dropped 1"]);
+    }
+
+    #[test]
+    fn a_stuck_reader_holds_up_neither_who_logs_nor_who_flushes() {
+        let (queue, _reader) = stuck();
+        for _ in 0..1_000 {
+            queue.push(Kind::Events, "event".to_owned());
+        }
+        assert!(!queue.flush(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn a_reader_that_went_away_holds_up_nobody() {
+        let (queue, reader) = stuck();
+        drop(reader);
+        queue.push(Kind::Events, "event".to_owned());
+        assert!(queue.flush(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_non_blocking_reader_gets_all_of_every_line() {
+        struct Slow(Vec<u8>, bool);
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                self.0.push(bytes[0]);
+                Ok(1)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut slow = Slow(Vec::new(), false);
+        write(&mut slow, b"line").unwrap();
+        assert_eq!(slow.0, b"line");
+    }
+}

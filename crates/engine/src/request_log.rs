@@ -1,0 +1,414 @@
+//! How much of what requests cause is logged line by line. The rest is counted
+//! and logged as sums, so that no flood of requests is a flood of log lines.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use assay_proto::ProblemType;
+
+use crate::ports::Clock;
+
+/// Lines that may be written for one address and for the networks around it;
+/// the first level that is used up decides.
+struct Level {
+    /// How many leading bits of an IPv4 address count.
+    v4: u8,
+    /// How many leading bits of an IPv6 address count.
+    v6: u8,
+    rate: Rate,
+}
+
+/// Lines a second in the long run, and at once after a pause.
+struct Rate {
+    per_second: u64,
+    burst: u64,
+}
+
+/// An address, its neighbourhood, and all of IPv4 or IPv6. The last bounds the
+/// log whatever number of networks a flood comes from: 100 lines a second of at
+/// most a kilobyte are less than 6 MB a minute.
+const LEVELS: [Level; 3] = [
+    Level {
+        v4: 32,
+        v6: 64,
+        rate: Rate {
+            per_second: 10,
+            burst: 50,
+        },
+    },
+    Level {
+        v4: 24,
+        v6: 48,
+        rate: Rate {
+            per_second: 30,
+            burst: 150,
+        },
+    },
+    Level {
+        v4: 0,
+        v6: 0,
+        rate: Rate {
+            per_second: 100,
+            burst: 1_000,
+        },
+    },
+];
+
+/// Faults that requests meet are ours, whatever address they come from.
+const FAULTS: Rate = Rate {
+    per_second: 10,
+    burst: 50,
+};
+
+/// The buckets that one generation holds.
+const CAPACITY: usize = 1 << 14;
+
+/// What one line is about. Each has buckets of its own: accounts that are made
+/// must not hide refusals.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Topic {
+    Account,
+    Refusal,
+}
+
+/// Decides which lines of requests are written, and counts the others.
+pub struct RequestLog {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    buckets: Buckets,
+    /// Until when the lines of faults are used up.
+    faults: u64,
+    sums: Vec<(ProblemType, Sum)>,
+    accounts_created: u64,
+    padded_signatures: u64,
+}
+
+/// What was not logged line by line since the last summary.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Sum {
+    /// Requests that were refused.
+    requests: u64,
+    /// Those among them that were authenticated.
+    authenticated: u64,
+    /// Events `refused` of requests.
+    findings: u64,
+}
+
+/// For each bucket the tick at which it is full again; a tick is the time of
+/// one line. Two generations bound the memory: a bucket that was not used while
+/// a whole generation filled up is forgotten, full as it is by then.
+#[derive(Default)]
+struct Buckets {
+    current: HashMap<(Topic, usize, IpAddr), u64>,
+    previous: HashMap<(Topic, usize, IpAddr), u64>,
+}
+
+impl RequestLog {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            state: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the refusal of an authenticated request of `client` gets a line
+    /// of its own. It is counted otherwise.
+    #[must_use]
+    pub fn refused(&self, kind: ProblemType, client: IpAddr) -> bool {
+        let now = self.clock.uptime();
+        let mut state = self.lock();
+        let logged = state.buckets.take(Topic::Refusal, client, now);
+        if !logged {
+            let sum = state.sum(kind);
+            sum.requests += 1;
+            sum.authenticated += 1;
+        }
+        logged
+    }
+
+    /// Counts the refusal of a request that nobody authenticated.
+    pub fn refused_unauthenticated(&self, kind: ProblemType) {
+        self.lock().sum(kind).requests += 1;
+    }
+
+    /// Whether a fault that a request met gets a line of its own. It is counted
+    /// otherwise.
+    #[must_use]
+    pub fn fault(&self, kind: ProblemType) -> bool {
+        let now = self.clock.uptime();
+        let mut state = self.lock();
+        let logged = FAULTS.take(&mut state.faults, now);
+        if !logged {
+            state.sum(kind).requests += 1;
+        }
+        logged
+    }
+
+    /// Whether what a gate found gets a line of its own. Without a client there
+    /// is no request behind it, and no flood.
+    pub(crate) fn found(&self, kind: ProblemType, client: Option<IpAddr>) -> bool {
+        let Some(client) = client else {
+            return true;
+        };
+        let now = self.clock.uptime();
+        let mut state = self.lock();
+        let logged = state.buckets.take(Topic::Refusal, client, now);
+        if !logged {
+            state.sum(kind).findings += 1;
+        }
+        logged
+    }
+
+    /// Whether a new account gets a line of its own. It is counted otherwise.
+    pub(crate) fn account_created(&self, client: Option<IpAddr>) -> bool {
+        let Some(client) = client else {
+            return true;
+        };
+        let now = self.clock.uptime();
+        let mut state = self.lock();
+        let logged = state.buckets.take(Topic::Account, client, now);
+        if !logged {
+            state.accounts_created += 1;
+        }
+        logged
+    }
+
+    /// Counts a signature that lacked leading zero bytes.
+    pub(crate) fn padded_signature(&self) {
+        self.lock().padded_signatures += 1;
+    }
+
+    /// Logs what was counted since the last time: one line for each kind. To be
+    /// called every second, and at the end.
+    pub fn summarize(&self) {
+        let (sums, accounts_created, padded_signatures) = {
+            let mut state = self.lock();
+            (
+                std::mem::take(&mut state.sums),
+                std::mem::take(&mut state.accounts_created),
+                std::mem::take(&mut state.padded_signatures),
+            )
+        };
+        for (kind, sum) in sums {
+            tracing::info!(
+                event = "requests_refused",
+                kind = kind.name(),
+                count = sum.requests,
+                authenticated = sum.authenticated,
+                findings = sum.findings,
+                "requests refused without a line of their own"
+            );
+        }
+        if accounts_created > 0 {
+            tracing::info!(
+                event = "accounts_created",
+                count = accounts_created,
+                "accounts created without a line of their own"
+            );
+        }
+        if padded_signatures > 0 {
+            tracing::info!(
+                event = "padded_signature",
+                count = padded_signatures,
+                "clients dropped leading zero bytes of signatures"
+            );
+        }
+    }
+}
+
+impl State {
+    /// The number of kinds is that of [`ProblemType::ALL`].
+    fn sum(&mut self, kind: ProblemType) -> &mut Sum {
+        let place = self.sums.iter().position(|(known, _)| *known == kind);
+        let place = place.unwrap_or_else(|| {
+            self.sums.push((kind, Sum::default()));
+            self.sums.len() - 1
+        });
+        &mut self.sums[place].1
+    }
+}
+
+impl Rate {
+    /// When a bucket is full again that was so at `full`, counted in ticks.
+    fn full_at(&self, full: u64, now: u64) -> u64 {
+        full.max(now.saturating_mul(self.per_second))
+    }
+
+    /// Whether a bucket has a line left at the second `now`.
+    fn has(&self, full: u64, now: u64) -> bool {
+        let ahead = self.full_at(full, now) - now.saturating_mul(self.per_second);
+        ahead < self.burst
+    }
+
+    /// Takes a line, if there is one.
+    fn take(&self, full: &mut u64, now: u64) -> bool {
+        let has = self.has(*full, now);
+        if has {
+            *full = self.full_at(*full, now).saturating_add(1);
+        }
+        has
+    }
+}
+
+impl Buckets {
+    /// Takes a line of each level, if each has one.
+    fn take(&mut self, topic: Topic, client: IpAddr, now: u64) -> bool {
+        let full = LEVELS.each_ref().map(|level| {
+            let key = (topic, usize::from(level.v6), level.network(client));
+            let full = self.current.get(&key).or_else(|| self.previous.get(&key));
+            (key, full.copied().unwrap_or(0), &level.rate)
+        });
+        let has = full.iter().all(|(_, full, rate)| rate.has(*full, now));
+        for (key, full, rate) in full {
+            let taken = rate.full_at(full, now).saturating_add(1);
+            self.current.insert(key, if has { taken } else { full });
+        }
+        if self.current.len() >= CAPACITY {
+            self.previous = std::mem::take(&mut self.current);
+        }
+        has
+    }
+}
+
+impl Level {
+    fn network(&self, client: IpAddr) -> IpAddr {
+        match client.to_canonical() {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.v4)).unwrap_or(0);
+                Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.v6)).unwrap_or(0);
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use assay_proto::Timestamp;
+
+    use super::*;
+
+    struct Uptime(AtomicU64);
+
+    impl Clock for Uptime {
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+
+        fn uptime(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn log() -> (RequestLog, Arc<Uptime>) {
+        let uptime = Arc::new(Uptime(AtomicU64::new(1_000)));
+        (RequestLog::new(uptime.clone()), uptime)
+    }
+
+    fn lines(log: &RequestLog, client: &str, requests: usize) -> usize {
+        let client = client.parse().unwrap();
+        let kind = ProblemType::Malformed;
+        (0..requests).filter(|_| log.refused(kind, client)).count()
+    }
+
+    fn sum(log: &RequestLog, kind: ProblemType) -> Sum {
+        *log.lock().sum(kind)
+    }
+
+    #[test]
+    fn refusals_of_an_address_have_a_rate_and_the_rest_is_counted() {
+        let (log, uptime) = log();
+        assert_eq!(lines(&log, "192.0.2.1", 1_000), 50);
+        let left = sum(&log, ProblemType::Malformed);
+        assert_eq!((left.requests, left.authenticated), (950, 950));
+        uptime.0.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(lines(&log, "192.0.2.1", 1_000), 10);
+        uptime.0.fetch_add(3_600, Ordering::Relaxed);
+        assert_eq!(lines(&log, "::ffff:192.0.2.1", 1_000), 50);
+    }
+
+    #[test]
+    fn networks_and_all_addresses_together_have_a_rate_too() {
+        let (log, _) = log();
+        let of = |prefix: &str, count: usize| -> usize {
+            (0..count)
+                .map(|host| lines(&log, &prefix.replace('N', &host.to_string()), 50))
+                .sum()
+        };
+        assert_eq!(of("2001:db8:0:0:N::1", 10), 50, "a /64");
+        assert_eq!(of("2001:db8:1:N::1", 10), 150, "a /48");
+        assert_eq!(of("192.0.2.N", 10), 150, "a /24");
+        assert_eq!(of("10.N.0.1", 200), 850, "all of IPv4");
+        assert_eq!(lines(&log, "2001:db8:ffff::1", 50), 50, "not IPv6");
+    }
+
+    #[test]
+    fn new_accounts_and_unauthenticated_requests_take_no_lines_of_refusals() {
+        let (log, _) = log();
+        let client = "192.0.2.1".parse().unwrap();
+        let created = (0..1_000).filter(|_| log.account_created(Some(client)));
+        assert_eq!(created.count(), 50);
+        for _ in 0..1_000 {
+            log.refused_unauthenticated(ProblemType::BadNonce);
+        }
+        assert_eq!(lines(&log, "192.0.2.1", 60), 50);
+        let left = sum(&log, ProblemType::BadNonce);
+        assert_eq!((left.requests, left.authenticated), (1_000, 0));
+    }
+
+    #[test]
+    fn what_gates_find_shares_the_rate_and_faults_have_one_for_all() {
+        let (log, _) = log();
+        let client = "192.0.2.1".parse().ok();
+        let kind = ProblemType::RejectedIdentifier;
+        let found = (0..60).filter(|_| log.found(kind, client)).count();
+        assert_eq!((found, sum(&log, kind).findings), (50, 10));
+        assert_eq!(lines(&log, "192.0.2.1", 60), 0);
+        assert!(log.found(kind, None), "no request, no rate");
+        let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal));
+        assert_eq!(faults.count(), 50);
+        assert_eq!(sum(&log, ProblemType::ServerInternal).requests, 10);
+    }
+
+    #[test]
+    fn a_summary_has_a_line_for_each_kind_and_starts_anew() {
+        let (log, _) = log();
+        for kind in ProblemType::ALL {
+            log.refused_unauthenticated(*kind);
+            log.refused_unauthenticated(*kind);
+        }
+        assert_eq!(log.lock().sums.len(), ProblemType::ALL.len());
+        log.summarize();
+        assert_eq!(log.lock().sums.len(), 0);
+    }
+
+    #[test]
+    fn the_number_of_buckets_is_bounded_and_the_busy_are_remembered() {
+        let mut buckets = Buckets::default();
+        let busy = "203.0.113.1".parse().unwrap();
+        let mut take = |client| buckets.take(Topic::Refusal, client, 1_000);
+        assert_eq!((0..60).filter(|_| take(busy)).count(), 50);
+        for number in 0..3 * CAPACITY as u128 {
+            take(Ipv6Addr::from_bits(number << 80).into());
+            assert!(number % 1_000 != 0 || !take(busy), "{number}");
+        }
+        let held = buckets.current.len() + buckets.previous.len();
+        assert!(held <= 2 * (CAPACITY + LEVELS.len()), "{held}");
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether resources that nobody has signed for get scarce.
+
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// Whether more than half of all places of connections, or of the memory for
+/// unauthenticated requests, is taken. While it is, a connection must prove
+/// itself soon.
+pub(crate) struct Crowd {
+    reasons: Mutex<Reasons>,
+    crowded: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Reasons {
+    memory: bool,
+    places: bool,
+}
+
+impl Crowd {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            reasons: Mutex::default(),
+            crowded: watch::Sender::new(false),
+        })
+    }
+
+    /// More than half of the memory is taken, or not.
+    pub(crate) fn memory(&self, taken: bool) {
+        self.change(|reasons| reasons.memory = taken);
+    }
+
+    /// More than half of the places are taken, or not.
+    pub(crate) fn places(&self, taken: bool) {
+        self.change(|reasons| reasons.places = taken);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Reasons)) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut reasons);
+        let now = reasons.memory || reasons.places;
+        // Under the lock, so that the last change is the last that is seen.
+        self.crowded
+            .send_if_modified(|crowded| std::mem::replace(crowded, now) != now);
+    }
+
+    pub(crate) fn is_crowded(&self) -> bool {
+        *self.crowded.borrow()
+    }
+
+    /// Ends once it is crowded.
+    pub(crate) async fn wait(&self) {
+        // The sender is here: it cannot be gone.
+        drop(self.crowded.subscribe().wait_for(|crowded| *crowded).await);
+    }
+}

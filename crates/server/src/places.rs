@@ -1,0 +1,299 @@
+//! Places of connections: who gets one, and what becomes of the others.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ipnet::IpNet;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::{address::host, config::RESERVED_CONNECTIONS, crowd::Crowd};
+
+/// How many places of the reserve one host may have.
+const OF_RESERVE: usize = RESERVED_CONNECTIONS / 4;
+
+/// All places: the ordinary ones, and a reserve in which a connection waits for
+/// one of these. Health is told to those in the reserve, too.
+pub(crate) struct Places {
+    /// The networks that have no share.
+    exempt: Vec<IpNet>,
+    /// The ordinary places that one host may have; 0 for all of them.
+    of_host: usize,
+    count: usize,
+    crowd: Arc<Crowd>,
+    freed: Notify,
+    ordinary: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hosts: HashMap<IpAddr, Share>,
+    refused: u64,
+    taken: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    ordinary: usize,
+    reserve: usize,
+}
+
+/// The place of one connection.
+pub(crate) struct Place {
+    places: Arc<Places>,
+    /// Whose share it counts to.
+    sharer: Option<IpAddr>,
+    seat: Mutex<Seat>,
+}
+
+#[expect(dead_code, reason = "a permit is given back when it is dropped")]
+enum Seat {
+    Ordinary(OwnedSemaphorePermit),
+    Reserve(OwnedSemaphorePermit),
+    /// While it is given back.
+    Gone,
+}
+
+impl Places {
+    pub(crate) fn new(
+        count: usize,
+        of_host: usize,
+        exempt: Vec<IpNet>,
+        crowd: Arc<Crowd>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            exempt,
+            of_host,
+            count,
+            crowd,
+            freed: Notify::new(),
+            ordinary: Arc::new(Semaphore::new(count)),
+            reserve: Arc::new(Semaphore::new(RESERVED_CONNECTIONS)),
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another connection can be accepted.
+    pub(crate) fn any(&self) -> bool {
+        self.ordinary.available_permits() > 0 || self.reserve.available_permits() > 0
+    }
+
+    /// Ends once a place was given back since it was asked the last time.
+    pub(crate) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// A place for a connection of `peer`; `None` where its host has its share.
+    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let peer = peer.to_canonical();
+        let is_exempt = self.exempt.iter().any(|net| net.contains(&peer));
+        let sharer = (!is_exempt).then(|| host(peer));
+        let mut state = self.lock();
+        let share = sharer.and_then(|sharer| state.hosts.get(&sharer).copied());
+        let share = share.unwrap_or_default();
+        let fits = self.of_host == 0 || share.ordinary + share.reserve < self.of_host;
+        let seat = if sharer.is_some() && !fits {
+            None
+        } else if let Ok(permit) = Arc::clone(&self.ordinary).try_acquire_owned() {
+            Some(Seat::Ordinary(permit))
+        } else if sharer.is_some() && share.reserve >= OF_RESERVE {
+            None
+        } else {
+            let permit = Arc::clone(&self.reserve).try_acquire_owned();
+            permit.ok().map(Seat::Reserve)
+        };
+        let Some(seat) = seat else {
+            state.refused += 1;
+            return None;
+        };
+        state.count(sharer, &seat, 1);
+        self.look(&state);
+        drop(state);
+        Some(Place {
+            places: Arc::clone(self),
+            sharer,
+            seat: Mutex::new(seat),
+        })
+    }
+
+    /// How many connections got no place since it was asked the last time.
+    pub(crate) fn refused(&self) -> u64 {
+        std::mem::take(&mut self.lock().refused)
+    }
+
+    /// Notes whether places get scarce.
+    fn look(&self, state: &State) {
+        self.crowd.places(state.taken > self.count / 2);
+    }
+}
+
+impl State {
+    fn count(&mut self, sharer: Option<IpAddr>, seat: &Seat, change: isize) {
+        let is_ordinary = matches!(seat, Seat::Ordinary(_));
+        if is_ordinary {
+            self.taken = self.taken.saturating_add_signed(change);
+        }
+        let Some(sharer) = sharer else { return };
+        let share = self.hosts.entry(sharer).or_default();
+        let count = match is_ordinary {
+            true => &mut share.ordinary,
+            false => &mut share.reserve,
+        };
+        *count = count.saturating_add_signed(change);
+        if share.ordinary + share.reserve == 0 {
+            self.hosts.remove(&sharer);
+        }
+    }
+}
+
+impl Place {
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the connection's peer has no share.
+    pub(crate) fn is_exempt(&self) -> bool {
+        self.sharer.is_none()
+    }
+
+    /// Waits for an ordinary place, where this is one of the reserve.
+    pub(crate) async fn ordinary(&self) {
+        if !matches!(*self.seat(), Seat::Reserve(_)) {
+            return;
+        }
+        let ordinary = Arc::clone(&self.places.ordinary);
+        // The semaphore is never closed.
+        let Ok(permit) = ordinary.acquire_owned().await else {
+            return;
+        };
+        let mut seat = self.seat();
+        // Another request of the same connection may have been faster.
+        if matches!(*seat, Seat::Reserve(_)) {
+            let mut state = self.places.lock();
+            state.count(self.sharer, &seat, -1);
+            *seat = Seat::Ordinary(permit);
+            state.count(self.sharer, &seat, 1);
+            self.places.look(&state);
+            drop(state);
+            self.places.freed.notify_one();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let seat = std::mem::replace(&mut *self.seat(), Seat::Gone);
+        let mut state = self.places.lock();
+        state.count(self.sharer, &seat, -1);
+        drop(seat);
+        self.places.look(&state);
+        drop(state);
+        self.places.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn places(count: usize, of_host: usize) -> Arc<Places> {
+        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+        Places::new(count, of_host, exempt, Crowd::new())
+    }
+
+    fn take(places: &Arc<Places>, peer: &str) -> Option<Place> {
+        places.take(peer.parse().unwrap())
+    }
+
+    #[test]
+    fn a_host_has_a_share_and_an_ipv6_network_is_one_host() {
+        let places = places(100, 2);
+        let mut held = Vec::new();
+        for (peer, taken) in [
+            ("192.0.2.1", true),
+            ("::ffff:192.0.2.1", true),
+            ("192.0.2.1", false),
+            ("192.0.2.2", true),
+            ("2001:db8:0:1::1", true),
+            ("2001:db8:0:1:ffff::2", true),
+            ("2001:db8:0:1::3", false),
+            ("2001:db8:0:2::1", true),
+            ("10.0.0.1", true),
+            ("10.0.0.1", true),
+            ("10.0.0.1", true),
+        ] {
+            let place = take(&places, peer);
+            assert_eq!(place.is_some(), taken, "{peer}");
+            held.extend(place);
+        }
+        assert_eq!((places.refused(), places.refused()), (2, 0));
+        held.clear();
+        assert!(places.lock().hosts.is_empty());
+        assert!(take(&places, "192.0.2.1").is_some());
+    }
+
+    #[test]
+    fn without_a_share_a_host_may_have_all_places() {
+        let places = places(100, 0);
+        let held: Vec<_> = (0..100).map(|_| take(&places, "192.0.2.1")).collect();
+        assert!(held.iter().all(Option::is_some));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_late_waits_in_the_reserve_for_an_ordinary_place() {
+        let places = places(1, 0);
+        let first = take(&places, "192.0.2.1").unwrap();
+        let second = take(&places, "192.0.2.2").unwrap();
+        let limit = Duration::from_secs(1);
+        assert!(timeout(limit, first.ordinary()).await.is_ok());
+        assert!(timeout(limit, second.ordinary()).await.is_err());
+        drop(first);
+        assert!(timeout(limit, second.ordinary()).await.is_ok());
+        assert_eq!(places.reserve.available_permits(), RESERVED_CONNECTIONS);
+        assert_eq!(places.lock().taken, 1);
+        drop(second);
+        assert_eq!(places.lock().taken, 0);
+    }
+
+    #[test]
+    fn no_host_has_the_whole_reserve() {
+        let places = places(1, 0);
+        let first = take(&places, "192.0.2.1");
+        let held: Vec<_> = (0..RESERVED_CONNECTIONS)
+            .filter_map(|_| take(&places, "192.0.2.1"))
+            .collect();
+        assert_eq!(held.len(), OF_RESERVE);
+        assert!(take(&places, "192.0.2.2").is_some());
+        assert!(places.any());
+        let exempt: Vec<_> = (0..RESERVED_CONNECTIONS)
+            .filter_map(|_| take(&places, "10.0.0.1"))
+            .collect();
+        assert_eq!(exempt.len(), RESERVED_CONNECTIONS - OF_RESERVE);
+        assert!(!places.any());
+        drop(first);
+        assert!(places.any());
+    }
+
+    #[test]
+    fn it_is_crowded_while_more_than_half_of_the_places_are_taken() {
+        let places = places(4, 0);
+        let mut held: Vec<_> = (0..2).map(|_| take(&places, "192.0.2.1")).collect();
+        assert!(!places.crowd.is_crowded());
+        held.push(take(&places, "192.0.2.1"));
+        assert!(places.crowd.is_crowded());
+        held.pop();
+        assert!(!places.crowd.is_crowded());
+    }
+}

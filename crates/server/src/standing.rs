@@ -1,0 +1,166 @@
+//! What a connection may do, by what it has proved.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{activity::Activity, crowd::Crowd, places::Place, refusal::Refusal};
+
+/// How long a connection may last without an authenticated request.
+const UNPROVEN: Duration = Duration::from_secs(20);
+/// The same while it is crowded: an enrolment has its second request
+/// authenticated within a second, on a slow line within three.
+const UNPROVEN_IN_CROWD: Duration = Duration::from_secs(5);
+/// The most requests at once on such a connection while it is crowded.
+pub(crate) const STREAMS_IN_CROWD: u32 = 2;
+/// How long a request waits for an ordinary place.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// One connection's standing.
+pub(crate) struct Standing {
+    activity: Arc<Activity>,
+    authenticated: AtomicBool,
+    crowd: Arc<Crowd>,
+    /// `None` where there is no socket, and no scarcity.
+    place: Option<Place>,
+}
+
+impl Standing {
+    pub(crate) fn new(activity: Arc<Activity>, crowd: Arc<Crowd>, place: Option<Place>) -> Self {
+        Self {
+            activity,
+            authenticated: AtomicBool::new(false),
+            crowd,
+            place,
+        }
+    }
+
+    /// A request of the connection was authenticated.
+    pub(crate) fn authenticated(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has still to prove itself.
+    fn is_unproven(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| !place.is_exempt())
+            && !self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection must prove itself soon.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.is_unproven() && self.crowd.is_crowded()
+    }
+
+    /// Lets a request in that was begun, once its connection has a place.
+    ///
+    /// # Errors
+    /// There is none in time, or the connection has too many requests under
+    /// way.
+    pub(crate) async fn enter(&self) -> Result<(), Refusal> {
+        if self.is_crowded() && self.activity.requests() > STREAMS_IN_CROWD as usize {
+            return Err(Refusal::too_many_streams(WAIT));
+        }
+        match &self.place {
+            Some(place) => timeout(WAIT, place.ordinary())
+                .await
+                .map_err(|_| Refusal::no_place(WAIT)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends when the connection, accepted at `accepted`, has had its time and
+    /// no request was authenticated.
+    pub(crate) async fn unproven(&self, accepted: Instant) {
+        sleep_until(accepted + UNPROVEN_IN_CROWD).await;
+        if self.is_unproven() {
+            tokio::select! {
+                () = self.crowd.wait() => {}
+                () = sleep_until(accepted + UNPROVEN) => {}
+            }
+        }
+        if !self.is_unproven() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::places::Places;
+
+    fn standing(crowd: &Arc<Crowd>, peer: [u8; 4]) -> Standing {
+        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+        let places = Places::new(100, 0, exempt, Arc::clone(crowd));
+        let place = places.take(IpAddr::from(peer));
+        Standing::new(Activity::new(Instant::now()), Arc::clone(crowd), place)
+    }
+
+    /// After how many seconds the connection is cut.
+    async fn cut_after(standing: &Standing) -> Option<u64> {
+        let accepted = Instant::now();
+        let cut = timeout(Duration::from_secs(3600), standing.unproven(accepted)).await;
+        cut.ok().map(|()| accepted.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unproven_connection_has_20_seconds_and_5_in_a_crowd() {
+        let crowd = Crowd::new();
+        assert_eq!(cut_after(&standing(&crowd, [192, 0, 2, 1])).await, Some(20));
+        let late = standing(&crowd, [192, 0, 2, 1]);
+        let (cut, ()) = tokio::join!(cut_after(&late), async {
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            crowd.memory(true);
+        });
+        assert_eq!(cut, Some(12));
+        assert_eq!(cut_after(&late).await, Some(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_proved_itself_or_is_exempt_has_all_the_time() {
+        let crowd = Crowd::new();
+        crowd.memory(true);
+        assert_eq!(cut_after(&standing(&crowd, [10, 0, 0, 1])).await, None);
+        let proven = standing(&crowd, [192, 0, 2, 1]);
+        proven.authenticated();
+        assert_eq!(cut_after(&proven).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_place_a_request_is_refused_in_the_end() {
+        let crowd = Crowd::new();
+        let places = Places::new(1, 0, Vec::new(), Arc::clone(&crowd));
+        let standing = |host| {
+            let place = places.take(IpAddr::from([192, 0, 2, host]));
+            Standing::new(Activity::new(Instant::now()), Arc::clone(&crowd), place)
+        };
+        let (first, second) = (standing(1), standing(2));
+        assert!(first.enter().await.is_ok());
+        let asked = Instant::now();
+        assert!(second.enter().await.is_err());
+        assert_eq!(asked.elapsed(), WAIT);
+        let (entered, ()) = tokio::join!(second.enter(), async { drop(first) });
+        assert!(entered.is_ok());
+    }
+
+    #[tokio::test]
+    async fn in_a_crowd_an_unproven_connection_has_two_requests_at_once() {
+        let crowd = Crowd::new();
+        let standing = standing(&crowd, [192, 0, 2, 1]);
+        let requests: Vec<_> = (0..3).map(|_| standing.activity.begin()).collect();
+        assert!(standing.enter().await.is_ok());
+        crowd.memory(true);
+        assert!(standing.enter().await.is_err());
+        standing.authenticated();
+        assert!(standing.enter().await.is_ok());
+        drop(requests);
+    }
+}
