@@ -28,6 +28,7 @@ use crate::{
     dir::Dir,
     files, now, print, print_json,
     recordings::{Plan, Recordings},
+    space::FileSystem,
     stop::{OrStop, Stop},
     store,
     tls::{FileIdentity, check::check_ca},
@@ -240,6 +241,14 @@ impl Parts {
                 store::in_words(&restored)
             );
         }
+        let space =
+            FileSystem::of(&dir.db()).or_fault("cannot ask for the free space of the disk")?;
+        let free_space = match self.config.store.free_space {
+            Some(size) => size.bytes(),
+            None => space
+                .usual_reserve()
+                .or_fault("cannot ask for the size of the disk")?,
+        };
         let clock_says = SystemClock.now();
         let max_rest = self.config.time.max_rest.seconds();
         clock::check_start(store.latest_time(), clock_says, max_rest).map_err(Stop::usage)?;
@@ -278,9 +287,12 @@ impl Parts {
             anchors: self.anchors,
             clock: Arc::new(SystemClock),
             health: Arc::clone(&health),
+            exempt: self.config.limits.rates.exempt.clone(),
             issuer: self.issuer,
             limits: Limits {
+                free_space,
                 order_lifetime: self.config.acme.order_lifetime.seconds(),
+                provisional_accounts: self.config.limits.provisional_accounts,
                 ..Limits::default()
             },
             max_jump: self.config.time.max_jump.seconds(),
@@ -288,6 +300,7 @@ impl Parts {
             random: Arc::new(SystemRandom),
             recorder,
             server_issuer: self.tls_issuer,
+            space: Some(Arc::new(space)),
             store: Arc::clone(&store) as _,
             terms_of_service: self.config.acme.terms_of_service.clone(),
             urls: Urls::new(base_url.to_string()),

@@ -4,6 +4,7 @@ mod base_url;
 mod duration;
 mod keys;
 mod limits;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -19,14 +20,15 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::DottedOid;
-use assay_server::RateLimits;
 use serde::Deserialize;
 
 use crate::files;
 
 pub use base_url::{BaseUrl, UrlHost};
 pub use duration::Duration;
+pub use limits::Limits;
 use limits::LimitsTable;
+pub use size::Size;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,10 +51,8 @@ pub struct Config {
     pub store: Store,
     /// `[health]`
     pub health: Health,
-    /// `[limits]`: rates
-    pub limits: RateLimits,
-    /// `[limits]`: connections
-    pub connections: Connections,
+    /// `[limits]`
+    pub limits: Limits,
 }
 
 /// `[health]`
@@ -64,20 +64,15 @@ pub struct Health {
     pub listen: Option<SocketAddr>,
 }
 
-/// `[limits]`: what concerns connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Connections {
-    /// The most connections of one address at once; 0 is no limit.
-    pub connections_per_address: Option<usize>,
-}
-
 /// `[store]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Store {
     /// How long segments of the ledger are kept that a checkpoint holds.
     pub keep_ledger: Duration,
+    /// Below so much free space new accounts and orders are refused; without
+    /// it, the smaller of 1 GiB and 5 % of the file system.
+    pub free_space: Option<Size>,
 }
 
 /// `[server]`
@@ -293,7 +288,7 @@ impl Config {
     /// thousand of the usual 4,096.
     pub fn connections_per_address(&self) -> usize {
         let quarter = (self.server.max_connections / 4).max(1);
-        (self.connections.connections_per_address).unwrap_or(quarter)
+        (self.limits.connections_per_address).unwrap_or(quarter)
     }
 
     /// Whether anything here is for laboratories only.
@@ -400,7 +395,6 @@ impl Tables {
             time,
             store,
             health,
-            connections: limits.connections,
             limits: limits.check()?,
         })
     }
@@ -473,6 +467,7 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             keep_ledger: Duration::from_seconds(0),
+            free_space: None,
         }
     }
 }

@@ -26,6 +26,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod socket;
+mod space;
 mod staging;
 mod status;
 mod stop;

@@ -13,7 +13,10 @@ use assay_engine::{
     ports::Store,
 };
 use assay_server::{RESERVED_CONNECTIONS, Server, ServerConfig};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::MissedTickBehavior,
+};
 
 use crate::{
     app::{App, Parts, TlsEnd},
@@ -117,12 +120,17 @@ pub async fn prepare(
         .drop_unfinished_server_intents()
         .await
         .or_fault("cannot read the database")?;
+    engine
+        .count_provisional_accounts()
+        .await
+        .or_fault("cannot read the database")?;
+    engine.check_space();
 
     background.spawn(clock::keep(Arc::clone(engine)));
+    background.spawn(watch(Arc::clone(engine)));
     let served = match replay {
         None => {
             background.spawn(recover(Arc::clone(engine)));
-            background.spawn(forget_idle_accounts(Arc::clone(engine)));
             Served {
                 devices: app.devices.clone(),
                 engine: Arc::clone(engine),
@@ -189,7 +197,7 @@ pub async fn prepare(
             max_connections: app.config.server.max_connections,
             connections_per_address: app.config.connections_per_address(),
             website: app.config.acme.website.clone(),
-            rate_limits: app.config.limits.clone(),
+            rate_limits: app.config.limits.rates.clone(),
             ..ServerConfig::new(listener)
         },
     );
@@ -270,22 +278,16 @@ async fn recover(engine: Arc<Engine>) {
     }
 }
 
-/// Forgets accounts that never ordered, every hour.
-async fn forget_idle_accounts(engine: Arc<Engine>) {
-    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+/// Measures the free space and reports what gave way, every second.
+async fn watch(engine: Arc<Engine>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        hours.tick().await;
-        match engine.forget_idle_accounts().await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(
-                event = "accounts_forgotten",
-                count,
-                "accounts that never ordered were forgotten"
-            ),
-            Err(error) => {
-                tracing::error!(event = "accounts_not_forgotten", %error, "idle accounts were not forgotten; trying again in an hour")
-            }
-        }
+        seconds.tick().await;
+        engine.report_displaced();
+        let measured = Arc::clone(&engine);
+        // A file system of the network may take its time.
+        let _ = tokio::task::spawn_blocking(move || measured.check_space()).await;
     }
 }
 

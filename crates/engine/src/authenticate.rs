@@ -198,6 +198,17 @@ impl From<Unauthenticated> for Error {
     }
 }
 
+impl Context {
+    /// Work for a client behind which there is no request.
+    #[must_use]
+    pub fn of_client(client: IpAddr) -> Self {
+        Self {
+            client: Some(client),
+            ..Self::default()
+        }
+    }
+}
+
 impl Payload {
     /// What an inner JWS of an authenticated request holds. Only the engine can
     /// make one: outside, a payload has been through [`Engine::authenticate`].

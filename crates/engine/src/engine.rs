@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use assay_attest::{TrustAnchor, Verifier};
 use assay_ca::{Issuer, SerialNumber};
 use assay_proto::{Readiness, Timestamp};
+use ipnet::IpNet;
 
 use crate::{
     Context, Error,
@@ -11,13 +12,17 @@ use crate::{
     issuance::{ValidityLimits, end_of_ca},
     nonce::Nonces,
     ports::{
-        Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Store,
+        Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Space, Store,
         Version,
     },
     profile::Profile,
+    provisional::Provisional,
     request_log::RequestLog,
+    space::SpaceGuard,
+    tally::Tally,
     time::{ClockEvent, ClockReading, ServerTime},
     urls::Urls,
+    usecase::GivingWay,
 };
 
 /// The most attempts at a decision that others keep overtaking.
@@ -26,15 +31,20 @@ pub(crate) const ATTEMPTS: usize = 8;
 /// All decisions of the certificate authority. One value serves all requests.
 pub struct Engine {
     pub(crate) admission: AdmissionPolicy,
+    pub(crate) displaced_accounts: Tally,
+    pub(crate) displaced_orders: Tally,
+    pub(crate) giving_way: GivingWay,
     pub(crate) health: Arc<Health>,
     pub(crate) issuer: Issuer,
     pub(crate) server_issuer: Option<Issuer>,
     pub(crate) limits: Limits,
     pub(crate) nonces: Nonces,
     pub(crate) profile: Profile,
+    pub(crate) provisional: Provisional,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
     pub(crate) request_log: RequestLog,
+    pub(crate) space: SpaceGuard,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) terms_of_service: Option<String>,
     pub(crate) urls: Urls,
@@ -52,11 +62,14 @@ pub struct Setup {
     pub anchors: Vec<TrustAnchor>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// The networks whose accounts are not counted as provisional, nor give way
+    /// to others.
+    pub exempt: Vec<IpNet>,
     /// Where the parts of the server report what fails.
     pub health: Arc<Health>,
     /// The CA of the devices.
     pub issuer: Issuer,
-    /// How much one account may do.
+    /// How much clients may do.
     pub limits: Limits,
     /// The largest forward step of the wall clock that is followed without the
     /// operator's confirmation, in seconds.
@@ -69,6 +82,8 @@ pub struct Setup {
     pub recorder: Option<Arc<dyn Recorder>>,
     /// The CA of this server's own TLS certificate, where it has one.
     pub server_issuer: Option<Issuer>,
+    /// The room that is left for the store.
+    pub space: Option<Arc<dyn Space>>,
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
     /// The URL of the terms of service that an account must agree to.
@@ -77,28 +92,37 @@ pub struct Setup {
     pub urls: Urls,
 }
 
-/// How much one account may do.
+/// How much clients may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Below so many free bytes new accounts and orders are refused; 0: never.
+    pub free_space: u64,
     /// The most identifiers of one order. A device orders for one; a record
     /// with a few of the longest, and the certificate that names them all, must
     /// fit into 4 KiB.
     pub identifiers: usize,
-    /// The most orders of one account that are open at once.
+    /// The most orders that are open at once. Of all accounts, light networks
+    /// are let in beyond it, up to twice as many.
     pub open_orders: OpenOrders,
     /// How long an order may take, in seconds.
     pub order_lifetime: u64,
+    /// The most provisional accounts, those without a valid authorization.
+    /// Light networks are let in beyond it, up to twice as many.
+    pub provisional_accounts: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            free_space: 0,
             identifiers: 5,
             open_orders: OpenOrders {
                 of_account: 100,
                 of_identifier: 20,
+                pending: 200,
             },
             order_lifetime: 8 * 3600,
+            provisional_accounts: 20_000,
         }
     }
 }
@@ -109,7 +133,10 @@ impl Engine {
     pub fn new(setup: Setup) -> Self {
         Self {
             admission: setup.admission,
-            health: setup.health,
+            displaced_accounts: Tally::default(),
+            displaced_orders: Tally::default(),
+            giving_way: GivingWay::default(),
+            health: Arc::clone(&setup.health),
             issuer: setup.issuer,
             server_issuer: setup.server_issuer,
             limits: setup.limits,
@@ -119,9 +146,11 @@ impl Engine {
                 setup.random.as_ref(),
             ),
             profile: setup.profile,
+            provisional: Provisional::new(setup.limits.provisional_accounts, setup.exempt),
             random: setup.random,
             recorder: setup.recorder,
             request_log: RequestLog::new(Arc::clone(&setup.clock)),
+            space: SpaceGuard::new(setup.space, setup.limits.free_space, setup.health),
             time: Mutex::new(ServerTime::starting(
                 setup.store.latest_time(),
                 setup.clock.now(),
@@ -202,6 +231,42 @@ impl Engine {
         self.commit(&Context::default(), name, now, Vec::new())
             .await?;
         Ok(now)
+    }
+
+    /// Measures the room that is left for the store. Somebody must ask about
+    /// once a second.
+    pub fn check_space(&self) {
+        self.space.check();
+    }
+
+    /// Whether new accounts and orders are refused for lack of room.
+    #[must_use]
+    pub fn is_space_low(&self) -> bool {
+        self.space.is_low()
+    }
+
+    /// Logs what gave way to newer accounts and orders, and what was refused,
+    /// since the last time: one event each, where there is anything. Somebody
+    /// must ask once a second.
+    pub fn report_displaced(&self) {
+        (self.displaced_accounts).report(|count, refused, network| {
+            tracing::warn!(
+                event = "provisional_accounts_dropped",
+                count,
+                refused,
+                network = network.map(tracing::field::display),
+                "accounts without a valid authorization gave way to newer ones"
+            );
+        });
+        (self.displaced_orders).report(|count, refused, network| {
+            tracing::warn!(
+                event = "orders_displaced",
+                count,
+                refused,
+                network = network.map(tracing::field::display),
+                "pending orders gave way to newer ones for the same identifiers"
+            );
+        });
     }
 
     /// A fresh nonce.

@@ -69,8 +69,19 @@ pub enum Error {
     #[error("there is no such {0} under this account")]
     NotFound(&'static str),
 
+    // The client: its network.
+    /// Too many new accounts or pending orders, most of them from where this
+    /// request comes from.
+    #[error("too many {what} from this network: try again in {wait} s")]
+    Crowded {
+        /// Of what there are too many.
+        what: &'static str,
+        /// After how many seconds one of them gives way.
+        wait: u64,
+    },
+
     // The client: its order.
-    /// More open orders than one account may have.
+    /// More open orders than one account may have, and none that is pending.
     #[error("too many open orders: finish them, or wait until they expire")]
     TooManyOpenOrders,
     /// An order without, with too many or with repeated identifiers.
@@ -128,6 +139,9 @@ pub enum Error {
     /// it.
     #[error(transparent)]
     ClockRefused(#[from] ClockRefusal),
+    /// There is too little room on the disk for new accounts and orders.
+    #[error("the server takes no new accounts and orders at present: try again later")]
+    NoSpace,
     /// The list of devices could not be asked.
     #[error("the inventory could not be asked: {0}")]
     Inventory(String),
@@ -276,7 +290,8 @@ impl IdentifierFault {
 
 impl Error {
     /// Whether the fault is this server's: answered with a 5xx, and the client
-    /// may try the same again.
+    /// may try the same again. [`Error::NoSpace`] is none: the log has it once,
+    /// not for each request.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         matches!(
@@ -293,7 +308,8 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Clock(_) => Some(60),
+            Self::Clock(_) | Self::NoSpace => Some(60),
+            Self::Crowded { wait, .. } => Some(*wait),
             Self::Contention => Some(1),
             Self::Inventory(_) | Self::Store(_) => Some(10),
             Self::TooManyOpenOrders => Some(600),
@@ -370,7 +386,9 @@ impl From<&Error> for Problem {
                 instance: Some(terms.clone()),
                 ..Self::new(P::UserActionRequired, detail)
             },
-            Error::Contention | Error::TooManyOpenOrders => Self::new(P::RateLimited, detail),
+            Error::Contention | Error::Crowded { .. } | Error::TooManyOpenOrders => {
+                Self::new(P::RateLimited, detail)
+            }
             Error::Identifiers(refusals) => identifiers(refusals, detail),
             Error::OrderNotReady(_) => Self::new(P::OrderNotReady, detail),
             Error::Csr(_) => Self::new(P::BadCsr, detail),
@@ -385,6 +403,7 @@ impl From<&Error> for Problem {
                         .join(", ")
                 ),
             ),
+            Error::NoSpace => Self::new(P::ServerInternal, detail).with_status(503),
             Error::Clock(_) | Error::ClockRefused(_) | Error::Inventory(_) | Error::Store(_) => {
                 Self::new(
                     P::ServerInternal,

@@ -22,10 +22,14 @@ pub mod urls;
 
 mod appraisal;
 mod authenticate;
+mod census;
 mod engine;
 mod error;
+mod provisional;
 mod refusal;
 mod request_log;
+mod space;
+mod tally;
 mod usecase;
 
 pub use assay_ca::SerialNumber;

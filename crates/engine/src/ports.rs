@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 pub use crate::appraisal::Answer;
 use crate::{
-    domain::{Account, Attribute, Authorization, Certificate, Order, ServerIntent, Token},
+    domain::{Account, Attribute, Authorization, Certificate, Order, Origin, ServerIntent, Token},
     ids::{AccountId, AuthorizationId, OrderId},
 };
 
@@ -68,6 +68,16 @@ impl Purpose {
             Self::Token => "token",
         }
     }
+}
+
+/// Measures the room that is left for the store.
+pub trait Space: Send + Sync {
+    /// Free bytes on its file system. May block for as long as a system call
+    /// does.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    fn free(&self) -> std::io::Result<u64>;
 }
 
 /// Is told what was judged and how, to keep it.
@@ -163,19 +173,38 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderId>, StoreError>;
 
+    /// As [`Store::open_orders`], of those that name `identifier`.
+    async fn open_orders_naming(
+        &self,
+        account: AccountId,
+        identifier: &Identifier,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OrderId>, StoreError>;
+
+    /// The orders of all accounts that name `identifier` and are not
+    /// [`Order::proven`], that end after `after`, where it is given. The ones
+    /// that end first, at most `limit`.
+    async fn unproven_orders(
+        &self,
+        identifier: &Identifier,
+        after: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<UnprovenOrder>, StoreError>;
+
     /// The orders whose certificate is being signed.
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError>;
 
     /// The intents of server certificates that were never completed.
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError>;
 
-    /// At most `limit` usable accounts that were made before `before` and never
-    /// ordered, oldest first.
-    async fn accounts_without_orders(
+    /// At most `limit` provisional accounts, those that are not
+    /// [`Account::established`], oldest first, from the one after `after` on.
+    async fn provisional_accounts(
         &self,
-        before: Timestamp,
+        after: Option<AccountCursor>,
         limit: usize,
-    ) -> Result<Vec<Versioned<Account>>, StoreError>;
+    ) -> Result<Vec<ProvisionalAccount>, StoreError>;
 
     /// The latest `now` of all commits, or since the last
     /// [`ChangeSet::resetting_time`]: time never runs behind it.
@@ -201,6 +230,39 @@ pub struct OrderCursor {
     pub created: Timestamp,
     /// The order.
     pub id: OrderId,
+}
+
+/// Where an account stands in a list of accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountCursor {
+    /// When the account was made.
+    pub created: Timestamp,
+    /// The account.
+    pub id: AccountId,
+}
+
+/// An account without a valid authorization, usable or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvisionalAccount {
+    /// The account.
+    pub cursor: AccountCursor,
+    /// [`Account::origin`].
+    pub origin: Option<Origin>,
+}
+
+/// An order that is not [`Order::proven`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnprovenOrder {
+    /// The order.
+    pub id: OrderId,
+    /// [`Order::created`].
+    pub created: Timestamp,
+    /// [`Order::expires`].
+    pub expires: Timestamp,
+    /// [`Order::origin`].
+    pub origin: Option<Origin>,
+    /// Whether it is pending, perhaps past its end.
+    pub pending: bool,
 }
 
 /// A value as it was read, and the version that a change of it must name.
@@ -293,6 +355,8 @@ pub enum Change {
     UpdateCertificate(Certificate, Version),
     UpdateOrder(Order, Version),
     DeleteAccount(AccountId, Version),
+    DeleteAuthorization(AuthorizationId, Version),
+    DeleteOrder(OrderId, Version),
     DeleteServerIntent(SerialNumber, Version),
 }
 
@@ -304,6 +368,9 @@ pub struct OpenOrders {
     pub of_account: usize,
     /// Of the same account, for each of the order's identifiers.
     pub of_identifier: usize,
+    /// Of all accounts, for each of the order's identifiers: those that are
+    /// pending and not [`Order::proven`].
+    pub pending: usize,
 }
 
 /// A fault of the store; nothing that the client could mend.
@@ -328,7 +395,7 @@ pub enum CommitError {
 pub enum ConflictOn {
     /// Another account has that key.
     AccountKey,
-    /// The account has too many [`OpenOrders`].
+    /// There are too many [`OpenOrders`].
     OpenOrders,
     /// The value itself.
     Value,

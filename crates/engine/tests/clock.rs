@@ -205,21 +205,6 @@ async fn a_wanted_validity_is_not_refused_while_the_clock_is_in_doubt() {
 }
 
 #[tokio::test]
-async fn idle_accounts_are_not_forgotten_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let account = idle_account(&glass).await;
-    glass.clock.advance(DAY + 1);
-    move_wall(&glass, 7200);
-    assert_eq!(
-        glass.engine.forget_idle_accounts().await.unwrap_err(),
-        in_doubt(&glass)
-    );
-    assert!(glass.store.account(account.id).await.unwrap().is_some());
-    move_wall(&glass, -7200);
-    assert_eq!(glass.engine.forget_idle_accounts().await.unwrap(), 1);
-}
-
-#[tokio::test]
 async fn an_interrupted_signature_is_not_given_up_while_the_clock_is_in_doubt() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;

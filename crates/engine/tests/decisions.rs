@@ -8,7 +8,6 @@ use std::sync::{Arc, atomic::Ordering};
 use assay_engine::{
     Context, CsrRefusal, Error, IdentifierFault,
     domain::{ChallengeState, NotReady},
-    ports::Store,
 };
 use assay_proto::{
     AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
@@ -284,35 +283,6 @@ async fn a_csr_for_another_accounts_key_is_refused() {
 }
 
 #[tokio::test]
-async fn open_orders_are_limited_for_each_identifier_and_account() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    for _ in 0..20 {
-        glass.order(&account, &[SERIAL]).await.unwrap();
-    }
-    let error = glass.order(&account, &[SERIAL]).await.unwrap_err();
-    assert_eq!(error, Error::TooManyOpenOrders);
-    assert_eq!(Problem::from(&error).status, 429);
-    for number in 0..80 {
-        glass
-            .order(&account, &[&format!("D{number}")])
-            .await
-            .unwrap();
-    }
-    assert_eq!(
-        glass.order(&account, &["another"]).await.unwrap_err(),
-        Error::TooManyOpenOrders
-    );
-    // Another account is not held up, and time frees this one.
-    glass
-        .order(&glass.account().await, &[SERIAL])
-        .await
-        .unwrap();
-    glass.clock.advance(8 * 3600);
-    glass.order(&account, &[SERIAL]).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_deactivated_account_takes_its_open_orders_along() {
     let glass = Glass::new();
     let account = glass.account().await;
@@ -356,58 +326,4 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
         glass.answer(&pending, 0, &its_device).await.unwrap_err(),
         Error::OrderOver
     );
-}
-
-#[tokio::test]
-async fn accounts_that_never_order_are_forgotten_after_a_day() {
-    let glass = Glass::new();
-    let (idle, busy, deactivated) = (
-        glass.account().await,
-        glass.account().await,
-        glass.account().await,
-    );
-    let order = glass.order(&busy, &[SERIAL]).await.unwrap();
-    let account = glass.store.account(deactivated.id).await.unwrap().unwrap();
-    let update = AccountUpdate {
-        status: Some("deactivated".to_owned()),
-        ..AccountUpdate::default()
-    };
-    glass
-        .engine
-        .update_account(&Context::default(), account, &update)
-        .await
-        .unwrap();
-
-    glass.clock.advance(86_400);
-    assert_eq!(glass.engine.forget_idle_accounts().await, Ok(0));
-    glass.clock.advance(1);
-    let young = glass.account().await;
-    assert_eq!(glass.engine.forget_idle_accounts().await, Ok(1));
-    for (account, kept) in [
-        (&idle, false),
-        (&busy, true),
-        (&deactivated, true),
-        (&young, true),
-    ] {
-        assert_eq!(
-            glass.store.account(account.id).await.unwrap().is_some(),
-            kept
-        );
-    }
-    assert_eq!(glass.read(&order).await.account, busy.id);
-    // The same key may come again, and a forgotten account cannot order.
-    assert_eq!(
-        glass.order(&idle, &[SERIAL]).await.unwrap_err(),
-        Error::AccountDoesNotExist("kid")
-    );
-    let (again, created) = glass
-        .engine
-        .new_account(
-            &Context::default(),
-            idle.key.clone(),
-            &NewAccount::default(),
-        )
-        .await
-        .unwrap();
-    assert!(created && again.id != idle.id);
 }

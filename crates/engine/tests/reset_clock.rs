@@ -82,12 +82,15 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
     reset_clock(glass.store.as_ref(), wall, KEY).await.unwrap();
     for expiring in Expiring::ALL {
         match expiring {
-            Expiring::IdleAccounts => {
+            Expiring::ProvisionalAccounts => {
                 let idle = glass.store.account(wrong.idle.id).await.unwrap();
                 assert_eq!(idle.unwrap().value.created, wall);
-                let due = wall.plus(1);
-                let found = glass.store.accounts_without_orders(due, 10).await.unwrap();
-                assert_eq!(found.len(), 1);
+                let found = glass.store.provisional_accounts(None, 10).await.unwrap();
+                let idle: Vec<_> = (found.iter())
+                    .filter(|account| account.cursor.id == wrong.idle.id)
+                    .collect();
+                assert_eq!(idle.len(), 1);
+                assert!(found.iter().all(|account| account.cursor.created <= wall));
             }
             Expiring::Orders => {
                 for order in &wrong.open {

@@ -6,11 +6,12 @@ use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, OrderCursor, ProvisionalAccount, Redemption, Store,
+        StoreError, UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
-use assay_proto::Timestamp;
+use assay_proto::{Identifier, Timestamp};
 use async_trait::async_trait;
 
 use crate::{
@@ -111,7 +112,26 @@ impl<B: Backend> Store for Backed<B> {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<OrderId>, StoreError> {
-        (self.backend).read(|map| query::open_orders(map, account, now, limit))
+        (self.backend).read(|map| query::open_orders(map, account, None, now, limit))
+    }
+
+    async fn open_orders_naming(
+        &self,
+        account: AccountId,
+        identifier: &Identifier,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OrderId>, StoreError> {
+        (self.backend).read(|map| query::open_orders(map, account, Some(identifier), now, limit))
+    }
+
+    async fn unproven_orders(
+        &self,
+        identifier: &Identifier,
+        after: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<UnprovenOrder>, StoreError> {
+        (self.backend).read(|map| query::unproven_orders(map, identifier, after, limit))
     }
 
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
@@ -122,12 +142,12 @@ impl<B: Backend> Store for Backed<B> {
         (self.backend).read(|map| query::server_intents(map, &self.cache))
     }
 
-    async fn accounts_without_orders(
+    async fn provisional_accounts(
         &self,
-        before: Timestamp,
+        after: Option<AccountCursor>,
         limit: usize,
-    ) -> Result<Vec<Versioned<Account>>, StoreError> {
-        (self.backend).read(|map| query::accounts_without_orders(map, &self.cache, before, limit))
+    ) -> Result<Vec<ProvisionalAccount>, StoreError> {
+        (self.backend).read(|map| query::provisional_accounts(map, after, limit))
     }
 
     fn latest_time(&self) -> Timestamp {

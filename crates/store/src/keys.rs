@@ -13,7 +13,8 @@
 //! | `o` | order | order record |
 //! | `p` | order | nothing: the orders in processing |
 //! | `s` | serial number | server intent record |
-//! | `w` | creation, account | nothing: the usable accounts that never ordered |
+//! | `u` | identifier, end, order | [`Unproven`](crate::record::Unproven): orders of all accounts without a valid authorization |
+//! | `w` | creation, account | origin: the provisional accounts |
 //! | `z` | authorization | authorization record |
 //!
 //! Accounts, orders and authorizations are their 16 bytes; serial numbers
@@ -25,11 +26,11 @@ use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
 
 pub(crate) const ACCOUNT: u8 = b'a';
-pub(crate) const ACCOUNTS_WITHOUT_ORDERS: u8 = b'w';
 pub(crate) const AUTHORIZATION: u8 = b'z';
 pub(crate) const CERTIFICATE: u8 = b'c';
 pub(crate) const ORDER: u8 = b'o';
 pub(crate) const PROCESSING: u8 = b'p';
+pub(crate) const PROVISIONAL_ACCOUNTS: u8 = b'w';
 pub(crate) const SERVER_INTENT: u8 = b's';
 
 const ACCOUNT_BY_KEY: u8 = b'k';
@@ -37,6 +38,8 @@ const ALL_ORDERS: u8 = b'n';
 const OPEN_ORDERS: u8 = b'e';
 const OPEN_ORDERS_BY_IDENTIFIER: u8 = b'i';
 const ORDERS_OF_ACCOUNT: u8 = b'l';
+const OWN: u8 = b'm';
+const UNPROVEN_ORDERS: u8 = b'u';
 
 /// The layout's number, 4 bytes: in sled only, for programs that know sled
 /// alone.
@@ -50,7 +53,7 @@ pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 4;
+pub(crate) const SCHEMA_VERSION: u32 = 5;
 
 /// What an entry has besides its list: a moment and an order.
 const ENTRY_LEN: usize = 8 + 16;
@@ -63,9 +66,9 @@ pub(crate) fn account_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
     join(ACCOUNT_BY_KEY, &[&thumbprint.0])
 }
 
-pub(crate) fn account_without_orders(created: u64, id: AccountId) -> Vec<u8> {
+pub(crate) fn provisional_account(created: u64, id: AccountId) -> Vec<u8> {
     join(
-        ACCOUNTS_WITHOUT_ORDERS,
+        PROVISIONAL_ACCOUNTS,
         &[&created.to_be_bytes(), id.as_bytes()],
     )
 }
@@ -105,6 +108,17 @@ pub(crate) fn open_orders(account: AccountId, identifier: Option<&[u8; 32]>) -> 
         Some(identifier) => join(OPEN_ORDERS_BY_IDENTIFIER, &[account.as_bytes(), identifier]),
         None => join(OPEN_ORDERS, &[account.as_bytes()]),
     }
+}
+
+/// What the entries of orders begin with that name an identifier, of all
+/// accounts, and have no valid authorization.
+pub(crate) fn unproven_orders(identifier: &[u8; 32]) -> Vec<u8> {
+    join(UNPROVEN_ORDERS, &[identifier])
+}
+
+/// Whether a value of the store's own lies under `key`.
+pub(crate) fn is_own(key: &[u8]) -> bool {
+    key.first() == Some(&OWN)
 }
 
 /// The entry of an order in a list that is sorted by a moment.

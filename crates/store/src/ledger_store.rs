@@ -51,7 +51,7 @@ pub use self::{
 };
 pub(crate) use self::{
     index::{directory as index_directory, guarded, is_set_aside, leak},
-    migrate::{BEFORE_LEDGER, finish, mark_complete, mark_for_older_programs},
+    migrate::{BEFORE_LAYOUT, BEFORE_LEDGER, finish, mark_complete, mark_for_older_programs},
     note::flushed,
     open::{begin_ledger, finish_ledger, lock, no_ledger, random, survey},
     salvage::{IndexCopy, copy_of_index, distrust_index, forget_index},

@@ -3,15 +3,15 @@
 use assay_engine::{
     domain::{Account, ServerIntent},
     ids::{AccountId, OrderId},
-    ports::{OrderCursor, StoreError, Versioned},
+    ports::{AccountCursor, OrderCursor, ProvisionalAccount, StoreError, UnprovenOrder, Versioned},
 };
 use assay_jws::Thumbprint;
-use assay_proto::Timestamp;
+use assay_proto::{Identifier, Timestamp};
 
 use crate::{
     keys,
     map::{Entries, Scan},
-    record::{self, KeyCache, Record, StoredAccount, StoredServerIntent},
+    record::{self, KeyCache, Record, StoredAccount, StoredServerIntent, Unproven},
 };
 
 /// The value under `key`.
@@ -65,14 +65,17 @@ pub(crate) fn orders(
         .collect()
 }
 
-/// The account's open orders that end after `now`, the first `limit`.
+/// The account's open orders that end after `now`, or those of them that name
+/// `identifier`; the first `limit`.
 pub(crate) fn open_orders(
     map: &dyn Scan,
     account: AccountId,
+    identifier: Option<&Identifier>,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<OrderId>, StoreError> {
-    ending_after(map, keys::open_orders(account, None), now)
+    let identifier = identifier.map(hash);
+    ending_after(map, keys::open_orders(account, identifier.as_ref()), now)
         .take(limit)
         .map(|entry| keys::parse_order(&entry?.0).ok_or_else(damaged_index))
         .collect()
@@ -99,6 +102,60 @@ fn ending_after(map: &dyn Scan, list: Vec<u8>, now: Timestamp) -> Entries<'_> {
     map.scan(&from, &keys::end_of(list))
 }
 
+/// The orders of all accounts that name `identifier`, have no valid
+/// authorization and end after `after`, the first `limit`.
+pub(crate) fn unproven_orders(
+    map: &dyn Scan,
+    identifier: &Identifier,
+    after: Option<Timestamp>,
+    limit: usize,
+) -> Result<Vec<UnprovenOrder>, StoreError> {
+    let list = keys::unproven_orders(&hash(identifier));
+    let entries = match after {
+        Some(after) => ending_after(map, list, after),
+        None => map.scan(&list, &keys::end_of(list.clone())),
+    };
+    entries
+        .take(limit)
+        .map(|entry| {
+            let (key, value) = entry?;
+            let (expires, id) = keys::parse_entry(&key).ok_or_else(damaged_index)?;
+            let unproven = Unproven::decode(&value).ok_or_else(damaged_index)?;
+            Ok(UnprovenOrder {
+                id,
+                created: Timestamp(unproven.created),
+                expires,
+                origin: unproven.origin,
+                pending: unproven.pending,
+            })
+        })
+        .collect()
+}
+
+/// Whether a list of unproven orders has `limit` of them that are pending and
+/// end after `now`.
+pub(crate) fn has_pending(
+    map: &dyn Scan,
+    list: Vec<u8>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let mut count = 0;
+    for entry in ending_after(map, list, now) {
+        if count == limit {
+            break;
+        }
+        let unproven = Unproven::decode(&entry?.1).ok_or_else(damaged_index)?;
+        count += usize::from(unproven.pending);
+    }
+    Ok(count == limit)
+}
+
+fn hash(identifier: &Identifier) -> [u8; 32] {
+    let wire = identifier.to_wire();
+    keys::identifier_hash(&wire.kind, &wire.value)
+}
+
 /// The orders whose certificate is being signed.
 pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, StoreError> {
     let list = vec![keys::PROCESSING];
@@ -107,23 +164,40 @@ pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, Store
         .collect()
 }
 
-/// At most `limit` usable accounts, made before `before`, that never ordered.
-pub(crate) fn accounts_without_orders(
+/// At most `limit` provisional accounts, oldest first, from the one after
+/// `after` on.
+pub(crate) fn provisional_accounts(
     map: &dyn Scan,
-    cache: &KeyCache,
-    before: Timestamp,
+    after: Option<AccountCursor>,
     limit: usize,
-) -> Result<Vec<Versioned<Account>>, StoreError> {
-    let list = vec![keys::ACCOUNTS_WITHOUT_ORDERS];
-    let end = [list.as_slice(), &before.0.to_be_bytes()].concat();
-    let mut accounts = Vec::new();
-    for entry in map.scan(&list, &end).take(limit) {
-        let (key, _) = entry?;
-        let id = key.last_chunk().copied().ok_or_else(damaged_index)?;
-        let id = AccountId::from_bytes(id);
-        accounts.extend(one::<StoredAccount>(map, cache, &keys::account(id))?);
-    }
-    Ok(accounts)
+) -> Result<Vec<ProvisionalAccount>, StoreError> {
+    let list = vec![keys::PROVISIONAL_ACCOUNTS];
+    let from = match after {
+        Some(after) => {
+            let mut from = keys::provisional_account(after.created.0, after.id);
+            from.push(0);
+            from
+        }
+        None => list.clone(),
+    };
+    map.scan(&from, &keys::end_of(list))
+        .take(limit)
+        .map(|entry| {
+            let (key, value) = entry?;
+            let (rest, id) = key.split_last_chunk().ok_or_else(damaged_index)?;
+            let created = rest.last_chunk().ok_or_else(damaged_index)?;
+            Ok(ProvisionalAccount {
+                cursor: AccountCursor {
+                    created: Timestamp(u64::from_be_bytes(*created)),
+                    id: AccountId::from_bytes(*id),
+                },
+                origin: match value.is_empty() {
+                    true => None,
+                    false => Some(record::decode_origin(&value).ok_or_else(damaged_index)?),
+                },
+            })
+        })
+        .collect()
 }
 
 /// The intents of server certificates that were never completed.

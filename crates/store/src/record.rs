@@ -11,6 +11,7 @@ mod cache;
 mod certificate;
 mod failure;
 mod order;
+mod origin;
 
 use std::fmt::Write as _;
 
@@ -26,7 +27,8 @@ pub(crate) use self::{
     authorization::StoredAuthorization,
     cache::KeyCache,
     certificate::{StoredCertificate, StoredServerIntent},
-    order::StoredOrder,
+    order::{StoredOrder, Unproven},
+    origin::decode as decode_origin,
 };
 
 /// The largest record, in bytes: sled keeps large pages outside of the file

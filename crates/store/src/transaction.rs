@@ -38,6 +38,9 @@ struct Operation {
     index: Vec<IndexEntry>,
     /// Lists of open orders, and how many each may hold at most, this included.
     limits: Vec<(Vec<u8>, usize)>,
+    /// Lists of unproven orders, and how many of each may be pending at most,
+    /// this included.
+    pending_limits: Vec<(Vec<u8>, usize)>,
 }
 
 impl Prepared {
@@ -80,6 +83,10 @@ impl Prepared {
                 Change::DeleteAccount(id, version) => {
                     Ok(Operation::delete(keys::account(id), version))
                 }
+                Change::DeleteAuthorization(id, version) => {
+                    Ok(Operation::delete(keys::authorization(id), version))
+                }
+                Change::DeleteOrder(id, version) => Ok(Operation::delete(keys::order(id), version)),
                 Change::DeleteServerIntent(serial, version) => Ok(Operation::delete(
                     keys::server_intent(serial.as_bytes()),
                     version,
@@ -134,6 +141,7 @@ impl Operation {
             value: Some(record::encode(&record)?),
             index: record.index(),
             limits: Vec::new(),
+            pending_limits: Vec::new(),
         })
     }
 
@@ -141,8 +149,12 @@ impl Operation {
         let (of_account, of_identifiers) = record.open_lists();
         let mut lists = vec![(of_account, limits.of_account)];
         lists.extend(of_identifiers.map(|list| (list, limits.of_identifier)));
+        let pending_limits = (record.unproven_lists())
+            .map(|list| (list, limits.pending))
+            .collect();
         Ok(Self {
             limits: lists,
+            pending_limits,
             ..Self::put(record, None)?
         })
     }
@@ -154,6 +166,7 @@ impl Operation {
             value: None,
             index: Vec::new(),
             limits: Vec::new(),
+            pending_limits: Vec::new(),
         }
     }
 
@@ -165,6 +178,11 @@ impl Operation {
     ) -> Result<(), CommitError> {
         for (list, limit) in self.limits {
             if query::is_full(map, list, now, limit)? {
+                return Err(CommitError::Conflict(ConflictOn::OpenOrders));
+            }
+        }
+        for (list, limit) in self.pending_limits {
+            if query::has_pending(map, list, now, limit)? {
                 return Err(CommitError::Conflict(ConflictOn::OpenOrders));
             }
         }

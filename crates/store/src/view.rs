@@ -11,6 +11,7 @@ use sled::IVec;
 use crate::{
     OpenError,
     backend::{Backed, Backend},
+    keys,
     ledger::{
         self,
         checkpoint::{Block, Checkpoint},
@@ -46,6 +47,9 @@ impl Backed<View> {
             return Err(no_ledger(dir));
         }
         let view = View::read(&SystemDisk, dir).map_err(|fault| OpenError::fault(dir, fault))?;
+        if view.checkpoint.identity().layout < keys::SCHEMA_VERSION {
+            return Err(OpenError::NotMigrated(dir.to_owned()));
+        }
         Ok(Self::over(view))
     }
 

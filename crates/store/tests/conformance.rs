@@ -33,13 +33,17 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    indexes::a_deleted_order_leaves_nothing,
     indexes::a_processing_order_is_open_too,
     indexes::identifiers_are_told_apart_by_type,
     indexes::lists_follow_the_states_of_orders,
     indexes::open_orders_are_limited_within_the_commit,
     indexes::open_orders_end_with_their_expiry,
     indexes::orders_come_in_pages,
+    indexes::pending_orders_are_limited_within_the_commit,
+    indexes::provisional_accounts_are_listed_until_they_are_established,
     indexes::server_intents_are_listed_until_deleted,
+    indexes::unproven_orders_are_listed_by_identifier,
     records::every_account_comes_back,
     records::every_authorization_comes_back,
     records::every_certificate_comes_back,

@@ -18,13 +18,18 @@ use crate::common::*;
 /// One change of a set. `fresh`: names the present version.
 #[derive(Clone, Debug)]
 enum Step {
+    DeleteAccount { account: u8, fresh: bool },
     DeleteIntent { intent: u8, fresh: bool },
+    DeleteOrder { order: u8, fresh: bool },
     InsertAccount { account: u8, key: u8 },
     InsertIntent { intent: u8 },
     InsertOrder { order: u8, account: u8 },
-    UpdateAccount { account: u8, key: u8, fresh: bool },
+    UpdateAccount { account: u8, to: Shape, fresh: bool },
     UpdateOrder { order: u8, state: u8, fresh: bool },
 }
+
+/// What an account looks like: its key, and whether it is established.
+type Shape = (u8, bool);
 
 /// What happens to the store.
 #[derive(Clone, Debug)]
@@ -37,8 +42,8 @@ enum Operation {
 #[derive(Clone, Default)]
 struct Model {
     sequence: u64,
-    /// Account to key.
-    accounts: BTreeMap<u8, (u8, u64)>,
+    /// Account to shape.
+    accounts: BTreeMap<u8, (Shape, u64)>,
     intents: BTreeMap<u8, u64>,
     /// Order to account and state.
     orders: BTreeMap<u8, (u8, u8, u64)>,
@@ -56,20 +61,26 @@ impl Model {
     /// The change that a step means while the model is as it is.
     fn change(&self, step: &Step) -> Change {
         match *step {
+            Step::DeleteAccount { account, fresh } => {
+                let version = self.accounts.get(&account).map(|(_, version)| *version);
+                Change::DeleteAccount(account_id(account), self.version(version, fresh))
+            }
+            Step::DeleteOrder { order, fresh } => {
+                let version = self.orders.get(&order).map(|(_, _, version)| *version);
+                Change::DeleteOrder(order_id(order), self.version(version, fresh))
+            }
             Step::DeleteIntent { intent, fresh } => {
                 let version = self.intents.get(&intent).copied();
                 Change::DeleteServerIntent(serial(intent), self.version(version, fresh))
             }
-            Step::InsertAccount { account, key } => Change::InsertAccount(an_account(account, key)),
+            Step::InsertAccount { account, key } => {
+                Change::InsertAccount(an_account(account, (key, false)))
+            }
             Step::InsertIntent { intent } => Change::InsertServerIntent(server_intent(intent)),
             Step::InsertOrder { order, account } => insert_order(an_order(order, account, 0)),
-            Step::UpdateAccount {
-                account,
-                key,
-                fresh,
-            } => {
+            Step::UpdateAccount { account, to, fresh } => {
                 let version = self.accounts.get(&account).map(|(_, version)| *version);
-                Change::UpdateAccount(an_account(account, key), self.version(version, fresh))
+                Change::UpdateAccount(an_account(account, to), self.version(version, fresh))
             }
             Step::UpdateOrder {
                 order,
@@ -94,6 +105,18 @@ impl Model {
         let now = self.sequence;
         for step in steps {
             match *step {
+                Step::DeleteAccount { account, fresh } => {
+                    let known = before.accounts.get(&account).copied();
+                    if !fresh || known.is_none() || self.accounts.remove(&account) != known {
+                        return Err(ConflictOn::Value);
+                    }
+                }
+                Step::DeleteOrder { order, fresh } => {
+                    let known = before.orders.get(&order).copied();
+                    if !fresh || known.is_none() || self.orders.remove(&order) != known {
+                        return Err(ConflictOn::Value);
+                    }
+                }
                 Step::DeleteIntent { intent, fresh } => {
                     let known = fresh && before.intents.contains_key(&intent);
                     if !known
@@ -106,7 +129,7 @@ impl Model {
                     if self.accounts.contains_key(&account) {
                         return Err(ConflictOn::Value);
                     }
-                    self.set_key(account, key)?;
+                    self.set(account, (key, false))?;
                 }
                 Step::InsertIntent { intent } => {
                     if self.intents.insert(intent, now).is_some() {
@@ -118,16 +141,12 @@ impl Model {
                         return Err(ConflictOn::Value);
                     }
                 }
-                Step::UpdateAccount {
-                    account,
-                    key,
-                    fresh,
-                } => {
+                Step::UpdateAccount { account, to, fresh } => {
                     let known = before.accounts.get(&account);
                     if !fresh || known.is_none() || self.accounts.get(&account) != known {
                         return Err(ConflictOn::Value);
                     }
-                    self.set_key(account, key)?;
+                    self.set(account, to)?;
                 }
                 Step::UpdateOrder {
                     order,
@@ -146,12 +165,12 @@ impl Model {
         Ok(Version(now))
     }
 
-    fn set_key(&mut self, account: u8, key: u8) -> Result<(), ConflictOn> {
+    fn set(&mut self, account: u8, to: Shape) -> Result<(), ConflictOn> {
         let mut others = self.accounts.iter().filter(|(other, _)| **other != account);
-        if others.any(|(_, (taken, _))| *taken == key) {
+        if others.any(|(_, ((taken, _), _))| *taken == to.0) {
             return Err(ConflictOn::AccountKey);
         }
-        self.accounts.insert(account, (key, self.sequence));
+        self.accounts.insert(account, (to, self.sequence));
         Ok(())
     }
 
@@ -159,17 +178,18 @@ impl Model {
     async fn compare(&self, store: &LedgerStore) {
         for n in 0..4 {
             let found = store.account(account_id(n)).await.unwrap();
-            let found = found.map(|found| (found.value.key, found.version.0));
-            let expected = self
-                .accounts
-                .get(&n)
-                .map(|(k, version)| (key(*k), *version));
+            let found = found.map(|found| {
+                let established = found.value.established.is_some();
+                (found.value.key, established, found.version.0)
+            });
+            let expected = (self.accounts.get(&n))
+                .map(|((k, established), version)| (key(*k), *established, *version));
             assert_eq!(found, expected);
 
             let holder = store.account_by_key(*key(n).thumbprint()).await.unwrap();
             let holder = holder.map(|account| account.value.id);
             let mut accounts = self.accounts.iter();
-            let expected = accounts.find(|(_, (k, _))| *k == n);
+            let expected = accounts.find(|(_, ((k, _), _))| *k == n);
             assert_eq!(holder, expected.map(|(id, _)| account_id(*id)));
 
             let found = store.order(order_id(n)).await.unwrap();
@@ -188,7 +208,10 @@ impl Model {
                 let identifier = permanent(&format!("DEVICE{device}"));
                 let open = open_orders_naming(store, account_id(n), &identifier, NOW).await;
                 let mine = of_account().filter(|(id, (_, state, _))| **id == device && *state < 3);
-                assert_eq!(open, mine.count());
+                let mine: Vec<_> = mine.map(|(id, _)| order_id(*id)).collect();
+                assert_eq!(open, mine.len());
+                let naming = store.open_orders_naming(account_id(n), &identifier, NOW, 99);
+                assert_eq!(naming.await, Ok(mine));
             }
             let mut open = store.open_orders(account_id(n), NOW, 99).await.unwrap();
             open.sort();
@@ -198,6 +221,28 @@ impl Model {
                 expected.map(|(id, _)| order_id(*id)).collect::<Vec<_>>()
             );
         }
+        for n in 0..4 {
+            let device = permanent(&format!("DEVICE{n}"));
+            let listed = store.unproven_orders(&device, None, 99).await.unwrap();
+            let listed: Vec<_> = listed
+                .into_iter()
+                .map(|one| (one.id, one.pending, one.origin))
+                .collect();
+            let state = self.orders.get(&n).map(|(_, state, _)| *state);
+            let expected = state.filter(|state| [0, 4].contains(state));
+            let expected = expected.map(|state| (order_id(n), state == 0, Some(origin(n))));
+            assert_eq!(listed, Vec::from_iter(expected));
+        }
+        let provisional = store.provisional_accounts(None, 99).await.unwrap();
+        let provisional: Vec<_> = provisional
+            .into_iter()
+            .map(|account| (account.cursor.id, account.origin))
+            .collect();
+        let expected = self.accounts.iter().filter(|(_, ((_, it), _))| !it);
+        let expected: Vec<_> = expected
+            .map(|(n, _)| (account_id(*n), Some(origin(*n))))
+            .collect();
+        assert_eq!(provisional, expected);
         let in_processing = self.orders.iter().filter(|(_, (_, state, _))| *state == 2);
         let in_processing = in_processing.map(|(id, _)| order_id(*id)).collect();
         assert_eq!(store.orders_in_processing().await, Ok(in_processing));
@@ -214,11 +259,17 @@ impl Model {
     }
 }
 
-fn an_account(n: u8, with: u8) -> Account {
-    account(n).with_key(key(with))
+fn an_account(n: u8, (with, established): Shape) -> Account {
+    let account = account(n).with_key(key(with));
+    match established {
+        true => account.establish(NOW),
+        false => account,
+    }
 }
 
+/// State 5 is that of an order that ended with evidence.
 fn an_order(n: u8, account: u8, state: u8) -> Order {
+    let proven = ![0, 4].contains(&state);
     let state = match state {
         0 => OrderState::Pending(Pending),
         1 => ready(),
@@ -228,22 +279,22 @@ fn an_order(n: u8, account: u8, state: u8) -> Order {
     };
     let mut order = order(n).with_state(state);
     order.account = account_id(account);
+    order.proven = proven;
     order
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let fresh = || prop::bool::weighted(0.9);
     prop_oneof![
+        (0..4_u8, fresh()).prop_map(|(account, fresh)| Step::DeleteAccount { account, fresh }),
         (0..4_u8, fresh()).prop_map(|(intent, fresh)| Step::DeleteIntent { intent, fresh }),
+        (0..4_u8, fresh()).prop_map(|(order, fresh)| Step::DeleteOrder { order, fresh }),
         (0..4_u8, 0..4_u8).prop_map(|(account, key)| Step::InsertAccount { account, key }),
         (0..4_u8).prop_map(|intent| Step::InsertIntent { intent }),
         (0..4_u8, 0..4_u8).prop_map(|(order, account)| Step::InsertOrder { order, account }),
-        (0..4_u8, 0..4_u8, fresh()).prop_map(|(account, key, fresh)| Step::UpdateAccount {
-            account,
-            key,
-            fresh
-        }),
-        (0..4_u8, 0..5_u8, fresh()).prop_map(|(order, state, fresh)| Step::UpdateOrder {
+        (0..4_u8, (0..4_u8, any::<bool>()), fresh())
+            .prop_map(|(account, to, fresh)| Step::UpdateAccount { account, to, fresh }),
+        (0..4_u8, 0..6_u8, fresh()).prop_map(|(order, state, fresh)| Step::UpdateOrder {
             order,
             state,
             fresh

@@ -53,7 +53,7 @@ const TABLES: &[Table] = &[
     Table {
         path: &["store"],
         secured: false,
-        keys: &["keep_ledger"],
+        keys: &["keep_ledger", "free_space"],
     },
     Table {
         path: &["health"],
@@ -63,7 +63,13 @@ const TABLES: &[Table] = &[
     Table {
         path: &["limits"],
         secured: false,
-        keys: &["connections_per_address", "exempt", "dry_run", "help"],
+        keys: &[
+            "connections_per_address",
+            "provisional_accounts",
+            "exempt",
+            "dry_run",
+            "help",
+        ],
     },
     rate(&["limits", "new_nonce"]),
     rate(&["limits", "new_account"]),

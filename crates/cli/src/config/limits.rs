@@ -1,4 +1,5 @@
-//! `[limits]`: how often one address may ask.
+//! `[limits]`: how often one address may ask, and how much untrusted clients may
+//! take.
 
 use std::{fmt, num::NonZeroU32};
 
@@ -10,11 +11,20 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
-use super::Connections;
-
 /// The largest `per_second`, and the largest `burst`: what the widest network has
 /// is a multiple of it, and must be a number still.
 const MOST: u32 = 1_000_000;
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// How often one address may ask.
+    pub rates: RateLimits,
+    /// The most connections of one address at once; 0 is no limit.
+    pub connections_per_address: Option<usize>,
+    /// The most accounts that are kept without a valid authorization.
+    pub provisional_accounts: usize,
+}
 
 /// `[limits]` as written.
 #[derive(Default, Deserialize)]
@@ -22,8 +32,8 @@ const MOST: u32 = 1_000_000;
 pub(super) struct LimitsTable {
     #[serde(flatten)]
     rates: RatesText,
-    #[serde(flatten)]
-    pub(super) connections: Connections,
+    connections_per_address: Option<usize>,
+    provisional_accounts: Option<usize>,
     exempt: Vec<IpNet>,
     dry_run: bool,
     help: Option<String>,
@@ -58,7 +68,7 @@ struct RateText {
 
 impl LimitsTable {
     /// The limits, checked.
-    pub(super) fn check(self) -> anyhow::Result<RateLimits> {
+    pub(super) fn check(self) -> anyhow::Result<Limits> {
         let mut rates = Rates::default();
         for limit in Limit::ALL {
             let rate = self.rates.get(limit).over(rates.get(limit));
@@ -96,12 +106,24 @@ impl LimitsTable {
                 "limits.help: {help:?} is not a URL that begins with https:// or http://"
             );
         }
-        Ok(RateLimits {
+        let rates = RateLimits {
             rates,
             overrides,
             exempt: self.exempt,
             dry_run: self.dry_run,
             help: self.help,
+        };
+        let provisional_accounts = self
+            .provisional_accounts
+            .unwrap_or(assay_engine::Limits::default().provisional_accounts);
+        ensure!(
+            (1..=10_000_000).contains(&provisional_accounts),
+            "limits.provisional_accounts must be from 1 to 10000000"
+        );
+        Ok(Limits {
+            rates,
+            connections_per_address: self.connections_per_address,
+            provisional_accounts,
         })
     }
 }
@@ -209,7 +231,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> anyhow::Result<RateLimits> {
-        Config::parse(text, std::iter::empty()).map(|config| config.limits)
+        Config::parse(text, std::iter::empty()).map(|config| config.limits.rates)
     }
 
     fn error(text: &str) -> String {
@@ -218,7 +240,7 @@ mod tests {
 
     fn with_variable(name: &str, value: &str) -> anyhow::Result<RateLimits> {
         let variable = std::iter::once((name.to_owned(), value.to_owned()));
-        Config::parse("", variable).map(|config| config.limits)
+        Config::parse("", variable).map(|config| config.limits.rates)
     }
 
     fn rate(per_second: u32, burst: u32) -> Option<Rate> {

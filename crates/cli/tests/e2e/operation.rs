@@ -9,6 +9,7 @@ use std::{
 };
 
 use assay_simulator::{CsrRequest, Jws};
+use hyper::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -336,4 +337,57 @@ async fn the_threads_that_make_commits_durable_give_way_to_all_others() {
     let less = BTreeSet::from([(own + 5).min(19)]);
     assert_eq!(of("assay-store"), less, "{threads:?}");
     assert_eq!(of("sled-io"), less, "{threads:?}");
+}
+
+/// A server whose disk has less room than it is to keep free takes no new
+/// accounts and orders; health says so, and so does the log, once.
+#[tokio::test]
+async fn a_disk_with_too_little_room_takes_no_new_accounts_and_orders() {
+    let mut server = Server::start(SETUP);
+    let device = mac(SERIAL);
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, SERIAL).await;
+    server.terminate();
+    server.configure("[store]\nfree_space = \"1000000TiB\"\n");
+    server.restart();
+    let mut client = client.again(&server).await;
+    let is_low = |line: &Value| line["event"] == "free_space_low";
+    let event = server.process().event(is_low);
+    assert!(event["free"].as_u64() < event["threshold"].as_u64());
+    let refused = client.new_order(&[("permanent-identifier", SERIAL)]).await;
+    assert_problem(&refused, 503, "serverInternal");
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    let url = (server.process().directory).replace("/acme/directory", "/readyz");
+    let ready = client.acme.plain(Method::GET, &url).await.unwrap();
+    assert_eq!(ready.status, 503);
+    let parts = &ready.json().unwrap()["parts"];
+    assert_eq!(
+        (&parts["free_space"], &parts["store"]),
+        (&"failing".into(), &"ok".into())
+    );
+    // What was begun goes on.
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    client.certificate(&placed, &csr).await;
+    let said = server.process().log().into_iter().filter(is_low);
+    assert_eq!(said.count(), 1);
+}
+
+/// Accounts beyond the limit give way, in one summed event.
+#[tokio::test]
+async fn a_flood_of_accounts_is_bounded_and_logged_once_a_second() {
+    let server = Server::start(Setup {
+        config: "[limits]\nprovisional_accounts = 3\n",
+        ..SETUP
+    });
+    for _ in 0..3 {
+        server.client().await;
+    }
+    // All come from one network, and none is ten minutes old.
+    let mut stranger = server.stranger().await;
+    let refused = stranger.acme.new_account().await.unwrap();
+    assert_problem(&refused, 429, "rateLimited");
+    let event = server
+        .process()
+        .event(|line| line["event"] == "provisional_accounts_dropped");
+    assert_eq!((&event["count"], &event["refused"]), (&json!(0), &json!(1)));
 }

@@ -1,6 +1,7 @@
 use assay_jws::PublicKey;
 use assay_proto::{Contact, Timestamp};
 
+use super::Origin;
 use crate::ids::AccountId;
 
 /// An account (RFC 8555 section 7.1.2).
@@ -16,9 +17,12 @@ pub struct Account {
     pub terms_agreed: Option<Timestamp>,
     /// When it was made.
     pub created: Timestamp,
-    /// When it ordered for the first time. An account that never does is
-    /// forgotten: anybody can make one.
-    pub first_order: Option<Timestamp>,
+    /// When one of its authorizations became valid for the first time. Until
+    /// then it is provisional: anybody can make one, and only so many are kept.
+    /// In records of layout 4 it is the time of the first order.
+    pub established: Option<Timestamp>,
+    /// Where the request came from that made it; absent where that is not known.
+    pub origin: Option<Origin>,
     /// Whether it can still be used.
     pub state: AccountState,
 }
@@ -45,11 +49,11 @@ impl Account {
         }
     }
 
-    /// The account, having ordered.
+    /// The account, with an authorization that became valid.
     #[must_use]
-    pub fn with_first_order(self, at: Timestamp) -> Self {
+    pub fn establish(self, at: Timestamp) -> Self {
         Self {
-            first_order: self.first_order.or(Some(at)),
+            established: self.established.or(Some(at)),
             ..self
         }
     }

@@ -56,6 +56,22 @@ impl Failure {
         }
     }
 
+    /// The order gave way to a newer one; `why` is for the client, `detail` for
+    /// the operator.
+    pub(crate) fn displaced(why: &str, detail: String, at: Timestamp) -> Self {
+        Self {
+            problem: Problem::new(
+                ProblemType::RateLimited,
+                format!("the order gave way to a newer one: {why}"),
+            ),
+            gate: Gate::Admission,
+            reason: "displaced".to_owned(),
+            detail,
+            object_sha256: None,
+            at,
+        }
+    }
+
     /// The client deactivated `what` the order stands on: its account, or an
     /// authorization.
     pub(crate) fn deactivated(what: &str, detail: String, at: Timestamp) -> Self {

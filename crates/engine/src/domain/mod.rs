@@ -9,6 +9,7 @@ mod certificate;
 mod evidence;
 mod failure;
 mod order;
+mod origin;
 
 pub use account::{Account, AccountState};
 pub use authorization::{
@@ -18,3 +19,4 @@ pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, Revoke
 pub use evidence::{Attribute, DeviceFacts, EvidenceRecord, KeyKind};
 pub use failure::{Failure, Gate};
 pub use order::{Invalid, NotReady, Order, OrderState, Pending, Processing, Ready, Valid};
+pub use origin::Origin;

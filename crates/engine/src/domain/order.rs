@@ -1,7 +1,7 @@
 use assay_ca::SerialNumber;
 use assay_proto::{Identifier, OrderStatus, Problem, ProblemType, Timestamp};
 
-use super::{Failure, Intent};
+use super::{Failure, Intent, Origin};
 use crate::ids::{AccountId, AuthorizationId, OrderId};
 
 /// An order (RFC 8555 section 7.1.3).
@@ -25,6 +25,11 @@ pub struct Order {
     pub expires: Timestamp,
     /// How far it is.
     pub state: OrderState,
+    /// Where the request came from that made it; absent where that is not known.
+    pub origin: Option<Origin>,
+    /// Whether one of its authorizations was ever valid. Of ended orders
+    /// without only the latest few of an identifier are kept.
+    pub proven: bool,
 }
 
 /// How far an order is.
@@ -162,6 +167,15 @@ impl Order {
     #[must_use]
     pub fn with_state(self, state: OrderState) -> Self {
         Self { state, ..self }
+    }
+
+    /// The order, with an authorization that became valid.
+    #[must_use]
+    pub fn prove(self) -> Self {
+        Self {
+            proven: true,
+            ..self
+        }
     }
 
     /// The order, come to nothing.

@@ -3,17 +3,18 @@ use assay_proto::{AccountUpdate, Contact, NewAccount, OrderStatus, Timestamp};
 
 use crate::{
     Context, Engine, Error,
-    domain::{Account, AccountState, Failure},
+    domain::{Account, AccountState, Failure, Origin},
     engine::ATTEMPTS,
     events::What,
     ids::AccountId,
     ports::{Change, CommitError, Versioned},
 };
 
-/// How long an account may be without an order, in seconds.
-const IDLE_LIFETIME: u64 = 86_400;
-/// Accounts that are forgotten in one commit.
-const BATCH: usize = 256;
+/// Provisional accounts that are read at once.
+const PAGE: usize = 1000;
+/// Orders that go with a provisional account at most. Further ones can be
+/// reached no more, and go as newer ones come for their identifiers.
+const ORDERS_WITH_ACCOUNT: usize = 8;
 
 impl Engine {
     /// newAccount: makes the key's account, or finds it. `true` when it was
@@ -21,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::AccountDoesNotExist`], [`Error::AccountDeactivated`],
-    /// [`Error::TermsNotAgreed`], [`Error::Contact`], faults.
+    /// [`Error::TermsNotAgreed`], [`Error::Contact`], [`Error::NoSpace`],
+    /// [`Error::Crowded`], faults.
     pub async fn new_account(
         &self,
         context: &Context,
@@ -42,6 +44,9 @@ impl Engine {
             if request.only_return_existing {
                 return Err(Error::AccountDoesNotExist("key"));
             }
+            if self.is_space_low() {
+                return Err(Error::NoSpace);
+            }
             let now = self.now();
             let contacts = Contact::parse_all(request.contact.as_deref().unwrap_or_default())?;
             let terms_agreed = match (&self.terms_of_service, request.terms_of_service_agreed) {
@@ -58,21 +63,93 @@ impl Engine {
                 contacts,
                 terms_agreed,
                 created: now,
-                first_order: None,
+                established: None,
+                origin: context.client.map(Origin::of),
                 state: AccountState::Valid,
             };
-            let insert = Change::InsertAccount(account.clone());
-            match self.commit(context, "new-account", now, vec![insert]).await {
-                Ok(_) => {
+            match self.insert_account(context, &account).await {
+                Ok(()) => {
                     let thumbprint = *key.thumbprint();
                     self.happened(context, account.id, What::AccountCreated { thumbprint });
                     return Ok((account, true));
                 }
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(Error::Contention) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Contention)
+    }
+
+    /// Inserts a provisional account; where there are too many, others give way
+    /// in the same commit.
+    async fn insert_account(&self, context: &Context, account: &Account) -> Result<(), Error> {
+        self.count_provisional_accounts().await?;
+        let now = account.created;
+        let reservation = self.provisional.reserve(account, now).map_err(|wait| {
+            self.displaced_accounts.add_refused();
+            let what = "new accounts";
+            Error::Crowded { what, wait }
+        })?;
+        let mut changes = Vec::new();
+        for displaced in reservation.displaced() {
+            changes.extend(self.removal_of_account(displaced.member.id).await?);
+        }
+        changes.push(Change::InsertAccount(account.clone()));
+        match self.commit(context, "new-account", now, changes).await {
+            Ok(_) => {
+                self.displaced_accounts.add_displaced(&reservation.made());
+                Ok(())
+            }
+            Err(CommitError::Conflict(_)) => {
+                reservation.refused();
+                Err(Error::Contention)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many provisional accounts there are, but those of exempt networks;
+    /// read from the store the first time.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn count_provisional_accounts(&self) -> Result<usize, Error> {
+        if let Some(count) = self.provisional.count() {
+            return Ok(count);
+        }
+        let mut accounts = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.store.provisional_accounts(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.cursor);
+            accounts.extend(page);
+        }
+        self.provisional.loaded(accounts);
+        Ok(self.provisional.count().unwrap_or_default())
+    }
+
+    /// What removes a provisional account, with some of its orders; nothing
+    /// where it is gone or established meanwhile.
+    async fn removal_of_account(&self, id: AccountId) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        let Some(account) = self.store.account(id).await? else {
+            return Ok(changes);
+        };
+        if account.value.established.is_some() {
+            return Ok(changes);
+        }
+        changes.push(Change::DeleteAccount(id, account.version));
+        let orders = self.store.orders(Some(id), None, ORDERS_WITH_ACCOUNT);
+        for cursor in orders.await? {
+            match self.store.order(cursor.id).await? {
+                Some(order) if !order.value.proven => {
+                    changes.extend(self.removal_of_order(order).await?);
+                }
+                _ => {}
+            }
+        }
+        Ok(changes)
     }
 
     /// A POST to an account: changes its contacts, or deactivates it.
@@ -159,39 +236,6 @@ impl Engine {
             }
         }
         Ok(changes)
-    }
-
-    /// Forgets accounts that were made more than a day ago and never ordered:
-    /// anybody can make one. Returns how many.
-    ///
-    /// # Errors
-    /// [`Error::Clock`] while the clock is in doubt, faults of the store.
-    pub async fn forget_idle_accounts(&self) -> Result<usize, Error> {
-        let clock = self.read_clock();
-        clock.settled()?;
-        let before = clock.now.minus(IDLE_LIFETIME);
-        let mut forgotten = 0;
-        loop {
-            let idle = self.store.accounts_without_orders(before, BATCH).await?;
-            if idle.is_empty() {
-                return Ok(forgotten);
-            }
-            let count = idle.len();
-            let changes = idle
-                .into_iter()
-                .map(|account| Change::DeleteAccount(account.value.id, account.version))
-                .collect();
-            let context = Context::default();
-            match self
-                .commit(&context, "forget-accounts", self.now(), changes)
-                .await
-            {
-                Ok(_) => forgotten += count,
-                // One of them has just ordered: look again.
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 
     pub(crate) async fn usable_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {

@@ -110,14 +110,28 @@ impl Engine {
             .value
             .clone()
             .fulfil(Validated::Evidence(evidence.clone()));
+        let account = (self.store.account(order.value.account).await?)
+            .ok_or(Error::AccountDoesNotExist("kid"))?;
         // The order is written even when it stays pending: two answers at once
         // to two of its challenges must not both see the other one pending.
-        let changes = vec![
+        let mut changes = vec![
             Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
-            Change::UpdateOrder(order.value.with_state(state), order.version),
+            Change::UpdateOrder(order.value.prove().with_state(state), order.version),
         ];
+        // In the same commit, so that no account with a valid authorization is
+        // dropped as a provisional one.
+        let established =
+            (account.value.established.is_none()).then(|| account.value.clone().establish(now));
+        if let Some(established) = established.clone() {
+            changes.push(Change::UpdateAccount(established, account.version));
+        }
         match self.commit(context, "challenge-valid", now, changes).await {
-            Ok(_) => Ok(Some(fulfilled)),
+            Ok(_) => {
+                if let Some(established) = established {
+                    self.provisional.established(&established);
+                }
+                Ok(Some(fulfilled))
+            }
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

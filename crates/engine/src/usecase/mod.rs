@@ -7,10 +7,13 @@ mod challenge;
 mod finalize;
 mod key_change;
 mod order;
+mod order_room;
 mod record;
 mod recover;
 mod reset_clock;
 mod server_certificate;
+
+pub(crate) use order_room::GivingWay;
 
 pub use certificate::Chain;
 pub use order::OrdersPage;

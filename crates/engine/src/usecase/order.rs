@@ -1,18 +1,19 @@
 use std::collections::HashSet;
 
-use assay_proto::{ChallengeType, Identifier, NewOrder, Timestamp, WireIdentifier};
+use assay_proto::{ChallengeType, Identifier, NewOrder, WireIdentifier};
 
 use crate::{
     Context, Engine, Error,
     domain::{
         Account, Attribute, Authorization, Challenge, ChallengeState, Gate, Order, OrderState,
-        Pending, Token,
+        Origin, Pending, Token,
     },
     engine::ATTEMPTS,
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, CommitError, ConflictOn, OrderCursor, Versioned},
     refusal::Finding,
+    time::ClockReading,
 };
 
 /// Orders of one page of an account's list.
@@ -33,24 +34,28 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::IdentifierList`], [`Error::Identifiers`], [`Error::Validity`],
-    /// [`Error::TooManyOpenOrders`], faults.
+    /// [`Error::TooManyOpenOrders`], [`Error::NoSpace`], [`Error::Crowded`],
+    /// faults.
     pub async fn new_order(
         &self,
         context: &Context,
         account: Versioned<Account>,
         request: &NewOrder,
     ) -> Result<Order, Error> {
-        let Versioned { value, version } = account;
+        let account = account.value.id;
+        if self.is_space_low() {
+            return Err(Error::NoSpace);
+        }
         let clock = self.read_clock();
         let now = clock.now;
-        let identifiers = self.parse_identifiers(context, value.id, &request.identifiers)?;
+        let identifiers = self.parse_identifiers(context, account, &request.identifiers)?;
         let wanted = self.validity_limits(&clock)?.check(
             request.not_before,
             request.not_after,
             clock.issuing(),
         );
         clock.settle(wanted)?;
-        let attributes = self.admit_all(context, value.id, &identifiers).await?;
+        let attributes = self.admit_all(context, account, &identifiers).await?;
 
         let id = OrderId::draw(self.random.as_ref());
         let latest = now.plus(self.limits.order_lifetime);
@@ -60,7 +65,7 @@ impl Engine {
             .zip(attributes)
             .map(|(identifier, attribute)| Authorization {
                 id: AuthorizationId::draw(self.random.as_ref()),
-                account: value.id,
+                account,
                 order: id,
                 identifier: identifier.clone(),
                 attribute,
@@ -75,7 +80,7 @@ impl Engine {
             .collect();
         let order = Order {
             id,
-            account: value.id,
+            account,
             identifiers,
             authorizations: authorizations.iter().map(|one| one.id).collect(),
             not_before: request.not_before,
@@ -83,41 +88,39 @@ impl Engine {
             created: now,
             expires,
             state: OrderState::Pending(Pending),
+            origin: context.client.map(Origin::of),
+            proven: false,
         };
-        let mut changes = vec![Change::InsertOrder(order.clone(), self.limits.open_orders)];
-        changes.extend(authorizations.into_iter().map(Change::InsertAuthorization));
-        if value.first_order.is_none() {
-            let account = Versioned { value, version };
-            return self
-                .commit_first_order(context, account, order, changes, now)
-                .await;
-        }
-        self.commit(context, "new-order", now, changes).await?;
+        self.insert_order(context, &clock, &order, authorizations)
+            .await?;
         Ok(order)
     }
 
-    /// The first order of an account changes the account too, so that it is not
-    /// forgotten meanwhile as one that never ordered.
-    async fn commit_first_order(
+    /// Inserts an order; where there are too many, others give way in the same
+    /// commit.
+    async fn insert_order(
         &self,
         context: &Context,
-        account: Versioned<Account>,
-        order: Order,
-        changes: Vec<Change>,
-        now: Timestamp,
-    ) -> Result<Order, Error> {
-        let mut current = account;
+        clock: &ClockReading,
+        order: &Order,
+        authorizations: Vec<Authorization>,
+    ) -> Result<(), Error> {
+        let mut is_full = false;
         for _ in 0..ATTEMPTS {
-            let Versioned { value, version } = current;
-            let mut changes = changes.clone();
-            if value.first_order.is_none() {
-                changes.push(Change::UpdateAccount(value.with_first_order(now), version));
+            let mut room = self.room_among_all(order, clock).await?;
+            if is_full {
+                self.room_in_account(order, clock.now, &mut room).await?;
             }
-            match self.commit(context, "new-order", now, changes).await {
-                Ok(_) => return Ok(order),
-                Err(CommitError::Conflict(ConflictOn::Value)) => {
-                    current = self.usable_account(order.account).await?;
+            let mut changes = std::mem::take(&mut room.changes);
+            changes.push(Change::InsertOrder(order.clone(), room.limits));
+            changes.extend((authorizations.iter().cloned()).map(Change::InsertAuthorization));
+            match self.commit(context, "new-order", clock.now, changes).await {
+                Ok(_) => {
+                    self.displaced_orders.add_displaced(&room.displaced);
+                    return Ok(());
                 }
+                Err(CommitError::Conflict(ConflictOn::OpenOrders)) => is_full = true,
+                Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

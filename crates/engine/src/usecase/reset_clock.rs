@@ -5,7 +5,8 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 use crate::{
     domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState},
     error::Error,
-    ports::{Change, ChangeSet, Store, TimeReset, Versioned},
+    ids::AccountId,
+    ports::{AccountCursor, Change, ChangeSet, Store, TimeReset, Versioned},
 };
 
 /// Values that one commit changes at most.
@@ -16,8 +17,8 @@ const BATCH: usize = 64;
 /// named here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiring {
-    /// Accounts that never ordered: forgotten after a day, which begins again.
-    IdleAccounts,
+    /// Provisional accounts: the age that keeps one its place begins again.
+    ProvisionalAccounts,
     /// Orders that are not final, and the authorizations of all: they end.
     Orders,
     /// Nonces: none that was issued before is accepted, under a new key.
@@ -35,7 +36,7 @@ pub struct ClockReset {
 
 impl Expiring {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::IdleAccounts, Self::Orders, Self::Nonces];
+    pub const ALL: [Self; 3] = [Self::ProvisionalAccounts, Self::Orders, Self::Nonces];
 }
 
 /// Takes the recorded time of `store` back to `wall`. What expires by it ends
@@ -55,7 +56,7 @@ pub async fn reset_clock(
     };
     for expiring in Expiring::ALL {
         match expiring {
-            Expiring::IdleAccounts => restart_idle_accounts(store, wall).await?,
+            Expiring::ProvisionalAccounts => restart_provisional_accounts(store, wall).await?,
             Expiring::Orders => reset.orders = end_orders(store, wall).await?,
             // The last commit gives them another key.
             Expiring::Nonces => {}
@@ -66,26 +67,29 @@ pub async fn reset_clock(
     Ok(reset)
 }
 
-/// Accounts without an order that were made after `wall` count as made then.
-async fn restart_idle_accounts(store: &dyn Store, wall: Timestamp) -> Result<(), Error> {
-    let end = Timestamp(u64::MAX);
-    let idle = store.accounts_without_orders(end, usize::MAX).await?;
-    let late: Vec<_> = idle
-        .into_iter()
-        .filter(|account| account.value.created > wall)
-        .collect();
-    for accounts in late.chunks(BATCH) {
-        let changes = accounts
-            .iter()
-            .cloned()
-            .map(|Versioned { value, version }| {
+/// Provisional accounts that were made after `wall` count as made then.
+async fn restart_provisional_accounts(store: &dyn Store, wall: Timestamp) -> Result<(), Error> {
+    // The list is by creation: those before it stay as they are.
+    let mut after = Some(AccountCursor {
+        created: wall,
+        id: AccountId::from_bytes([0xff; 16]),
+    });
+    loop {
+        let late = store.provisional_accounts(after, BATCH).await?;
+        let Some(last) = late.last() else {
+            return Ok(());
+        };
+        after = Some(last.cursor);
+        let mut changes = Vec::new();
+        for account in late {
+            let found = store.account(account.cursor.id).await?;
+            changes.extend(found.map(|Versioned { value, version }| {
                 let created = wall;
                 Change::UpdateAccount(Account { created, ..value }, version)
-            })
-            .collect();
+            }));
+        }
         commit(store, changes).await?;
     }
-    Ok(())
 }
 
 /// Ends what `wall` would find unexpired: orders that are not final, and their

@@ -7,12 +7,12 @@ use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        ChangeSet, CommitError, OrderCursor, Redemption, Store, StoreError, TimeReset, Version,
-        Versioned,
+        AccountCursor, ChangeSet, CommitError, OrderCursor, ProvisionalAccount, Redemption, Store,
+        StoreError, TimeReset, UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
-use assay_proto::Timestamp;
+use assay_proto::{Identifier, Timestamp};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
 
@@ -116,12 +116,32 @@ impl Store for FaultyStore {
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
         self.inner.server_intents().await
     }
-    async fn accounts_without_orders(
+    async fn open_orders_naming(
         &self,
-        before: Timestamp,
+        account: AccountId,
+        identifier: &Identifier,
+        now: Timestamp,
         limit: usize,
-    ) -> Result<Vec<Versioned<Account>>, StoreError> {
-        self.inner.accounts_without_orders(before, limit).await
+    ) -> Result<Vec<OrderId>, StoreError> {
+        let found = self
+            .inner
+            .open_orders_naming(account, identifier, now, limit);
+        found.await
+    }
+    async fn unproven_orders(
+        &self,
+        identifier: &Identifier,
+        after: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<UnprovenOrder>, StoreError> {
+        self.inner.unproven_orders(identifier, after, limit).await
+    }
+    async fn provisional_accounts(
+        &self,
+        after: Option<AccountCursor>,
+        limit: usize,
+    ) -> Result<Vec<ProvisionalAccount>, StoreError> {
+        self.inner.provisional_accounts(after, limit).await
     }
     fn latest_time(&self) -> Timestamp {
         self.inner.latest_time()

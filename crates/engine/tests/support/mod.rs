@@ -28,7 +28,7 @@ use assay_engine::{
     Context, Engine, Error, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
     domain::{Account, Attribute, Authorization, Order},
-    ports::{Clock, Purpose, Random, Store, Version, Versioned},
+    ports::{Clock, Purpose, Random, Space, Store, Version, Versioned},
     profile::Profile,
     time::MAX_JUMP,
     urls::Urls,
@@ -57,7 +57,7 @@ pub struct TestClock {
 }
 
 impl TestClock {
-    fn starting() -> Self {
+    pub fn starting() -> Self {
         let clock = Self::default();
         clock.set(START);
         clock
@@ -90,7 +90,7 @@ impl Clock for TestClock {
     }
 }
 
-struct SystemRandom;
+pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, _: Purpose, bytes: &mut [u8]) {
@@ -131,6 +131,15 @@ pub struct Glass {
     pub recorder: Arc<TestRecorder>,
     pub store: Arc<FaultyStore>,
     pub cas: Arc<Authority>,
+    pub knobs: Knobs,
+}
+
+/// What an operator sets.
+#[derive(Clone, Default)]
+pub struct Knobs {
+    pub exempt: Vec<&'static str>,
+    pub limits: Limits,
+    pub space: Option<Arc<dyn Space>>,
 }
 
 impl Glass {
@@ -139,14 +148,24 @@ impl Glass {
         Self::around(Arc::new(authority), Arc::new(new_cas()))
     }
 
+    pub fn with(knobs: Knobs) -> Self {
+        let authority = AttestationAuthority::create(START.0).unwrap();
+        Self::built(Arc::new(authority), Arc::new(new_cas()), knobs)
+    }
+
     /// With authorities that were made before.
     pub fn around(authority: Arc<AttestationAuthority>, cas: Arc<Authority>) -> Self {
+        Self::built(authority, cas, Knobs::default())
+    }
+
+    fn built(authority: Arc<AttestationAuthority>, cas: Arc<Authority>, knobs: Knobs) -> Self {
         let inventory = Arc::new(TestInventory::default());
         inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
         let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
         let recorder = Arc::new(TestRecorder::default());
-        let engine = engine(&[&authority], &cas, &clock, &inventory, &recorder, &store);
+        let around = (&clock, &inventory, &recorder, &store);
+        let engine = engine(&[&authority], &cas, around, &knobs);
         Self {
             authority,
             clock,
@@ -155,17 +174,44 @@ impl Glass {
             recorder,
             store,
             cas,
+            knobs,
         }
     }
 
     /// Another process on the same store, perhaps with other CAs or roots.
     pub fn restart(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Engine {
-        let (inventory, recorder) = (&self.inventory, &self.recorder);
-        engine(roots, cas, &self.clock, inventory, recorder, &self.store)
+        let around = (&self.clock, &self.inventory, &self.recorder, &self.store);
+        engine(roots, cas, around, &self.knobs)
     }
 
     pub async fn account(&self) -> Account {
         self.account_of(account_key()).await
+    }
+
+    /// newAccount from an address.
+    pub async fn account_from(&self, address: &str) -> Result<Account, Error> {
+        let context = Context::of_client(address.parse().unwrap());
+        let request = NewAccount::default();
+        let made = self.engine.new_account(&context, any_key(), &request);
+        made.await.map(|(account, _)| account)
+    }
+
+    /// newOrder from an address.
+    pub async fn order_from(
+        &self,
+        address: &str,
+        account: &Account,
+        serials: &[&str],
+    ) -> Result<Order, Error> {
+        for serial in serials {
+            let mut listed = self.inventory.serials.lock().unwrap();
+            listed.insert((*serial).to_owned());
+        }
+        let context = Context::of_client(address.parse().unwrap());
+        let account = self.authenticated(account).await;
+        self.engine
+            .new_order(&context, account, &new_order(serials))
+            .await
     }
 
     pub async fn account_of(&self, key: PublicKey) -> Account {
@@ -264,10 +310,13 @@ impl Glass {
 fn engine(
     roots: &[&AttestationAuthority],
     cas: &Authority,
-    clock: &TestClock,
-    inventory: &Arc<TestInventory>,
-    recorder: &Arc<TestRecorder>,
-    store: &Arc<FaultyStore>,
+    (clock, inventory, recorder, store): (
+        &TestClock,
+        &Arc<TestInventory>,
+        &Arc<TestRecorder>,
+        &Arc<FaultyStore>,
+    ),
+    knobs: &Knobs,
 ) -> Engine {
     Engine::new(Setup {
         admission: AdmissionPolicy {
@@ -276,14 +325,18 @@ fn engine(
         },
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
         clock: Arc::new(clock.clone()),
+        exempt: (knobs.exempt.iter())
+            .map(|network| network.parse().unwrap())
+            .collect(),
         health: Arc::default(),
         issuer: issuer(&cas.issuing),
-        limits: Limits::default(),
+        limits: knobs.limits,
         max_jump: MAX_JUMP,
         profile: Profile::privacy_preserving(),
         random: Arc::new(SystemRandom),
         recorder: Some(Arc::clone(recorder) as _),
         server_issuer: Some(issuer(&cas.tls)),
+        space: knobs.space.clone(),
         store: Arc::clone(store) as _,
         terms_of_service: None,
         urls: Urls::new("https://localhost:8443"),
@@ -316,6 +369,16 @@ pub fn issuer(material: &authority::CaMaterial) -> Issuer {
     let der = CertificateDer::from_pem_slice(material.certificate_pem.as_bytes()).unwrap();
     let signer = FileSigner::from_pkcs8_pem(&material.key_pem).unwrap();
     Issuer::new(&der, Box::new(signer)).unwrap()
+}
+
+/// An Ed25519 key of random bytes: no one can sign with it, and it costs
+/// nothing.
+pub fn any_key() -> PublicKey {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    let x = data_encoding::BASE64URL_NOPAD.encode(&bytes);
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    PublicKey::from_jwk(jwk.as_bytes()).unwrap()
 }
 
 pub fn account_key() -> PublicKey {

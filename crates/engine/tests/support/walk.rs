@@ -236,10 +236,29 @@ impl<'a> Walk<'a> {
         self.glass.store.order(id).await.unwrap().unwrap().value
     }
 
+    /// Forgets orders that are gone: only ended ones without evidence may be.
+    async fn forget_removed(&mut self) {
+        let mut left = Vec::new();
+        for id in &self.orders {
+            match self.glass.store.order(*id).await.unwrap() {
+                Some(_) => left.push(*id),
+                None => {
+                    let last = self.finished.remove(id);
+                    assert!(
+                        last.is_none_or(|order| !order.proven),
+                        "evidence was removed"
+                    );
+                }
+            }
+        }
+        self.orders = left;
+    }
+
     pub async fn check(&mut self) {
         let now = self.engine.now();
         assert!(now.0 >= self.latest, "time ran backwards");
         self.latest = now.0;
+        self.forget_removed().await;
         let mut serials = BTreeSet::new();
         for id in self.orders.clone() {
             let order = self.stored(id).await;

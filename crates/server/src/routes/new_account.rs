@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::State,
     http::{StatusCode, header::LOCATION},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 
 use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
@@ -15,21 +15,22 @@ use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::Ap
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<PublicKey>,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<Response, Refusal> {
     request.charge(&app, Limit::NewAccount)?;
     let new: NewAccount = request.payload.read()?;
-    let (account, made) = app
-        .engine
-        .new_account(&request.payload.context(), request.signer, &new)
-        .await?;
-    let urls = app.engine.urls();
-    let status = match made {
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
-    };
-    Ok((
-        status,
-        [(LOCATION, urls.account(account.id))],
-        Json(render::account(urls, &account)),
-    ))
+    let (context, key) = (request.payload.context(), request.signer);
+    // To the end: what becomes of the account that gives way must be known.
+    let engine = Arc::clone(&app.engine);
+    app.work
+        .to_the_end(async move {
+            let (account, made) = engine.new_account(&context, key, &new).await?;
+            let urls = engine.urls();
+            let status = match made {
+                true => StatusCode::CREATED,
+                false => StatusCode::OK,
+            };
+            let location = [(LOCATION, urls.account(account.id))];
+            Ok((status, location, Json(render::account(urls, &account))).into_response())
+        })
+        .await
 }

@@ -103,12 +103,14 @@ impl World {
             },
             anchors,
             clock: clock.clone(),
+            exempt: Vec::new(),
             health: Arc::clone(&health),
             issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
             limits: Limits {
                 open_orders: OpenOrders {
                     of_account: 100,
                     of_identifier: 100,
+                    pending: 100,
                 },
                 ..Limits::default()
             },
@@ -117,6 +119,7 @@ impl World {
             random: Arc::new(Counter::of_next_process()),
             recorder: None,
             server_issuer: None,
+            space: None,
             store: store.clone(),
             terms_of_service: terms_of_service.map(str::to_owned),
             urls: Urls::new(BASE),

@@ -5,13 +5,14 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `ASSAYCHK` |
-//! | 8 | 4 | version of the format: 1 |
+//! | 8 | 4 | version of the format, as a segment's |
 //! | 12 | 4 | flags: bit 0 is set for a laboratory |
 //! | 16 | 16 | database id |
 //! | 32 | 8 | sequence number of the last commit in it |
 //! | 40 | 8 | latest time of all commits up to there |
 //! | 48 | 32 | hash of that commit's entry |
-//! | 80 | 16 | 0 |
+//! | 80 | 4 | the layout of the records, as in a segment |
+//! | 84 | 12 | 0 |
 //! | 96 | 32 | SHA-256 of the 96 bytes before |
 //!
 //! Then blocks, each: `BLCK`, its number from 0 on (8 bytes), the length of its
@@ -44,7 +45,6 @@ const BLOCK_HEAD_LEN: usize = 16;
 const CHECKPOINT_MAGIC: [u8; 8] = *b"ASSAYCHK";
 const BLOCK_MAGIC: [u8; 4] = *b"BLCK";
 const TRAILER_MAGIC: [u8; 8] = *b"ASSAYEND";
-const VERSION: u32 = 1;
 
 /// How many bytes of pairs a block has, but for one large pair more.
 const BLOCK_LEN: usize = 64 * 1024;
@@ -81,9 +81,7 @@ impl Writer {
         let file = disk.create(path).map_err(Fault::io("create", path))?;
         let mut header = [0; HEADER_LEN];
         header[..8].copy_from_slice(&CHECKPOINT_MAGIC);
-        header[8..12].copy_from_slice(&VERSION.to_be_bytes());
-        header[12..16].copy_from_slice(&u32::from(identity.laboratory).to_be_bytes());
-        header[16..32].copy_from_slice(&identity.database);
+        identity.write_to(&mut header);
         header[32..40].copy_from_slice(&at.sequence.to_be_bytes());
         header[40..48].copy_from_slice(&at.time.0.to_be_bytes());
         header[48..80].copy_from_slice(&at.hash);
@@ -221,13 +219,7 @@ impl Checkpoint {
                 "the checksum of its header is wrong",
             ));
         }
-        let version = u32_at(&header, 8);
-        if version != VERSION {
-            let detail = format!(
-                "its format is {version}, this program reads {VERSION}: use a newer program"
-            );
-            return Err(Fault::damage(path, 8, detail));
-        }
+        let identity = Identity::read_from(&header, path)?;
         let trailer_offset = len - TRAILER_LEN as u64;
         let trailer = read(trailer_offset, TRAILER_LEN)?;
         let end = u64_at(&trailer, 8);
@@ -264,15 +256,11 @@ impl Checkpoint {
         if !rises || outside || index.len() as u64 != u64_at(&trailer, 16) {
             return Err(wrong());
         }
-        let (mut database, mut hash) = ([0; 16], [0; HASH_LEN]);
-        database.copy_from_slice(&header[16..32]);
+        let mut hash = [0; HASH_LEN];
         hash.copy_from_slice(&header[48..80]);
         Ok(Self {
             path: path.to_owned(),
-            identity: Identity {
-                database,
-                laboratory: u32_at(&header, 12) & 1 != 0,
-            },
+            identity,
             place: Place {
                 sequence: u64_at(&header, 32),
                 hash,

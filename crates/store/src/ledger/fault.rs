@@ -12,6 +12,9 @@ pub(crate) enum Fault {
     /// What a file holds is not what was written.
     #[error("{0}")]
     Damage(Damage),
+    /// The records have a layout that only a newer program reads.
+    #[error("its records have layout {0}, which only a newer program reads")]
+    Layout(u32),
     /// The work was stopped before it was done.
     #[error("it was stopped")]
     Stopped,

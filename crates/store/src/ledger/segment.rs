@@ -3,13 +3,14 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `ASSAYLDG` |
-//! | 8 | 4 | version of the format: 1 |
+//! | 8 | 4 | version of the format: 2; 1 for records of layout 4, which no file names |
 //! | 12 | 4 | flags: bit 0 is set for a laboratory |
 //! | 16 | 16 | database id |
 //! | 32 | 8 | sequence number of the first entry |
 //! | 40 | 8 | latest time of all commits before |
 //! | 48 | 32 | hash of the entry before the first |
-//! | 80 | 16 | 0 |
+//! | 80 | 4 | the layout of the records ([`keys::SCHEMA_VERSION`]) |
+//! | 84 | 12 | 0 |
 //! | 96 | 32 | SHA-256 of the 96 bytes before |
 //!
 //! The file is named by the sequence number of its first entry, in 20 digits,
@@ -25,12 +26,16 @@ use super::{
     entry::{Entry, HASH_LEN, HEAD_LEN, Hash, Head, MAGIC, u32_at, u64_at},
     fault::Fault,
 };
+use crate::keys;
 
 /// Bytes of a segment's header.
 pub(crate) const HEADER_LEN: usize = 128;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"ASSAYLDG";
-const VERSION: u32 = 1;
+/// The version of the format whose files name no layout, and the layout that
+/// their records have.
+const VERSION_WITHOUT_LAYOUT: (u32, u32) = (1, 4);
+const VERSION: u32 = 2;
 
 /// How much of a file is read at once.
 const CHUNK: usize = 1024 * 1024;
@@ -42,6 +47,49 @@ pub(crate) struct Identity {
     pub(crate) database: [u8; 16],
     /// Whether the database was created as a laboratory's.
     pub(crate) laboratory: bool,
+    /// The layout of the records and indexes in it. A program reads files of
+    /// layouts up to its own, and writes to those of its own only.
+    pub(crate) layout: u32,
+}
+
+impl Identity {
+    /// Writes into a file's header what segments and checkpoints have in
+    /// common.
+    pub(super) fn write_to(&self, header: &mut [u8]) {
+        let (version, layout) = match VERSION_WITHOUT_LAYOUT {
+            (version, layout) if layout == self.layout => (version, 0),
+            _ => (VERSION, self.layout),
+        };
+        header[8..12].copy_from_slice(&version.to_be_bytes());
+        header[12..16].copy_from_slice(&u32::from(self.laboratory).to_be_bytes());
+        header[16..32].copy_from_slice(&self.database);
+        header[80..84].copy_from_slice(&layout.to_be_bytes());
+    }
+
+    /// Reads it from the header of the file at `path`, whose checksum was
+    /// right.
+    pub(super) fn read_from(header: &[u8], path: &Path) -> Result<Self, Fault> {
+        let layout = match (u32_at(header, 8), u32_at(header, 80)) {
+            (version, 0) if version == VERSION_WITHOUT_LAYOUT.0 => VERSION_WITHOUT_LAYOUT.1,
+            (VERSION, layout) if layout > VERSION_WITHOUT_LAYOUT.1 => layout,
+            (version, _) => {
+                let detail = format!(
+                    "its format is {version}, this program reads {VERSION}: use a newer program"
+                );
+                return Err(Fault::damage(path, 8, detail));
+            }
+        };
+        if layout > keys::SCHEMA_VERSION {
+            return Err(Fault::Layout(layout));
+        }
+        let mut database = [0; 16];
+        database.copy_from_slice(&header[16..32]);
+        Ok(Self {
+            database,
+            laboratory: u32_at(header, 12) & 1 != 0,
+            layout,
+        })
+    }
 }
 
 /// A place between two entries.
@@ -66,9 +114,7 @@ impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_be_bytes());
-        bytes[12..16].copy_from_slice(&u32::from(self.identity.laboratory).to_be_bytes());
-        bytes[16..32].copy_from_slice(&self.identity.database);
+        self.identity.write_to(&mut bytes);
         bytes[32..40].copy_from_slice(&(self.before.sequence + 1).to_be_bytes());
         bytes[40..48].copy_from_slice(&self.before.time.0.to_be_bytes());
         bytes[48..80].copy_from_slice(&self.before.hash);
@@ -77,31 +123,23 @@ impl Header {
         bytes
     }
 
-    /// The header, or what is wrong with it.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// The header of the file at `path`, or what is wrong with it.
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, Fault> {
+        let damage = |detail| Err(Fault::damage(path, 0, detail));
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
-            return Err("its header is cut short".to_owned());
+            return damage("its header is cut short");
         };
         if bytes[..8] != SEGMENT_MAGIC {
-            return Err("it does not begin as a segment does".to_owned());
+            return damage("it does not begin as a segment does");
         }
         if sha256(&bytes[..96]) != bytes[96..] {
-            return Err("the checksum of its header is wrong".to_owned());
+            return damage("the checksum of its header is wrong");
         }
-        let version = u32_at(bytes, 8);
-        if version != VERSION {
-            return Err(format!(
-                "its format is {version}, this program reads {VERSION}: use a newer program"
-            ));
-        }
-        let (mut database, mut hash) = ([0; 16], [0; HASH_LEN]);
-        database.copy_from_slice(&bytes[16..32]);
+        let identity = Identity::read_from(bytes, path)?;
+        let mut hash = [0; HASH_LEN];
         hash.copy_from_slice(&bytes[48..80]);
         Ok(Self {
-            identity: Identity {
-                database,
-                laboratory: u32_at(bytes, 12) & 1 != 0,
-            },
+            identity,
             before: Place {
                 sequence: u64_at(bytes, 32).saturating_sub(1),
                 hash,
@@ -156,8 +194,7 @@ impl Reader {
     pub(crate) fn new(file: Box<dyn DiskFile>, path: PathBuf, first: u64) -> Result<Self, Fault> {
         let mut bytes = [0; HEADER_LEN];
         let count = read_up_to(file.as_ref(), &mut bytes, 0).map_err(Fault::io("read", &path))?;
-        let header =
-            Header::parse(&bytes[..count]).map_err(|detail| Fault::damage(&path, 0, detail))?;
+        let header = Header::parse(&bytes[..count], &path)?;
         if header.before.sequence + 1 != first {
             let begins = header.before.sequence + 1;
             let detail = format!("it begins with commit {begins}, but is named as {first}");
@@ -198,6 +235,7 @@ impl Reader {
         let identity = Identity {
             database: [0; 16],
             laboratory: false,
+            layout: keys::SCHEMA_VERSION,
         };
         Ok(Self {
             file,

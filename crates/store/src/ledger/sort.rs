@@ -65,6 +65,7 @@ impl<'a> Sorter<'a> {
         let identity = Identity {
             database: [0; 16],
             laboratory: false,
+            layout: crate::keys::SCHEMA_VERSION,
         };
         let at = Place {
             sequence: 0,

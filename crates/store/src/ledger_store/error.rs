@@ -115,6 +115,10 @@ impl OpenError {
                 kind,
                 detail: fault.to_string(),
             },
+            Fault::Layout(found) => Self::Schema {
+                dir: dir.to_owned(),
+                found,
+            },
             Fault::Stopped => Self::Io {
                 dir: dir.to_owned(),
                 kind: io::ErrorKind::Interrupted,

@@ -1,9 +1,15 @@
-//! From layouts 1 to 3, which were one sled in `db/`, to the ledger.
+//! From older layouts to the present one.
 //!
-//! The old files are read from a copy, since opening a sled writes. Their
+//! A ledger names the layout of its records. One of an older layout is read
+//! whole and written anew as a ledger of one checkpoint, with indexes made from
+//! the records; the old one stays in `ledger.before-layout-N`. A later layout
+//! needs no more than its number and, where records change, a step in
+//! [`upgrade_record`].
+//!
+//! Layouts 1 to 3 were one sled in `db/`. Their old files are read from a copy, since opening a sled writes. Their
 //! records become the first checkpoint; the indexes are made anew from the
 //! records. Then the old files move to `db/before-ledger/`, and a small sled that
-//! says "layout 4" takes their place, so that an older program refuses the
+//! says the present layout takes their place, so that an older program refuses the
 //! database instead of making a new one.
 //!
 //! Killed at any point, the next start goes on: until `ledger.unfinished` is
@@ -22,15 +28,18 @@ use super::{
     index::{self, Refusal, guarded, open_sled},
     note, open,
     options::Options,
+    salvage::forget_index,
 };
 use crate::{
     keys,
     ledger::{
-        checkpoint::NO_ENTRY,
+        checkpoint::{Checkpoint, NO_ENTRY, Walk},
         compact::UNFINISHED,
         disk::Disk,
         fault::Fault,
         segment::{Identity, Place},
+        sort::Sorter,
+        survey::Survey,
         watermark::Watermark,
     },
     record,
@@ -44,6 +53,9 @@ const LATEST_TIME: &[u8] = b"mtime";
 
 /// Where the old files are kept.
 pub(crate) const BEFORE_LEDGER: &str = "before-ledger";
+
+/// What is in front of the number of the layout that replaced a ledger.
+pub(crate) const BEFORE_LAYOUT: &str = "ledger.before-layout-";
 
 /// What says that a new ledger is complete.
 const COMPLETE: &str = "migrated";
@@ -70,6 +82,74 @@ pub(super) fn run(dir: &Path, options: &Options) -> Result<(), OpenError> {
         None => convert(dir, options)?,
     };
     finish(disk, dir, &ledger).map_err(|fault| OpenError::fault(dir, fault))
+}
+
+/// Brings the ledger in `dir` to the present layout.
+pub(super) fn upgrade(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Fault> {
+    let disk = options.disk.as_ref();
+    let old = survey.identity();
+    tracing::info!(
+        event = "migrating",
+        from = old.layout,
+        to = keys::SCHEMA_VERSION,
+        "the database is migrated; its old files are kept"
+    );
+    let unfinished = dir.join(format!("ledger.{UNFINISHED}"));
+    let runs = dir.join(format!("records.{UNFINISHED}"));
+    for leftover in [&unfinished, &runs] {
+        match fs::remove_dir_all(leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Fault::io("remove", leftover)(error));
+            }
+            _ => {}
+        }
+    }
+    let mut live = Sorter::new(disk, &runs, options.sizes.chunk)?;
+    let mut walk = Walk::new(Checkpoint::open_file(disk, survey.checkpoint.path())?)?;
+    while let Some((key, value)) = walk.peek() {
+        live.push(key, value)?;
+        walk.advance()?;
+    }
+    let end = survey.read(disk, survey.start(), |entry, _| {
+        (entry.writes()).try_for_each(|(key, value)| live.push(key, value))
+    })?;
+    let identity = Identity {
+        layout: keys::SCHEMA_VERSION,
+        ..old
+    };
+    open::begin_ledger(disk, &unfinished, identity, end.place, options, |into| {
+        live.merge(None, |key, value| upgrade_record(key, value, into))?;
+        // The new ledger does not know which nonces were redeemed last: none
+        // that was issued before counts any more.
+        into.push(keys::NONCE_KEY, Some(&open::random::<32>()))
+    })?;
+    fs::remove_dir_all(&runs).map_err(Fault::io("remove", &runs))?;
+    mark_complete(disk, dir, &unfinished)?;
+    let ledger = crate::ledger::path(dir);
+    let kept = dir.join(format!("{BEFORE_LAYOUT}{}", keys::SCHEMA_VERSION));
+    disk.rename(&ledger, &kept)
+        .map_err(Fault::io("rename", &ledger))?;
+    forget_index(disk, dir)?;
+    // Killed from here on, the next start goes on.
+    finish(disk, dir, &unfinished)
+}
+
+/// Gives `into` a pair of an older layout as the present one has it: records
+/// with new index entries, and the store's own values. From layout 4 to 5 no
+/// record changes: what it lacks counts as absent.
+fn upgrade_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
+    if keys::is_own(key) {
+        return into.push(key, Some(value));
+    }
+    if !record::is_record(key) {
+        return Ok(());
+    }
+    into.push(key, Some(value))?;
+    let index = record::index_of(key, value)
+        .map_err(|error| Fault::damage(Path::new("the ledger"), 0, error.0))?;
+    index
+        .iter()
+        .try_for_each(|entry| into.push(&entry.key, Some(&entry.value)))
 }
 
 /// Reads the old database and writes the ledger.
@@ -102,6 +182,7 @@ fn convert(dir: &Path, options: &Options) -> Result<PathBuf, OpenError> {
     let identity = Identity {
         database: open::random(),
         laboratory: old.laboratory,
+        layout: keys::SCHEMA_VERSION,
     };
     let mut broken = None;
     let made = open::begin_ledger(disk, &ledger, identity, old.place, options, |sorter| {

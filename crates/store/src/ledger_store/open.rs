@@ -66,6 +66,7 @@ pub(super) fn create(dir: &Path, laboratory: bool, options: &Options) -> Result<
     let identity = Identity {
         database: random(),
         laboratory,
+        layout: keys::SCHEMA_VERSION,
     };
     let place = Place {
         sequence: 0,
@@ -154,11 +155,17 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
     let lock = lock(dir)?;
     let disk = options.disk.as_ref();
     let damaged = |fault| OpenError::fault(dir, fault);
-    let survey = survey(disk, dir).map_err(damaged)?;
-    let identity = survey.identity();
-    if mode == OpenMode::Laboratory && !identity.laboratory {
+    let mut found = survey(disk, dir).map_err(damaged)?;
+    if mode == OpenMode::Laboratory && !found.identity().laboratory {
         return Err(OpenError::NotLaboratory(dir.to_owned()));
     }
+    if found.identity().layout < keys::SCHEMA_VERSION {
+        (options.on_rebuild)(0, 1);
+        migrate::upgrade(dir, &found, options).map_err(damaged)?;
+        found = survey(disk, dir).map_err(damaged)?;
+    }
+    let survey = found;
+    let identity = survey.identity();
     let index = index::directory(dir);
     disk.create_dir(&index)
         .map_err(|error| OpenError::io(&index, &error))?;

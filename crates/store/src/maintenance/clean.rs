@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use crate::{
     OpenError,
     ledger::{compact::UNFINISHED, path},
-    ledger_store::{self, BEFORE_LEDGER},
+    ledger_store::{self, BEFORE_LAYOUT, BEFORE_LEDGER},
 };
 
 /// What is in front of the number of a ledger that was replaced.
@@ -36,7 +36,11 @@ pub fn clean(dir: &Path) -> Result<Vec<Leftover>, OpenError> {
     let mut removed = Vec::new();
     for name in names(dir).map_err(io)? {
         let unfinished = name.ends_with(&format!(".{UNFINISHED}"));
-        if name == BEFORE_LEDGER || name.starts_with(DAMAGED) || unfinished {
+        if name == BEFORE_LEDGER
+            || name.starts_with(BEFORE_LAYOUT)
+            || name.starts_with(DAMAGED)
+            || unfinished
+        {
             removed.push(remove(dir, &name).map_err(io)?);
         }
     }

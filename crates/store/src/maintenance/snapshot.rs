@@ -200,6 +200,8 @@ pub fn restore(from: &Path, sequence: u64, dir: &Path) -> Result<Restored, OpenE
     let identity = Identity {
         database: ledger_store::random(),
         laboratory: survey.identity().laboratory,
+        // One of an older layout is migrated when it is opened, below.
+        layout: survey.identity().layout,
     };
     disk.create_dir(dir).map_err(io)?;
     let end = survey

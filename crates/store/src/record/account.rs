@@ -6,7 +6,7 @@ use assay_jws::Thumbprint;
 use assay_proto::{Contact, Timestamp};
 use minicbor::{Decode, Encode};
 
-use super::{Damage, IndexEntry, KeyCache, Record};
+use super::{Damage, IndexEntry, KeyCache, Record, origin};
 use crate::keys;
 
 /// An account.
@@ -26,8 +26,13 @@ pub(crate) struct StoredAccount {
     created: u64,
     #[n(6)]
     deactivated: Option<u64>,
+    /// Until layout 4 when it first ordered: such an account counts as
+    /// established.
     #[n(7)]
-    first_order: Option<u64>,
+    established: Option<u64>,
+    /// See [`origin`]. Absent until layout 4.
+    #[cbor(n(8), with = "minicbor::bytes")]
+    origin: Option<Vec<u8>>,
 }
 
 impl From<Account> for StoredAccount {
@@ -38,7 +43,8 @@ impl From<Account> for StoredAccount {
             contacts,
             terms_agreed,
             created,
-            first_order,
+            established,
+            origin,
             state,
         } = account;
         Self {
@@ -55,7 +61,8 @@ impl From<Account> for StoredAccount {
                 AccountState::Deactivated { at } => Some(at.0),
                 AccountState::Valid => None,
             },
-            first_order: first_order.map(|at| at.0),
+            established: established.map(|at| at.0),
+            origin: origin.map(origin::encode),
         }
     }
 }
@@ -74,10 +81,10 @@ impl Record for StoredAccount {
             value: self.id.to_vec(),
             unique: true,
         }];
-        if self.first_order.is_none() && self.deactivated.is_none() {
+        if self.established.is_none() {
             index.push(IndexEntry {
-                key: keys::account_without_orders(self.created, AccountId::from_bytes(self.id)),
-                value: Vec::new(),
+                key: keys::provisional_account(self.created, AccountId::from_bytes(self.id)),
+                value: self.origin.clone().unwrap_or_default(),
                 unique: false,
             });
         }
@@ -91,7 +98,10 @@ impl Record for StoredAccount {
             contacts: Contact::parse_all(&self.contacts).map_err(|_| Damage::Field("contacts"))?,
             terms_agreed: self.terms_agreed.map(Timestamp),
             created: Timestamp(self.created),
-            first_order: self.first_order.map(Timestamp),
+            established: self.established.map(Timestamp),
+            origin: (self.origin.as_deref())
+                .map(|bytes| origin::decode(bytes).ok_or(Damage::Field("origin")))
+                .transpose()?,
             state: match self.deactivated {
                 Some(at) => AccountState::Deactivated { at: Timestamp(at) },
                 None => AccountState::Valid,

@@ -1,12 +1,12 @@
 use assay_engine::{
-    domain::{Intent, Invalid, Order, OrderState, Pending, Processing, Ready, Valid},
+    domain::{Intent, Invalid, Order, OrderState, Origin, Pending, Processing, Ready, Valid},
     ids::{AccountId, AuthorizationId, OrderId},
 };
 use assay_proto::Timestamp;
 use minicbor::{Decode, Encode, bytes::ByteArray};
 
 use super::{
-    Damage, IndexEntry, KeyCache, Record, StoredIdentifier, failure::StoredFailure, serial,
+    Damage, IndexEntry, KeyCache, Record, StoredIdentifier, failure::StoredFailure, origin, serial,
 };
 use crate::keys;
 
@@ -31,6 +31,41 @@ pub(crate) struct StoredOrder {
     expires: u64,
     #[n(8)]
     state: StoredState,
+    /// See [`origin`]. Absent until layout 4.
+    #[cbor(n(9), with = "minicbor::bytes")]
+    origin: Option<Vec<u8>>,
+    /// Absent until layout 4: see [`StoredOrder::is_proven`].
+    #[n(10)]
+    proven: Option<bool>,
+}
+
+/// The value of an entry in the list of an identifier's unproven orders:
+/// whether the order is pending, its creation in 8 big-endian bytes, its origin.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unproven {
+    pub(crate) pending: bool,
+    pub(crate) created: u64,
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Unproven {
+    fn encode(pending: bool, created: u64, origin: &[u8]) -> Vec<u8> {
+        [&[u8::from(pending)], &created.to_be_bytes()[..], origin].concat()
+    }
+
+    /// `None` for what was never written.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (pending, rest) = bytes.split_first()?;
+        let (created, origin) = rest.split_first_chunk()?;
+        Some(Self {
+            pending: *pending != 0,
+            created: u64::from_be_bytes(*created),
+            origin: match origin {
+                [] => None,
+                origin => Some(origin::decode(origin)?),
+            },
+        })
+    }
 }
 
 /// How far an order is.
@@ -76,6 +111,8 @@ impl From<Order> for StoredOrder {
             created,
             expires,
             state,
+            origin,
+            proven,
         } = order;
         Self {
             id: *id.as_bytes(),
@@ -98,6 +135,8 @@ impl From<Order> for StoredOrder {
                     StoredState::Valid(certificate.as_bytes().to_vec())
                 }
             },
+            origin: origin.map(origin::encode),
+            proven: Some(proven),
         }
     }
 }
@@ -133,6 +172,22 @@ impl StoredOrder {
         });
         (keys::open_orders(account, None), of_identifiers)
     }
+
+    /// The lists of all accounts' unproven orders that it belongs to while it is
+    /// one: one for each identifier.
+    pub(crate) fn unproven_lists(&self) -> impl Iterator<Item = Vec<u8>> {
+        (self.identifiers.iter())
+            .map(|one| keys::unproven_orders(&keys::identifier_hash(&one.kind, &one.value)))
+    }
+
+    /// Whether one of its authorizations was ever valid. An order that was
+    /// written before that was noted counts as such if it may be one.
+    fn is_proven(&self) -> bool {
+        self.proven.unwrap_or_else(|| {
+            let is_pending = matches!(self.state, StoredState::Pending);
+            !is_pending || self.authorizations.len() > 1
+        })
+    }
 }
 
 impl Record for StoredOrder {
@@ -163,16 +218,32 @@ impl Record for StoredOrder {
             entries.push(keys::entry(of_account, self.expires, id));
             entries.extend(of_identifiers.map(|list| keys::entry(list, self.expires, id)));
         }
-        let entry = |key| IndexEntry {
+        let entry = |key, value| IndexEntry {
             key,
-            value: Vec::new(),
+            value,
             unique: false,
         };
-        entries.into_iter().map(entry).collect()
+        let mut index: Vec<_> = (entries.into_iter())
+            .map(|key| entry(key, Vec::new()))
+            .collect();
+        if !self.is_proven() {
+            let pending = matches!(self.state, StoredState::Pending);
+            let origin = self.origin.as_deref().unwrap_or_default();
+            index.extend(self.unproven_lists().map(|list| {
+                let value = Unproven::encode(pending, self.created, origin);
+                entry(keys::entry(list, self.expires, id), value)
+            }));
+        }
+        index
     }
 
     fn restore(self, _: &KeyCache) -> Result<Order, Damage> {
+        let proven = self.is_proven();
         Ok(Order {
+            proven,
+            origin: (self.origin.as_deref())
+                .map(|bytes| origin::decode(bytes).ok_or(Damage::Field("origin")))
+                .transpose()?,
             id: OrderId::from_bytes(self.id),
             account: AccountId::from_bytes(self.account),
             identifiers: self

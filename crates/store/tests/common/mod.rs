@@ -7,7 +7,8 @@ use assay_engine::{
     domain::{
         Account, AccountState, Attribute, Authorization, Certificate, CertificateHolder, Challenge,
         ChallengeState, DeviceFacts, EvidenceRecord, Failure, Gate, Intent, Invalid, KeyKind,
-        Order, OrderState, Pending, Processing, Ready, ServerIntent, Token, Valid, Validated,
+        Order, OrderState, Origin, Pending, Processing, Ready, ServerIntent, Token, Valid,
+        Validated,
     },
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Store, Version},
@@ -42,6 +43,7 @@ pub(crate) fn insert_order(order: Order) -> Change {
     let limits = OpenOrders {
         of_account: usize::MAX,
         of_identifier: usize::MAX,
+        pending: usize::MAX,
     };
     Change::InsertOrder(order, limits)
 }
@@ -61,6 +63,7 @@ pub(crate) async fn open_orders_naming(
         let limits = OpenOrders {
             of_account: usize::MAX,
             of_identifier: count + 1,
+            pending: usize::MAX,
         };
         let stale = Change::UpdateOrder(order(0xff), Version(u64::MAX));
         let changes = vec![Change::InsertOrder(probe, limits), stale];
@@ -125,6 +128,14 @@ pub(crate) fn identifier(kind: &str, value: &str) -> Identifier {
     .unwrap()
 }
 
+/// IPv4 for even numbers, IPv6 for odd ones.
+pub(crate) fn origin(n: u8) -> Origin {
+    Origin::of(match n % 2 {
+        0 => [192, 0, 2, n].into(),
+        _ => [0x2001, 0xdb8, 0, n.into(), 0, 0, 0, 1].into(),
+    })
+}
+
 /// Account `n` with key `n`.
 pub(crate) fn account(n: u8) -> Account {
     Account {
@@ -133,7 +144,8 @@ pub(crate) fn account(n: u8) -> Account {
         contacts: vec![Contact::parse("mailto:admin@example.org").unwrap()],
         terms_agreed: None,
         created: NOW,
-        first_order: None,
+        established: None,
+        origin: Some(origin(n)),
         state: AccountState::Valid,
     }
 }
@@ -150,6 +162,8 @@ pub(crate) fn order(n: u8) -> Order {
         created: NOW,
         expires: NOW.plus(3600),
         state: OrderState::Pending(Pending),
+        origin: Some(origin(n)),
+        proven: false,
     }
 }
 

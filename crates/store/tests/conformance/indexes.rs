@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{Order, OrderState},
-    ports::{Change, CommitError, ConflictOn, OpenOrders, OrderCursor, Store},
+    ports::{
+        AccountCursor, Change, CommitError, ConflictOn, OpenOrders, OrderCursor,
+        ProvisionalAccount, Store, UnprovenOrder,
+    },
 };
 use assay_proto::Timestamp;
 
@@ -116,6 +119,11 @@ pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
         assert_eq!(open(&*store, 2, now).await, (count, count));
     }
     assert_eq!(open(&*store, 3, NOW).await, (4, 0));
+    for (device, count) in [("DEVICE2", 4), ("DEVICE3", 0)] {
+        let device = permanent(device);
+        let naming = store.open_orders_naming(account_id(1), &device, NOW, 9);
+        assert_eq!(naming.await.unwrap().len(), count);
+    }
     for limit in 0..=5 {
         let first = (1..=4).take(limit).map(order_id).collect();
         let listed = store.open_orders(account_id(1), NOW, limit).await;
@@ -158,6 +166,7 @@ pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Sto
     let limits = OpenOrders {
         of_account: 3,
         of_identifier: 2,
+        pending: usize::MAX,
     };
     let naming = |n, device: &str| {
         let mut order = order(n);
@@ -215,4 +224,146 @@ pub(crate) async fn server_intents_are_listed_until_deleted(store: Arc<dyn Store
     let listed = store.server_intents().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].value, server_intent(2));
+}
+
+pub(crate) async fn provisional_accounts_are_listed_until_they_are_established(
+    store: Arc<dyn Store>,
+) {
+    let listed = async |after| store.provisional_accounts(after, 2).await.unwrap();
+    let entry = |n: u8| ProvisionalAccount {
+        cursor: AccountCursor {
+            created: NOW.minus(u64::from(n)),
+            id: account_id(n),
+        },
+        origin: (n != 3).then(|| origin(n)),
+    };
+    for n in 1..=4 {
+        let mut account = account(n);
+        (account.created, account.origin) = (entry(n).cursor.created, entry(n).origin);
+        let changes = vec![Change::InsertAccount(account)];
+        commit(&*store, changes).await.unwrap();
+    }
+    // Oldest first, in pages.
+    assert_eq!(listed(None).await, [entry(4), entry(3)]);
+    let next = listed(Some(entry(3).cursor)).await;
+    assert_eq!(next, [entry(2), entry(1)]);
+    // A deactivated one stays, an established one does not.
+    let found = store.account(account_id(4)).await.unwrap().unwrap();
+    let deactivated = Change::UpdateAccount(found.value.deactivate(NOW), found.version);
+    let found = store.account(account_id(3)).await.unwrap().unwrap();
+    let established = Change::UpdateAccount(found.value.establish(NOW), found.version);
+    let version = commit(&*store, vec![deactivated, established])
+        .await
+        .unwrap();
+    assert_eq!(listed(None).await, [entry(4), entry(2)]);
+    // One that is deleted leaves neither its key nor its place.
+    let gone = vec![Change::DeleteAccount(account_id(4), version)];
+    commit(&*store, gone).await.unwrap();
+    assert_eq!(listed(None).await, [entry(2), entry(1)]);
+    let holder = store.account_by_key(*key(4).thumbprint()).await.unwrap();
+    assert!(holder.is_none());
+}
+
+pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Store>) {
+    let device = permanent("A");
+    let entry = |n: u8, pending| UnprovenOrder {
+        id: order_id(n),
+        created: NOW.minus(u64::from(n)),
+        expires: NOW.plus(u64::from(n) * 100),
+        origin: (n != 2).then(|| origin(n)),
+        pending,
+    };
+    for n in 1..=4_u8 {
+        let mut order = order(n);
+        let entry = entry(n, true);
+        // Of whichever account.
+        order.account = account_id(n);
+        (order.created, order.expires, order.origin) = (entry.created, entry.expires, entry.origin);
+        order.identifiers = vec![permanent("A"), permanent("B")];
+        insert(&*store, order).await;
+    }
+    let all = async |after| store.unproven_orders(&device, after, 9).await.unwrap();
+    let pending = [1, 2, 3, 4].map(|n| entry(n, true));
+    assert_eq!(all(None).await, pending);
+    assert_eq!(all(Some(NOW.plus(200))).await, pending[2..]);
+    let two = store.unproven_orders(&device, None, 2).await.unwrap();
+    assert_eq!(two, pending[..2]);
+    for other in ["a", "C"] {
+        let others = store.unproven_orders(&permanent(other), None, 9).await;
+        assert_eq!(others, Ok(vec![]));
+    }
+    // One that ended stays in it, one that was proven does not.
+    update(&*store, 1, invalid()).await;
+    let found = store.order(order_id(3)).await.unwrap().unwrap();
+    let proven = Change::UpdateOrder(found.value.prove().with_state(ready()), found.version);
+    commit(&*store, vec![proven]).await.unwrap();
+    let rest = [entry(1, false), entry(2, true), entry(4, true)];
+    assert_eq!(all(None).await, rest);
+    update(&*store, 3, invalid()).await;
+    assert_eq!(all(None).await, rest);
+}
+
+pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn Store>) {
+    let full = Err(CommitError::Conflict(ConflictOn::OpenOrders));
+    let limits = OpenOrders {
+        of_account: usize::MAX,
+        of_identifier: usize::MAX,
+        pending: 2,
+    };
+    let naming = |n, devices: &[&str]| {
+        let mut order = order(n);
+        order.account = account_id(n);
+        order.identifiers = devices.iter().map(|device| permanent(device)).collect();
+        Change::InsertOrder(order, limits)
+    };
+    let two = vec![naming(1, &["A", "B"]), naming(2, &["A"])];
+    commit(&*store, two).await.unwrap();
+    assert_eq!(commit(&*store, vec![naming(3, &["C", "A"])]).await, full);
+    commit(&*store, vec![naming(3, &["B"])]).await.unwrap();
+    // One that ends within the commit makes room.
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    let ended = Change::UpdateOrder(found.value.with_state(invalid()), found.version);
+    commit(&*store, vec![ended, naming(4, &["A"])])
+        .await
+        .unwrap();
+    assert_eq!(commit(&*store, vec![naming(5, &["A"])]).await, full);
+    // So does one that is proven, and time.
+    let found = store.order(order_id(2)).await.unwrap().unwrap();
+    let proven = Change::UpdateOrder(found.value.prove(), found.version);
+    commit(&*store, vec![proven, naming(5, &["A"])])
+        .await
+        .unwrap();
+    assert_eq!(commit(&*store, vec![naming(6, &["A"])]).await, full);
+    let late = order(5).expires;
+    commit_at(&*store, late, vec![naming(6, &["A"])])
+        .await
+        .unwrap();
+}
+
+pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
+    let state = assay_engine::domain::ChallengeState::Pending;
+    let changes = vec![
+        insert_order(order(1)),
+        Change::InsertAuthorization(authorization(1, state)),
+    ];
+    let version = commit(&*store, changes).await.unwrap();
+    insert(&*store, order(2)).await;
+    let stale = vec![Change::DeleteOrder(order_id(2), version)];
+    let conflict = Err(CommitError::Conflict(ConflictOn::Value));
+    assert_eq!(commit(&*store, stale).await, conflict);
+    let changes = vec![
+        Change::DeleteOrder(order_id(1), version),
+        Change::DeleteAuthorization(authorization_id(1), version),
+    ];
+    commit(&*store, changes).await.unwrap();
+    assert_eq!(store.order(order_id(1)).await, Ok(None));
+    let found = store.authorization(authorization_id(1)).await;
+    assert_eq!(found, Ok(None));
+    for account in [None, Some(account_id(1))] {
+        let listed = store.orders(account, None, 9).await.unwrap();
+        assert_eq!(listed.len(), 1);
+    }
+    assert_eq!(open(&*store, 1, NOW).await, (1, 0));
+    let unproven = store.unproven_orders(&permanent("DEVICE1"), None, 9).await;
+    assert_eq!(unproven, Ok(vec![]));
 }

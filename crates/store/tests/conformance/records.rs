@@ -26,6 +26,8 @@ pub(crate) async fn every_account_comes_back(store: Arc<dyn Store>) {
             key: p256(),
             contacts: Vec::new(),
             terms_agreed: Some(NOW),
+            established: Some(NOW),
+            origin: None,
             ..account(2)
         },
         Account {
