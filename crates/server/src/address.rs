@@ -16,7 +16,7 @@ pub(crate) struct ClientAddress(pub(crate) IpAddr);
 impl ClientAddress {
     /// That of a request, which [`Surface`](crate::Surface) noted; the
     /// unspecified one if it did not.
-    pub(crate) fn in_(extensions: &Extensions) -> IpAddr {
+    pub(crate) fn noted_in(extensions: &Extensions) -> IpAddr {
         extensions
             .get()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Self(client)| *client)

@@ -84,7 +84,7 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let client = ClientAddress::in_(&parts.extensions);
+        let client = ClientAddress::noted_in(&parts.extensions);
         if !is_media_type(&parts.headers) {
             discard(body).await;
             let detail = "the Content-Type must be application/jose+json (RFC 8555 section 6.2)";

@@ -213,7 +213,7 @@ impl Surface {
         // 8.3.1).
         let hosts = request.headers().get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-            let client = ClientAddress::in_(request.extensions());
+            let client = ClientAddress::noted_in(request.extensions());
             discard(request.into_body()).await;
             let detail = "this request needs exactly one Host header field";
             let refusal = Refusal::malformed(StatusCode::BAD_REQUEST, detail);
@@ -332,7 +332,7 @@ pub(crate) async fn method_not_allowed(State(app): State<Arc<App>>, request: Req
 }
 
 async fn refuse_unread(app: &App, request: Request, status: StatusCode, detail: &str) -> Refusal {
-    let client = ClientAddress::in_(request.extensions());
+    let client = ClientAddress::noted_in(request.extensions());
     discard(request.into_body()).await;
     app.fail(client, Refusal::malformed(status, detail), false)
 }

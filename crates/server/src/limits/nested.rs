@@ -31,7 +31,7 @@ const ALL: u32 = 64;
 /// full at most, and twice as large beyond.
 pub(super) const ADDRESSES: usize = (1 << 15) / 8 * 7;
 /// The same for each kind of wider networks. Filled by addresses of every kind,
-/// a limit has 7 MB.
+/// a limit has 9 MB.
 pub(super) const NETWORKS: usize = (1 << 14) / 8 * 7;
 
 /// How long a network counts among those that share what is for all, once it did

@@ -307,9 +307,34 @@ fn wider_buckets_do_not_hold_up_a_network_with_limits_of_its_own() {
         }],
         ..all(rate(1, 2))
     });
-    // 32 is what its /24 could do, and 128 all together.
+    // 32 is what its /24 could do otherwise, and 128 all together.
     assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.1"), 900);
     assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.2"), 2);
+}
+
+/// The operator vouches for a network that it names, however many /24 it has.
+#[test]
+fn a_network_with_limits_of_its_own_takes_nothing_of_the_bucket_of_all() {
+    let limits = limits(RateLimits {
+        overrides: vec![Override {
+            network: "10.0.0.0/8".parse().unwrap(),
+            rates: vec![(Limit::NewOrder, Some(rate(1, 4)))],
+        }],
+        ..all(rate(1, 4))
+    });
+    let network = |first: u8, net: u8| {
+        let hosts = (0..=20).map(|host| format!("{first}.0.{net}.{host}"));
+        hosts
+            .map(|host| burst(&limits, Limit::NewOrder, &host))
+            .sum::<usize>()
+    };
+    // 256 are for all.
+    for net in 0..8 {
+        assert_eq!(network(10, net), 64, "{net}");
+    }
+    for net in 0..4 {
+        assert_eq!(network(11, net), 64, "{net}");
+    }
 }
 
 #[test]
