@@ -66,7 +66,7 @@ impl House {
             },
             anchors: Vec::new(),
             clock: Arc::new(clock.clone()),
-            health: std::sync::Arc::default(),
+            health: Arc::default(),
             exempt: Vec::new(),
             issuer: issuer(&new_cas().issuing),
             limits: Limits::default(),

@@ -85,8 +85,13 @@ impl Server {
     /// Starts the server (again). The URLs stay those of its first start, even
     /// though the port is another one: clients go to [`Process::address`].
     pub(crate) fn restart(&mut self) {
+        self.restart_on("127.0.0.1:0");
+    }
+
+    /// The same on another address.
+    pub(crate) fn restart_on(&mut self, listen: &str) {
         self.kill();
-        let process = Process::serve(self.command(["serve", "--listen", "127.0.0.1:0"]));
+        let process = Process::serve(self.command(["serve", "--listen", listen]));
         let base_url = process.directory.trim_end_matches("/acme/directory");
         self.configure(&format!("server.base_url = \"{base_url}\""));
         self.process = Some(process);
