@@ -197,8 +197,14 @@ impl Engine {
     /// The state of all parts of the server.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let now = self.now();
-        if let Err(ended) = end_of_ca("issuing", &self.issuer, now) {
+        let clock = self.read_clock();
+        // Not every departure is an event: of a clock that comes and goes, one a
+        // minute is.
+        match clock.in_doubt {
+            true => self.health.degrade(Part::Clock, clock.to_string()),
+            false => self.health.recover(Part::Clock),
+        }
+        if let Err(ended) = end_of_ca("issuing", &self.issuer, clock.now) {
             self.health.fail(Part::Signer, ended);
         }
         self.health.readiness()

@@ -32,6 +32,9 @@ pub const CONFIRMATION: u64 = 3600;
 /// holding step, in seconds.
 const MAX_GAP: u64 = 60;
 
+/// How often a departure is reported at most, in seconds.
+const REPORT_EVERY: u64 = 60;
+
 /// A drift of a second is corrected over this many seconds.
 const SLEW: u64 = 10;
 
@@ -52,6 +55,19 @@ pub struct ServerTime {
     /// wall clock.
     rounding: u64,
     departure: Option<Departure>,
+    /// The last departure that was reported.
+    reported: Option<Reported>,
+}
+
+/// A departure that was reported.
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    /// The wall clock's time at uptime 0.
+    origin: i64,
+    /// The uptime at which it was reported.
+    at: u64,
+    /// Whether it is over, so that the same step is news.
+    over: bool,
 }
 
 /// A wall clock that departs from the server's time.
@@ -80,7 +96,8 @@ pub struct ClockReading {
 /// A change of the clock's state, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockEvent {
-    /// The wall clock departed from the server's time.
+    /// The wall clock departed from the server's time, or departs by more than a
+    /// minute more or less than was reported before.
     Departed,
     /// The wall clock is back within the tolerance.
     Returned,
@@ -140,6 +157,7 @@ impl ServerTime {
             slewed: uptime,
             rounding: RESOLUTION,
             departure: None,
+            reported: None,
         }
     }
 
@@ -149,7 +167,7 @@ impl ServerTime {
         let ahead = wall_origin - self.origin;
         let event = if self.agrees(ahead) {
             self.slew(ahead, uptime);
-            self.departure.take().map(|_| ClockEvent::Returned)
+            self.departure.take().and_then(|_| self.end_report())
         } else {
             self.slewed = uptime;
             self.depart(wall_origin, uptime)
@@ -216,7 +234,6 @@ impl ServerTime {
     }
 
     fn depart(&mut self, wall_origin: i64, uptime: u64) -> Option<ClockEvent> {
-        let known = self.departure.is_some();
         let mut departure = self
             .departure
             .filter(|departure| {
@@ -236,7 +253,33 @@ impl ServerTime {
         if held && ahead > 0 && ahead.unsigned_abs() <= self.max_jump {
             return Some(self.follow(ahead, uptime));
         }
-        (!known).then_some(ClockEvent::Departed)
+        self.report(wall_origin, uptime)
+    }
+
+    /// A departure is reported when it begins and when the wall clock steps
+    /// again, once a minute at most: what comes sooner is reported when the
+    /// minute is over, if it lasts.
+    fn report(&mut self, wall_origin: i64, uptime: u64) -> Option<ClockEvent> {
+        if let Some(reported) = self.reported {
+            let moved = (wall_origin - reported.origin).unsigned_abs();
+            let is_news = reported.over || moved > TOLERANCE + RESOLUTION;
+            if !is_news || uptime.saturating_sub(reported.at) < REPORT_EVERY {
+                return None;
+            }
+        }
+        self.reported = Some(Reported {
+            origin: wall_origin,
+            at: uptime,
+            over: false,
+        });
+        Some(ClockEvent::Departed)
+    }
+
+    /// The departure is over: reported, unless its beginning was not.
+    fn end_report(&mut self) -> Option<ClockEvent> {
+        let reported = self.reported.as_mut().filter(|reported| !reported.over)?;
+        reported.over = true;
+        Some(ClockEvent::Returned)
     }
 
     fn follow(&mut self, ahead: i64, uptime: u64) -> ClockEvent {
@@ -244,6 +287,7 @@ impl ServerTime {
         self.slewed = uptime;
         self.rounding = RESOLUTION;
         self.departure = None;
+        self.end_report();
         ClockEvent::Followed(ahead.unsigned_abs())
     }
 }

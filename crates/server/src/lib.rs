@@ -11,6 +11,7 @@ mod activity;
 mod address;
 mod body;
 mod brief;
+mod clock_refusals;
 mod config;
 mod connection;
 mod crowd;

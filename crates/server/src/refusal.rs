@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    current,
+    clock_refusals, current,
     limits::{Level, Limit, TooSoon},
 };
 
@@ -147,7 +147,10 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let problem = Problem::from(&error);
         let retry_after = error.retry_after();
-        // A clock in doubt is logged once, by the engine, not for each request.
+        // A clock in doubt is logged summed, not for each request.
+        if let Error::Clock(doubt) = &error {
+            clock_refusals::log(doubt);
+        }
         if error.is_fault() && !matches!(error, Error::Clock(_)) {
             if current::logs_fault(problem.kind) {
                 tracing::error!(event = "fault", status = problem.status, %error, "fault");

@@ -126,6 +126,49 @@ fn a_step_of_more_than_a_minute_is_a_fault_until_the_clock_is_back() {
 }
 
 #[test]
+fn each_new_departure_is_reported_and_one_a_minute_at_most() {
+    let mut clocks = Clocks::starting();
+    let departed = Some(ClockEvent::Departed);
+    clocks.wall = clocks.wall.plus(86_400);
+    assert_eq!(clocks.observe().1, departed);
+    // The same one is news once.
+    assert_eq!(clocks.pass(600).1, None);
+    // Another step, ahead or back, is news; less than a minute is not.
+    clocks.wall = clocks.wall.plus(60);
+    assert_eq!(clocks.pass(600).1, None);
+    clocks.wall = clocks.wall.plus(40 * 86_400);
+    assert_eq!(clocks.observe().1, departed);
+    clocks.wall = clocks.wall.minus(39 * 86_400);
+    assert_eq!(clocks.observe().1, None);
+    assert_eq!(clocks.pass(59).1, None);
+    assert_eq!(clocks.pass(1).1, departed);
+    assert_eq!(clocks.pass(600).1, None);
+}
+
+#[test]
+fn a_clock_that_comes_and_goes_is_reported_once_a_minute() {
+    let mut clocks = Clocks::starting();
+    let mut events = Vec::new();
+    for second in 0..600 {
+        let right = NOW.plus(second);
+        clocks.wall = if second % 2 == 0 {
+            right.plus(HOUR)
+        } else {
+            right
+        };
+        clocks.uptime = 5 + second;
+        let (reading, event) = clocks.observe();
+        assert_eq!(reading.in_doubt, second % 2 == 0);
+        events.extend(event);
+    }
+    let departures = events
+        .iter()
+        .filter(|event| **event == ClockEvent::Departed);
+    assert_eq!(departures.count(), 10, "{events:?}");
+    assert!(events.len() <= 20, "{events:?}");
+}
+
+#[test]
 fn a_step_within_the_limit_is_followed_once_it_held_for_five_minutes() {
     let mut clocks = Clocks::starting();
     clocks.wall = clocks.wall.plus(HOUR);
