@@ -91,12 +91,11 @@ pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
 pub fn create(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
     let staging = Staging::create(dir.path())?;
     let authority = create_authority(plan)?;
-    write_all(&Dir::new(staging.path()), plan, &authority)
-        .and_then(|()| staging.finish())
-        .or_fault(format_args!(
-            "cannot make a server in {}",
-            dir.path().display()
-        ))
+    write_all(&Dir::new(staging.path()), plan, &authority).or_fault(format_args!(
+        "cannot make a server in {}",
+        dir.path().display()
+    ))?;
+    staging.finish()
 }
 
 fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {

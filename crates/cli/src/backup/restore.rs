@@ -45,7 +45,7 @@ pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {
     let from = at.path().join("unpacked");
     let restored = maintenance::restore(&from, manifest.sequence, &at.db())?;
     fs::remove_dir_all(&from).or_fault(doing())?;
-    staging.finish().or_fault(doing())?;
+    staging.finish()?;
     let shown = dir.path().display();
     if args.json {
         return print_json(&serde_json::json!({
