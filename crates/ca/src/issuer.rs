@@ -111,6 +111,29 @@ impl Issuer {
         self.id
     }
 
+    /// SHA-256 of the CA's SubjectPublicKeyInfo: what stays when its certificate
+    /// is renewed.
+    #[must_use]
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        sha256(self.signer.spki_der())
+    }
+
+    /// Whether a certificate names this CA and its key as its issuer. Its
+    /// signature is not looked at.
+    #[must_use]
+    pub fn is_named_by(&self, certificate_der: &[u8]) -> bool {
+        let named = || -> Result<bool, der::Error> {
+            let certificate = Certificate::from_der(certificate_der)?;
+            let tbs_der = certificate.tbs_certificate.to_der()?;
+            let tbs = TbsCertificate::from_der(&tbs_der)?;
+            let authority = tbs.extension::<AuthorityKeyIdentifier>()?;
+            let key = authority.and_then(|(_, authority)| authority.key_identifier);
+            Ok(tbs.issuer.to_der()? == self.subject_der
+                && key.is_some_and(|key| key.as_bytes() == self.key_identifier))
+        };
+        named().unwrap_or(false)
+    }
+
     /// The CA certificate, DER.
     #[must_use]
     pub fn certificate_der(&self) -> &[u8] {

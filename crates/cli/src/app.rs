@@ -18,7 +18,7 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
-use assay_store::{LedgerStore, OpenMode, Options};
+use assay_store::{LedgerStore, OpenError, OpenMode, Options, maintenance};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     clock,
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
     dir::Dir,
-    files, now, print, print_json,
+    files, issuer, now, print, print_json,
     recordings::{Plan, Recordings},
     space::FileSystem,
     stop::{OrStop, Stop},
@@ -156,6 +156,11 @@ impl Parts {
         &self.tls
     }
 
+    /// The certificate of the server's own TLS CA, DER, where it has one.
+    pub fn tls_ca(&self) -> Option<&[u8]> {
+        self.tls_issuer.as_ref().map(Issuer::certificate_der)
+    }
+
     /// The roots that may vouch for devices.
     pub fn anchors(&self) -> &[TrustAnchor] {
         &self.anchors
@@ -217,23 +222,35 @@ impl Parts {
         health: Arc<Health>,
     ) -> Result<App, Stop> {
         self.check_host(base_url).map_err(Stop::usage)?;
-        let mode = if self.laboratory {
-            OpenMode::Laboratory
+        let (mode, wrong_mark) = if self.laboratory {
+            (OpenMode::Laboratory, None)
         } else {
-            OpenMode::Any
+            (
+                OpenMode::Production,
+                Some(anyhow!(
+                    "the database in {} and the CA in {} do not belong together: one is a laboratory's, the other is not",
+                    dir.db().display(),
+                    dir.ca_certificate("issuing").display()
+                )),
+            )
         };
+        let clock_says = SystemClock.now();
+        let max_rest = self.config.time.max_rest.seconds();
+        // Where there is no index yet, a start that is refused makes none.
+        if let Some(facts) = maintenance::peek(&dir.db())? {
+            clock::check_start(facts.latest_time, clock_says, max_rest).map_err(Stop::usage)?;
+            if let Some(noted) = facts.issuer {
+                issuer::check_noted(dir, &self.issuer, noted).map_err(Stop::usage)?;
+            }
+        }
         let mut options = Options::default();
         options.keep_ledger = self.config.store.keep_ledger.seconds();
         options.health = Arc::clone(&health);
         options.on_rebuild = on_rebuild;
-        let store = LedgerStore::open_with(&dir.db(), mode, options)?;
-        if store.is_laboratory() != self.laboratory {
-            return Err(Stop::usage(anyhow!(
-                "the database in {} and the CA in {} do not belong together: one is a laboratory's, the other is not",
-                dir.db().display(),
-                dir.ca_certificate("issuing").display()
-            )));
-        }
+        let store = match (LedgerStore::open_with(&dir.db(), mode, options), wrong_mark) {
+            (Err(OpenError::IsLaboratory(_)), Some(wrong)) => return Err(Stop::usage(wrong)),
+            (opened, _) => opened?,
+        };
         if let Some(restored) = store.restored().or_fault("cannot read the database")? {
             tracing::warn!(
                 event = "restored_not_acknowledged",
@@ -249,9 +266,8 @@ impl Parts {
                 .usual_reserve()
                 .or_fault("cannot ask for the size of the disk")?,
         };
-        let clock_says = SystemClock.now();
-        let max_rest = self.config.time.max_rest.seconds();
         clock::check_start(store.latest_time(), clock_says, max_rest).map_err(Stop::usage)?;
+        issuer::check(dir, &self.issuer, &store)?;
         let lifetime = self.config.profile.lifetime;
         check_end("issuing", &self.issuer, clock_says, lifetime)?;
         if let Some(issuer) = &self.tls_issuer {

@@ -261,6 +261,10 @@ pub enum StoreCommand {
     /// `serve` warns until then. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store acknowledge")]
     Acknowledge,
+    /// Confirm that the issuing CA was replaced on purpose: `serve` refuses a CA
+    /// that the database was not issued from. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store accept-issuer")]
+    AcceptIssuer,
     /// Which clock is right.
     #[command(flatten)]
     Clock(ClockCommand),

@@ -5,7 +5,7 @@
 //! and `SHA256SUMS` at the end. `sha256sum --check SHA256SUMS` verifies what was
 //! unpacked by hand.
 
-mod names;
+pub mod names;
 mod restore;
 mod write;
 

@@ -17,6 +17,7 @@ mod dir;
 mod files;
 mod init;
 mod inspect;
+mod issuer;
 mod logging;
 mod orders;
 mod progress;

@@ -179,7 +179,7 @@ pub async fn prepare(
         }
         TlsEnd::OwnCa => {
             let host = base_url.host().to_string();
-            let own = OwnIdentity::issue(engine, &host)
+            let own = OwnIdentity::issue(engine, &host, dir)
                 .await
                 .or_fault("cannot issue the TLS certificate")?;
             let identity = Arc::clone(&own.identity);

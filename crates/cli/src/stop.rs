@@ -52,7 +52,9 @@ impl From<OpenError> for Stop {
     /// command or its directory is wrong.
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Damaged { .. } | OpenError::Io { .. } => Self::fault(error),
+            OpenError::Damaged { .. } | OpenError::InTheWay { .. } | OpenError::Io { .. } => {
+                Self::fault(error)
+            }
             _ => Self::usage(error),
         }
     }

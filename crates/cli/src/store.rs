@@ -11,7 +11,7 @@ use assay_store::{
 use crate::{
     args::StoreCommand,
     dir::Dir,
-    print, print_json,
+    issuer, print, print_json,
     progress::Progress,
     stop::{OrStop, Stop},
 };
@@ -24,6 +24,7 @@ pub fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
         StoreCommand::Rebuild => rebuild(dir),
         StoreCommand::Clean { json } => clean(dir, *json),
         StoreCommand::Acknowledge => acknowledge(dir),
+        StoreCommand::AcceptIssuer => issuer::accept(dir),
         // These are asynchronous: `clock::command`.
         StoreCommand::Clock(_) => Ok(()),
     }
@@ -111,7 +112,7 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
     if json {
         let (outcome, missing) = match &repaired {
             Repaired::Nothing => ("whole", Vec::new()),
-            Repaired::FromIndex { .. } => ("repaired", Vec::new()),
+            Repaired::Watermark { .. } | Repaired::FromIndex { .. } => ("repaired", Vec::new()),
             Repaired::WithLoss { missing, .. } => ("repaired-with-loss", missing.clone()),
             Repaired::Refused(_) => ("refused", report.missing.clone()),
         };
@@ -128,7 +129,11 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
     match repaired {
         Repaired::Nothing if json => Ok(()),
         Repaired::Nothing => print("whole: there is nothing to repair"),
-        Repaired::FromIndex { .. } if json => Ok(()),
+        Repaired::Watermark { .. } | Repaired::FromIndex { .. } if json => Ok(()),
+        Repaired::Watermark { last } => print(format_args!(
+            "Wrote the file watermark anew, without a loss: the database was closed after commit \
+             {last}, and the ledger ends with it."
+        )),
         Repaired::FromIndex { last } => print(format_args!(
             "Repaired from the index, without a loss: the last commit is {last}. \
              The damaged files are kept until `assay store clean`."
@@ -164,7 +169,7 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
 }
 
 /// Options that show the progress of a rebuild.
-fn with_progress() -> Options {
+pub fn with_progress() -> Options {
     let progress = Progress::new("rebuild of the index");
     let mut options = Options::default();
     options.on_rebuild = Arc::new(move |done, total| progress.show(done, total));

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod files;
+pub mod kept;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +14,8 @@ use rcgen::{KeyPair, PublicKeyData};
 
 pub use files::FileIdentity;
 
+use crate::dir::Dir;
+
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
 /// The longest sleep: the server's time may follow the clock meanwhile.
@@ -22,15 +25,18 @@ const CHECK: Duration = Duration::from_secs(60);
 pub struct OwnIdentity {
     pub identity: Arc<TlsIdentity>,
     renew_at: Timestamp,
+    /// Where it is kept.
+    dir: Dir,
 }
 
 impl OwnIdentity {
-    /// Issues the first certificate for `host`.
-    pub async fn issue(engine: &Engine, host: &str) -> anyhow::Result<Self> {
-        let (chain, key, renew_at) = issue(engine, host).await?;
+    /// Issues the first certificate for `host`, and keeps it in `dir`.
+    pub async fn issue(engine: &Engine, host: &str, dir: &Dir) -> anyhow::Result<Self> {
+        let (chain, key, renew_at) = issue(engine, host, dir).await?;
         Ok(Self {
             identity: Arc::new(TlsIdentity::new(chain, &key)?),
             renew_at,
+            dir: dir.clone(),
         })
     }
 
@@ -42,7 +48,7 @@ impl OwnIdentity {
                 tokio::time::sleep(Duration::from_secs(left).min(CHECK)).await;
                 continue;
             }
-            let renewed = match issue(&engine, &host).await {
+            let renewed = match issue(&engine, &host, &self.dir).await {
                 Ok((chain, key, renew_at)) => self
                     .identity
                     .replace(chain, &key)
@@ -74,10 +80,15 @@ pub fn throw_away() -> anyhow::Result<Arc<TlsIdentity>> {
 }
 
 /// A certificate chain (DER), its key (PKCS #8) and when to make the next.
-async fn issue(engine: &Engine, host: &str) -> anyhow::Result<(Vec<Vec<u8>>, Vec<u8>, Timestamp)> {
+async fn issue(
+    engine: &Engine,
+    host: &str,
+    dir: &Dir,
+) -> anyhow::Result<(Vec<Vec<u8>>, Vec<u8>, Timestamp)> {
     let key = KeyPair::generate()?;
     let certificate = engine
         .issue_server_certificate(&key.subject_public_key_info(), host)
         .await?;
+    kept::keep(dir, &certificate.chain, &key.serialize_pem());
     Ok((certificate.chain, key.serialize_der(), certificate.renew_at))
 }

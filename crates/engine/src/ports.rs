@@ -192,6 +192,15 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<UnprovenOrder>, StoreError>;
 
+    /// At most `limit` orders of all accounts that are pending, ready or
+    /// processing, those that have expired among them, from the one after `after`
+    /// on, in the order of [`OpenOrder`].
+    async fn open_orders_of_all(
+        &self,
+        after: Option<OpenOrder>,
+        limit: usize,
+    ) -> Result<Vec<OpenOrder>, StoreError>;
+
     /// The orders whose certificate is being signed.
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError>;
 
@@ -263,6 +272,17 @@ pub struct UnprovenOrder {
     pub origin: Option<Origin>,
     /// Whether it is pending, perhaps past its end.
     pub pending: bool,
+}
+
+/// Where an order stands in the list of all accounts' open orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpenOrder {
+    /// Whose order it is.
+    pub account: AccountId,
+    /// When the order expires.
+    pub expires: Timestamp,
+    /// The order.
+    pub id: OrderId,
 }
 
 /// A value as it was read, and the version that a change of it must name.

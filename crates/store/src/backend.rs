@@ -6,8 +6,8 @@ use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        AccountCursor, ChangeSet, CommitError, OrderCursor, ProvisionalAccount, Redemption, Store,
-        StoreError, UnprovenOrder, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
+        Redemption, Store, StoreError, UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -61,6 +61,15 @@ impl<B> Backed<B> {
 
 #[expect(private_bounds, reason = "a back end is this crate's own affair")]
 impl<B: Backend> Backed<B> {
+    /// At most `limit` certificates, in the order of their serial numbers, which
+    /// are random: a sample.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn certificates(&self, limit: usize) -> Result<Vec<Certificate>, StoreError> {
+        (self.backend).read(|map| query::certificates(map, &self.cache, limit))
+    }
+
     fn one<R: Record>(&self, key: &[u8]) -> Result<Option<Versioned<R::Domain>>, StoreError> {
         (self.backend).read(|map| query::one::<R>(map, &self.cache, key))
     }
@@ -132,6 +141,14 @@ impl<B: Backend> Store for Backed<B> {
         limit: usize,
     ) -> Result<Vec<UnprovenOrder>, StoreError> {
         (self.backend).read(|map| query::unproven_orders(map, identifier, after, limit))
+    }
+
+    async fn open_orders_of_all(
+        &self,
+        after: Option<OpenOrder>,
+        limit: usize,
+    ) -> Result<Vec<OpenOrder>, StoreError> {
+        (self.backend).read(|map| query::open_orders_of_all(map, after, limit))
     }
 
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {

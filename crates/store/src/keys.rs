@@ -49,6 +49,10 @@ pub(crate) const SEQUENCE: &[u8] = b"msequence";
 /// The key under which nonces are sealed, 32 bytes.
 pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
 
+/// The key of the CA that issues for this database: the SHA-256 of its
+/// SubjectPublicKeyInfo, 32 bytes.
+pub(crate) const ISSUER: &[u8] = b"missuer";
+
 /// That the database was restored, until that is acknowledged.
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 
@@ -121,6 +125,19 @@ pub(crate) fn is_own(key: &[u8]) -> bool {
     key.first() == Some(&OWN)
 }
 
+/// What the entries of all accounts' open orders begin with.
+pub(crate) fn open_orders_of_all() -> Vec<u8> {
+    vec![OPEN_ORDERS]
+}
+
+/// The account, the end and the order of an entry of open orders.
+pub(crate) fn parse_open_order(key: &[u8]) -> Option<(AccountId, Timestamp, OrderId)> {
+    let (list, _) = key.split_at_checked(key.len().checked_sub(ENTRY_LEN)?)?;
+    let (prefix, account) = list.split_last_chunk()?;
+    let (expires, order) = parse_entry(key)?;
+    (prefix == [OPEN_ORDERS]).then(|| (AccountId::from_bytes(*account), expires, order))
+}
+
 /// The entry of an order in a list that is sorted by a moment.
 pub(crate) fn entry(mut list: Vec<u8>, moment: u64, order: OrderId) -> Vec<u8> {
     list.extend_from_slice(&moment.to_be_bytes());
@@ -183,6 +200,15 @@ mod tests {
             Some((Timestamp(256), OrderId::from_bytes([1; 16])))
         );
         assert!(end_of(list.clone()) > entry(list, u64::MAX, OrderId::from_bytes([0xff; 16])));
+        let open = entry(
+            open_orders(account, None),
+            257,
+            OrderId::from_bytes([3; 16]),
+        );
+        let parsed = (account, Timestamp(257), OrderId::from_bytes([3; 16]));
+        assert_eq!(parse_open_order(&open), Some(parsed));
+        assert_eq!(parse_open_order(&late), None);
+        assert_eq!(parse_open_order(&open[..40]), None);
         assert_eq!(parse_entry(&[0; 23]), None);
         assert_eq!(parse_order(&[0; 15]), None);
     }

@@ -52,7 +52,7 @@ pub use self::{
 pub(crate) use self::{
     index::{directory as index_directory, guarded, is_set_aside, leak},
     migrate::{BEFORE_LAYOUT, BEFORE_LEDGER, finish, mark_complete, mark_for_older_programs},
-    note::flushed,
+    note::{closed_at, flushed, path as note_path},
     open::{begin_ledger, finish_ledger, lock, no_ledger, random, survey},
     salvage::{IndexCopy, copy_of_index, distrust_index, forget_index},
 };
@@ -155,9 +155,37 @@ impl Backed<Durable> {
     /// When the commit fails.
     pub fn set_restored(&self, restored: Option<Restored>) -> Result<(), StoreError> {
         let value = restored.map(|restored| restored.encode()).transpose()?;
-        let writes = [(keys::RESTORED.to_vec(), value.map(IVec::from))].into();
+        self.set_own("restored", keys::RESTORED, value)
+    }
+
+    /// The key of the CA that issues for this database, as it was noted: the
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn issuer(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        let bytes = self.backend.read(|map| map.get(keys::ISSUER))?;
+        Ok(bytes.and_then(|bytes| bytes.as_ref().try_into().ok()))
+    }
+
+    /// Notes which CA issues for this database. Blocks: not for asynchronous
+    /// code.
+    ///
+    /// # Errors
+    /// When the commit fails.
+    pub fn set_issuer(&self, spki_sha256: [u8; 32]) -> Result<(), StoreError> {
+        self.set_own("issuer", keys::ISSUER, Some(spki_sha256.to_vec()))
+    }
+
+    fn set_own(
+        &self,
+        name: &'static str,
+        key: &[u8],
+        value: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let writes = [(key.to_vec(), value.map(IVec::from))].into();
         let prepared = Prepared::raw(self.backend.latest_time(), writes);
-        self.backend.commit_blocking("restored", prepared)
+        self.backend.commit_blocking(name, prepared)
     }
 
     /// Completes when the store is poisoned, with the reason: the server logs
@@ -275,7 +303,7 @@ impl Backend for Durable {
         };
         // sled panics on some damaged pages.
         catch_unwind(AssertUnwindSafe(|| read(&map)))
-            .unwrap_or_else(|_| Err(self.upkeep.read_failed("it panicked")))
+            .unwrap_or_else(|_| Err(self.upkeep.read_failed(index::PANICKED)))
     }
 
     fn latest_time(&self) -> Timestamp {
@@ -358,7 +386,7 @@ struct IndexMap<'a> {
 
 impl Get for IndexMap<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        (self.tree.get(key)).map_err(|error| self.upkeep.read_failed(&error.to_string()))
+        (self.tree.get(key)).map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
     }
 }
 
@@ -366,7 +394,7 @@ impl Scan for IndexMap<'_> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let entries = self.tree.range(from..to);
         Entries(Box::new(entries.map(|entry| {
-            entry.map_err(|error| self.upkeep.read_failed(&error.to_string()))
+            entry.map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
         })))
     }
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod clean;
+mod peek;
 mod rebuild;
 mod repair;
 mod restored;
@@ -11,6 +12,7 @@ mod snapshot;
 pub use self::{
     check::{Report, check},
     clean::{Leftover, clean},
+    peek::{Facts, peek},
     rebuild::rebuild,
     repair::{Repaired, repair},
     restored::{Restored, RestoredFrom},

@@ -1,9 +1,12 @@
 //! From a question to reads, for every store.
 
 use assay_engine::{
-    domain::{Account, ServerIntent},
+    domain::{Account, Certificate, ServerIntent},
     ids::{AccountId, OrderId},
-    ports::{AccountCursor, OrderCursor, ProvisionalAccount, StoreError, UnprovenOrder, Versioned},
+    ports::{
+        AccountCursor, OpenOrder, OrderCursor, ProvisionalAccount, StoreError, UnprovenOrder,
+        Versioned,
+    },
 };
 use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp};
@@ -11,7 +14,9 @@ use assay_proto::{Identifier, Timestamp};
 use crate::{
     keys,
     map::{Entries, Scan},
-    record::{self, KeyCache, Record, StoredAccount, StoredServerIntent, Unproven},
+    record::{
+        self, KeyCache, Record, StoredAccount, StoredCertificate, StoredServerIntent, Unproven,
+    },
 };
 
 /// The value under `key`.
@@ -78,6 +83,54 @@ pub(crate) fn open_orders(
     ending_after(map, keys::open_orders(account, identifier.as_ref()), now)
         .take(limit)
         .map(|entry| keys::parse_order(&entry?.0).ok_or_else(damaged_index))
+        .collect()
+}
+
+/// At most `limit` entries of all accounts' open orders, from the one after
+/// `after` on.
+pub(crate) fn open_orders_of_all(
+    map: &dyn Scan,
+    after: Option<OpenOrder>,
+    limit: usize,
+) -> Result<Vec<OpenOrder>, StoreError> {
+    let list = keys::open_orders_of_all();
+    let from = match after {
+        Some(after) => {
+            let list = keys::open_orders(after.account, None);
+            let mut from = keys::entry(list, after.expires.0, after.id);
+            from.push(0);
+            from
+        }
+        None => list.clone(),
+    };
+    map.scan(&from, &keys::end_of(list))
+        .take(limit)
+        .map(|entry| {
+            let parsed = keys::parse_open_order(&entry?.0).ok_or_else(damaged_index)?;
+            let (account, expires, id) = parsed;
+            Ok(OpenOrder {
+                account,
+                expires,
+                id,
+            })
+        })
+        .collect()
+}
+
+/// At most `limit` certificates, in the order of their serial numbers, which are
+/// random.
+pub(crate) fn certificates(
+    map: &dyn Scan,
+    cache: &KeyCache,
+    limit: usize,
+) -> Result<Vec<Certificate>, StoreError> {
+    let list = vec![keys::CERTIFICATE];
+    map.scan(&list, &keys::end_of(list.clone()))
+        .take(limit)
+        .map(|entry| {
+            let (key, value) = entry?;
+            record::decode::<StoredCertificate>(&key, &value, cache).map(|found| found.value)
+        })
         .collect()
 }
 

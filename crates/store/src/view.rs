@@ -17,7 +17,7 @@ use crate::{
         checkpoint::{Block, Checkpoint},
         disk::{Disk, SystemDisk},
         fault::Fault,
-        survey::Survey,
+        survey::beside_a_server,
     },
     ledger_store::{no_ledger, survey},
     map::{Entries, Get, Scan, Writes, overlay},
@@ -62,7 +62,7 @@ impl Backed<View> {
 
 impl View {
     fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, Fault> {
-        let survey = settled_survey(disk, dir)?;
+        let survey = beside_a_server(|| survey(disk, dir))?;
         let mut writes = Writes::new();
         let end = survey.read(disk, survey.start(), |entry, _| {
             for (key, value) in entry.writes() {
@@ -76,22 +76,6 @@ impl View {
             writes,
             latest_time: end.place.time,
         })
-    }
-}
-
-/// A survey of a ledger that a running server may be merging: files that went
-/// meanwhile are looked for once more.
-fn settled_survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match survey(disk, dir) {
-            Err(Fault::Io {
-                kind: std::io::ErrorKind::NotFound,
-                ..
-            }) if attempts < 5 => {}
-            result => return result,
-        }
     }
 }
 

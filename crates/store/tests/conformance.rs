@@ -39,6 +39,7 @@ on_every_store! {
     indexes::lists_follow_the_states_of_orders,
     indexes::open_orders_are_limited_within_the_commit,
     indexes::open_orders_end_with_their_expiry,
+    indexes::open_orders_of_all_accounts_come_in_pages,
     indexes::orders_come_in_pages,
     indexes::pending_orders_are_limited_within_the_commit,
     indexes::provisional_accounts_are_listed_until_they_are_established,

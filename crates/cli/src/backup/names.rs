@@ -5,6 +5,10 @@ use std::path::{Component, Path};
 /// Where the ledger's files are in a backup.
 pub const LEDGER: &str = "db/ledger";
 
+/// The server's last TLS certificate with its key: issued anew at each start, and
+/// left out of backups.
+pub const SERVING: &str = "ca/serving.pem";
+
 /// Whether a file of this name may be in a backup: relative, without `..`, and
 /// in a place that a server's directory has.
 pub fn is_known(name: &str) -> bool {
@@ -15,7 +19,13 @@ pub fn is_known(name: &str) -> bool {
     let disturbing = name
         .chars()
         .any(|letter| letter.is_control() || letter == '\\');
-    if name.is_empty() || name.ends_with('/') || !plain || disturbing || name.len() > 250 {
+    if name == SERVING
+        || name.is_empty()
+        || name.ends_with('/')
+        || !plain
+        || disturbing
+        || name.len() > 250
+    {
         return false;
     }
     match name.split_once('/') {

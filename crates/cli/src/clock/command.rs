@@ -1,7 +1,7 @@
 //! `assay store accept-clock` and `reset-clock`: the operator decides which
 //! clock is right.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow, ensure};
 use assay_engine::{
     ports::{ChangeSet, Purpose, Random, Store},
     reset_clock,
@@ -13,11 +13,13 @@ use assay_store::{LedgerStore, OpenMode};
 use crate::{
     app::SystemRandom,
     args::ClockCommand,
+    certificates::one_certificate,
     dir::Dir,
-    now,
+    files, now,
     orders::{Answer, Question, control},
     print,
     stop::{OrStop, Stop},
+    tls::check::begin_of,
 };
 
 /// `assay store accept-clock` and `reset-clock`
@@ -62,6 +64,21 @@ async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
     print(format_args!("Recorded {wall}: the server can start."))
 }
 
+/// Refuses a clock that says a time before the issuing CA's certificate began:
+/// nothing was ever recorded then.
+fn check_begin(dir: &Dir, mark: Timestamp, wall: Timestamp) -> anyhow::Result<()> {
+    let path = dir.ca_certificate("issuing");
+    let pem = files::read_text(&path, files::SMALL)?;
+    let begin = one_certificate(&pem)
+        .and_then(|der| begin_of(&der))
+        .with_context(|| format!("{}", path.display()))?;
+    ensure!(
+        wall >= begin,
+        "the clock says {wall}, but the issuing CA's certificate begins at {begin}: the clock is wrong. Set it right, then take the recorded time, {mark}, back"
+    );
+    Ok(())
+}
+
 /// Takes the recorded time back to the clock's. The database is opened, so that
 /// no server can run meanwhile.
 async fn reset(dir: &Dir) -> Result<(), Stop> {
@@ -72,6 +89,7 @@ async fn reset(dir: &Dir) -> Result<(), Stop> {
             "the recorded time {mark} is not ahead of the clock's {wall}: there is nothing to take back"
         )));
     }
+    check_begin(dir, mark, wall).map_err(Stop::usage)?;
     let mut nonce_key = [0; 32];
     SystemRandom.fill(Purpose::NonceKey, &mut nonce_key);
     let reset = reset_clock(&store, wall, nonce_key)
@@ -82,4 +100,32 @@ async fn reset(dir: &Dir) -> Result<(), Stop> {
          Accounts, certificates and finished orders stay as they are.",
         reset.before, reset.orders
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_from_before_the_ca_is_refused_with_both_times() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = Dir::new(home.path());
+        std::fs::create_dir(dir.ca()).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(2026, 11, 1);
+        params.not_after = rcgen::date_time_ymd(2036, 11, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        std::fs::write(dir.ca_certificate("issuing"), pem).unwrap();
+        let mark = Timestamp::parse("2031-01-01T00:00:00Z").unwrap();
+        let begin = Timestamp::parse("2026-11-01T00:00:00Z").unwrap();
+        check_begin(&dir, mark, begin).unwrap();
+        for wall in [Timestamp(0), begin.minus(1)] {
+            let said = check_begin(&dir, mark, wall).unwrap_err().to_string();
+            for part in [wall.to_string(), begin.to_string(), mark.to_string()] {
+                assert!(said.contains(&part), "{said}");
+            }
+            assert!(said.contains("Set it right"), "{said}");
+        }
+    }
 }

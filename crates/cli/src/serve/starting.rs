@@ -48,7 +48,13 @@ pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Res
         TlsEnd::Off => None,
         // Its own CA cannot sign yet: what it signs is recorded first, and
         // nothing can be recorded.
-        TlsEnd::OwnCa => Some(tls::throw_away().or_fault("cannot make a TLS certificate")?),
+        TlsEnd::OwnCa => {
+            let kept = (parts.tls_ca()).and_then(|ca| tls::kept::read(&dir, ca, base_url.host()));
+            Some(match kept {
+                Some(kept) => kept,
+                None => tls::throw_away().or_fault("cannot make a TLS certificate")?,
+            })
+        }
     };
     let (begun, done) = (Arc::new(Notify::new()), Arc::new(AtomicU8::new(0)));
     let on_rebuild = reporter(Arc::clone(&begun), Arc::clone(&done), Arc::clone(&health));

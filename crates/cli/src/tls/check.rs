@@ -58,6 +58,13 @@ pub fn check_server(leaf_der: &[u8], host: Option<&UrlHost>, now: Timestamp) -> 
     Ok(())
 }
 
+/// When a certificate (DER) begins to be valid.
+pub fn begin_of(der: &[u8]) -> anyhow::Result<Timestamp> {
+    let certificate = Certificate::from_der(der).context("the certificate is malformed")?;
+    let validity = certificate.tbs_certificate().validity();
+    Ok(Timestamp(validity.not_before.to_unix_duration().as_secs()))
+}
+
 fn check_validity(
     whose: &str,
     begin: Timestamp,

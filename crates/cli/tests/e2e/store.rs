@@ -11,7 +11,7 @@ use std::{
 use assay_simulator::CsrRequest;
 use serde_json::Value;
 
-use crate::support::{Server, Setup, assay, assert_exit, json_of, mac};
+use crate::support::{Server, Setup, assay, assert_exit, json_of, mac, message};
 
 const SERIAL: &str = "C02STORE0001";
 
@@ -321,6 +321,71 @@ async fn scenario_130_a_backup_of_a_running_server_is_restored_and_serves() {
     let placed = client.ready(&server, &device, SERIAL).await;
     let csr = device.csr(&CsrRequest::default()).unwrap();
     client.certificate(&placed, &csr).await;
+}
+
+#[tokio::test]
+async fn another_issuing_ca_is_refused_until_it_is_accepted() {
+    let (mut server, order) = with_certificate().await;
+    let other = Server::init(SETUP);
+    assert_eq!(server.terminate().code(), Some(0));
+    let place = |from: &Path, name: &str| {
+        fs::copy(from.join(name), server.dir().join("ca").join(name)).unwrap();
+    };
+    let own = tempfile::tempdir().unwrap();
+    let pair = ["issuing.pem", "issuing.key"];
+    for name in pair {
+        fs::copy(server.dir().join("ca").join(name), own.path().join(name)).unwrap();
+        place(&other.dir().join("ca"), name);
+    }
+    let serve = || server.assay(["serve", "--listen", "127.0.0.1:0"]);
+    let refused = message(&serve(), 2);
+    assert!(refused.contains("is not the CA that issues"), "{refused}");
+    assert!(refused.contains("`assay store accept-issuer`"), "{refused}");
+    // Where the index is gone, none is made.
+    let index = server.dir().join("db/index");
+    fs::remove_dir_all(&index).unwrap();
+    assert_eq!(message(&serve(), 2), refused);
+    assert!(!index.exists());
+    // The right one again.
+    for name in pair {
+        place(own.path(), name);
+    }
+    let nothing = server.assay(["store", "accept-issuer"]);
+    assert_exit(&nothing, 0);
+    assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing to accept"));
+    // Replaced on purpose.
+    for name in pair {
+        place(&other.dir().join("ca"), name);
+    }
+    assert_exit(&server.assay(["store", "accept-issuer"]), 0);
+    server.restart();
+    assert_eq!(server.story(&order)["status"], "valid");
+    let refused = message(&server.assay(["store", "accept-issuer"]), 2);
+    assert!(refused.contains("in use"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_servers_own_certificate_is_kept_for_a_rebuild_and_in_no_backup() {
+    let (mut server, _) = with_certificate().await;
+    let kept = server.dir().join("ca/serving.pem");
+    let mode = fs::metadata(&kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&kept).unwrap();
+    assert!(text.starts_with("-----BEGIN PRIVATE KEY-----"), "{text}");
+    assert!(text.ends_with(&server.read("ca/tls.pem")), "{text}");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("backup.tar");
+    let made = json_of(&server.assay(["backup".as_ref(), file.as_os_str(), "--json".as_ref()]));
+    let left_out = made["left_out"].as_array().unwrap();
+    assert!(left_out.contains(&Value::from("ca/serving.pem")), "{made}");
+    // What cannot be used is no obstacle.
+    assert_eq!(server.terminate().code(), Some(0));
+    fs::write(&kept, "garbage").unwrap();
+    server.restart();
+    server
+        .process()
+        .event(|event| event["event"] == "tls_not_kept");
+    assert_ne!(fs::read_to_string(&kept).unwrap(), "garbage");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 use crate::{
     domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState},
     error::Error,
-    ids::AccountId,
-    ports::{AccountCursor, Change, ChangeSet, Store, TimeReset, Versioned},
+    ids::{AccountId, OrderId},
+    ports::{AccountCursor, Change, ChangeSet, OrderCursor, Store, TimeReset, Versioned},
 };
 
 /// Values that one commit changes at most.
@@ -19,7 +19,9 @@ const BATCH: usize = 64;
 pub enum Expiring {
     /// Provisional accounts: the age that keeps one its place begins again.
     ProvisionalAccounts,
-    /// Orders that are not final, and the authorizations of all: they end.
+    /// Orders that are not final, with their authorizations, and the
+    /// authorizations of final orders that were made while the clock was ahead:
+    /// they end.
     Orders,
     /// Nonces: none that was issued before is accepted, under a new key.
     Nonces,
@@ -92,11 +94,31 @@ async fn restart_provisional_accounts(store: &dyn Store, wall: Timestamp) -> Res
     }
 }
 
-/// Ends what `wall` would find unexpired: orders that are not final, and their
-/// authorizations. Returns the number of the orders.
+/// Ends what `wall` would find unexpired, or would let last too long. Returns the
+/// number of the orders.
+///
+/// Only open orders are looked at, and those that were made after `wall`: a
+/// database keeps all orders that ever were.
 async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> {
     let mut ended = 0;
+    for id in store.orders_in_processing().await? {
+        ended += end_order_and_authorizations(store, id, wall).await?;
+    }
     let mut after = None;
+    loop {
+        let page = store.open_orders_of_all(after, BATCH).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        for open in page.iter().filter(|open| open.expires > wall) {
+            ended += end_order_and_authorizations(store, open.id, wall).await?;
+        }
+    }
+    // A final order is as it was; its authorizations would last as long as the
+    // clock was ahead. Those of orders that were made before end as they should.
+    let mut after = Some(OrderCursor {
+        created: wall,
+        id: OrderId::from_bytes([0xff; 16]),
+    });
     loop {
         let page = store.orders(None, after, BATCH).await?;
         let Some(last) = page.last() else {
@@ -104,23 +126,33 @@ async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> 
         };
         after = Some(*last);
         for cursor in page {
-            let Some(order) = store.order(cursor.id).await? else {
-                continue;
-            };
-            let mut changes = Vec::new();
-            for id in &order.value.authorizations {
-                let authorization = store.authorization(*id).await?;
-                changes.extend(authorization.and_then(|found| end_authorization(found, wall)));
-            }
-            if let Some(change) = end_order(order, wall) {
-                changes.push(change);
-                ended += 1;
-            }
-            if !changes.is_empty() {
-                commit(store, changes).await?;
-            }
+            ended += end_order_and_authorizations(store, cursor.id, wall).await?;
         }
     }
+}
+
+/// Ends an order, unless it is final, and its authorizations, in one commit.
+/// Returns 1 where the order ended.
+async fn end_order_and_authorizations(
+    store: &dyn Store,
+    id: OrderId,
+    wall: Timestamp,
+) -> Result<usize, Error> {
+    let Some(order) = store.order(id).await? else {
+        return Ok(0);
+    };
+    let mut changes = Vec::new();
+    for id in &order.value.authorizations {
+        let authorization = store.authorization(*id).await?;
+        changes.extend(authorization.and_then(|found| end_authorization(found, wall)));
+    }
+    let order = end_order(order, wall);
+    let ended = usize::from(order.is_some());
+    changes.extend(order);
+    if !changes.is_empty() {
+        commit(store, changes).await?;
+    }
+    Ok(ended)
 }
 
 /// An order whose certificate is being signed ends as well: its lease may last

@@ -1,14 +1,17 @@
 //! A store whose commits go wrong when they are told to.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
-        AccountCursor, ChangeSet, CommitError, OrderCursor, ProvisionalAccount, Redemption, Store,
-        StoreError, TimeReset, UnprovenOrder, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
+        Redemption, Store, StoreError, TimeReset, UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -32,6 +35,7 @@ pub struct FaultyStore {
     fault: Mutex<Option<(&'static str, CommitFault)>>,
     overtaking: Mutex<Option<(&'static str, ChangeSet)>>,
     replaced_nonce_key: Mutex<Option<[u8; 32]>>,
+    orders_read: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -43,6 +47,11 @@ impl FaultyStore {
     pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
         let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
         *planned = Some((name, changes));
+    }
+
+    /// How many orders were read.
+    pub fn orders_read(&self) -> usize {
+        self.orders_read.load(Ordering::Relaxed)
     }
 
     /// The key of the last [`TimeReset`].
@@ -80,6 +89,7 @@ impl Store for FaultyStore {
         self.inner.account_by_key(thumbprint).await
     }
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
+        self.orders_read.fetch_add(1, Ordering::Relaxed);
         self.inner.order(id).await
     }
     async fn authorization(
@@ -109,6 +119,13 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<OrderId>, StoreError> {
         self.inner.open_orders(account, now, limit).await
+    }
+    async fn open_orders_of_all(
+        &self,
+        after: Option<OpenOrder>,
+        limit: usize,
+    ) -> Result<Vec<OpenOrder>, StoreError> {
+        self.inner.open_orders_of_all(after, limit).await
     }
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError> {
         self.inner.orders_in_processing().await

@@ -1,6 +1,9 @@
 //! What a ledger consists of, found without changing anything on the disk.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use assay_engine::ports::Redemption;
 use assay_proto::Timestamp;
@@ -13,6 +16,25 @@ use super::{
     segment::{self, Found, HEADER_LEN, Header, Identity, Place, Reader, Step},
     watermark::Watermark,
 };
+
+/// How often files that a running server merged meanwhile are looked for again.
+const ATTEMPTS: usize = 5;
+
+/// Reads a ledger that a running server may be merging: where a file went
+/// meanwhile, `read` begins anew, and finds the others.
+pub(crate) fn beside_a_server<T>(mut read: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match read() {
+            Err(Fault::Io {
+                kind: io::ErrorKind::NotFound,
+                ..
+            }) if attempts < ATTEMPTS => {}
+            result => return result,
+        }
+    }
+}
 
 /// How often a bad end is looked at again: a server may be writing there.
 pub(crate) const LOOKS: u32 = 3;

@@ -43,6 +43,20 @@ impl Watermark {
         Ok(watermark)
     }
 
+    /// Writes the file anew, whatever is in its place, durable with its name.
+    /// Killed in between, the file is missing, which the same repair mends.
+    pub(crate) fn replace(disk: &dyn Disk, db: &Path, sequence: u64) -> Result<(), Fault> {
+        let path = Self::path(db);
+        match disk.remove(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Fault::io("remove", &path)(error));
+            }
+            _ => {}
+        }
+        Self::create(disk, db, sequence)?;
+        disk.sync_dir(db).map_err(Fault::io("synchronise", db))
+    }
+
     /// Opens the file to write to it.
     pub(crate) fn open(disk: &dyn Disk, db: &Path) -> Result<Self, Fault> {
         let path = Self::path(db);

@@ -13,6 +13,19 @@ pub enum OpenMode {
     /// Only one that was created as a laboratory's: for settings that must
     /// never meet production data.
     Laboratory,
+    /// Only one that was not created as a laboratory's.
+    Production,
+}
+
+impl OpenMode {
+    /// Refuses the database in `dir` where its mark is another one.
+    pub(super) fn check(self, dir: &Path, laboratory: bool) -> Result<(), OpenError> {
+        match self {
+            Self::Laboratory if !laboratory => Err(OpenError::NotLaboratory(dir.to_owned())),
+            Self::Production if laboratory => Err(OpenError::IsLaboratory(dir.to_owned())),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a database could not be opened or created.
@@ -43,8 +56,22 @@ pub enum OpenError {
         .0.display()
     )]
     InUse(PathBuf),
+    /// Something is where a file or directory of the database should be.
+    #[error(
+        "{} is in the way, where {wanted} should be: move it away, then try again; {then}. Nothing \
+         was changed",
+        path.display()
+    )]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+        /// What should be there.
+        wanted: &'static str,
+        /// What happens once it is gone.
+        then: &'static str,
+    },
     /// The directory or its files cannot be read or written.
-    #[error("the directory {} cannot be used: {detail}", dir.display())]
+    #[error("the database in {} cannot be used: {detail}; {}", dir.display(), remedy(*kind))]
     Io {
         /// The directory.
         dir: PathBuf,
@@ -53,6 +80,13 @@ pub enum OpenError {
         /// What the system said.
         detail: String,
     },
+    /// The database was created as a laboratory's.
+    #[error(
+        "the database in {} was created as a laboratory's, which cannot be changed: use another \
+         directory for production",
+        .0.display()
+    )]
+    IsLaboratory(PathBuf),
     /// There is no database.
     #[error(
         "there is no database in {}: make one with `assay init`, or name the right directory",
@@ -92,6 +126,24 @@ pub enum OpenError {
         .0.display()
     )]
     Unfinished(PathBuf),
+}
+
+/// What to do about an error of the operating system.
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    match kind {
+        IsADirectory => "a directory is where a file should be: move it away",
+        NotADirectory => "a file is where a directory should be: move it away",
+        io::ErrorKind::InvalidInput => "move away what is in the place of the file",
+        NotFound => "check that the path is right and that nothing was removed",
+        PermissionDenied => "run the command as the user who owns the files",
+        QuotaExceeded | StorageFull => "make room on the disk, then try again",
+        ReadOnlyFilesystem => "mount the file system writable, then try again",
+        _ => "check the disk and the system's log, then try again",
+    }
 }
 
 impl OpenError {

@@ -2,6 +2,7 @@
 //! any time, and is whenever it cannot be believed.
 
 use std::{
+    any::Any,
     fs::{self, File, TryLockError},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -61,17 +62,39 @@ fn path(index: &Path, generation: u64) -> PathBuf {
 /// Runs what calls sled, which panics on some damaged files.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            let message = message.unwrap_or("without a message");
-            Err(format!("it panicked: {message}"))
-        }
+        Ok(result) => result.map_err(|error| in_words(&error)),
+        Err(panic) => Err(of_panic(panic.as_ref())),
     }
 }
+
+/// A fault of sled in the operator's words: sled's own texts speak of its
+/// insides. They go to the log of level debug.
+pub(super) fn in_words(error: &sled::Error) -> String {
+    tracing::debug!(%error, "the index's library returned an error");
+    match error {
+        sled::Error::Io(error) => error.to_string(),
+        sled::Error::Corruption { .. } => {
+            "its files do not hold what was written to them".to_owned()
+        }
+        _ => PANICKED.to_owned(),
+    }
+}
+
+/// What is said where sled gives up.
+pub(super) const PANICKED: &str = "the library that reads it stopped with an internal error";
+
+/// A panic of sled, the same way.
+fn of_panic(panic: &(dyn Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::debug!(message, "the index's library panicked");
+    PANICKED.to_owned()
+}
+
+/// What sled says where another handle holds its lock.
+const LOCKED: &str = "could not acquire lock";
 
 /// How often an index whose lock is held is opened again, and the pause between.
 const LOCK_TRIES: (usize, Duration) = (100, Duration::from_millis(10));
@@ -82,7 +105,7 @@ pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     let (tries, pause) = LOCK_TRIES;
     for _ in 1..tries {
         match try_open_sled(path) {
-            Err(Refusal::Broken(detail)) if detail.contains("could not acquire lock") => {
+            Err(Refusal::Broken(detail)) if detail.contains(LOCKED) => {
                 thread::sleep(pause);
             }
             opened => return opened,
@@ -121,15 +144,8 @@ fn try_open_sled(path: &Path) -> Result<sled::Db, Refusal> {
         {
             Err(Refusal::Io(Fault::io("open", path)(error)))
         }
-        Ok(Ok(Err(error))) => Err(Refusal::Broken(error.to_string())),
-        Ok(Err(panic)) | Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            let message = message.unwrap_or("without a message");
-            Err(Refusal::Broken(format!("it panicked: {message}")))
-        }
+        Ok(Ok(Err(error))) => Err(Refusal::Broken(in_words(&error))),
+        Ok(Err(panic)) | Err(panic) => Err(Refusal::Broken(of_panic(panic.as_ref()))),
     }
 }
 
@@ -275,6 +291,8 @@ pub(super) fn rebuild(
     flush_timeout: Duration,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(u64, sled::Db, End), Fault> {
+    let is_new = !index.exists();
+    disk.create_dir(index).map_err(Fault::io("create", index))?;
     let mut generation = 1;
     for name in disk.list(index).map_err(Fault::io("list", index))? {
         let path = index.join(&name);
@@ -296,6 +314,10 @@ pub(super) fn rebuild(
             leak(tree);
             // The next rebuild removes what cannot be removed now.
             let _ = fs::remove_dir_all(&building);
+            // A database that is refused stays as it is.
+            if is_new {
+                let _ = fs::remove_dir(index);
+            }
             return Err(fault);
         }
     };

@@ -24,7 +24,7 @@ use std::{
 use assay_proto::Timestamp;
 
 use super::{
-    error::OpenError,
+    error::{OpenError, OpenMode},
     index::{self, Refusal, guarded, open_sled},
     note, open,
     options::Options,
@@ -75,11 +75,17 @@ fn complete_ledger(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Migrates the database in `dir`.
-pub(super) fn run(dir: &Path, options: &Options) -> Result<(), OpenError> {
+pub(super) fn run(dir: &Path, mode: OpenMode, options: &Options) -> Result<(), OpenError> {
     let disk = options.disk.as_ref();
     let ledger = match complete_ledger(dir) {
         Some(ledger) => ledger,
-        None => convert(dir, options)?,
+        None => convert(dir, mode, options).inspect_err(|_| {
+            // A database that is refused stays as it is. What cannot be removed
+            // now, the next start removes.
+            for name in UNFINISHED_OF_CONVERT {
+                let _ = fs::remove_dir_all(dir.join(format!("{name}.{UNFINISHED}")));
+            }
+        })?,
     };
     finish(disk, dir, &ledger).map_err(|fault| OpenError::fault(dir, fault))
 }
@@ -152,15 +158,17 @@ fn upgrade_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(),
         .try_for_each(|entry| into.push(&entry.key, Some(&entry.value)))
 }
 
+/// What a conversion makes beside the old files.
+const UNFINISHED_OF_CONVERT: [&str; 2] = ["copy", "ledger"];
+
 /// Reads the old database and writes the ledger.
-fn convert(dir: &Path, options: &Options) -> Result<PathBuf, OpenError> {
+fn convert(dir: &Path, mode: OpenMode, options: &Options) -> Result<PathBuf, OpenError> {
     let io = |error| OpenError::io(dir, &error);
     let disk = options.disk.as_ref();
     if !dir.join("conf").is_file() {
         return Err(damaged(dir, "its file conf is missing".to_owned()));
     }
-    let copy = dir.join(format!("copy.{UNFINISHED}"));
-    let ledger = dir.join(format!("ledger.{UNFINISHED}"));
+    let [copy, ledger] = UNFINISHED_OF_CONVERT.map(|name| dir.join(format!("{name}.{UNFINISHED}")));
     for leftover in [&copy, &ledger] {
         match fs::remove_dir_all(leftover) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -173,6 +181,7 @@ fn convert(dir: &Path, options: &Options) -> Result<PathBuf, OpenError> {
         Refusal::Broken(detail) => damaged(dir, detail),
     })?;
     let old = Old::read(dir, disk, &tree)?;
+    mode.check(dir, old.laboratory)?;
     tracing::info!(
         event = "migrating",
         from = old.layout,

@@ -10,7 +10,7 @@
 //! | 0 | 8 | `ASSAYIDX` |
 //! | 8 | 8 | counter |
 //! | 16 | 8 | generation: the index is in `db/index/GENERATION/` |
-//! | 24 | 8 | state: 0 closed, 1 open, 2 failed |
+//! | 24 | 8 | state: 0 closed, 1 open, 2 failed, 3 to be rebuilt |
 //! | 32 | 16 | boot id of the machine, 0 where it is not known |
 //! | 48 | 16 | database id |
 //! | 64 | 8 | first entry of the segment in which the ledger goes on |
@@ -47,6 +47,8 @@ pub(super) enum State {
     Open = 1,
     /// It failed: it must not be believed again.
     Failed = 2,
+    /// An operator asked for a rebuild.
+    Asked = 3,
 }
 
 /// A slot's content.
@@ -110,7 +112,7 @@ impl NoteFile {
 }
 
 /// The file of notes in `index`.
-pub(super) fn path(index: &Path) -> std::path::PathBuf {
+pub(crate) fn path(index: &Path) -> std::path::PathBuf {
     index.join(NAME)
 }
 
@@ -129,6 +131,38 @@ pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault>
 pub(crate) fn flushed(disk: &dyn Disk, index: &Path) -> Result<Option<([u8; 16], Place)>, Fault> {
     let note = read(disk, index)?;
     Ok(note.map(|note| (note.database, note.flushed.place)))
+}
+
+/// Where the ledger ended when the database was last closed, if that is the last
+/// that happened to it: what was acknowledged, to the commit. `None` where that
+/// is not proven.
+///
+/// A note is written "open", durably, before the first commit of a process and
+/// "closed" after its last one. The two slots are written in turn: a slot that
+/// cannot be read might be a later "open", so that both must be whole, the
+/// closed one the very next.
+pub(crate) fn closed_at(disk: &dyn Disk, index: &Path) -> Result<Option<([u8; 16], Place)>, Fault> {
+    let path = index.join(NAME);
+    let file = match disk.open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Fault::io("open", &path)(error)),
+    };
+    let mut slots = Vec::new();
+    for slot in 0..2 {
+        let mut bytes = [0; LEN];
+        let count = read_up_to(file.as_ref(), &mut bytes, SLOT * slot);
+        if count.map_err(Fault::io("read", &path))? == LEN {
+            slots.extend(Note::parse(&bytes));
+        }
+    }
+    slots.sort_by_key(|(counter, _)| *counter);
+    Ok(match slots.as_slice() {
+        [(before, _), (last, note)] if *last == before + 1 && note.state == State::Closed => {
+            Some((note.database, note.flushed.place))
+        }
+        _ => None,
+    })
 }
 
 fn newest(file: &dyn DiskFile) -> std::io::Result<(u64, Option<Note>)> {
@@ -181,6 +215,7 @@ impl Note {
             state: match u64_at(bytes, 24) {
                 0 => State::Closed,
                 1 => State::Open,
+                3 => State::Asked,
                 _ => State::Failed,
             },
             boot: Some(array(32)).filter(|boot| *boot != [0; 16]),
@@ -202,13 +237,14 @@ impl Note {
     /// be believed up to where it was flushed.
     pub(super) fn doubt(&self, database: [u8; 16], boot: Option<[u8; 16]>) -> Option<&'static str> {
         match self.state {
-            _ if self.database != database => Some("it is of another database"),
-            State::Failed => Some("it failed before"),
+            _ if self.database != database => Some("the index is of another database"),
+            State::Failed => Some("writing to or reading from the index failed before"),
+            State::Asked => Some("`assay store rebuild` asked for it"),
             State::Closed => None,
             // Killed: the kernel had everything that was written. After a
             // power loss nobody knows what reached the disk.
             State::Open if boot.is_some() && self.boot == boot => None,
-            State::Open => Some("the machine stopped while it was open"),
+            State::Open => Some("the machine stopped or lost power while the database was open"),
         }
     }
 }
@@ -264,6 +300,7 @@ mod tests {
             (State::Open, database, Some([6; 16])),
             (State::Open, database, None),
             (State::Failed, database, boot),
+            (State::Asked, database, boot),
         ] {
             assert!(note(state).doubt(database, boot).is_some(), "{state:?}");
         }

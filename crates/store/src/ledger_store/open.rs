@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     sync::atomic::AtomicBool,
 };
@@ -128,13 +128,7 @@ pub(crate) fn finish_ledger(
     let index = index::directory(dir);
     disk.create_dir(&index)
         .map_err(Fault::io("create", &index))?;
-    let watermark = Watermark::path(dir);
-    if watermark.exists() {
-        disk.remove(&watermark)
-            .map_err(Fault::io("remove", &watermark))?;
-    }
-    Watermark::create(disk, dir, sequence)?;
-    disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))?;
+    Watermark::replace(disk, dir, sequence)?;
     let ledger = ledger::path(dir);
     disk.rename(from, &ledger)
         .map_err(Fault::io("rename", from))?;
@@ -149,16 +143,31 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
         }
         let lock = lock(dir)?;
         (options.on_rebuild)(0, 1);
-        migrate::run(dir, options)?;
+        migrate::run(dir, mode, options)?;
         drop(lock);
     }
+    let locked_before = dir.join(LOCK).exists();
     let lock = lock(dir)?;
+    open_locked(dir, lock, mode, options).inspect_err(|_| {
+        // A database that is refused stays as it is, without a lock as well.
+        if !locked_before {
+            let _ = fs::remove_file(dir.join(LOCK));
+        }
+    })
+}
+
+fn open_locked(
+    dir: &Path,
+    lock: File,
+    mode: OpenMode,
+    options: &Options,
+) -> Result<Opened, OpenError> {
     let disk = options.disk.as_ref();
     let damaged = |fault| OpenError::fault(dir, fault);
+    let index = index::directory(dir);
+    check_place(&index)?;
     let mut found = survey(disk, dir).map_err(damaged)?;
-    if mode == OpenMode::Laboratory && !found.identity().laboratory {
-        return Err(OpenError::NotLaboratory(dir.to_owned()));
-    }
+    mode.check(dir, found.identity().laboratory)?;
     if found.identity().layout < keys::SCHEMA_VERSION {
         (options.on_rebuild)(0, 1);
         migrate::upgrade(dir, &found, options).map_err(damaged)?;
@@ -166,9 +175,6 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
     }
     let survey = found;
     let identity = survey.identity();
-    let index = index::directory(dir);
-    disk.create_dir(&index)
-        .map_err(|error| OpenError::io(&index, &error))?;
     let ready = Ready::find(disk, dir, &survey, options).map_err(damaged)?;
     let started = ready
         .note(disk, &index, identity, options.boot_id)
@@ -195,6 +201,19 @@ pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Open
             index::leak(ready.tree);
             Err(damaged(fault))
         }
+    }
+}
+
+/// Refuses something else in the place of the index: nothing is moved away
+/// that the store did not make.
+fn check_place(index: &Path) -> Result<(), OpenError> {
+    match fs::symlink_metadata(index) {
+        Ok(found) if !found.is_dir() && !index.is_dir() => Err(OpenError::InTheWay {
+            path: index.to_owned(),
+            wanted: "the directory of the index",
+            then: "the next start rebuilds the index from the ledger",
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -261,7 +280,7 @@ impl Ready {
     ) -> Result<Self, Fault> {
         let index = index::directory(dir);
         let doubt = match note::read(disk, &index)? {
-            None => "there is none",
+            None => "there is no index",
             Some(note) => match note.doubt(survey.identity().database, options.boot_id) {
                 Some(doubt) => doubt,
                 None => match Self::believe(disk, &index, survey, note, options.boot_id)? {
@@ -321,7 +340,9 @@ impl Ready {
         boot: Option<[u8; 16]>,
     ) -> Result<Result<Self, &'static str>, Fault> {
         let Some(start) = survey.resume_at(note.flushed) else {
-            return Ok(Err("the ledger does not go on where the index was flushed"));
+            return Ok(Err(
+                "the ledger has no file that begins where the index was flushed",
+            ));
         };
         let flushed = note.flushed.place;
         let mut met = start.place == flushed;
@@ -333,7 +354,16 @@ impl Ready {
             Ok(end) if met => end,
             // Whether the ledger is damaged is for the rebuild to find out,
             // which reads all of it.
-            Ok(_) | Err(Fault::Damage(_)) => return Ok(Err("the ledger is another one")),
+            Ok(_) => {
+                return Ok(Err(
+                    "the ledger does not hold the commit up to which the index was flushed",
+                ));
+            }
+            Err(Fault::Damage(_)) => {
+                return Ok(Err(
+                    "the ledger cannot be read on from where the index was flushed",
+                ));
+            }
             Err(fault) => return Err(fault),
         };
         ledger::settle(disk, survey, end.tear.as_ref())?;
@@ -355,8 +385,12 @@ impl Ready {
             })),
             Err(Refusal::Io(fault)) => Err(fault),
             Err(Refusal::Broken(detail)) => {
-                tracing::warn!(event = "index_broken", %detail, "the index is broken");
-                Ok(Err("it is broken"))
+                tracing::warn!(
+                    event = "index_broken",
+                    %detail,
+                    "the index cannot be opened; no commit is lost, the ledger holds them all"
+                );
+                Ok(Err("the index cannot be opened"))
             }
         }
     }
@@ -398,21 +432,44 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// The file that keeps other processes out.
+const LOCK: &str = "lock";
+
 /// Takes the lock of the directory. sled has one too, but does not tell it
 /// from other faults.
 pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        // A pipe in its place must not block.
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(dir.join("lock"))
-        .map_err(|error| OpenError::io(dir, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(OpenError::io(dir, &error)),
+    let path = dir.join(LOCK);
+    let failed = |doing, error| OpenError::fault(dir, Fault::io(doing, &path)(error));
+    if path.is_dir() {
+        return Err(OpenError::InTheWay {
+            path,
+            wanted: "the file that keeps other processes out",
+            then: "it is made anew",
+        });
+    }
+    loop {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            // A pipe in its place must not block.
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+            .open(&path)
+            .map_err(|error| failed("open", error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+        }
+        // A start that was refused may have removed the file in between: a lock
+        // on what has no name keeps nobody out.
+        let ours = file.metadata().map_err(|error| failed("read", error))?;
+        match fs::metadata(&path) {
+            Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
+                return Ok(file);
+            }
+            _ => {}
+        }
     }
 }

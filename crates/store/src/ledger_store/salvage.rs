@@ -34,7 +34,7 @@ pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
         Some(note) => {
             let (mut notes, _) = NoteFile::open(&SystemDisk, &index)?;
             notes.write_durably(&note::Note {
-                state: State::Failed,
+                state: State::Asked,
                 ..note
             })
         }

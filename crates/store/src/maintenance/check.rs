@@ -12,7 +12,7 @@ use crate::{
         disk::{Disk, SystemDisk},
         fault::{Damage, Fault},
         segment::{Place, Reader, Step},
-        survey::{LOOKS, Names, is_tear},
+        survey::{LOOKS, Names, beside_a_server, is_tear},
         watermark::Watermark,
     },
     ledger_store::{flushed, index_directory, no_ledger},
@@ -38,6 +38,10 @@ pub struct Report {
     pub time: Timestamp,
     /// The last commit that was acknowledged, as far as it was noted.
     pub acknowledged: Option<u64>,
+    /// The hash of the last whole commit's entry.
+    pub(super) hash: [u8; 32],
+    /// The id of the database, where the checkpoint says it.
+    pub(super) database: Option<[u8; 16]>,
     /// All damage.
     pub damage: Vec<Damage>,
     /// The commits that are missing.
@@ -64,9 +68,7 @@ pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenErro
     if !ledger::path(dir).is_dir() {
         return Err(no_ledger(dir));
     }
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
+    beside_a_server(|| {
         let mut check = Check {
             disk: &SystemDisk,
             progress,
@@ -74,20 +76,11 @@ pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenErro
             total: 0,
             report: Report::default(),
         };
-        match check.run(dir) {
-            Ok(()) => return Ok(check.report),
-            // A running server merged files meanwhile: the others are there.
-            Err(Fault::Io {
-                kind: std::io::ErrorKind::NotFound,
-                ..
-            }) if attempts < ATTEMPTS => {}
-            Err(fault) => return Err(OpenError::fault(dir, fault)),
-        }
-    }
+        check.run(dir)?;
+        Ok(check.report)
+    })
+    .map_err(|fault| OpenError::fault(dir, fault))
 }
-
-/// How often files that a running server merged meanwhile are looked for again.
-const ATTEMPTS: usize = 5;
 
 struct Check<'a> {
     disk: &'a dyn Disk,
@@ -123,6 +116,7 @@ impl Check<'_> {
         };
         self.report.segments = names.segments.len();
         let mut segments = Vec::new();
+        self.report.database = checkpoint.as_ref().map(|found| found.identity().database);
         let identity = checkpoint.as_ref().map(Checkpoint::identity);
         if let (Some(identity), Some((database, place))) = (identity, flushed)
             && identity.database == database
@@ -163,7 +157,7 @@ impl Check<'_> {
                 before if before.sequence < at.sequence => before,
                 _ => at,
             });
-            (self.report.last, self.report.time) = (at.sequence, at.time);
+            self.ends_at(at);
         }
         let count = segments.len();
         for (number, reader) in segments.into_iter().enumerate() {
@@ -172,7 +166,7 @@ impl Check<'_> {
         if let Some(place) = place
             && place.sequence >= self.report.last
         {
-            (self.report.last, self.report.time) = (place.sequence, place.time);
+            self.ends_at(place);
         }
         if let Some(acknowledged) = acknowledged
             && acknowledged > self.report.last
@@ -182,6 +176,11 @@ impl Check<'_> {
                 .push(self.report.last + 1..=acknowledged);
         }
         Ok(())
+    }
+
+    fn ends_at(&mut self, place: Place) {
+        let report = &mut self.report;
+        (report.last, report.time, report.hash) = (place.sequence, place.time, place.hash);
     }
 
     /// Every block, and every record in it.

@@ -23,6 +23,7 @@ use crate::{
         segment::{Identity, Place, Reader, Step},
         sort::Sorter,
         survey::Names,
+        watermark::Watermark,
     },
     ledger_store::{self, IndexCopy},
     record,
@@ -33,6 +34,13 @@ use crate::{
 pub enum Repaired {
     /// Nothing was damaged, and nothing was changed.
     Nothing,
+    /// Only the file `watermark` was damaged or missing. The index was closed
+    /// in good order where the ledger ends: nothing else can have been
+    /// acknowledged, and the file was written anew.
+    Watermark {
+        /// The last commit.
+        last: u64,
+    },
     /// All that was acknowledged was in the index.
     FromIndex {
         /// The last commit.
@@ -83,6 +91,11 @@ pub fn repair(
         disk: options.disk.as_ref(),
         report: &report,
     };
+    if repair.lacks_only_its_watermark().map_err(fault)? {
+        let last = report.last;
+        Watermark::replace(repair.disk, dir, last).map_err(fault)?;
+        return Ok((report, Repaired::Watermark { last }));
+    }
     let repaired = match repair.by_index(accept_loss).map_err(fault)? {
         Ok(repaired) => repaired,
         Err(reason) if !accept_loss => Repaired::Refused(reason),
@@ -99,6 +112,35 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
+    /// Whether the watermark is all that is damaged, and the index proves that
+    /// the ledger holds all that was acknowledged.
+    ///
+    /// The proof is a clean close: the process that closed the index had
+    /// acknowledged exactly what it noted, hash of the last entry included, and
+    /// no process committed anything since, or its note would be there. After a
+    /// kill the note is only a lower bound: commits after it may have been
+    /// acknowledged, and a ledger cut short at the end of an entry looks whole.
+    fn lacks_only_its_watermark(&self) -> Result<bool, Fault> {
+        let report = self.report;
+        let watermark = Watermark::path(self.dir);
+        let is_alone = report.acknowledged.is_none()
+            && report.missing.is_empty()
+            && report.tear.is_none()
+            && report.damage.iter().all(|damage| damage.path == watermark);
+        if !is_alone {
+            return Ok(false);
+        }
+        let index = ledger_store::index_directory(self.dir);
+        let closed = ledger_store::closed_at(self.disk, &index)?;
+        let end = Place {
+            sequence: report.last,
+            hash: report.hash,
+            time: report.time,
+        };
+        Ok(closed
+            .is_some_and(|(database, place)| report.database == Some(database) && place == end))
+    }
+
     /// Makes a new ledger from the index, if it holds all commits up to the
     /// last one that was acknowledged, or at least all up to where the ledger
     /// is whole again; or why not. With `accept_loss`, also if it only reaches
@@ -106,7 +148,9 @@ impl Repair<'_> {
     fn by_index(&self, accept_loss: bool) -> Result<Result<Repaired, String>, Fault> {
         if self.report.acknowledged.is_none() && !accept_loss {
             return Ok(Err(
-                "the file watermark, which tells the last acknowledged commit, is damaged too"
+                "the file watermark, which says what was acknowledged last, is damaged or missing, \
+                 and nothing proves that the ledger holds all of it: the database was not closed \
+                 cleanly, or more than that file is damaged"
                     .to_owned(),
             ));
         }
@@ -408,7 +452,7 @@ fn push_all(block: &mut Block, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
 /// Keeps a record that can be read, and makes its index entries anew: after a
 /// loss, entries may lead to nothing.
 fn push_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
-    if key == keys::NONCE_KEY {
+    if [keys::NONCE_KEY, keys::ISSUER].contains(&key) {
         return into.push(key, Some(value));
     }
     if !record::is_record(key) || record::check(key, value).is_err() {

@@ -19,14 +19,11 @@ use crate::{
         fault::Fault,
         segment::{self, HEADER_LEN, Identity, Place},
         sort::Sorter,
-        survey::Survey,
+        survey::{Survey, beside_a_server},
         watermark::Watermark,
     },
     ledger_store,
 };
-
-/// How often files that a running server merged meanwhile are looked for again.
-const ATTEMPTS: usize = 5;
 
 /// The files of a ledger at one commit, all open: what happens to their names
 /// does not matter any more.
@@ -63,17 +60,8 @@ impl Snapshot {
         if !ledger::path(dir).is_dir() {
             return Err(ledger_store::no_ledger(dir));
         }
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match Self::try_take(&SystemDisk, dir) {
-                Err(Fault::Io {
-                    kind: io::ErrorKind::NotFound,
-                    ..
-                }) if attempts < ATTEMPTS => {}
-                taken => return taken.map_err(|fault| OpenError::fault(dir, fault)),
-            }
-        }
+        beside_a_server(|| Self::try_take(&SystemDisk, dir))
+            .map_err(|fault| OpenError::fault(dir, fault))
     }
 
     fn try_take(disk: &dyn Disk, dir: &Path) -> Result<Self, Fault> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use assay_engine::{
     domain::{Order, OrderState},
     ports::{
-        AccountCursor, Change, CommitError, ConflictOn, OpenOrders, OrderCursor,
+        AccountCursor, Change, CommitError, ConflictOn, OpenOrder, OpenOrders, OrderCursor,
         ProvisionalAccount, Store, UnprovenOrder,
     },
 };
@@ -366,4 +366,36 @@ pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
     assert_eq!(open(&*store, 1, NOW).await, (1, 0));
     let unproven = store.unproven_orders(&permanent("DEVICE1"), None, 9).await;
     assert_eq!(unproven, Ok(vec![]));
+}
+
+pub(crate) async fn open_orders_of_all_accounts_come_in_pages(store: Arc<dyn Store>) {
+    let mut expected = Vec::new();
+    for n in 1..8 {
+        let mut order = order(n);
+        order.account = account_id(n % 3 + 1);
+        // Also such as have expired.
+        order.expires = Timestamp(NOW.0 - 100 + 37 * u64::from(n));
+        expected.push(OpenOrder {
+            account: order.account,
+            expires: order.expires,
+            id: order.id,
+        });
+        insert(&*store, order).await;
+    }
+    expected.sort();
+    for page in [1, 2, 7, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let some = store.open_orders_of_all(after, page).await.unwrap();
+            assert!(some.len() <= page);
+            let Some(last) = some.last() else { break };
+            after = Some(*last);
+            found.extend(some);
+        }
+        assert_eq!(found, expected);
+    }
+    update(&*store, 4, valid(4)).await;
+    update(&*store, 5, processing(5, 600)).await;
+    expected.retain(|open| open.id != order_id(4));
+    assert_eq!(store.open_orders_of_all(None, 9).await, Ok(expected));
 }
