@@ -135,6 +135,7 @@ async fn what_is_in_the_place_of_a_part_is_named_with_what_to_do() {
         assert!(said.starts_with(&path.display().to_string()), "{said}");
         assert!(said.contains("move it away, then try again"), "{said}");
         assert_eq!(everything(dir.path()).0, before.0, "{name}");
+        assert_eq!(peek(dir.path()), Ok(None), "{name}");
         // And that is what to do.
         fs::rename(&path, dir.path().join("moved")).unwrap();
         let store = LedgerStore::open(dir.path(), OpenMode::Any).unwrap();

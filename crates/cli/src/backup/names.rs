@@ -69,6 +69,7 @@ mod tests {
             "ca/../../x",
             "ca/sub/x",
             "ca/",
+            SERVING,
             "./assay.toml",
             "db",
             "db/watermark",

@@ -35,8 +35,10 @@ pub struct Facts {
 /// # Errors
 /// [`OpenError`], as the start would have it.
 pub fn peek(dir: &Path) -> Result<Option<Facts>, OpenError> {
-    let note = ledger_store::note_path(&ledger_store::index_directory(dir));
-    if note.exists() || !ledger::path(dir).is_dir() {
+    let index = ledger_store::index_directory(dir);
+    // What is in the place of the index is for the start to name.
+    let in_the_way = index.exists() && !index.is_dir();
+    if in_the_way || ledger_store::note_path(&index).exists() || !ledger::path(dir).is_dir() {
         return Ok(None);
     }
     beside_a_server(|| read(&SystemDisk, dir))
