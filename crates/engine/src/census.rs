@@ -210,7 +210,7 @@ impl<T: Copy + Ord> Census<T> {
             let is_full = self.count >= bound.limit.saturating_mul(2);
             // At twice the limit age protects no longer: else a flood from
             // many networks would keep all others out.
-            let young = (is_full && self.is_lighter_than_the_heaviest(newcomer.origin))
+            let young = (is_full && self.stays_within_the_heaviest(newcomer.origin))
                 .then(|| self.first_to_give_way(now))
                 .flatten();
             match young {
@@ -296,10 +296,12 @@ impl<T: Copy + Ord> Census<T> {
         self.inside.get(&within)?.last().copied()
     }
 
-    fn is_lighter_than_the_heaviest(&self, origin: Option<Origin>) -> bool {
+    /// Whether the newcomer's network weighs no more than the heaviest once it is
+    /// in: one that has no member yet never does.
+    fn stays_within_the_heaviest(&self, origin: Option<Origin>) -> bool {
         let [widest, ..] = Network::around(origin);
         let most = self.heaviest(None).map_or(0, |(weight, _)| weight);
-        self.weight(widest) + 1 < most
+        self.weight(widest) < most
     }
 
     fn is_refused(&self, origin: Option<Origin>, bound: Bound) -> bool {

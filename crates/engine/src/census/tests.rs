@@ -159,8 +159,11 @@ fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
         assert_eq!(come(&mut census, &light, 20).unwrap().len(), 1, "{n}");
     }
     assert_eq!(census.count(), 40);
-    // All weigh the same now: nothing changes hands any more.
+    // All weigh the same now: one gives way to a network that has none, and
+    // none to one that has.
+    assert_eq!(come(&mut census, "13.99.0.1", 20).unwrap().len(), 1);
     assert!(come(&mut census, "13.99.0.1", 20).is_err());
+    assert_eq!(census.count(), 40);
 }
 
 #[test]
