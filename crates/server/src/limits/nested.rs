@@ -27,6 +27,10 @@ const SITE: u32 = 16;
 /// The same for all of them together: four whole sites.
 const ALL: u32 = 64;
 
+/// Providers' networks that one generation of shares holds: all of IPv4's, so that
+/// none is forgotten, and has its whole share again, while it is active.
+const PROVIDERS: usize = 1 << 16;
+
 /// Addresses that one generation of buckets holds. A hash table is seven eighths
 /// full at most, and twice as large beyond.
 pub(super) const ADDRESSES: usize = (1 << 15) / 8 * 7;
@@ -101,7 +105,7 @@ struct All<C: Clock> {
 /// The network of all addresses.
 const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// The sites that did something lately.
+/// The providers' networks that did something lately.
 struct Active<C: Clock> {
     current: HashSet<IpAddr>,
     previous: HashSet<IpAddr>,
@@ -128,14 +132,14 @@ impl<C: Clock + Clone> Nested<C> {
     /// own rate so takes nothing of its network's, and takes no memory either.
     pub(super) fn take(&self, client: IpAddr) -> Result<(), TooSoon> {
         let now = self.clock.now();
-        let site = site_of(client);
+        let provider = provider_of(client);
         for (bits, level) in self.levels(client) {
             if let Some(wait) = level.wait(network(client, bits), 1, now) {
                 return Err(TooSoon::at(wait, bits, client));
             }
         }
         if let Some(all) = &self.all {
-            all.take(site, now)?;
+            all.take(provider, now)?;
         }
         for (bits, level) in self.levels(client) {
             // Others may have been faster.
@@ -221,7 +225,7 @@ impl<C: Clock + Clone> All<C> {
     fn new(quota: Quota, clock: &C) -> Self {
         Self {
             together: Keyed::new(quota, 2, clock),
-            shares: Keyed::new(quota, NETWORKS, clock),
+            shares: Keyed::new(quota, PROVIDERS, clock),
             active: Mutex::new(Active {
                 current: HashSet::new(),
                 previous: HashSet::new(),
@@ -230,15 +234,16 @@ impl<C: Clock + Clone> All<C> {
         }
     }
 
-    /// Takes a token of the bucket of all. While that is empty, a site is let
-    /// through that has not used up its equal share: as much as it would have if
-    /// each of the sites that are active had a bucket of its own, of the same
-    /// size divided by their number. So those who keep the bucket empty keep out
-    /// themselves, and what is let through is at most twice the rate.
-    fn take(&self, site: IpAddr, now: C::Instant) -> Result<(), TooSoon> {
+    /// Takes a token of the bucket of all. While that is empty, a provider's
+    /// network is let through that has not used up its equal share: as much as it
+    /// would have if each of those that are active had a bucket of its own, of the
+    /// same size divided by their number. So those who keep the bucket empty keep
+    /// out themselves, and what is let through is at most twice the rate, unless
+    /// more of them are active than the bucket has tokens.
+    fn take(&self, provider: IpAddr, now: C::Instant) -> Result<(), TooSoon> {
         let burst = self.shares.quota.burst_size();
-        let cost = self.active_sites(site, now).min(burst);
-        let share = self.shares.wait(site, cost.get(), now);
+        let cost = self.active_providers(provider, now).min(burst);
+        let share = self.shares.wait(provider, cost.get(), now);
         let together = self.together.wait(EVERYWHERE, 1, now);
         if let (Some(share), Some(together)) = (share, together) {
             return Err(TooSoon {
@@ -247,24 +252,24 @@ impl<C: Clock + Clone> All<C> {
             });
         }
         // Each is taken where there is one left.
-        let _ = self.shares.limiter.check_key_n(&site, cost);
+        let _ = self.shares.limiter.check_key_n(&provider, cost);
         let _ = self.together.limiter.check_key(&EVERYWHERE);
         Ok(())
     }
 
-    /// Notes that `site` is active, and counts those that are.
-    fn active_sites(&self, site: IpAddr, now: C::Instant) -> NonZeroU32 {
+    /// Notes that `provider` is active, and counts those that are.
+    fn active_providers(&self, provider: IpAddr, now: C::Instant) -> NonZeroU32 {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.duration_since(active.since);
-        if age >= Nanos::from(ACTIVE) || active.current.len() >= NETWORKS {
+        if age >= Nanos::from(ACTIVE) || active.current.len() >= PROVIDERS {
             active.previous = std::mem::take(&mut active.current);
             active.since = now;
             if age >= Nanos::from(2 * ACTIVE) {
                 active.previous.clear();
             }
         }
-        if active.current.insert(site) {
-            active.previous.remove(&site);
+        if active.current.insert(provider) {
+            active.previous.remove(&provider);
         }
         let count = active.current.len() + active.previous.len();
         u32::try_from(count)
@@ -297,11 +302,13 @@ fn network(address: IpAddr, bits: u8) -> IpAddr {
     }
 }
 
-/// The widest network that an address is counted in.
-fn site_of(address: IpAddr) -> IpAddr {
+/// The network whose share of the bucket of all an address takes: one provider's,
+/// or a part of it. A customer can have very many /48s, of which no more than a
+/// part can be remembered; there are 65,536 of IPv4's /16s.
+fn provider_of(address: IpAddr) -> IpAddr {
     let bits = match address {
-        IpAddr::V4(_) => 24,
-        IpAddr::V6(_) => 48,
+        IpAddr::V4(_) => 16,
+        IpAddr::V6(_) => 32,
     };
     network(address, bits)
 }

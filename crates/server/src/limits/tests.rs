@@ -141,7 +141,7 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     let drain = |net: u8| {
         let hosts = 0..=255;
         hosts
-            .map(|host| limit.burst_of([198, 51, net, host]))
+            .map(|host| limit.burst_of([198, net, 1, host]))
             .sum::<usize>()
     };
     // 256 tokens for all, 64 for a network.
@@ -149,11 +149,11 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     // The bucket is empty, and a fifth network may have a fifth of it all the
     // same, which is less than it could have by itself.
     assert_eq!(drain(5), 51);
-    let refused = limit.take([198, 51, 5, 200]).unwrap_err();
+    let refused = limit.take([198, 5, 1, 200]).unwrap_err();
     assert_eq!(refused.level, Level::All);
     // One that asks for little is let through.
     for net in 10..20 {
-        assert_eq!(limit.take([203, 0, net, 1]), Ok(()), "{net}");
+        assert_eq!(limit.take([203, net, 0, 1]), Ok(()), "{net}");
     }
     // 64 tokens come in a second. A newcomer takes them, and one that had its
     // share gets a sixteenth of them, since sixteen networks are active.
@@ -163,6 +163,22 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     // Two minutes later the others are forgotten, and the bucket is full.
     limit.refill(120);
     assert_eq!(drain(4), 64);
+}
+
+/// A customer with a whole /32 has more /48s than are remembered, and one share.
+#[test]
+fn very_many_networks_of_one_provider_have_one_share_of_all() {
+    let limit = Timed::new(1, 1);
+    let site = |number: u32| {
+        let bits = (0x2001_0db8_u128 << 96) | (u128::from(number) << 80);
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    };
+    // 64 tokens for all: two rounds of more sites than two generations hold.
+    let sites = 3 * u32::try_from(NETWORKS).unwrap();
+    let passed = (0..2 * sites).filter(|number| limit.take(site(number % sites)).is_ok());
+    assert_eq!(passed.count(), 64);
+    // Another provider's customer has its share.
+    assert_eq!(limit.take(v4("192.0.2.1")), Ok(()));
 }
 
 /// A request that a wider bucket refuses takes nothing of the narrower ones.
