@@ -31,11 +31,12 @@ impl ClientAddress {
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let mut client = peer.to_canonical();
         let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-        let values: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
-        let mut hops = values
-            .into_iter()
-            .rev()
-            .flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        // What the client itself wrote may be no text, and hides nothing of what
+        // proxies appended to it.
+        let values: Vec<_> = (headers.get_all("x-forwarded-for").iter())
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let mut hops = values.iter().rev().flat_map(|value| value.rsplit(','));
         while is_trusted(&client) {
             match hops.next().and_then(|hop| parse(hop.trim())) {
                 Some(hop) => client = hop,
@@ -52,6 +53,14 @@ pub(crate) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         v4 => v4,
+    }
+}
+
+/// What counts as one site: the most that one customer of a provider has.
+pub(crate) fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() >> 8 << 8)),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80)),
     }
 }
 
@@ -95,12 +104,15 @@ mod tests {
             ),
             ("10.0.0.1", &["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["\u{ff}, 198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["\u{ff}", "198.51.100.7"], "198.51.100.7"),
         ] {
             let mut extensions = Extensions::new();
             extensions.insert(Peer(peer.parse().unwrap()));
             let mut headers = HeaderMap::new();
             for value in forwarded {
-                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                headers.append("x-forwarded-for", value);
             }
             assert_eq!(
                 ClientAddress::of(&extensions, &headers, &trusted),

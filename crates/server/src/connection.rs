@@ -134,6 +134,10 @@ impl Connections {
                 tracing::debug!(%peer, "TLS handshake took too long in a crowd");
                 return;
             }
+            () = connection.standing.gives_way() => {
+                tracing::debug!(%peer, "a TLS handshake gave way to another connection");
+                return;
+            }
             () = async {
                 stop_of(&mut stopped).await;
                 sleep_until(accepted + GRACE).await;
@@ -216,6 +220,13 @@ impl Connections {
                 // GOAWAY: the requests that have begun are answered, and the
                 // next one needs another connection.
                 () = has_failed.notified() => connection.as_mut().graceful_shutdown(),
+                () = standing.gives_way() => {
+                    connection.as_mut().graceful_shutdown();
+                    break tokio::select! {
+                        ended = connection.as_mut() => return report(peer, ended),
+                        () = activity.answered() => CUT_TIMEOUT,
+                    };
+                }
                 () = standing.unproven(accepted) => {
                     connection.as_mut().graceful_shutdown();
                     break tokio::select! {

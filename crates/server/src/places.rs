@@ -4,15 +4,26 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use ipnet::IpNet;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use crate::{address::host, config::RESERVED_CONNECTIONS, crowd::Crowd};
+use crate::{
+    address::{host, site},
+    config::RESERVED_CONNECTIONS,
+    crowd::Crowd,
+};
 
 /// How many places of the reserve one host may have.
 const OF_RESERVE: usize = RESERVED_CONNECTIONS / 4;
+
+/// How long a connection waits for a place before another one gives way to it.
+const BETWEEN_EVICTIONS: Duration = Duration::from_millis(100);
 
 /// All places: the ordinary ones, and a reserve in which a connection waits for
 /// one of these. Health is told to those in the reserve, too.
@@ -32,6 +43,7 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct State {
     hosts: HashMap<IpAddr, Share>,
+    sites: HashMap<IpAddr, Site>,
     refused: u64,
     taken: usize,
 }
@@ -42,12 +54,25 @@ struct Share {
     reserve: usize,
 }
 
+/// The connections of one site.
+#[derive(Default)]
+struct Site {
+    /// How many ordinary places they have.
+    ordinary: usize,
+    /// How many there are.
+    count: usize,
+    /// Asks one of them to end.
+    give_way: Arc<Notify>,
+}
+
 /// The place of one connection.
 pub(crate) struct Place {
     places: Arc<Places>,
     /// Whose share it counts to.
     sharer: Option<IpAddr>,
     seat: Mutex<Seat>,
+    /// `None` for one that gives way to none.
+    give_way: Option<Arc<Notify>>,
 }
 
 #[expect(dead_code, reason = "a permit is given back when it is dropped")]
@@ -116,11 +141,14 @@ impl Places {
         };
         state.count(sharer, &seat, 1);
         self.look(&state);
+        let give_way = sharer.and_then(|sharer| state.sites.get(&site(sharer)));
+        let give_way = give_way.map(|site| Arc::clone(&site.give_way));
         drop(state);
         Some(Place {
             places: Arc::clone(self),
             sharer,
             seat: Mutex::new(seat),
+            give_way,
         })
     }
 
@@ -142,6 +170,14 @@ impl State {
             self.taken = self.taken.saturating_add_signed(change);
         }
         let Some(sharer) = sharer else { return };
+        let of_site = self.sites.entry(site(sharer)).or_default();
+        of_site.count = of_site.count.saturating_add_signed(change);
+        if is_ordinary {
+            of_site.ordinary = of_site.ordinary.saturating_add_signed(change);
+        }
+        if of_site.count == 0 {
+            self.sites.remove(&site(sharer));
+        }
         let share = self.hosts.entry(sharer).or_default();
         let count = match is_ordinary {
             true => &mut share.ordinary,
@@ -150,6 +186,20 @@ impl State {
         *count = count.saturating_add_signed(change);
         if share.ordinary + share.reserve == 0 {
             self.hosts.remove(&sharer);
+        }
+    }
+}
+
+impl State {
+    /// Asks a connection of the site with the most places to end, for one of
+    /// `sharer`'s, unless that site has as few. So those who keep all places
+    /// taken make room for others, and no place is held for ever.
+    fn evict_for(&self, sharer: Option<IpAddr>) {
+        let own = sharer.and_then(|sharer| self.sites.get(&site(sharer)));
+        let own = own.map_or(0, |own| own.ordinary);
+        let heaviest = self.sites.values().max_by_key(|site| site.ordinary);
+        if let Some(heaviest) = heaviest.filter(|heaviest| heaviest.ordinary > own + 1) {
+            heaviest.give_way.notify_one();
         }
     }
 }
@@ -164,15 +214,28 @@ impl Place {
         self.sharer.is_none()
     }
 
+    /// Ends when the connection is to end, since its site has the most places
+    /// and another one has none.
+    pub(crate) async fn gives_way(&self) {
+        match &self.give_way {
+            Some(give_way) => give_way.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits for an ordinary place, where this is one of the reserve.
     pub(crate) async fn ordinary(&self) {
         if !matches!(*self.seat(), Seat::Reserve(_)) {
             return;
         }
-        let ordinary = Arc::clone(&self.places.ordinary);
-        // The semaphore is never closed.
-        let Ok(permit) = ordinary.acquire_owned().await else {
-            return;
+        let mut acquiring = std::pin::pin!(Arc::clone(&self.places.ordinary).acquire_owned());
+        let permit = loop {
+            match timeout(BETWEEN_EVICTIONS, acquiring.as_mut()).await {
+                Ok(Ok(permit)) => break permit,
+                // The semaphore is never closed.
+                Ok(Err(_)) => return,
+                Err(_) => self.places.lock().evict_for(self.sharer),
+            }
         };
         let mut seat = self.seat();
         // Another request of the same connection may have been faster.
@@ -240,8 +303,44 @@ mod tests {
         }
         assert_eq!((places.refused(), places.refused()), (2, 0));
         held.clear();
-        assert!(places.lock().hosts.is_empty());
+        assert!(places.lock().hosts.is_empty() && places.lock().sites.is_empty());
         assert!(take(&places, "192.0.2.1").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_site_with_the_most_places_gives_way_to_one_that_has_fewer() {
+        let places = places(4, 0);
+        // One of the four is another site's: it keeps its place.
+        let heavy: Vec<_> = (1..=3)
+            .map(|lan| take(&places, &format!("2001:db8:0:{lan}::1")).unwrap())
+            .collect();
+        let light = take(&places, "192.0.2.1").unwrap();
+        let mut held: Vec<_> = heavy.into_iter().map(Some).collect();
+        let newcomer = take(&places, "198.51.100.1").unwrap();
+        let waiting = newcomer.ordinary();
+        let giving_way = async {
+            // Whichever is asked ends.
+            let index = {
+                let [first, second, third] = &held[..] else {
+                    panic!()
+                };
+                let ways = [first, second, third].map(|place| place.as_ref().unwrap());
+                tokio::select! {
+                    () = ways[0].gives_way() => 0,
+                    () = ways[1].gives_way() => 1,
+                    () = ways[2].gives_way() => 2,
+                    () = light.gives_way() => panic!("the light site was asked"),
+                }
+            };
+            held[index].take();
+        };
+        let limit = Duration::from_secs(1);
+        let both = async { tokio::join!(waiting, giving_way) };
+        timeout(limit, both).await.unwrap();
+        // Two places each way: nobody gives way to the heavy site, or to equals.
+        let own = take(&places, "2001:db8:0:9::1").unwrap();
+        assert!(timeout(limit, own.ordinary()).await.is_err());
+        assert!(timeout(limit, light.gives_way()).await.is_err());
     }
 
     #[test]

@@ -57,6 +57,14 @@ impl Standing {
         self.is_unproven() && self.crowd.is_crowded()
     }
 
+    /// Ends when the connection is to give way to another one.
+    pub(crate) async fn gives_way(&self) {
+        match &self.place {
+            Some(place) => place.gives_way().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Lets a request in that was begun, once its connection has a place.
     ///
     /// # Errors

@@ -220,11 +220,8 @@ async fn try_ask(server: &Running) -> Option<()> {
     stream.read_exact(&mut [0; 15]).await.ok().map(drop)
 }
 
-#[tokio::test]
-async fn in_a_crowd_a_connection_has_five_seconds_to_prove_itself() {
-    let world = World::new();
-    let server = Running::of(&world, |config| config.max_connections = 2).await;
-    let mut proven = server.connect().await;
+/// Makes an account over this connection.
+async fn prove(world: &World, stream: &mut TcpStream) {
     let url = url("/acme/new-account");
     let nonce = world.engine.nonce();
     let jws = Jws::new(&url, &json!({})).with_jwk();
@@ -235,11 +232,47 @@ async fn in_a_crowd_a_connection_has_five_seconds_to_prove_itself() {
          content-length: {}\r\n\r\n{body}",
         body.len()
     );
-    proven.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 20_000];
-    let count = proven.read(&mut answer).await.unwrap();
+    let count = stream.read(&mut answer).await.unwrap();
     let answer = String::from_utf8_lossy(&answer[..count]);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_holds_all_places_gives_way_to_a_lighter_site_whatever_it_proved() {
+    let world = World::new();
+    let server = Running::of(&world, |config| {
+        config.max_connections = 3;
+        config.connections_per_address = 0;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        prove(&world, &mut stream).await;
+        held.push(stream);
+    }
+    let mut other = connect_from(&server, "127.1.0.1").await;
+    other.write_all(DIRECTORY).await.unwrap();
+    let mut start = [0; 15];
+    other.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    // The oldest ended for it, and no other.
+    let [first, second, third] = &mut held[..] else {
+        panic!()
+    };
+    closed(first).await;
+    ask(second).await;
+    ask(third).await;
+}
+
+#[tokio::test]
+async fn in_a_crowd_a_connection_has_five_seconds_to_prove_itself() {
+    let world = World::new();
+    let server = Running::of(&world, |config| config.max_connections = 2).await;
+    let mut proven = server.connect().await;
+    prove(&world, &mut proven).await;
     // Health proves nothing.
     let mut unproven = server.connect().await;
     ask(&mut unproven).await;
