@@ -297,6 +297,21 @@ impl Config {
     }
 }
 
+/// Refuses a network that no client is ever in: addresses of IPv4 are written as
+/// such, however they arrive.
+fn check_network(network: &ipnet::IpNet) -> anyhow::Result<()> {
+    if let ipnet::IpNet::V6(v6) = network
+        && v6.prefix_len() >= 96
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+    {
+        anyhow::bail!(
+            "{network} is a network of IPv4: write {v4}/{}",
+            v6.prefix_len() - 96
+        );
+    }
+    Ok(())
+}
+
 /// The variables that are text; no key of ours has another name or value.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
@@ -328,6 +343,19 @@ impl Tables {
         anyhow::ensure!(
             server.max_connections > 0,
             "server.max_connections must be at least 1"
+        );
+        anyhow::ensure!(
+            server.max_connections <= 1_000_000,
+            "server.max_connections must be at most 1000000"
+        );
+        for network in &server.trusted_proxies {
+            check_network(network).context("server.trusted_proxies")?;
+        }
+        anyhow::ensure!(
+            health
+                .listen
+                .is_none_or(|listen| listen.port() == 0 || listen != server.listen),
+            "health.listen is server.listen: give it an address or port of its own"
         );
         for assigner in &apple.assigners {
             anyhow::ensure!(

@@ -11,6 +11,8 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
+use super::check_network;
+
 /// The largest `per_second`, and the largest `burst`: what the widest network has
 /// is a multiple of it, and must be a number still.
 const MOST: u32 = 1_000_000;
@@ -81,6 +83,7 @@ impl LimitsTable {
         } in self.overrides
         {
             let place = || format!("limits.override of {network}");
+            check_network(&network).context("limits.override")?;
             let mut named = Vec::new();
             for limit in Limit::ALL {
                 let text = own.get(limit);
@@ -113,6 +116,9 @@ impl LimitsTable {
             dry_run: self.dry_run,
             help: self.help,
         };
+        for network in &rates.exempt {
+            check_network(network).context("limits.exempt")?;
+        }
         let provisional_accounts = self
             .provisional_accounts
             .unwrap_or(assay_engine::Limits::default().provisional_accounts);

@@ -32,7 +32,17 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        /// The environment's `0` is a number.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "{text:?} is not a size: write a whole number and KiB, MiB, GiB or TiB, for example \"1GiB\""

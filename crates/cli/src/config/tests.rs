@@ -100,6 +100,23 @@ fn values_are_checked() {
         ("[server]\ntls = \"files\"\n", "go with server.tls"),
         ("[server]\ntls_key = \"x\"\n", "go with server.tls"),
         ("[server]\nmax_connections = 0\n", "at least 1"),
+        (
+            "[server]\nmax_connections = 9000000000000000000\n",
+            "at most 1000000",
+        ),
+        (
+            "[server]\ntrusted_proxies = [\"::ffff:10.0.0.0/104\"]\n",
+            "write 10.0.0.0/8",
+        ),
+        (
+            "[limits]\nexempt = [\"::ffff:10.0.0.0/104\"]\n",
+            "write 10.0.0.0/8",
+        ),
+        (
+            "[[limits.override]]\nnetwork = \"::ffff:10.0.0.0/104\"\nfailed = 0\n",
+            "write 10.0.0.0/8",
+        ),
+        ("[health]\nlisten = \"127.0.0.1:8443\"\n", "of its own"),
         ("[acme]\norder_lifetime = \"8\"\n", "not a span of time"),
         ("[acme]\norder_lifetime = \"1s\"\n", "from 1m to 30d"),
         (
@@ -143,6 +160,8 @@ fn the_environment_overrides_what_is_harmless() {
         config.server.base_url.unwrap().to_string(),
         "https://ca.example.org"
     );
+    let config = with_variable("ASSAY_STORE__FREE_SPACE", "0").unwrap();
+    assert_eq!(config.store.free_space, Size::parse("0"));
     let config = with_variable("ASSAY_SERVER__MAX_CONNECTIONS", "7").unwrap();
     assert_eq!(config.server.max_connections, 7);
     let config =
