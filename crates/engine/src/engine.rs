@@ -239,7 +239,7 @@ impl Engine {
         Ok(now)
     }
 
-    /// Measures the room that is left for the store. Somebody must ask about
+    /// Measures the room that is left for the store. A caller must ask about
     /// once a second.
     pub fn check_space(&self) {
         self.space.check();
@@ -252,7 +252,7 @@ impl Engine {
     }
 
     /// Logs what gave way to newer accounts and orders, and what was refused,
-    /// since the last time: one event each, where there is anything. Somebody
+    /// since the last time: one event each, where there is anything. A caller
     /// must ask once a second.
     pub fn report_displaced(&self) {
         (self.displaced_accounts).report(|count, refused, network| {
@@ -281,7 +281,7 @@ impl Engine {
         self.nonces.issue(self.now())
     }
 
-    /// Which lines of requests are logged. Somebody must have it summarize
+    /// Which lines of requests are logged. A caller must have it summarize
     /// every second.
     #[must_use]
     pub fn request_log(&self) -> &RequestLog {

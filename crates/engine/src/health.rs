@@ -1,6 +1,6 @@
 //! What works and what does not: one state for each part of the server.
 //!
-//! Parts that can fail without a request noticing report here. Whoever asks
+//! Parts that can fail without a request noticing report here. A caller
 //! (`/readyz`, `assay status`) gets all parts in one [`Readiness`].
 
 use std::{

@@ -193,7 +193,7 @@ impl State {
 impl State {
     /// Asks a connection of the site with the most places to end, for one of
     /// `sharer`'s, unless that site has as few. So those who keep all places
-    /// taken make room for others, and no place is held for ever.
+    /// taken make room for others, and no place is held indefinitely.
     fn evict_for(&self, sharer: Option<IpAddr>) {
         let own = sharer.and_then(|sharer| self.sites.get(&site(sharer)));
         let own = own.map_or(0, |own| own.ordinary);
@@ -337,7 +337,7 @@ mod tests {
         let limit = Duration::from_secs(1);
         let both = async { tokio::join!(waiting, giving_way) };
         timeout(limit, both).await.unwrap();
-        // Two places each way: nobody gives way to the heavy site, or to equals.
+        // Two places each way: none gives way to the heavy site, or to equals.
         let own = take(&places, "2001:db8:0:9::1").unwrap();
         assert!(timeout(limit, own.ordinary()).await.is_err());
         assert!(timeout(limit, light.gives_way()).await.is_err());
