@@ -193,7 +193,7 @@ impl Parts {
     }
 
     /// What is kept of verdicts, and where.
-    fn recording_plan(&self, dir: &Dir) -> Plan {
+    fn recording_plan(&self, dir: &Dir, free_space: u64) -> Plan {
         let recording = &self.config.recording;
         Plan {
             keep: recording.keep,
@@ -207,6 +207,7 @@ impl Parts {
                 .filter(|anchor| anchor.is_laboratory())
                 .cloned()
                 .collect(),
+            free_space,
         }
     }
 
@@ -291,7 +292,7 @@ impl Parts {
             (None, None)
         } else {
             let (recordings, recorder) =
-                Recordings::start(self.recording_plan(dir), Arc::clone(&health))
+                Recordings::start(self.recording_plan(dir, free_space), Arc::clone(&health))
                     .or_fault("cannot start the thread that writes recordings")?;
             (Some(recordings), recorder)
         };

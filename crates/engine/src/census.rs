@@ -88,7 +88,8 @@ pub(crate) struct Bound {
 /// Which newcomers are refused when no member is old enough to give way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
-    /// Those whose widest network has more members than an equal share.
+    /// Those whose networks have more members than an equal share, on every
+    /// level.
     AboveEqualShare,
     /// Those from the heaviest of the narrowest networks, weighed in turn.
     Heaviest,
@@ -308,12 +309,18 @@ impl<T: Copy + Ord> Census<T> {
         let networks = Network::around(origin);
         match bound.refused {
             Refused::AboveEqualShare => {
-                let [widest, ..] = networks;
-                let others = self.inside.get(&None).map_or(0, BTreeSet::len);
-                let own = self.weight(widest);
-                let count = others + usize::from(own == 0);
-                // The newcomer counts, and one is never too many.
-                own + 1 > (bound.limit / count.max(1)).max(1)
+                // Level by level: a customer of a provider is not refused for
+                // what others of its customers did.
+                let (mut within, mut room) = (None, bound.limit);
+                networks.iter().all(|network| {
+                    let others = self.inside.get(&within).map_or(0, BTreeSet::len);
+                    let own = self.weight(*network);
+                    let count = others + usize::from(own == 0);
+                    let share = room / count.max(1);
+                    (within, room) = (Some(*network), own);
+                    // The newcomer counts, and one is never too many.
+                    own + 1 > share.max(1)
+                })
             }
             Refused::Heaviest => {
                 let mut within = None;

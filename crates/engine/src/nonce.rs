@@ -49,8 +49,10 @@ const TAG_LEN: usize = 16;
 const BODY_LEN: usize = 24;
 /// How often a request with the same nonce may fail: then the nonce is spent.
 pub const FAILURES: u8 = 3;
-/// Nonces that one generation of the memory of failures holds: 64 KiB of them.
-const FAILED: usize = 1 << 12;
+/// Nonces that one generation of the memory of failures holds, about a megabyte:
+/// more than one address is given within their lifetime by the usual limits
+/// (3,000 at once and 20 a second).
+const FAILED: usize = 1 << 15;
 /// Nonces that a block of the memory has bits for: few enough that a sparse
 /// epoch, of which only some nonces come back, stays small.
 const BLOCK: u64 = 1024;

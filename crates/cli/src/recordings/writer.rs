@@ -47,6 +47,9 @@ pub struct Plan {
     pub rule: Rule,
     /// The roots that are not Apple's.
     pub laboratory_roots: Vec<TrustAnchor>,
+    /// Free bytes below which the server takes no new accounts and orders:
+    /// recordings stop before that.
+    pub free_space: u64,
 }
 
 /// Writes.
@@ -61,11 +64,13 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn new(plan: Plan, lost: Arc<Lost>) -> Self {
+        // The guard wants an eighth more before it lets go.
+        let guarded = plan.free_space.saturating_add(plan.free_space / 8);
         Self {
             plan,
             lost,
             blocked: None,
-            reserve: RESERVE,
+            reserve: guarded.saturating_add(RESERVE),
         }
     }
 

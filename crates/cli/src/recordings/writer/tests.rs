@@ -59,6 +59,7 @@ fn writer(directory: &Path) -> Writer {
         retention: 30 * DAY,
         rule: Rule::Listed,
         laboratory_roots: Vec::new(),
+        free_space: 0,
     };
     Writer::new(plan, Arc::default())
 }
