@@ -297,12 +297,16 @@ impl<T: Copy + Ord> Census<T> {
         self.inside.get(&within)?.last().copied()
     }
 
-    /// Whether the newcomer's network weighs no more than the heaviest once it is
-    /// in: one that has no member yet never does.
+    /// Whether one of the newcomer's networks, weighed level by level, weighs no
+    /// more than the heaviest beside it once the newcomer is in: one that has no
+    /// member yet never does.
     fn stays_within_the_heaviest(&self, origin: Option<Origin>) -> bool {
-        let [widest, ..] = Network::around(origin);
-        let most = self.heaviest(None).map_or(0, |(weight, _)| weight);
-        self.weight(widest) < most
+        let mut within = None;
+        Network::around(origin).iter().any(|network| {
+            let most = self.heaviest(within).map_or(0, |(weight, _)| weight);
+            within = Some(*network);
+            self.weight(*network) < most
+        })
     }
 
     fn is_refused(&self, origin: Option<Origin>, bound: Bound) -> bool {

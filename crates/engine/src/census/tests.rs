@@ -168,6 +168,25 @@ fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
 }
 
 #[test]
+fn two_addresses_of_a_provider_lock_none_of_its_customers_out() {
+    let bound = Bound {
+        protected: 120,
+        ..bound(10, Refused::Heaviest)
+    };
+    // Each is refused only while it is the heaviest: both grow in turn.
+    let mut census = Census::default();
+    for n in 0..20_u32 {
+        let address = format!("10.0.{}.1", n % 2);
+        assert_eq!(come_under(&mut census, &address, bound), Ok(vec![]), "{n}");
+    }
+    for (customer, given_way) in [("10.0.2.1", 1), ("10.0.2.2", 1), ("10.0.0.2", 1)] {
+        let came = come_under(&mut census, customer, bound).unwrap();
+        assert_eq!(came.len(), given_way, "{customer}");
+    }
+    assert_eq!(census.count(), 20);
+}
+
+#[test]
 fn a_number_above_the_limit_falls_again() {
     let mut census = census(&[("10.0.0.1", 9_000); 30]);
     for count in [27, 24, 21, 20, 20] {
