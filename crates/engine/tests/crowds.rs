@@ -347,9 +347,16 @@ async fn below_the_guard_new_accounts_and_orders_are_refused_and_the_rest_goes_o
     let signer = glass.authenticated(&account).await;
     let (context, request) = (Context::default(), new_order(&[SERIAL]));
     let order = (glass.engine).new_order(&context, signer, &request);
+    let signer = glass.authenticated(&account).await;
+    let contacts = AccountUpdate {
+        contact: Some(vec!["mailto:a@example.org".to_owned()]),
+        ..AccountUpdate::default()
+    };
+    let update = (glass.engine).update_account(&context, signer, &contacts);
     let refused = [
         new_account(&glass.engine).await.map(drop),
         order.await.map(drop),
+        update.await.map(drop),
     ];
     for error in refused.map(Result::unwrap_err) {
         assert_eq!(error, Error::NoSpace);

@@ -155,7 +155,7 @@ impl Engine {
     /// A POST to an account: changes its contacts, or deactivates it.
     ///
     /// # Errors
-    /// [`Error::Contact`], faults.
+    /// [`Error::Contact`], [`Error::NoSpace`] for contacts, faults.
     pub async fn update_account(
         &self,
         context: &Context,
@@ -174,6 +174,10 @@ impl Engine {
             .transpose()?;
         if !deactivate && contacts.is_none() {
             return Ok(account.value);
+        }
+        // What ends something goes on; contacts can be written without end.
+        if !deactivate && self.is_space_low() {
+            return Err(Error::NoSpace);
         }
         let id = account.value.id;
         let mut current = account;

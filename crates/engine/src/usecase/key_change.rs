@@ -15,14 +15,17 @@ impl Engine {
     /// `payload` is the outer JWS's, `url` the one that it was signed for.
     ///
     /// # Errors
-    /// [`Error::KeyChange`], [`Error::KeyInUse`], envelope and signature
-    /// errors of the inner JWS, faults.
+    /// [`Error::NoSpace`], [`Error::KeyChange`], [`Error::KeyInUse`], envelope and
+    /// signature errors of the inner JWS, faults.
     pub async fn change_key(
         &self,
         account: Versioned<Account>,
         payload: &Payload,
         url: &str,
     ) -> Result<Account, Error> {
+        if self.is_space_low() {
+            return Err(Error::NoSpace);
+        }
         // The RFC's steps, quoted. 2: "Check that the payload of the JWS is a
         // well-formed JWS object", 3: "Check that the JWS protected header of
         // the inner JWS has a "jwk" field."
