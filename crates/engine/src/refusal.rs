@@ -31,7 +31,8 @@ pub(crate) struct Finding<'a, I> {
 impl Engine {
     /// Reports that a gate refused.
     pub(crate) fn report<I: fmt::Debug>(&self, context: &Context, finding: Finding<'_, I>) {
-        if !self.request_log.found(finding.kind, context.client) {
+        let Finding { gate, kind, .. } = finding;
+        if !self.request_log.found(gate, kind, context.client) {
             return;
         }
         tracing::warn!(

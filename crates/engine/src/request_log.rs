@@ -9,7 +9,7 @@ use std::{
 
 use assay_proto::ProblemType;
 
-use crate::ports::Clock;
+use crate::{domain::Gate, ports::Clock};
 
 /// Lines that may be written for one address and for the networks around it;
 /// the first level that is used up decides.
@@ -67,11 +67,27 @@ const FAULTS: Rate = Rate {
 const CAPACITY: usize = 1 << 14;
 
 /// What one line is about. Each has buckets of its own: accounts that are made
-/// must not hide refusals.
+/// must not hide refusals, and no other request what evidence was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Topic {
     Account,
+    /// A device that is not admitted: what an operator looks for.
+    Admission,
+    /// Evidence or a CSR that was judged, for which there was an order.
+    Evidence,
     Refusal,
+}
+
+impl Topic {
+    /// How many times the burst of other lines it has: a fleet behind one
+    /// address may fail at once, and each device must be named.
+    fn bursts(self) -> u64 {
+        match self {
+            Self::Account | Self::Refusal => 1,
+            Self::Admission => 4,
+            Self::Evidence => 20,
+        }
+    }
 }
 
 /// Decides which lines of requests are written, and counts the others.
@@ -157,13 +173,17 @@ impl RequestLog {
 
     /// Whether what a gate found gets a line of its own. Without a client there
     /// is no request behind it, and no flood.
-    pub(crate) fn found(&self, kind: ProblemType, client: Option<IpAddr>) -> bool {
+    pub(crate) fn found(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
             return true;
         };
         let now = self.clock.uptime();
         let mut state = self.lock();
-        let logged = state.buckets.take(Topic::Refusal, client, now);
+        let topic = match gate {
+            Gate::Admission => Topic::Admission,
+            _ => Topic::Evidence,
+        };
+        let logged = state.buckets.take(topic, client, now);
         if !logged {
             state.sum(kind).findings += 1;
         }
@@ -246,14 +266,14 @@ impl Rate {
     }
 
     /// Whether a bucket has a line left at the second `now`.
-    fn has(&self, full: u64, now: u64) -> bool {
+    fn has(&self, full: u64, now: u64, bursts: u64) -> bool {
         let ahead = self.full_at(full, now) - now.saturating_mul(self.per_second);
-        ahead < self.burst
+        ahead < self.burst * bursts
     }
 
     /// Takes a line, if there is one.
     fn take(&self, full: &mut u64, now: u64) -> bool {
-        let has = self.has(*full, now);
+        let has = self.has(*full, now, 1);
         if has {
             *full = self.full_at(*full, now).saturating_add(1);
         }
@@ -269,7 +289,10 @@ impl Buckets {
             let full = self.current.get(&key).or_else(|| self.previous.get(&key));
             (key, full.copied().unwrap_or(0), &level.rate)
         });
-        let has = full.iter().all(|(_, full, rate)| rate.has(*full, now));
+        let bursts = topic.bursts();
+        let has = full
+            .iter()
+            .all(|(_, full, rate)| rate.has(*full, now, bursts));
         for (key, full, rate) in full {
             let taken = rate.full_at(full, now).saturating_add(1);
             self.current.insert(key, if has { taken } else { full });
@@ -373,14 +396,19 @@ mod tests {
     }
 
     #[test]
-    fn what_gates_find_shares_the_rate_and_faults_have_one_for_all() {
+    fn what_gates_find_is_hidden_by_no_other_line_and_faults_have_a_rate_for_all() {
         let (log, _) = log();
         let client = "192.0.2.1".parse().ok();
-        let kind = ProblemType::RejectedIdentifier;
-        let found = (0..60).filter(|_| log.found(kind, client)).count();
-        assert_eq!((found, sum(&log, kind).findings), (50, 10));
-        assert_eq!(lines(&log, "192.0.2.1", 60), 0);
-        assert!(log.found(kind, None), "no request, no rate");
+        assert_eq!(lines(&log, "192.0.2.1", 60), 50);
+        for (gate, kind, most) in [
+            (Gate::Admission, ProblemType::RejectedIdentifier, 200),
+            (Gate::Appraisal, ProblemType::BadAttestationStatement, 1_000),
+        ] {
+            let found = (0..most + 10).filter(|_| log.found(gate, kind, client));
+            assert_eq!(found.count(), most);
+            assert_eq!(sum(&log, kind).findings, 10);
+            assert!(log.found(gate, kind, None), "no request, no rate");
+        }
         let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal));
         assert_eq!(faults.count(), 50);
         assert_eq!(sum(&log, ProblemType::ServerInternal).requests, 10);

@@ -64,6 +64,17 @@ fn writer(directory: &Path) -> Writer {
     Writer::new(plan, Arc::default())
 }
 
+#[test]
+fn recordings_stop_before_the_server_takes_no_orders() {
+    let home = tempfile::tempdir().unwrap();
+    let plan = Plan {
+        free_space: 800 << 20,
+        ..writer(home.path()).plan
+    };
+    // The guard wants an eighth more before it lets go.
+    assert!(Writer::new(plan, Arc::default()).reserve > 900 << 20);
+}
+
 fn lost(writer: &Writer) -> u64 {
     writer.lost.recordings.load(Ordering::Relaxed)
 }
