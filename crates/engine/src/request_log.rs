@@ -181,7 +181,7 @@ impl RequestLog {
         let mut state = self.lock();
         let topic = match gate {
             Gate::Admission => Topic::Admission,
-            _ => Topic::Evidence,
+            Gate::Appraisal | Gate::Issuance => Topic::Evidence,
         };
         let logged = state.buckets.take(topic, client, now);
         if !logged {

@@ -227,7 +227,8 @@ async fn pending_orders_never_exceed_twice_their_limit() {
         let from = format!("10.{n}.0.1");
         made += usize::from((glass.order_from(&from, &account, &[SERIAL]).await).is_ok());
     }
-    assert_eq!(made, 8);
+    // One ends for each network that has none yet.
+    assert_eq!(made, 20);
     let listed = glass.store.open_orders(account.id, START, 99).await;
     assert_eq!(listed.unwrap().len(), 8);
 }
