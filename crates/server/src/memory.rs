@@ -115,9 +115,7 @@ impl Held {
         self.memory.look();
         Ok(())
     }
-}
 
-impl Held {
     /// Gives all of it back.
     pub(crate) fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
