@@ -11,7 +11,9 @@ use async_trait::async_trait;
 
 pub use crate::appraisal::Answer;
 use crate::{
-    domain::{Account, Attribute, Authorization, Certificate, Order, Origin, ServerIntent, Token},
+    domain::{
+        Account, Attribute, Authorization, Certificate, Note, Order, Origin, ServerIntent, Token,
+    },
     ids::{AccountId, AuthorizationId, OrderId},
 };
 
@@ -142,6 +144,9 @@ pub trait Store: Send + Sync {
     /// The order with this name.
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError>;
 
+    /// The notes of an order, oldest first.
+    async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError>;
+
     /// The authorization with this name.
     async fn authorization(
         &self,
@@ -160,6 +165,26 @@ pub trait Store: Send + Sync {
         &self,
         account: Option<AccountId>,
         after: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError>;
+
+    /// At most `limit` orders of all accounts, newest first, from the one before
+    /// `before` on.
+    async fn latest_orders(
+        &self,
+        before: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError>;
+
+    /// At most `limit` orders for the device `name`, newest first, from the one
+    /// before `before` on: those whose identifier names it, placed by when they
+    /// were made, and those whose evidence attests it as serial or UDID, placed
+    /// by when that was appraised. An order of several authorizations may be
+    /// listed more than once.
+    async fn orders_of_device(
+        &self,
+        name: &str,
+        before: Option<OrderCursor>,
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
@@ -362,9 +387,14 @@ impl ChangeSet {
 
 /// One change: a whole new value. `Insert` wants that there is none yet;
 /// `Update` and `Delete` want the version that they were computed from.
+///
+/// `AddNote` names no version: it is added within the commit
+/// ([`Note::add_to`]), and to an order that is gone it adds nothing. An order's
+/// notes go with it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each variant names the type that it carries")]
 pub enum Change {
+    AddNote(OrderId, Note),
     InsertAccount(Account),
     InsertAuthorization(Authorization),
     InsertCertificate(Certificate),

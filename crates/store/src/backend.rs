@@ -3,7 +3,7 @@
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    domain::{Account, Authorization, Certificate, Order, ServerIntent},
+    domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
         AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
@@ -19,7 +19,8 @@ use crate::{
     map::Scan,
     query,
     record::{
-        KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate, StoredOrder,
+        KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate, StoredNotes,
+        StoredOrder,
     },
     transaction::Prepared,
 };
@@ -92,6 +93,11 @@ impl<B: Backend> Store for Backed<B> {
         self.one::<StoredOrder>(&keys::order(id))
     }
 
+    async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError> {
+        let found = self.one::<StoredNotes>(&keys::notes(order))?;
+        Ok(found.map(|notes| notes.value).unwrap_or_default())
+    }
+
     async fn authorization(
         &self,
         id: AuthorizationId,
@@ -113,6 +119,23 @@ impl<B: Backend> Store for Backed<B> {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError> {
         (self.backend).read(|map| query::orders(map, account, after, limit))
+    }
+
+    async fn latest_orders(
+        &self,
+        before: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        (self.backend).read(|map| query::latest_orders(map, before, limit))
+    }
+
+    async fn orders_of_device(
+        &self,
+        name: &str,
+        before: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        (self.backend).read(|map| query::orders_of_device(map, name, before, limit))
     }
 
     async fn open_orders(

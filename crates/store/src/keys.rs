@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `a` | account | account record |
 //! | `c` | serial number | certificate record |
+//! | `d` | device, time, order | nothing: the orders of a device, by each name that was ordered or attested |
 //! | `e` | account, end, order | nothing: the account's open orders |
 //! | `i` | account, identifier, end, order | nothing: its open orders by identifier |
 //! | `k` | thumbprint | account: whose key it is |
@@ -12,6 +13,7 @@
 //! | `n` | creation, order | nothing: all orders |
 //! | `o` | order | order record |
 //! | `p` | order | nothing: the orders in processing |
+//! | `r` | order | record of the order's notes |
 //! | `s` | serial number | server intent record |
 //! | `u` | identifier, end, order | [`Unproven`](crate::record::Unproven): orders of all accounts without a valid authorization |
 //! | `w` | creation, account | origin: the provisional accounts |
@@ -19,7 +21,8 @@
 //!
 //! Accounts, orders and authorizations are their 16 bytes; serial numbers
 //! their magnitude; moments seconds in 8 big-endian bytes, so that they sort;
-//! an identifier is the SHA-256 of its type, a zero byte and its value.
+//! an identifier is the SHA-256 of its type, a zero byte and its value; a device
+//! the first half of the SHA-256 of its name.
 
 use assay_engine::ids::{AccountId, AuthorizationId, OrderId};
 use assay_jws::Thumbprint;
@@ -28,6 +31,7 @@ use assay_proto::Timestamp;
 pub(crate) const ACCOUNT: u8 = b'a';
 pub(crate) const AUTHORIZATION: u8 = b'z';
 pub(crate) const CERTIFICATE: u8 = b'c';
+pub(crate) const NOTES: u8 = b'r';
 pub(crate) const ORDER: u8 = b'o';
 pub(crate) const PROCESSING: u8 = b'p';
 pub(crate) const PROVISIONAL_ACCOUNTS: u8 = b'w';
@@ -38,6 +42,7 @@ const ALL_ORDERS: u8 = b'n';
 const OPEN_ORDERS: u8 = b'e';
 const OPEN_ORDERS_BY_IDENTIFIER: u8 = b'i';
 const ORDERS_OF_ACCOUNT: u8 = b'l';
+const ORDERS_OF_DEVICE: u8 = b'd';
 const OWN: u8 = b'm';
 const UNPROVEN_ORDERS: u8 = b'u';
 
@@ -57,7 +62,7 @@ pub(crate) const ISSUER: &[u8] = b"missuer";
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 5;
+pub(crate) const SCHEMA_VERSION: u32 = 6;
 
 /// What an entry has besides its list: a moment and an order.
 const ENTRY_LEN: usize = 8 + 16;
@@ -89,6 +94,10 @@ pub(crate) fn order(id: OrderId) -> Vec<u8> {
     join(ORDER, &[id.as_bytes()])
 }
 
+pub(crate) fn notes(order: OrderId) -> Vec<u8> {
+    join(NOTES, &[order.as_bytes()])
+}
+
 pub(crate) fn processing(id: OrderId) -> Vec<u8> {
     join(PROCESSING, &[id.as_bytes()])
 }
@@ -103,6 +112,13 @@ pub(crate) fn orders(account: Option<AccountId>) -> Vec<u8> {
         Some(account) => join(ORDERS_OF_ACCOUNT, &[account.as_bytes()]),
         None => vec![ALL_ORDERS],
     }
+}
+
+/// What the entries of a device's orders begin with: those that were ordered for
+/// this name of it, or whose evidence attests it.
+pub(crate) fn orders_of_device(name: &str) -> Vec<u8> {
+    let hash = assay_engine::sha256(name.as_bytes());
+    join(ORDERS_OF_DEVICE, &[&hash[..16]])
 }
 
 /// What the entries of an account's open orders begin with: in all, or of

@@ -397,6 +397,13 @@ impl Scan for IndexMap<'_> {
             entry.map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
         })))
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let entries = self.tree.range(from..to).rev();
+        Entries(Box::new(entries.map(|entry| {
+            entry.map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
+        })))
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,16 @@ pub(crate) trait Get {
 pub(crate) trait Scan: Get {
     /// Keys and values from `from` (included) to `to` (excluded), in order.
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_>;
+
+    /// As [`Scan::scan`], the last first.
+    fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_>;
+}
+
+/// In which order entries come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    Back,
 }
 
 /// What a scan walks over.
@@ -67,28 +77,44 @@ impl Get for Overlay<'_> {
 
 impl Scan for Overlay<'_> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        overlay(&self.writes, self.base.scan(from, to), from, to)
+        let base = self.base.scan(from, to);
+        overlay(&self.writes, base, from, to, Direction::Forward)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let base = self.base.scan_back(from, to);
+        overlay(&self.writes, base, from, to, Direction::Back)
     }
 }
 
-/// The entries of `base`, which were scanned from `from` to `to`, as `writes`
-/// change them.
+/// The entries of `base`, which were scanned from `from` to `to` in this
+/// direction, as `writes` change them.
 pub(crate) fn overlay<'a>(
     writes: &'a Writes,
     base: Entries<'a>,
     from: &[u8],
     to: &[u8],
+    direction: Direction,
 ) -> Entries<'a> {
     let range = (Bound::Included(from), Bound::Excluded(to));
     // A range that ends before it begins would panic in the map.
     let range = (from < to).then(|| writes.range::<[u8], _>(range));
-    let mut writes = range.into_iter().flatten().peekable();
+    let range = range.into_iter().flatten();
+    let writes: Box<dyn Iterator<Item = _>> = match direction {
+        Direction::Forward => Box::new(range),
+        Direction::Back => Box::new(range.rev()),
+    };
+    let mut writes = writes.peekable();
     let mut base = base.peekable();
+    let comes_later = move |own: &[u8], below: &[u8]| match direction {
+        Direction::Forward => own > below,
+        Direction::Back => own < below,
+    };
     Entries(Box::new(std::iter::from_fn(move || {
         loop {
             // A write stands before, or in the place of, what is below it.
             let (key, value) = match (writes.peek(), base.peek()) {
-                (Some((own, _)), Some(Ok((below, _)))) if own.as_slice() > below.as_ref() => {
+                (Some((own, _)), Some(Ok((below, _)))) if comes_later(own, below) => {
                     return base.next();
                 }
                 (None, _) | (Some(_), Some(Err(_))) => return base.next(),

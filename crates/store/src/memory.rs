@@ -120,4 +120,12 @@ impl Scan for BTreeMap<Vec<u8>, IVec> {
             Ok((IVec::from(key.as_slice()), value.clone()))
         })))
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let range = (from < to).then(|| self.range(from.to_vec()..to.to_vec()));
+        let range = range.into_iter().flatten().rev();
+        Entries(Box::new(range.map(|(key, value)| {
+            Ok((IVec::from(key.as_slice()), value.clone()))
+        })))
+    }
 }

@@ -70,6 +70,46 @@ pub(crate) fn orders(
         .collect()
 }
 
+/// At most `limit` orders of all accounts, newest first, from the one before
+/// `before` on.
+pub(crate) fn latest_orders(
+    map: &dyn Scan,
+    before: Option<OrderCursor>,
+    limit: usize,
+) -> Result<Vec<OrderCursor>, StoreError> {
+    latest_of(map, keys::orders(None), before, limit)
+}
+
+/// At most `limit` orders that were ordered for the device `name` or attest it,
+/// newest first, from the one before `before` on.
+pub(crate) fn orders_of_device(
+    map: &dyn Scan,
+    name: &str,
+    before: Option<OrderCursor>,
+    limit: usize,
+) -> Result<Vec<OrderCursor>, StoreError> {
+    latest_of(map, keys::orders_of_device(name), before, limit)
+}
+
+fn latest_of(
+    map: &dyn Scan,
+    list: Vec<u8>,
+    before: Option<OrderCursor>,
+    limit: usize,
+) -> Result<Vec<OrderCursor>, StoreError> {
+    let to = match before {
+        Some(before) => keys::entry(list.clone(), before.created.0, before.id),
+        None => keys::end_of(list.clone()),
+    };
+    map.scan_back(&list, &to)
+        .take(limit)
+        .map(|entry| {
+            let (created, id) = keys::parse_entry(&entry?.0).ok_or_else(damaged_index)?;
+            Ok(OrderCursor { created, id })
+        })
+        .collect()
+}
+
 /// The account's open orders that end after `now`, or those of them that name
 /// `identifier`; the first `limit`.
 pub(crate) fn open_orders(

@@ -10,6 +10,7 @@ mod authorization;
 mod cache;
 mod certificate;
 mod failure;
+mod notes;
 mod order;
 mod origin;
 
@@ -27,6 +28,7 @@ pub(crate) use self::{
     authorization::StoredAuthorization,
     cache::KeyCache,
     certificate::{StoredCertificate, StoredServerIntent},
+    notes::StoredNotes,
     order::{StoredOrder, Unproven},
     origin::decode as decode_origin,
 };
@@ -137,6 +139,7 @@ pub(crate) fn is_record(key: &[u8]) -> bool {
             &keys::ACCOUNT
                 | &keys::AUTHORIZATION
                 | &keys::CERTIFICATE
+                | &keys::NOTES
                 | &keys::ORDER
                 | &keys::SERVER_INTENT
         )
@@ -156,6 +159,7 @@ pub(crate) fn check(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Some(&keys::ACCOUNT) => of::<StoredAccount>(key, bytes),
         Some(&keys::AUTHORIZATION) => of::<StoredAuthorization>(key, bytes),
         Some(&keys::CERTIFICATE) => of::<StoredCertificate>(key, bytes),
+        Some(&keys::NOTES) => of::<StoredNotes>(key, bytes),
         Some(&keys::ORDER) => of::<StoredOrder>(key, bytes),
         Some(&keys::SERVER_INTENT) => of::<StoredServerIntent>(key, bytes),
         _ => Ok(()),
@@ -172,6 +176,7 @@ pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, Stor
     }
     match key.first() {
         Some(&keys::ACCOUNT) => of::<StoredAccount>(key, bytes),
+        Some(&keys::AUTHORIZATION) => of::<StoredAuthorization>(key, bytes),
         Some(&keys::ORDER) => of::<StoredOrder>(key, bytes),
         _ => Ok(Vec::new()),
     }
@@ -221,6 +226,28 @@ struct StoredIdentifier {
     value: String,
 }
 
+impl StoredIdentifier {
+    /// The device that it names.
+    fn device(&self) -> Option<String> {
+        let wire = WireIdentifier {
+            kind: self.kind.clone(),
+            value: self.value.clone(),
+        };
+        Some(Identifier::parse(&wire).ok()?.device().to_owned())
+    }
+}
+
+impl IndexEntry {
+    /// An entry without a value, which other records may have too.
+    fn bare(key: Vec<u8>) -> Self {
+        Self {
+            key,
+            value: Vec::new(),
+            unique: false,
+        }
+    }
+}
+
 impl From<Identifier> for StoredIdentifier {
     fn from(identifier: Identifier) -> Self {
         identifier.to_wire().into()
@@ -245,6 +272,18 @@ impl TryFrom<StoredIdentifier> for Identifier {
     fn try_from(stored: StoredIdentifier) -> Result<Self, Damage> {
         Self::parse(&stored.into()).map_err(|_| Damage::Field("identifier"))
     }
+}
+
+/// Cuts `text` to `most` bytes, between characters.
+fn clip(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let mut end = most;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
 }
 
 /// Reads a serial number's magnitude.

@@ -1,9 +1,13 @@
 //! From a change set to the writes that it means: all checks of versions and
 //! of uniqueness, and the upkeep of the indexes, for every store.
 
-use assay_engine::ports::{
-    Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Redemption, StoreError, TimeReset,
-    Version,
+use assay_engine::{
+    domain::Note,
+    ids::OrderId,
+    ports::{
+        Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Redemption, StoreError, TimeReset,
+        Version,
+    },
 };
 use assay_proto::Timestamp;
 
@@ -12,8 +16,8 @@ use crate::{
     map::{Get, Overlay, Writes},
     query,
     record::{
-        self, IndexEntry, Record, StoredAccount, StoredAuthorization, StoredCertificate,
-        StoredOrder, StoredServerIntent,
+        self, IndexEntry, KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate,
+        StoredNotes, StoredOrder, StoredServerIntent,
     },
 };
 
@@ -24,9 +28,14 @@ pub(crate) struct Prepared {
     pub(crate) redeemed: Vec<Redemption>,
     /// Whether `now` replaces the latest time instead of raising it.
     pub(crate) resets_time: bool,
-    operations: Vec<Operation>,
+    steps: Vec<Step>,
     /// Values of the store's own, which have no versions.
     own: Writes,
+}
+
+enum Step {
+    Note(OrderId, Note),
+    Operation(Operation),
 }
 
 struct Operation {
@@ -35,6 +44,8 @@ struct Operation {
     expected: Option<Version>,
     /// The new value, its version still open; `None`: the key goes.
     value: Option<Vec<u8>>,
+    /// What goes with the key, if it is there.
+    along: Option<Vec<u8>>,
     index: Vec<IndexEntry>,
     /// Lists of open orders, and how many each may hold at most, this included.
     limits: Vec<(Vec<u8>, usize)>,
@@ -49,48 +60,53 @@ impl Prepared {
     /// # Errors
     /// When one is larger than a record may be.
     pub(crate) fn new(set: ChangeSet) -> Result<Self, StoreError> {
-        let operations = set
-            .changes
-            .into_iter()
-            .map(|change| match change {
-                Change::InsertAccount(account) => {
-                    Operation::put(StoredAccount::from(account), None)
-                }
-                Change::InsertAuthorization(authorization) => {
-                    Operation::put(StoredAuthorization::from(authorization), None)
-                }
-                Change::InsertCertificate(certificate) => {
-                    Operation::put(StoredCertificate::from(certificate), None)
-                }
-                Change::InsertOrder(order, limits) => {
-                    Operation::insert_order(StoredOrder::from(order), limits)
-                }
-                Change::InsertServerIntent(intent) => {
-                    Operation::put(StoredServerIntent::from(intent), None)
-                }
-                Change::UpdateAccount(account, version) => {
-                    Operation::put(StoredAccount::from(account), Some(version))
-                }
-                Change::UpdateAuthorization(authorization, version) => {
-                    Operation::put(StoredAuthorization::from(authorization), Some(version))
-                }
-                Change::UpdateCertificate(certificate, version) => {
-                    Operation::put(StoredCertificate::from(certificate), Some(version))
-                }
-                Change::UpdateOrder(order, version) => {
-                    Operation::put(StoredOrder::from(order), Some(version))
-                }
-                Change::DeleteAccount(id, version) => {
-                    Ok(Operation::delete(keys::account(id), version))
-                }
-                Change::DeleteAuthorization(id, version) => {
-                    Ok(Operation::delete(keys::authorization(id), version))
-                }
-                Change::DeleteOrder(id, version) => Ok(Operation::delete(keys::order(id), version)),
-                Change::DeleteServerIntent(serial, version) => Ok(Operation::delete(
-                    keys::server_intent(serial.as_bytes()),
-                    version,
-                )),
+        let steps = (set.changes.into_iter())
+            .map(|change| {
+                let operation = match change {
+                    Change::AddNote(order, note) => return Ok(Step::Note(order, note)),
+                    Change::InsertAccount(account) => {
+                        Operation::put(StoredAccount::from(account), None)
+                    }
+                    Change::InsertAuthorization(authorization) => {
+                        Operation::put(StoredAuthorization::from(authorization), None)
+                    }
+                    Change::InsertCertificate(certificate) => {
+                        Operation::put(StoredCertificate::from(certificate), None)
+                    }
+                    Change::InsertOrder(order, limits) => {
+                        Operation::insert_order(StoredOrder::from(order), limits)
+                    }
+                    Change::InsertServerIntent(intent) => {
+                        Operation::put(StoredServerIntent::from(intent), None)
+                    }
+                    Change::UpdateAccount(account, version) => {
+                        Operation::put(StoredAccount::from(account), Some(version))
+                    }
+                    Change::UpdateAuthorization(authorization, version) => {
+                        Operation::put(StoredAuthorization::from(authorization), Some(version))
+                    }
+                    Change::UpdateCertificate(certificate, version) => {
+                        Operation::put(StoredCertificate::from(certificate), Some(version))
+                    }
+                    Change::UpdateOrder(order, version) => {
+                        Operation::put(StoredOrder::from(order), Some(version))
+                    }
+                    Change::DeleteAccount(id, version) => {
+                        Ok(Operation::delete(keys::account(id), version))
+                    }
+                    Change::DeleteAuthorization(id, version) => {
+                        Ok(Operation::delete(keys::authorization(id), version))
+                    }
+                    Change::DeleteOrder(id, version) => Ok(Operation {
+                        along: Some(keys::notes(id)),
+                        ..Operation::delete(keys::order(id), version)
+                    }),
+                    Change::DeleteServerIntent(serial, version) => Ok(Operation::delete(
+                        keys::server_intent(serial.as_bytes()),
+                        version,
+                    )),
+                };
+                operation.map(Step::Operation)
             })
             .collect::<Result<_, StoreError>>()?;
         let mut own = Writes::new();
@@ -101,7 +117,7 @@ impl Prepared {
             now: set.now,
             redeemed: set.redeemed,
             resets_time: set.time_reset.is_some(),
-            operations,
+            steps,
             own,
         })
     }
@@ -112,7 +128,7 @@ impl Prepared {
             now,
             redeemed: Vec::new(),
             resets_time: false,
-            operations: Vec::new(),
+            steps: Vec::new(),
             own,
         }
     }
@@ -125,12 +141,35 @@ impl Prepared {
     /// already, an account's key is another's or a limit is reached.
     pub(crate) fn apply(self, map: &Overlay<'_>, version: Version) -> Result<Writes, CommitError> {
         let mut own = Overlay::new(map);
-        for operation in self.operations {
-            operation.apply(&mut own, version, self.now)?;
+        for step in self.steps {
+            match step {
+                Step::Note(order, note) => add_note(order, note, &mut own, version)?,
+                Step::Operation(operation) => operation.apply(&mut own, version, self.now)?,
+            }
         }
         own.absorb(self.own);
         Ok(own.into_writes())
     }
+}
+
+/// Adds a note to an order, if it is there.
+fn add_note(
+    order: OrderId,
+    note: Note,
+    map: &mut Overlay<'_>,
+    version: Version,
+) -> Result<(), StoreError> {
+    if map.get(&keys::order(order))?.is_none() {
+        return Ok(());
+    }
+    let key = keys::notes(order);
+    let found = query::one::<StoredNotes>(map, &KeyCache::default(), &key)?;
+    let mut notes = found.map(|notes| notes.value).unwrap_or_default();
+    note.add_to(&mut notes);
+    let mut value = record::encode(&StoredNotes::new(order, notes))?;
+    record::stamp(&mut value, version);
+    map.put(key, value);
+    Ok(())
 }
 
 impl Operation {
@@ -139,6 +178,7 @@ impl Operation {
             key: record.key(),
             expected,
             value: Some(record::encode(&record)?),
+            along: None,
             index: record.index(),
             limits: Vec::new(),
             pending_limits: Vec::new(),
@@ -164,6 +204,7 @@ impl Operation {
             key,
             expected: Some(expected),
             value: None,
+            along: None,
             index: Vec::new(),
             limits: Vec::new(),
             pending_limits: Vec::new(),
@@ -211,6 +252,11 @@ impl Operation {
                 return Err(CommitError::Conflict(ConflictOn::AccountKey));
             }
             map.put(entry.key, entry.value);
+        }
+        if let Some(along) = self.along
+            && map.get(&along)?.is_some()
+        {
+            map.delete(along);
         }
         match self.value {
             Some(mut value) => {

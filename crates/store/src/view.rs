@@ -20,7 +20,7 @@ use crate::{
         survey::beside_a_server,
     },
     ledger_store::{no_ledger, survey},
-    map::{Entries, Get, Scan, Writes, overlay},
+    map::{Direction, Entries, Get, Scan, Writes, overlay},
     transaction::Prepared,
 };
 
@@ -177,8 +177,45 @@ impl View {
     }
 }
 
+impl View {
+    /// The pairs of the checkpoint alone, the last first.
+    fn scan_checkpoint_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let (from, to) = (from.to_vec(), to.to_vec());
+        let mut blocks = match self.checkpoint.blocks() {
+            0 => 0..0,
+            _ => self.checkpoint.block_of(&from)..self.checkpoint.block_of(&to) + 1,
+        };
+        let mut pairs: Vec<(IVec, IVec)> = Vec::new();
+        Entries(Box::new(std::iter::from_fn(move || {
+            loop {
+                if let Some(pair) = pairs.pop() {
+                    return Some(Ok(pair));
+                }
+                let mut block = match self.block(blocks.next_back()?) {
+                    Ok(block) => block,
+                    Err(error) => {
+                        blocks = 0..0;
+                        return Some(Err(error));
+                    }
+                };
+                while let Some((key, value)) = block.next_pair() {
+                    if key >= from.as_slice() && key < to.as_slice() {
+                        pairs.push((IVec::from(key), IVec::from(value.unwrap_or_default())));
+                    }
+                }
+            }
+        })))
+    }
+}
+
 impl Scan for View {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        overlay(&self.writes, self.scan_checkpoint(from, to), from, to)
+        let base = self.scan_checkpoint(from, to);
+        overlay(&self.writes, base, from, to, Direction::Forward)
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
+        let base = self.scan_checkpoint_back(from, to);
+        overlay(&self.writes, base, from, to, Direction::Back)
     }
 }

@@ -129,6 +129,19 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
         );
     }
     assert!(view.order(order_id(200)).await.unwrap().is_none());
+    // Backwards, in pages that end within blocks and between them.
+    for limit in [1, 7, 999] {
+        let (mut back, mut before) = (Vec::new(), None);
+        loop {
+            let page = view.latest_orders(before, limit).await.unwrap();
+            before = page.last().copied();
+            if before.is_none() {
+                break;
+            }
+            back.extend(page);
+        }
+        assert!(back.iter().eq(found.iter().rev()), "{limit}");
+    }
     let page = view
         .orders(Some(account_id(1)), Some(found[9]), 5)
         .await
@@ -205,7 +218,7 @@ async fn scenario_147_every_older_layout_is_migrated_and_its_files_are_kept() {
         // What an older program reads in the old place.
         let mark = copy(&db);
         let mark = sled::open(mark.path()).unwrap();
-        assert_eq!(mark.get("mschema").unwrap().unwrap(), [0, 0, 0, 5]);
+        assert_eq!(mark.get("mschema").unwrap().unwrap(), [0, 0, 0, 6]);
         let removed = clean(&db).unwrap();
         assert_eq!(removed[0].name, "before-ledger");
         assert!(removed[0].bytes > before.len() as u64);
@@ -226,14 +239,14 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
     ));
     assert_migrated(&db, &listed).await;
     assert_eq!(
-        contents(&db.join("ledger.before-layout-5"))
+        contents(&db.join("ledger.before-layout-6"))
             .into_values()
             .collect::<Vec<_>>(),
         before.into_values().collect::<Vec<_>>()
     );
     for file in ledger_files(&db, "checkpoint") {
         let bytes = fs::read(file).unwrap();
-        assert_eq!((bytes[11], &bytes[80..84]), (2, &[0, 0, 0, 5][..]));
+        assert_eq!((bytes[11], &bytes[80..84]), (2, &[0, 0, 0, 6][..]));
     }
     let store = open(&db).unwrap();
     // Accounts that had ordered count as established, the other does not.
@@ -252,7 +265,55 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
     }
     drop(store);
     let removed = clean(&db).unwrap();
-    assert_eq!(removed[0].name, "ledger.before-layout-5");
+    assert_eq!(removed[0].name, "ledger.before-layout-6");
+    assert_migrated(&db, &listed).await;
+}
+
+/// Layout 5 had no notes, and no list of a device's orders.
+#[tokio::test]
+async fn scenario_147_a_ledger_of_layout_5_is_migrated_and_its_orders_are_found_by_device() {
+    let dir = older(5);
+    let listed = listed(dir.path());
+    let db = dir.path().join("db");
+    let before = contents(&db.join("ledger"));
+    for file in ledger_files(&db, "segment") {
+        assert_eq!(fs::read(file).unwrap()[80..84], [0, 0, 0, 5]);
+    }
+    assert!(matches!(
+        LedgerView::open(&db),
+        Err(OpenError::NotMigrated(_))
+    ));
+    assert_migrated(&db, &listed).await;
+    let kept = contents(&db.join("ledger.before-layout-6"));
+    assert!(kept.values().eq(before.values()));
+    // An older program reads the number here, and names it when it refuses.
+    for file in ledger_files(&db, "checkpoint") {
+        let bytes = fs::read(file).unwrap();
+        assert_eq!((bytes[11], &bytes[80..84]), (2, &[0, 0, 0, 6][..]));
+    }
+    let store = open(&db).unwrap();
+    let of = async |name| store.orders_of_device(name, None, 9).await.unwrap();
+    // Both orders name the serial number, one has evidence of the UDID.
+    let by_serial = of("C02TEST0001").await;
+    assert_eq!(by_serial.len(), 2);
+    let by_udid = of("00008112-000A1B2C3D4E5F60").await;
+    assert_eq!(by_udid.len(), 1);
+    let latest = store.latest_orders(None, 9).await.unwrap();
+    assert_eq!(latest, by_serial);
+    let order = store.order(by_udid[0].id).await.unwrap().unwrap().value;
+    assert_eq!(order.status(NOW), assay_proto::OrderStatus::Valid);
+    assert_eq!(store.notes(order.id).await, Ok(vec![]));
+    let changes = vec![Change::AddNote(order.id, note(1))];
+    commit(&store, changes).await.unwrap();
+    drop(store);
+    let view = LedgerView::open(&db).unwrap();
+    assert_eq!(view.notes(order.id).await, Ok(vec![note(1)]));
+    assert_eq!(
+        view.orders_of_device("C02TEST0001", None, 9).await,
+        Ok(by_serial.clone())
+    );
+    assert_eq!(view.latest_orders(None, 9).await, Ok(by_serial));
+    assert_eq!(clean(&db).unwrap()[0].name, "ledger.before-layout-6");
     assert_migrated(&db, &listed).await;
 }
 
@@ -280,7 +341,7 @@ async fn a_migration_of_a_ledger_that_was_killed_goes_on() {
                 fs::copy(&file, unfinished.join(file.file_name().unwrap())).unwrap();
             }
             fs::write(unfinished.join("migrated"), b"").unwrap();
-            fs::rename(db.join("ledger"), db.join("ledger.before-layout-5")).unwrap();
+            fs::rename(db.join("ledger"), db.join("ledger.before-layout-6")).unwrap();
         }
         if begun && moved {
             fs::remove_file(db.join("index/note")).unwrap();
@@ -296,7 +357,7 @@ async fn a_ledger_of_a_newer_layout_is_refused_and_never_mended() {
     files.extend(ledger_files(dir.path(), "checkpoint"));
     for file in &files {
         let mut bytes = fs::read(file).unwrap();
-        bytes[83] = 6;
+        bytes[83] = 7;
         let hash = assay_engine::sha256(&bytes[..96]);
         bytes[96..128].copy_from_slice(&hash);
         fs::write(file, bytes).unwrap();
@@ -304,7 +365,7 @@ async fn a_ledger_of_a_newer_layout_is_refused_and_never_mended() {
     let before = contents(dir.path());
     let expected = OpenError::Schema {
         dir: dir.path().to_owned(),
-        found: 6,
+        found: 7,
     };
     assert_eq!(open(dir.path()).map(drop), Err(expected.clone()));
     assert_eq!(

@@ -18,6 +18,7 @@ use crate::common::*;
 /// One change of a set. `fresh`: names the present version.
 #[derive(Clone, Debug)]
 enum Step {
+    AddNote { order: u8, reason: u8 },
     DeleteAccount { account: u8, fresh: bool },
     DeleteIntent { intent: u8, fresh: bool },
     DeleteOrder { order: u8, fresh: bool },
@@ -47,6 +48,8 @@ struct Model {
     intents: BTreeMap<u8, u64>,
     /// Order to account and state.
     orders: BTreeMap<u8, (u8, u8, u64)>,
+    /// Order to the reasons of its notes.
+    notes: BTreeMap<u8, Vec<u8>>,
 }
 
 impl Model {
@@ -61,6 +64,7 @@ impl Model {
     /// The change that a step means while the model is as it is.
     fn change(&self, step: &Step) -> Change {
         match *step {
+            Step::AddNote { order, reason } => Change::AddNote(order_id(order), note(reason)),
             Step::DeleteAccount { account, fresh } => {
                 let version = self.accounts.get(&account).map(|(_, version)| *version);
                 Change::DeleteAccount(account_id(account), self.version(version, fresh))
@@ -105,6 +109,16 @@ impl Model {
         let now = self.sequence;
         for step in steps {
             match *step {
+                Step::AddNote { order, reason } => {
+                    if self.orders.contains_key(&order) {
+                        let notes = self.notes.entry(order).or_default();
+                        notes.retain(|other| *other != reason);
+                        notes.push(reason);
+                        while notes.len() > 8 {
+                            notes.remove(0);
+                        }
+                    }
+                }
                 Step::DeleteAccount { account, fresh } => {
                     let known = before.accounts.get(&account).copied();
                     if !fresh || known.is_none() || self.accounts.remove(&account) != known {
@@ -116,6 +130,7 @@ impl Model {
                     if !fresh || known.is_none() || self.orders.remove(&order) != known {
                         return Err(ConflictOn::Value);
                     }
+                    self.notes.remove(&order);
                 }
                 Step::DeleteIntent { intent, fresh } => {
                     let known = fresh && before.intents.contains_key(&intent);
@@ -198,6 +213,15 @@ impl Model {
             let expected = expected.map(|(a, state, version)| (an_order(n, *a, *state), *version));
             assert_eq!(found, expected);
 
+            let notes = self.notes.get(&n).cloned().unwrap_or_default();
+            let notes: Vec<_> = notes.into_iter().map(note).collect();
+            assert_eq!(store.notes(order_id(n)).await, Ok(notes));
+
+            let device = store.orders_of_device(&format!("DEVICE{n}"), None, 9).await;
+            let device: Vec<_> = device.unwrap().into_iter().map(|one| one.id).collect();
+            let expected = self.orders.get(&n).map(|_| order_id(n));
+            assert_eq!(device, Vec::from_iter(expected));
+
             let of_account = || self.orders.iter().filter(|(_, (a, _, _))| *a == n);
             let listed = store.orders(Some(account_id(n)), None, 99).await.unwrap();
             let listed: Vec<_> = listed.into_iter().map(|cursor| cursor.id).collect();
@@ -233,6 +257,10 @@ impl Model {
             let expected = expected.map(|state| (order_id(n), state == 0, Some(origin(n))));
             assert_eq!(listed, Vec::from_iter(expected));
         }
+        let latest = store.latest_orders(None, 99).await.unwrap();
+        let latest: Vec<_> = latest.into_iter().map(|one| one.id).collect();
+        let expected: Vec<_> = self.orders.keys().rev().map(|n| order_id(*n)).collect();
+        assert_eq!(latest, expected);
         let provisional = store.provisional_accounts(None, 99).await.unwrap();
         let provisional: Vec<_> = provisional
             .into_iter()
@@ -286,6 +314,7 @@ fn an_order(n: u8, account: u8, state: u8) -> Order {
 fn step() -> impl Strategy<Value = Step> {
     let fresh = || prop::bool::weighted(0.9);
     prop_oneof![
+        (0..4_u8, 0..12_u8).prop_map(|(order, reason)| Step::AddNote { order, reason }),
         (0..4_u8, fresh()).prop_map(|(account, fresh)| Step::DeleteAccount { account, fresh }),
         (0..4_u8, fresh()).prop_map(|(intent, fresh)| Step::DeleteIntent { intent, fresh }),
         (0..4_u8, fresh()).prop_map(|(order, fresh)| Step::DeleteOrder { order, fresh }),

@@ -286,7 +286,7 @@ async fn records(db: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_kill_at_any_change_of_a_migration_loses_nothing() {
-    for (layout, points) in [(3, 60), (4, 30)] {
+    for (layout, points) in [(3, 60), (4, 30), (5, 30)] {
         kill_at_any_change_of_a_migration_from(layout, points).await;
     }
 }

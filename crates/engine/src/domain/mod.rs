@@ -8,6 +8,7 @@ mod authorization;
 mod certificate;
 mod evidence;
 mod failure;
+mod note;
 mod order;
 mod origin;
 
@@ -18,5 +19,6 @@ pub use authorization::{
 pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, Revoker, ServerIntent};
 pub use evidence::{Attribute, DeviceFacts, EvidenceRecord, KeyKind};
 pub use failure::{Failure, Gate};
+pub use note::Note;
 pub use order::{Invalid, NotReady, Order, OrderState, Pending, Processing, Ready, Valid};
 pub use origin::Origin;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    domain::{Account, Authorization, Certificate, Order, ServerIntent},
+    domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{
         AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
@@ -111,6 +111,24 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError> {
         self.inner.orders(account, after, limit).await
+    }
+    async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError> {
+        self.inner.notes(order).await
+    }
+    async fn latest_orders(
+        &self,
+        before: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        self.inner.latest_orders(before, limit).await
+    }
+    async fn orders_of_device(
+        &self,
+        name: &str,
+        before: Option<OrderCursor>,
+        limit: usize,
+    ) -> Result<Vec<OrderCursor>, StoreError> {
+        self.inner.orders_of_device(name, before, limit).await
     }
     async fn open_orders(
         &self,

@@ -141,7 +141,7 @@ pub(super) fn upgrade(dir: &Path, survey: &Survey, options: &Options) -> Result<
 }
 
 /// Gives `into` a pair of an older layout as the present one has it: records
-/// with new index entries, and the store's own values. From layout 4 to 5 no
+/// with new index entries, and the store's own values. From layout 4 to 6 no
 /// record changes: what it lacks counts as absent.
 fn upgrade_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
     if keys::is_own(key) {

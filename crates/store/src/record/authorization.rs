@@ -8,7 +8,7 @@ use assay_engine::{
 use assay_proto::{ChallengeType, Timestamp};
 use minicbor::{Decode, Encode};
 
-use super::{Damage, KeyCache, Record, StoredIdentifier, failure::StoredFailure};
+use super::{Damage, IndexEntry, KeyCache, Record, StoredIdentifier, failure::StoredFailure};
 use crate::keys;
 
 /// An authorization and its challenge.
@@ -129,6 +129,25 @@ impl Record for StoredAuthorization {
 
     fn key(&self) -> Vec<u8> {
         keys::authorization(AuthorizationId::from_bytes(self.id))
+    }
+
+    /// The order is found by what its evidence attests, too: by the ordered
+    /// name it is anyway.
+    fn index(&self) -> Vec<IndexEntry> {
+        let StoredState::Evidence(evidence) = &self.state else {
+            return Vec::new();
+        };
+        let ordered = self.identifier.device();
+        let order = OrderId::from_bytes(self.order);
+        [&evidence.facts.serial, &evidence.facts.udid]
+            .into_iter()
+            .flatten()
+            .filter(|attested| Some(*attested) != ordered.as_ref())
+            .map(|attested| {
+                let list = keys::orders_of_device(attested);
+                IndexEntry::bare(keys::entry(list, evidence.at, order))
+            })
+            .collect()
     }
 
     fn restore(self, _: &KeyCache) -> Result<Authorization, Damage> {

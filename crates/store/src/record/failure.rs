@@ -2,7 +2,7 @@ use assay_engine::domain::{Failure, Gate};
 use assay_proto::{Problem, ProblemType, Subproblem, Timestamp};
 use minicbor::{Decode, Encode};
 
-use super::{Damage, StoredIdentifier};
+use super::{Damage, StoredIdentifier, clip};
 
 /// The longest text of a failure that is kept, in bytes. A failure must always
 /// fit beside the largest order: an order that cannot be failed is stuck.
@@ -69,8 +69,8 @@ impl From<Failure> for StoredFailure {
                 Gate::Appraisal => 1,
                 Gate::Issuance => 2,
             },
-            reason: clip(reason),
-            detail: clip(detail),
+            reason: clip(reason, MAX_TEXT),
+            detail: clip(detail, MAX_TEXT),
             object_sha256,
             at: at.0,
         }
@@ -109,7 +109,7 @@ impl From<Problem> for StoredProblem {
         } = problem;
         Self {
             kind: kind.name().to_owned(),
-            detail: clip(detail),
+            detail: clip(detail, MAX_TEXT),
             status,
             instance,
             algorithms,
@@ -117,7 +117,7 @@ impl From<Problem> for StoredProblem {
                 .into_iter()
                 .map(|subproblem| StoredSubproblem {
                     kind: subproblem.kind.name().to_owned(),
-                    detail: clip(subproblem.detail),
+                    detail: clip(subproblem.detail, MAX_TEXT),
                     identifier: subproblem.identifier.map(Into::into),
                 })
                 .collect(),
@@ -155,16 +155,4 @@ fn problem_type(name: &str) -> Result<ProblemType, Damage> {
     known
         .find(|kind| kind.name() == name)
         .ok_or(Damage::Field("problem type"))
-}
-
-/// Cuts `text` to [`MAX_TEXT`] bytes, between characters.
-fn clip(mut text: String) -> String {
-    let mut end = MAX_TEXT;
-    if text.len() > end {
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    text
 }

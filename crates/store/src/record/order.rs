@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use assay_engine::{
     domain::{Intent, Invalid, Order, OrderState, Origin, Pending, Processing, Ready, Valid},
     ids::{AccountId, AuthorizationId, OrderId},
@@ -205,6 +207,13 @@ impl Record for StoredOrder {
             keys::entry(keys::orders(Some(account)), self.created, id),
             keys::entry(keys::orders(None), self.created, id),
         ];
+        let devices: BTreeSet<_> = (self.identifiers.iter())
+            .filter_map(StoredIdentifier::device)
+            .collect();
+        entries.extend(
+            (devices.iter())
+                .map(|device| keys::entry(keys::orders_of_device(device), self.created, id)),
+        );
         let is_open = match &self.state {
             StoredState::Pending | StoredState::Ready => true,
             StoredState::Processing(_) => {

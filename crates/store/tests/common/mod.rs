@@ -6,7 +6,7 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{
         Account, AccountState, Attribute, Authorization, Certificate, CertificateHolder, Challenge,
-        ChallengeState, DeviceFacts, EvidenceRecord, Failure, Gate, Intent, Invalid, KeyKind,
+        ChallengeState, DeviceFacts, EvidenceRecord, Failure, Gate, Intent, Invalid, KeyKind, Note,
         Order, OrderState, Origin, Pending, Processing, Ready, ServerIntent, Token, Valid,
         Validated,
     },
@@ -212,6 +212,15 @@ pub(crate) fn failure() -> Failure {
         detail: "the freshness code is that of another token".to_owned(),
         object_sha256: Some([6; 32]),
         at: NOW,
+    }
+}
+
+/// A note of reason `n`.
+pub(crate) fn note(n: u8) -> Note {
+    Note {
+        at: NOW.plus(n.into()),
+        reason: format!("reason-{n}"),
+        detail: format!("finding {n}"),
     }
 }
 

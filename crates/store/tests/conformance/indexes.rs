@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    domain::{Order, OrderState},
+    domain::{ChallengeState, Order, OrderState, Validated},
+    ids::OrderId,
     ports::{
         AccountCursor, Change, CommitError, ConflictOn, OpenOrder, OpenOrders, OrderCursor,
         ProvisionalAccount, Store, UnprovenOrder,
@@ -104,6 +105,77 @@ pub(crate) async fn orders_come_in_pages(store: Arc<dyn Store>) {
         assert_eq!(rest.len(), 1);
         assert_eq!(rest[0].id, order_id(5));
     }
+}
+
+pub(crate) async fn orders_come_newest_first(store: Arc<dyn Store>) {
+    for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
+        let mut order = order(n);
+        order.created = NOW.minus(age);
+        insert(&*store, order).await;
+    }
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.latest_orders(before, 3).await.unwrap();
+        assert!(page.len() <= 3);
+        before = page.last().copied();
+        if before.is_none() {
+            break;
+        }
+        seen.extend(page.iter().map(|cursor| cursor.id));
+    }
+    assert_eq!(seen, [5, 7, 6, 8].map(order_id));
+}
+
+pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc<dyn Store>) {
+    async fn found(store: &dyn Store, name: &str) -> Vec<(u64, OrderId)> {
+        let listed = store.orders_of_device(name, None, 9).await.unwrap();
+        let listed = listed.into_iter().map(|one| (one.created.0, one.id));
+        listed.collect()
+    }
+    // Two names of the same device in one order, and one of another account.
+    let mut both = order(1);
+    both.identifiers = vec![
+        permanent("DEVICE1"),
+        identifier("hardware-module", "DEVICE1/1.2"),
+    ];
+    insert(&*store, both).await;
+    let mut later = order(2);
+    (later.account, later.created) = (account_id(2), NOW.plus(10));
+    later.identifiers = vec![permanent("DEVICE1")];
+    insert(&*store, later).await;
+    insert(&*store, order(3)).await;
+    let both = vec![(NOW.0 + 10, order_id(2)), (NOW.0, order_id(1))];
+    assert_eq!(found(&*store, "DEVICE1").await, both);
+    let before = Some(OrderCursor {
+        created: NOW.plus(10),
+        id: order_id(2),
+    });
+    let page = store.orders_of_device("DEVICE1", before, 9).await.unwrap();
+    assert_eq!(page.len(), 1);
+    assert_eq!(found(&*store, "device1").await, []);
+
+    // What is attested, once it is: the ordered name is not listed twice.
+    let mut state = evidence(1);
+    if let ChallengeState::Valid(Validated::Evidence(evidence)) = &mut state {
+        evidence.facts.serial = Some("DEVICE3".to_owned());
+        evidence.facts.udid = Some("UDID3".to_owned());
+        evidence.at = NOW.plus(20);
+    }
+    let mut pending = authorization(3, ChallengeState::Pending);
+    pending.identifier = permanent("DEVICE3");
+    let changes = vec![Change::InsertAuthorization(pending.clone())];
+    let version = commit(&*store, changes).await.unwrap();
+    assert_eq!(found(&*store, "UDID3").await, []);
+    pending.challenge.state = state;
+    let changes = vec![Change::UpdateAuthorization(pending, version)];
+    let version = commit(&*store, changes).await.unwrap();
+    let attested = vec![(NOW.0 + 20, order_id(3))];
+    assert_eq!(found(&*store, "UDID3").await, attested);
+    assert_eq!(found(&*store, "DEVICE3").await, [(NOW.0, order_id(3))]);
+    let changes = vec![Change::DeleteAuthorization(authorization_id(3), version)];
+    commit(&*store, changes).await.unwrap();
+    assert_eq!(found(&*store, "UDID3").await, []);
 }
 
 pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
@@ -341,7 +413,7 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
 }
 
 pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
-    let state = assay_engine::domain::ChallengeState::Pending;
+    let state = ChallengeState::Pending;
     let changes = vec![
         insert_order(order(1)),
         Change::InsertAuthorization(authorization(1, state)),

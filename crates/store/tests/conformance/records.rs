@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{
-        Account, AccountState, Attribute, CertificateHolder, ChallengeState, OrderState,
+        Account, AccountState, Attribute, CertificateHolder, ChallengeState, Note, OrderState,
         Revocation, Revoker,
     },
     issuance::MAX_TBS,
@@ -87,6 +87,73 @@ pub(crate) async fn every_authorization_comes_back(store: Arc<dyn Store>) {
     let found = store.authorization(failed.id).await.unwrap().unwrap();
     assert_eq!((found.value, found.version), (failed, Version(5)));
     assert_eq!(store.authorization(authorization_id(9)).await, Ok(None));
+}
+
+pub(crate) async fn notes_come_back_and_go_with_their_order(store: Arc<dyn Store>) {
+    // Of an order that is not there nothing is kept.
+    let changes = vec![Change::AddNote(order_id(1), note(9))];
+    assert_eq!(commit(&*store, changes).await, Ok(Version(1)));
+    assert_eq!(store.notes(order_id(1)).await, Ok(vec![]));
+
+    let changes = vec![
+        insert_order(order(1)),
+        insert_order(order(2)),
+        Change::AddNote(order_id(1), note(1)),
+    ];
+    let version = commit(&*store, changes).await.unwrap();
+    // The order's own version stays: a note is no change of it.
+    let changes = vec![
+        Change::AddNote(order_id(1), note(2)),
+        Change::AddNote(order_id(2), note(3)),
+    ];
+    commit(&*store, changes).await.unwrap();
+    assert_eq!(store.notes(order_id(1)).await, Ok(vec![note(1), note(2)]));
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    assert_eq!((found.value, found.version), (order(1), version));
+
+    // A commit that fails adds none.
+    let changes = vec![
+        Change::AddNote(order_id(1), note(4)),
+        Change::UpdateOrder(order(1), Version(1)),
+    ];
+    assert!(commit(&*store, changes).await.is_err());
+    assert_eq!(store.notes(order_id(1)).await, Ok(vec![note(1), note(2)]));
+
+    let changes = vec![Change::DeleteOrder(order_id(1), version)];
+    commit(&*store, changes).await.unwrap();
+    assert_eq!(store.notes(order_id(1)).await, Ok(vec![]));
+    commit(&*store, vec![insert_order(order(1))]).await.unwrap();
+    assert_eq!(store.notes(order_id(1)).await, Ok(vec![]));
+    assert_eq!(store.notes(order_id(2)).await, Ok(vec![note(3)]));
+}
+
+pub(crate) async fn notes_are_bounded_in_number_and_length(store: Arc<dyn Store>) {
+    commit(&*store, vec![insert_order(order(1))]).await.unwrap();
+    let long = |n: u8| Note {
+        at: NOW,
+        reason: format!("{n}{}", "é".repeat(500)),
+        detail: "é".repeat(500),
+    };
+    for n in 0..20 {
+        let changes = vec![Change::AddNote(order_id(1), long(n))];
+        commit(&*store, changes).await.unwrap();
+    }
+    let notes = store.notes(order_id(1)).await.unwrap();
+    assert_eq!(notes.len(), Note::MOST);
+    assert!(notes[0].reason.starts_with("12é"), "{}", notes[0].reason);
+    for note in &notes {
+        assert!((60..=64).contains(&note.reason.len()), "{}", note.reason);
+        assert_eq!(note.detail, "é".repeat(200));
+    }
+    // One of the same reason gives way, and is the newest.
+    for n in [30, 31, 30] {
+        let changes = vec![Change::AddNote(order_id(1), note(n))];
+        commit(&*store, changes).await.unwrap();
+    }
+    let notes = store.notes(order_id(1)).await.unwrap();
+    assert_eq!(notes.len(), Note::MOST);
+    assert_eq!(notes[6..], [note(31), note(30)]);
+    assert!(notes[0].reason.starts_with("14é"), "{}", notes[0].reason);
 }
 
 pub(crate) async fn every_certificate_comes_back(store: Arc<dyn Store>) {
