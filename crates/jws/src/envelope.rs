@@ -132,7 +132,7 @@ impl fmt::Debug for Envelope {
 struct Members<'a> {
     payload: Option<Value<'a>>,
     protected: Option<Value<'a>>,
-    /// The first member that has no place here.
+    /// The first member that ACME forbids.
     refusal: Option<EnvelopeError>,
     signature: Option<Value<'a>>,
 }
@@ -157,7 +157,10 @@ impl<'de> Shape<'de> for Members<'de> {
             "header" => EnvelopeError::UnprotectedHeader,
             // RFC 8555 section 6.2: "The JWS MUST NOT have multiple signatures"
             "signatures" => EnvelopeError::MultipleSignatures,
-            _ => EnvelopeError::UnknownMember,
+            // RFC 7515 section 7.2.1: "Additional members can be present in
+            // the JSON objects defined above; if not understood by
+            // implementations encountering them, they MUST be ignored."
+            _ => return map.next_value::<IgnoredAny>().map(drop),
         };
         self.refusal.get_or_insert(refusal);
         map.next_value::<IgnoredAny>().map(drop)

@@ -359,3 +359,39 @@ fn scenario_98_inner_jws_has_a_jwk_and_no_nonce() {
         assert_eq!(refusal, expected, "{header}");
     }
 }
+
+#[test]
+fn scenario_142_members_that_are_not_understood_are_ignored() {
+    let client = Client::new(Algorithm::Es256);
+    let jws = client.sign(&client.kid_header(), b"{}");
+    for more in [
+        r#","extra":1"#,
+        r#","kid":"https://elsewhere.example/","nonce":null,"url":[]"#,
+        r#","Header":{},"Signatures":[{"header":{}}]"#,
+        r#","x":{"header":{},"signatures":[],"x":1,"x":1}"#,
+        r#","":"""#,
+    ] {
+        let body = jws.with(more);
+        let envelope = Envelope::parse(body.as_bytes()).unwrap();
+        // None of them changes what is signed, or by whom.
+        assert_eq!(envelope.signer(), &Signer::Kid(client.kid()), "{more}");
+        let verified = envelope.verify(&client.key()).unwrap();
+        assert_eq!((verified.payload(), verified.url()), (&b"{}"[..], URL));
+    }
+    for (more, expected) in [
+        (r#","header":{}"#, EnvelopeError::UnprotectedHeader),
+        (r#","h\u0065ader":null"#, EnvelopeError::UnprotectedHeader),
+        (r#","x":1,"header":{}"#, EnvelopeError::UnprotectedHeader),
+        (r#","signatures":[]"#, EnvelopeError::MultipleSignatures),
+        (
+            r#","x":1,"x":1"#,
+            EnvelopeError::Body(JsonError::DuplicateMember),
+        ),
+        (
+            r#","payload":"e30""#,
+            EnvelopeError::Body(JsonError::DuplicateMember),
+        ),
+    ] {
+        assert_eq!(refusal(&jws.with(more)), expected, "{more}");
+    }
+}

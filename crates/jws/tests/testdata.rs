@@ -67,7 +67,7 @@ fn kebab(variant: &str) -> String {
 }
 
 fn good_verify(files: &Files) {
-    assert_eq!(of(files, "good").count(), 18);
+    assert_eq!(of(files, "good").count(), 19);
     for (name, body) in of(files, "good") {
         let verified =
             appraise(files, name, body).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use crate::cut;
+use crate::{cut, wire::or_null};
 
 /// The payload of newAccount (RFC 8555 section 7.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,10 +11,10 @@ pub struct NewAccount {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<Vec<String>>,
     /// Whether the client agrees to the terms of service.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(deserialize_with = "or_null", skip_serializing_if = "is_false")]
     pub terms_of_service_agreed: bool,
     /// Whether the server must not make a new account (section 7.3.1).
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(deserialize_with = "or_null", skip_serializing_if = "is_false")]
     pub only_return_existing: bool,
 }
 
@@ -204,6 +204,30 @@ mod tests {
         // Section 7.3.6.
         let update: AccountUpdate = serde_json::from_str(r#"{"status": "deactivated"}"#).unwrap();
         assert_eq!(update.status.as_deref(), Some("deactivated"));
+    }
+
+    #[test]
+    fn null_is_an_absent_member() {
+        let nulls = r#"{"contact": null, "termsOfServiceAgreed": null,
+            "onlyReturnExisting": null, "externalAccountBinding": null}"#;
+        let request: NewAccount = serde_json::from_str(nulls).unwrap();
+        assert_eq!(request, NewAccount::default());
+        // Absent, so nothing is changed: an empty list would remove contacts.
+        let update: AccountUpdate =
+            serde_json::from_str(r#"{"contact": null, "status": null}"#).unwrap();
+        assert_eq!(update, AccountUpdate::default());
+        let update: AccountUpdate = serde_json::from_str(r#"{"contact": []}"#).unwrap();
+        assert_eq!(update.contact, Some(Vec::new()));
+        for wrong in [
+            r#"{"termsOfServiceAgreed": 1}"#,
+            r#"{"onlyReturnExisting": "true"}"#,
+            r#"{"contact": [null]}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<NewAccount>(wrong).is_err(),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

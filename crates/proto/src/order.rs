@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn null_is_an_absent_member() {
+        let order = r#"{"identifiers": [{"type": "a", "value": "b"}], "notBefore": null,
+            "notAfter": null}"#;
+        let order: NewOrder = serde_json::from_str(order).unwrap();
+        assert_eq!((order.not_before, order.not_after), (None, None));
+        // What is not optional is not there either.
+        for wrong in [
+            r#"{"identifiers": null}"#,
+            r#"{"identifiers": [{"type": null, "value": "b"}]}"#,
+        ] {
+            assert!(serde_json::from_str::<NewOrder>(wrong).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Finalize>(r#"{"csr": null}"#).is_err());
+    }
+
+    #[test]
     fn a_padded_csr_is_refused() {
         assert!(serde_json::from_str::<Finalize>(r#"{"csr": "AQID"}"#).is_ok());
         let error = serde_json::from_str::<Finalize>(r#"{"csr": "AQ=="}"#).unwrap_err();

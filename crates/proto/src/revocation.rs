@@ -78,5 +78,8 @@ mod tests {
             serde_json::from_str(r#"{ "certificate": "MIIEDTCCAvWg", "reason": 4 }"#).unwrap();
         assert_eq!(request.reason, Some(4));
         assert_eq!(request.certificate.0[..2], [0x30, 0x82]);
+        let request: RevokeCert =
+            serde_json::from_str(r#"{ "certificate": "MIIEDTCCAvWg", "reason": null }"#).unwrap();
+        assert_eq!(request.reason, None);
     }
 }

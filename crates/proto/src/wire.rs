@@ -41,6 +41,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// `null` as an absent member, for `#[serde(default, deserialize_with)]`. RFC
+/// 8555 does not say what it means, and many encoders write it for a value that
+/// is not there. (An `Option` is read so by itself.)
+pub(crate) fn or_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// An array of JSON objects, for `#[serde(deserialize_with)]`.
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where

@@ -86,9 +86,6 @@ pub enum EnvelopeError {
         "the protected header has \"b64\"; the payload is always base64url (RFC 8555 section 6.2)"
     )]
     UnencodedPayload,
-    /// The object has a member that the flattened serialization does not know.
-    #[error("the JWS object has members other than \"protected\", \"payload\" and \"signature\"")]
-    UnknownMember,
     /// The object has an unprotected `header`.
     #[error("the JWS object has an unprotected \"header\" (RFC 8555 section 6.2)")]
     UnprotectedHeader,

@@ -65,6 +65,10 @@ fn good(files: &mut Files, client: &Client) {
             client.sign(&unknown, b"{}").json(),
         ),
         (
+            "es256-kid--unknown-members",
+            plain.with(r#","kid":"a","z":[{"header":{},"signatures":[]}],"Payload":null"#),
+        ),
+        (
             "es256-kid--whitespace",
             format!("\r\n\t {} ", plain.json().replace(':', " : ")),
         ),
@@ -86,6 +90,10 @@ fn bad_objects(files: &mut Files, client: &Client) {
         (
             "body-duplicate-member--escaped",
             jws.with(r#","p\u0061yload":"""#),
+        ),
+        (
+            "body-duplicate-member--ignored",
+            jws.with(r#","kid":"a","kid":"a""#),
         ),
         ("body-not-an-object", format!("[{json}]")),
         ("body-syntax--compact", format!("{protected}.{payload}.AA")),
@@ -135,7 +143,6 @@ fn bad_objects(files: &mut Files, client: &Client) {
             json.replace(protected, &format!("{protected}=")),
         ),
         ("signature-encoding--padded", json.replace("\"}", "==\"}")),
-        ("unknown-member", jws.with(r#","kid":"a""#)),
         ("unprotected-header", jws.with(r#","header":{}"#)),
     ] {
         put(files, "bad", name, body);
