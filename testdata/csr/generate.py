@@ -185,6 +185,61 @@ write("good", "microsoft-extensions", csr(tlv(0xA0, seq(
     oid("1.3.6.1.4.1.311.2.1.14"), tlv(0x31, seq(extension(SAN, seq(tlv(0x82, b"a.example")))))))))
 write("good", "ecdsa-null-parameters", csr(algorithm=seq(ECDSA_SHA256, NULL)))
 
+# Good: parts that are dropped anyway, in forms that a strict reader refuses.
+
+# 2.25 and a UUID: an arc of 128 bits (X.667).
+UUID_OID = tlv(0x06, b"\x69\x83\xf8\x8c\xcb\xd9\xa1\xd4\xb4\x85\xa8\xe3\xf1\xc4\xd2\x9a\xe0\xc6\x36")
+PADDED_OID = tlv(0x06, b"\x2a\x80\x03")
+
+
+def subject_of(*sets):
+    return seq(*(tlv(0x31, *attributes) for attributes in sets))
+
+
+def dropped(file, *names):
+    write("good", f"dropped.{file}", csr(tlv(0xA0, san(*names))))
+
+
+CN = oid("2.5.4.3")
+DNS = tlv(0x82, b"kept.example")
+dropped("mail-of-other-letters", tlv(0x81, "jürgen@example.com".encode()))
+dropped("mail-in-latin-1", tlv(0x81, "jürgen@example.com".encode("latin-1")))
+dropped("dns-of-other-letters", tlv(0x82, "ä".encode()))
+dropped("uri-in-latin-1", tlv(0x86, b"https://example.com/\xe4"))
+dropped("five-octet-ip", tlv(0x87, b"\1\2\3\4\5"))
+dropped("x400-address", tlv(0xA3, seq(tlv(0x61, tlv(0x13, b"DE")))))
+dropped("edi-party-name", tlv(0xA5, tlv(0xA1, tlv(0x0C, b"party"))))
+dropped("directory-name-without-order", tlv(0xA4, subject_of(
+    (seq(CN, tlv(0x0C, b"b")), seq(CN, tlv(0x0C, b"a"))))))
+dropped("registered-id-of-large-arcs", tlv(0x88, UUID_OID[2:]))
+dropped("name-of-unknown-tag", tlv(0x8F, b"\0"))
+dropped("name-twice", DNS, tlv(0x82, b"b"), DNS)
+dropped("other-name-of-large-arcs", tlv(0xA0, UUID_OID, tlv(0xA0, tlv(0x0C, b"other"))))
+dropped("other-name-padded", tlv(0xA0, PADDED_OID, tlv(0xA0, tlv(0x0C, b"other"))))
+dropped("other-name-without-value", tlv(0xA0, oid("1.2.3.4.5")))
+dropped("principal-in-bmp-string", other_name("1.3.6.1.4.1.311.20.2.3", tlv(0x1E, b"\0u")))
+write("good", "dropped.no-attributes", csr(b""))
+write("good", "dropped.unknown-attributes", csr(tlv(
+    0xA0,
+    seq(oid("1.2.3.4"), tlv(0x1C, b"\0\0\0A"), NULL), seq(UUID_OID), seq(UUID_OID, tlv(0x31)),
+    seq(PADDED_OID, tlv(0x04, b"\xff")), san(DNS))))
+write("good", "dropped.unknown-extensions", csr(tlv(0xA0, request_attribute(seq(
+    seq(UUID_OID, octets(b"")), extension("1.2.3.4", b"\xff"), extension("1.2.3.4", b"\xff"),
+    seq(PADDED_OID, tlv(0x01, b"\1"), NULL), extension("2.5.29.37", b"no DER"),
+    seq(oid("2.5.29.15"), tlv(0x01, b"\0"), octets(tlv(0x03, b"\7\x80"))),
+    extension(SAN, seq(DNS)))))))
+for file, value in (
+    ("universal-string", tlv(0x1C, b"\0\0\0d")), ("bmp-string", tlv(0x1E, b"\0d")),
+    ("teletex-string", tlv(0x14, b"d\xe9vice")), ("no-string", tlv(0x30, b"\xff"))):
+    write("good", f"dropped.subject-{file}", csr(
+        tlv(0xA0, san(DNS)), subject=subject_of((seq(CN, value),))))
+for file, sets in (
+    ("padded", ((seq(tlv(0x06, b"\x55\x04\x80\x03"), tlv(0x0C, b"device")),),)),
+    ("of-large-arcs", ((seq(UUID_OID, tlv(0x0C, b"device")),),)),
+    ("without-order", ((seq(CN, tlv(0x0C, b"b")), seq(CN, tlv(0x0C, b"a"))),)),
+    ("without-attribute", ((),))):
+    write("good", f"dropped.subject-{file}", csr(tlv(0xA0, san(DNS)), subject=subject_of(*sets)))
+
 # Bad: the file's name up to the first dot is the error.
 
 def flip(info):
@@ -204,22 +259,34 @@ write("bad", "duplicate-attribute.of-microsoft", csr(tlv(0xA0, san(tlv(0x82, b"a
     oid("1.3.6.1.4.1.311.2.1.14"), tlv(0x31, seq())))))
 write("bad", "duplicate-extension", csr(tlv(0xA0, request_attribute(
     seq(extension(SAN, seq(tlv(0x82, b"a"))), extension(SAN, seq(tlv(0x82, b"b"))))))))
-write("bad", "duplicate-name", csr(tlv(0xA0, san(tlv(0x82, b"a"), tlv(0x82, b"b"), tlv(0x82, b"a")))))
 write("bad", "malformed.empty", b"")
 write("bad", "malformed.truncated", csr()[:-1])
 write("bad", "malformed.indefinite-length", b"\x30\x80" + csr()[3:] + b"\0\0")
-write("bad", "malformed.no-attributes", csr(b""))
 write("bad", "malformed.extra-field", csr(tlv(0xA0) + NULL))
 write("bad", "malformed.request-without-value", csr(tlv(0xA0, request_attribute())))
 write("bad", "malformed.unused-signature-bits", csr(unused=1))
-write("bad", "malformed.five-octet-ip", csr(tlv(0xA0, san(tlv(0x87, b"\1\2\3\4\5")))))
-write("bad", "malformed.non-ascii-dns", csr(tlv(0xA0, san(tlv(0x82, "ä".encode())))))
 write("bad", "malformed.latin-1-identifier", csr(tlv(0xA0, san(
     other_name("1.3.6.1.5.5.7.8.3", seq(tlv(0x0C, b"\xe4")))))))
 write("bad", "malformed.identifier-with-extra-field", csr(tlv(0xA0, san(
     other_name("1.3.6.1.5.5.7.8.3", seq(tlv(0x0C, b"A"), oid("1.2.3"), NULL))))))
 write("bad", "malformed.hardware-module-without-serial", csr(tlv(0xA0, san(
     other_name("1.3.6.1.5.5.7.8.4", seq(oid("1.2.3")))))))
+write("bad", "malformed.general-name-too-long", csr(tlv(0xA0, san(b"\x82\x05abc"))))
+write("bad", "malformed.other-name-without-type", csr(tlv(0xA0, san(tlv(0xA0, tlv(0xA0, NULL))))))
+write("bad", "malformed.identifier-without-wrapper", csr(tlv(0xA0, san(
+    tlv(0xA0, oid("1.3.6.1.5.5.7.8.3"), seq(tlv(0x0C, b"A")))))))
+write("bad", "malformed.attribute-without-type", csr(tlv(0xA0, seq(tlv(0x31)))))
+write("bad", "malformed.extension-without-identifier", csr(tlv(0xA0, request_attribute(seq(
+    seq(octets(b"")))))))
+write("bad", "malformed.basic-constraints", csr(tlv(0xA0, request_attribute(seq(
+    extension("2.5.29.19", seq(tlv(0x0C, b"CA"))))))))
+write("bad", "malformed.key-usage", csr(tlv(0xA0, request_attribute(seq(
+    extension("2.5.29.15", octets(b"\2")))))))
+write("bad", "malformed.subject", csr(subject=tlv(0x0C, b"device")))
+write("bad", "duplicate-extension.basic-constraints", csr(tlv(0xA0, request_attribute(seq(
+    extension("2.5.29.19", seq()), extension("2.5.29.19", seq(tlv(0x01, b"\xff"))))))))
+write("bad", "non-minimal.key-usage", csr(tlv(0xA0, request_attribute(seq(
+    seq(tlv(0x06, b"\x55\x1d\x80\x0f"), octets(tlv(0x03, b"\2\4"))))))))
 write("bad", "malformed.rsa-key", csr(
     public_key=seq(seq(oid("1.2.840.113549.1.1.1"), NULL), bits(seq(tlv(0x02, b"\1"))))))
 write("bad", "non-minimal.assigner", csr(tlv(0xA0, san(
@@ -234,8 +301,6 @@ write("bad", "non-minimal.extension-request", csr(tlv(0xA0, seq(
     tlv(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x80\x0e"), tlv(0x31, seq())))))
 write("bad", "non-minimal.other-name", csr(tlv(0xA0, san(
     tlv(0xA0, tlv(0x06, b"\x2b\x06\x01\x05\x05\x07\x08\x80\x03"), tlv(0xA0, seq(tlv(0x0C, b"A"))))))))
-write("bad", "non-minimal.subject", csr(subject=seq(tlv(0x31, seq(
-    tlv(0x06, b"\x55\x04\x80\x03"), tlv(0x0C, b"device"))))))
 write("bad", "too-large", csr(tlv(0xA0, san(tlv(0x82, b"a" * 16384)))))
 write("bad", "trailing-data", csr() + b"\0")
 write("bad", "unsupported-key.p521", req(ec("p521", "P-521"), "-sha512"))

@@ -2,6 +2,7 @@
 
 mod names;
 mod signature;
+mod tlv;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use der::{
@@ -9,6 +10,7 @@ use der::{
     asn1::{AnyRef, BitStringRef},
 };
 use thiserror::Error;
+use tlv::Elements;
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 pub use names::RequestedNames;
@@ -68,21 +70,19 @@ impl Csr {
                 ))
             })
             .map_err(|_| CsrError::Malformed("request"))?;
-        let (version, subject, spki_der, attributes) = AnyRef::from_der(info_der)
-            .and_then(|info| {
-                info.sequence(|reader| {
-                    Ok::<_, der::Error>((
-                        u8::decode(reader)?,
-                        AnyRef::decode(reader)?,
-                        reader.tlv_bytes()?,
-                        AnyRef::decode(reader)?,
-                    ))
-                })
-            })
-            .map_err(|_| CsrError::Malformed("request information"))?;
+        let malformed = CsrError::Malformed("request information");
+        let mut info = tlv::only(info_der, tlv::SEQUENCE).ok_or(malformed)?;
+        let version = info.next().ok_or(malformed)?.whole;
+        let version = u8::from_der(version).map_err(|_| malformed)?;
         if version != 0 {
             return Err(CsrError::UnsupportedVersion);
         }
+        let subject = info.next().ok_or(malformed)?;
+        subject
+            .tagged(tlv::SEQUENCE)
+            .ok_or(CsrError::Malformed("subject"))?;
+        let spki_der = info.next().ok_or(malformed)?.whole;
+        let attributes = attributes(&mut info)?;
         let spki = SubjectPublicKeyInfoRef::from_der(spki_der)
             .map_err(|_| CsrError::Malformed("public key"))?;
         let verification = signature::algorithm(&spki, &algorithm)?;
@@ -116,6 +116,24 @@ impl Csr {
     }
 }
 
+/// The content of the attributes. RFC 2986 wants them, if only empty; a request
+/// without them asks for nothing, and some encoders leave them out.
+fn attributes<'a>(info: &mut Elements<'a>) -> Result<&'a [u8], CsrError> {
+    const CONTEXT_0: u8 = 0xa0;
+
+    let malformed = CsrError::Malformed("request information");
+    let attributes = match info.is_finished() {
+        true => return Ok(&[]),
+        false => info.next().ok_or(malformed)?,
+    };
+    if !info.is_finished() {
+        return Err(malformed);
+    }
+    attributes
+        .tagged(CONTEXT_0)
+        .ok_or(CsrError::Malformed("attributes"))
+}
+
 /// Why a CSR is refused.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum CsrError {
@@ -125,16 +143,13 @@ pub enum CsrError {
     /// More than one extension request.
     #[error("the CSR has more than one extensionRequest; put all extensions into one")]
     DuplicateAttribute,
-    /// One extension requested twice.
+    /// One extension that decides requested twice.
     #[error("the CSR requests the same extension twice")]
     DuplicateExtension,
-    /// One subject alternative name requested twice.
-    #[error("the CSR requests the same subject alternative name twice")]
-    DuplicateName,
     /// The named part does not decode.
     #[error("the CSR's {0} is not valid DER of its type")]
     Malformed(&'static str),
-    /// An assigner or hardware type whose OID is padded.
+    /// An OID that decides, or stands in the name of a device, and is padded.
     #[error("the CSR's {0} holds an object identifier that is not minimally encoded")]
     NonMinimal(&'static str),
     /// More than [`MAX_CSR_LEN`] bytes.

@@ -1,7 +1,7 @@
 //! The `HardwareModuleName` other name of RFC 4108.
 
 use der::{
-    Any, Sequence,
+    Any, Decode, Sequence,
     asn1::{ObjectIdentifier, OctetString},
 };
 use x509_cert::ext::pkix::name::OtherName;
@@ -36,11 +36,10 @@ pub struct HardwareModuleName {
 }
 
 impl HardwareModuleName {
-    /// Reads the value of an other name whose type is
+    /// Reads the value, in DER, of an other name whose type is
     /// [`ID_ON_HARDWARE_MODULE_NAME`].
-    pub(crate) fn from_other_name(value: &Any) -> Result<Self, CsrError> {
-        let decoded: HardwareModule = value
-            .decode_as()
+    pub(crate) fn from_other_name(value: &[u8]) -> Result<Self, CsrError> {
+        let decoded = HardwareModule::from_der(value)
             .map_err(|_| CsrError::Malformed("HardwareModuleName"))?;
         Ok(Self {
             hw_type: oid::to_dotted(&decoded.hw_type)

@@ -10,14 +10,6 @@ pub(crate) fn to_dotted(oid: &ObjectIdentifier) -> Option<String> {
     (ObjectIdentifier::new(&dotted).ok()? == *oid).then_some(dotted)
 }
 
-/// Whether no arc of a decoded OID is padded. X.690 section 8.19.2: "the
-/// leading octet of the subidentifier shall not have the value 80".
-pub(crate) fn is_minimal(oid: &ObjectIdentifier) -> bool {
-    let before = [0].iter().chain(oid.as_bytes());
-    let mut arcs = before.zip(oid.as_bytes());
-    arcs.all(|(before, byte)| *before >= 0x80 || *byte != 0x80)
-}
-
 /// The OID of a dotted string, or `None` where it cannot be encoded exactly:
 /// arcs above 2^32 - 1, second arcs above 39 under root 2, more than 39 bytes,
 /// leading zeros.
@@ -59,9 +51,5 @@ mod tests {
         assert_eq!(to_dotted(&exact).as_deref(), Some("1.2.3.4"));
         let padded = ObjectIdentifier::from_bytes(&[0x2a, 0x80, 0x03, 0x04]);
         assert_eq!(padded.as_ref().ok().and_then(to_dotted), None);
-        assert!(is_minimal(&exact) && !is_minimal(&padded.unwrap()));
-        // A zero septet within an arc is none of its padding.
-        let inner = ObjectIdentifier::from_bytes(&[0x2a, 0x81, 0x80, 0x04]).unwrap();
-        assert!(is_minimal(&inner));
     }
 }

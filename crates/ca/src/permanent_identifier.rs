@@ -1,6 +1,6 @@
 //! The `PermanentIdentifier` other name of RFC 4043.
 
-use der::{Any, Sequence, asn1::ObjectIdentifier};
+use der::{Any, Decode, Sequence, asn1::ObjectIdentifier};
 use x509_cert::ext::pkix::name::OtherName;
 
 use crate::{CsrError, oid};
@@ -39,11 +39,10 @@ pub struct PermanentIdentifierName {
 }
 
 impl PermanentIdentifierName {
-    /// Reads the value of an other name whose type is
+    /// Reads the value, in DER, of an other name whose type is
     /// [`ID_ON_PERMANENT_IDENTIFIER`].
-    pub(crate) fn from_other_name(value: &Any) -> Result<Self, CsrError> {
-        let decoded: PermanentIdentifier = value
-            .decode_as()
+    pub(crate) fn from_other_name(value: &[u8]) -> Result<Self, CsrError> {
+        let decoded = PermanentIdentifier::from_der(value)
             .map_err(|_| CsrError::Malformed("PermanentIdentifier"))?;
         let dotted = |assigner: &_| {
             oid::to_dotted(assigner).ok_or(CsrError::NonMinimal("PermanentIdentifier"))

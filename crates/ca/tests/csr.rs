@@ -32,7 +32,7 @@ fn good(name: &str) -> Csr {
     Csr::parse(&read("good")[name]).unwrap()
 }
 
-/// `DuplicateName` and `Malformed("request")` as the corpus spells them.
+/// `DuplicateExtension` and `Malformed("request")` as the corpus spells them.
 fn kebab(error: CsrError) -> String {
     let debug = format!("{error:?}");
     let variant = debug.split('(').next().unwrap();
@@ -49,7 +49,7 @@ fn kebab(error: CsrError) -> String {
 #[test]
 fn every_good_request_is_accepted_with_its_own_key_bytes() {
     let requests = read("good");
-    assert_eq!(requests.len(), 23);
+    assert_eq!(requests.len(), 49);
     for (name, der) in requests {
         let csr = Csr::parse(&der).unwrap_or_else(|error| panic!("{name}: {error}"));
         let spki = csr.spki_der();
@@ -62,7 +62,7 @@ fn every_good_request_is_accepted_with_its_own_key_bytes() {
 #[test]
 fn scenario_55_every_bad_request_is_refused_for_its_own_reason() {
     let requests = read("bad");
-    assert_eq!(requests.len(), 44);
+    assert_eq!(requests.len(), 49);
     for (name, der) in requests {
         let expected = name.split('.').next().unwrap();
         let refused = Csr::parse(&der).map(|_| ()).map_err(kebab);
@@ -110,6 +110,79 @@ fn every_kind_of_name_is_read() {
             wants_ca: false,
         }
     );
+}
+
+/// What is dropped anyway is not held to its type; that it is there is seen.
+#[test]
+fn scenario_57_what_is_dropped_does_not_make_a_request_unreadable() {
+    let kept = || vec!["kept.example".to_owned()];
+    let device = || RequestedNames {
+        subject: "CN=device".to_owned(),
+        common_names: vec!["device".to_owned()],
+        ..RequestedNames::default()
+    };
+    let others = |others| RequestedNames { others, ..device() };
+    let dns = |dns| RequestedNames { dns, ..device() };
+    let subject = |subject: &str, common_names: &[&str]| RequestedNames {
+        subject: subject.to_owned(),
+        common_names: common_names.iter().map(ToString::to_string).collect(),
+        dns: kept(),
+        ..RequestedNames::default()
+    };
+    let mail = RequestedNames {
+        emails: vec!["j\u{fc}rgen@example.com".to_owned()],
+        ..device()
+    };
+    let mut seen = 0;
+    for (name, expected) in [
+        ("mail-of-other-letters", mail),
+        ("mail-in-latin-1", others(1)),
+        ("dns-of-other-letters", dns(vec!["\u{e4}".to_owned()])),
+        ("uri-in-latin-1", others(1)),
+        ("five-octet-ip", others(1)),
+        ("x400-address", others(1)),
+        ("edi-party-name", others(1)),
+        ("directory-name-without-order", others(1)),
+        ("registered-id-of-large-arcs", others(1)),
+        ("name-of-unknown-tag", others(1)),
+        (
+            "name-twice",
+            dns(["kept.example", "b", "kept.example"]
+                .map(str::to_owned)
+                .to_vec()),
+        ),
+        ("other-name-of-large-arcs", others(1)),
+        ("other-name-padded", others(1)),
+        ("other-name-without-value", others(1)),
+        ("principal-in-bmp-string", others(1)),
+        ("no-attributes", device()),
+        ("unknown-attributes", dns(kept())),
+        ("unknown-extensions", dns(kept())),
+        // Ten bytes of attribute, in a SET, in a SEQUENCE.
+        ("subject-universal-string", subject("#", &[])),
+        ("subject-bmp-string", subject("", &[])),
+        ("subject-teletex-string", subject("", &[])),
+        ("subject-no-string", subject("", &[])),
+        ("subject-padded", subject("", &[])),
+        ("subject-of-large-arcs", subject("#", &[])),
+        ("subject-without-order", subject("", &["b", "a"])),
+        ("subject-without-attribute", subject("", &[])),
+    ] {
+        seen += 1;
+        let request = good(&format!("dropped.{name}"));
+        let mut found = request.names().clone();
+        if name.starts_with("subject") {
+            // How it is shown is the decoder's, where it has a form for it.
+            if expected.subject == "#" {
+                assert!(found.subject.starts_with("#30"), "{}", found.subject);
+            }
+            found.subject.clone_from(&expected.subject);
+        }
+        assert_eq!(found, expected, "{name}");
+    }
+    let all = read("good");
+    let dropped = all.keys().filter(|name| name.starts_with("dropped."));
+    assert_eq!(dropped.count(), seen);
 }
 
 #[test]

@@ -1,31 +1,30 @@
 //! What a CSR asks to be called.
+//!
+//! Nothing of it reaches a certificate: the profile and the evidence decide what
+//! is in one. So only what decides is read strictly: the structure down to each
+//! name, the names of devices (`PermanentIdentifier`, `HardwareModuleName`),
+//! and a wish to be a CA. Everything else is dropped anyway and is not held to
+//! its type; that it is there is seen, for operators who refuse it.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{fmt::Write as _, net::IpAddr};
 
 use const_oid::{
     AssociatedOid,
     db::{rfc4519::COMMON_NAME, rfc5912::ID_EXTENSION_REQ},
 };
-use der::{
-    Decode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged,
-    asn1::{AnyRef, ObjectIdentifier},
-};
+use der::{Decode, asn1::ObjectIdentifier};
 use x509_cert::{
-    attr::AttributeTypeAndValue,
-    ext::{
-        Extension,
-        pkix::{
-            BasicConstraints, KeyUsage, SubjectAltName,
-            name::{GeneralName, OtherName},
-        },
-    },
+    ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName},
     name::Name,
 };
 
-use super::CsrError;
+use super::{
+    CsrError,
+    tlv::{self, Element, Elements, Spelling, spelling},
+};
 use crate::{
     HardwareModuleName, PermanentIdentifierName, hardware_module::ID_ON_HARDWARE_MODULE_NAME,
-    oid::is_minimal, permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
+    permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
 };
 
 /// `szOID_CERT_EXTENSIONS`, Microsoft's own attribute for the extensions that a
@@ -37,12 +36,23 @@ const CERTIFICATE_EXTENSIONS: ObjectIdentifier =
 /// calls ntPrincipalName. Its value is a UTF8String.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
 
+/// The choices of GeneralName (RFC 5280 section 4.2.1.6) that are told apart,
+/// IMPLICIT: `[0]` is constructed, the others are not.
+const OTHER_NAME: u8 = 0xa0;
+const RFC822_NAME: u8 = 0x81;
+const DNS_NAME: u8 = 0x82;
+const URI: u8 = 0x86;
+const IP_ADDRESS: u8 = 0x87;
+/// `[0]` EXPLICIT, around the value of an other name.
+const EXPLICIT_0: u8 = 0xa0;
+
 /// The subject and the subject alternative names of a CSR, and whether it
 /// wants to be a CA. All texts are as encoded: no case folding, no
-/// normalisation.
+/// normalisation. Only the names of devices are held to their grammar.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RequestedNames {
-    /// The subject in the form of RFC 4514, for display.
+    /// The subject in the form of RFC 4514, for display; where it cannot be
+    /// decoded, `#` and its DER in hexadecimal.
     pub subject: String,
     /// Whether the subject has no attribute at all.
     pub subject_is_empty: bool,
@@ -54,86 +64,77 @@ pub struct RequestedNames {
     pub permanent_identifiers: Vec<PermanentIdentifierName>,
     /// Other names `HardwareModuleName` (RFC 4108).
     pub hardware_modules: Vec<HardwareModuleName>,
-    /// `dNSName`.
+    /// `dNSName`, in the same way.
     pub dns: Vec<String>,
-    /// `rfc822Name`.
+    /// `rfc822Name`, perhaps of other letters than ASCII's.
     pub emails: Vec<String>,
-    /// `uniformResourceIdentifier`.
+    /// `uniformResourceIdentifier`, in the same way.
     pub uris: Vec<String>,
     /// `iPAddress`.
     pub ips: Vec<IpAddr>,
     /// Other names that are user principal names.
     pub upns: Vec<String>,
-    /// How many names of any other kind there are.
+    /// How many names there are of any other kind, or that cannot be decoded.
     pub others: usize,
     /// Whether basicConstraints with cA, or a key usage of keyCertSign or
     /// cRLSign, is requested.
     pub wants_ca: bool,
 }
 
-/// RFC 2986 section 4.1, with the values undecoded: most types are skipped.
-///
-/// ```text
-/// Attribute { ATTRIBUTE:IOSet } ::= SEQUENCE {
-///     type   ATTRIBUTE.&id({IOSet}),
-///     values SET SIZE(1..MAX) OF ATTRIBUTE.&Type({IOSet}{@type})
-/// }
-/// ```
-#[derive(Sequence)]
-struct Attribute<'a> {
-    oid: ObjectIdentifier,
-    values: AnyRef<'a>,
-}
-
 impl RequestedNames {
-    pub(super) fn read(subject: AnyRef<'_>, attributes: AnyRef<'_>) -> Result<Self, CsrError> {
+    /// Reads the content of a subject, and of the attributes where there are
+    /// any.
+    pub(super) fn read(subject: Element<'_>, attributes: &[u8]) -> Result<Self, CsrError> {
         let mut names = Self::default();
-        names.read_subject(subject)?;
+        names.read_subject(subject);
         names.read_attributes(attributes)?;
         Ok(names)
     }
 
-    fn read_subject(&mut self, subject: AnyRef<'_>) -> Result<(), CsrError> {
-        let subject: Name = subject
-            .decode_as()
-            .map_err(|_| CsrError::Malformed("subject"))?;
-        self.subject_is_empty = subject.is_empty();
-        for AttributeTypeAndValue { oid, value } in subject.iter() {
-            check_minimal(oid, "subject")?;
-            // A BMPString would pass as UTF-8 here and read as something else.
-            let text = matches!(
-                value.tag(),
-                Tag::Utf8String | Tag::PrintableString | Tag::Ia5String
-            );
-            if *oid == COMMON_NAME
-                && text
-                && let Ok(value) = std::str::from_utf8(value.value())
-            {
-                self.common_names.push(value.to_owned());
+    fn read_subject(&mut self, subject: Element<'_>) {
+        self.subject_is_empty = subject.content.is_empty();
+        self.subject = Name::from_der(subject.whole)
+            .map_or_else(|_| hexadecimal(subject.whole), |name| name.to_string());
+        let mut sets = Elements::of(subject.content);
+        while let Some(set) = sets.next() {
+            let mut attributes = Elements::of(set.content);
+            while let Some(attribute) = attributes.next() {
+                self.common_names.extend(common_name(attribute));
             }
         }
-        self.subject = subject.to_string();
-        Ok(())
     }
 
     /// Attributes other than the extension request (a challenge password, for
     /// one) are skipped.
-    fn read_attributes(&mut self, attributes: AnyRef<'_>) -> Result<(), CsrError> {
-        let malformed = |_| CsrError::Malformed("attributes");
-        let expected = Tag::ContextSpecific {
-            constructed: true,
-            number: TagNumber(0),
-        };
-        if attributes.tag() != expected {
-            return Err(CsrError::Malformed("attributes"));
-        }
-        let mut reader = SliceReader::new(attributes.value()).map_err(malformed)?;
+    ///
+    /// ```text
+    /// Attribute { ATTRIBUTE:IOSet } ::= SEQUENCE {
+    ///     type   ATTRIBUTE.&id({IOSet}),
+    ///     values SET SIZE(1..MAX) OF ATTRIBUTE.&Type({IOSet}{@type})
+    /// }
+    /// ```
+    /// (RFC 2986 section 4.1)
+    fn read_attributes(&mut self, attributes: &[u8]) -> Result<(), CsrError> {
+        let malformed = CsrError::Malformed("attributes");
+        let mut attributes = Elements::of(attributes);
         let mut requested = None;
-        while !reader.is_finished() {
-            let attribute = Attribute::decode(&mut reader).map_err(malformed)?;
-            check_minimal(&attribute.oid, "attributes")?;
-            let requests = [ID_EXTENSION_REQ, CERTIFICATE_EXTENSIONS].contains(&attribute.oid);
-            if requests && requested.replace(attribute.values).is_some() {
+        while !attributes.is_finished() {
+            let attribute = attributes.content(tlv::SEQUENCE).ok_or(malformed)?;
+            let mut attribute = Elements::of(attribute);
+            let oid = attribute.content(tlv::OBJECT_IDENTIFIER).ok_or(malformed)?;
+            let request = is_one_of(
+                oid,
+                &[ID_EXTENSION_REQ, CERTIFICATE_EXTENSIONS],
+                "attributes",
+            );
+            if request?.is_none() {
+                continue;
+            }
+            let values = attribute.content(tlv::SET).ok_or(malformed)?;
+            if !attribute.is_finished() {
+                return Err(malformed);
+            }
+            if requested.replace(values).is_some() {
                 return Err(CsrError::DuplicateAttribute);
             }
         }
@@ -141,94 +142,165 @@ impl RequestedNames {
             return Ok(());
         };
         // RFC 2985 section 5.4.2: extensionRequest is "SINGLE VALUE TRUE".
-        if requested.tag() != Tag::Set {
-            return Err(CsrError::Malformed("attributes"));
-        }
-        let (extensions, further) =
-            Vec::<Extension>::from_der_partial(requested.value()).map_err(malformed)?;
-        if !further.is_empty() {
+        let mut values = Elements::of(requested);
+        let extensions = values.content(tlv::SEQUENCE).ok_or(malformed)?;
+        if !values.is_finished() {
             return Err(CsrError::DuplicateAttribute);
         }
-        self.read_extensions(&extensions)
+        self.read_extensions(extensions)
     }
 
-    fn read_extensions(&mut self, extensions: &[Extension]) -> Result<(), CsrError> {
-        let mut seen = HashSet::new();
-        for extension in extensions {
-            check_minimal(&extension.extn_id, "extensionRequest")?;
+    /// Reads an `Extensions`: of those that decide, the one there may be; the
+    /// others are not looked into.
+    fn read_extensions(&mut self, extensions: &[u8]) -> Result<(), CsrError> {
+        let malformed = CsrError::Malformed("extensionRequest");
+        let known = [SubjectAltName::OID, BasicConstraints::OID, KeyUsage::OID];
+        let mut seen = Vec::new();
+        let mut extensions = Elements::of(extensions);
+        while !extensions.is_finished() {
+            let extension = extensions.content(tlv::SEQUENCE).ok_or(malformed)?;
+            let mut extension = Elements::of(extension);
+            let oid = extension.content(tlv::OBJECT_IDENTIFIER).ok_or(malformed)?;
+            let Some(oid) = is_one_of(oid, &known, "extensionRequest")? else {
+                continue;
+            };
             // RFC 5280 section 4.2: "A certificate MUST NOT include more than
             // one instance of a particular extension."
-            if !seen.insert(extension.extn_id) {
+            if seen.contains(&oid) {
                 return Err(CsrError::DuplicateExtension);
             }
-            let value = extension.extn_value.as_bytes();
-            match extension.extn_id {
+            seen.push(oid);
+            // Whether it would be critical is not asked.
+            extension.optional(tlv::BOOLEAN).ok_or(malformed)?;
+            let value = extension.content(tlv::OCTET_STRING).ok_or(malformed)?;
+            if !extension.is_finished() {
+                return Err(malformed);
+            }
+            match oid {
                 SubjectAltName::OID => self.read_names(value)?,
                 BasicConstraints::OID => {
                     let constraints = BasicConstraints::from_der(value)
                         .map_err(|_| CsrError::Malformed("basicConstraints"))?;
                     self.wants_ca |= constraints.ca;
                 }
-                KeyUsage::OID => {
+                _ => {
                     let usage =
                         KeyUsage::from_der(value).map_err(|_| CsrError::Malformed("keyUsage"))?;
                     self.wants_ca |= usage.key_cert_sign() || usage.crl_sign();
                 }
-                _ => {}
             }
         }
         Ok(())
     }
 
     /// Reads a `GeneralNames`. An empty one is let pass: it asks for nothing,
-    /// and Apple's encoder writes it for names that it does not know.
+    /// and Apple's encoder writes it for names that it does not know. The same
+    /// name twice asks for no more than once.
     fn read_names(&mut self, san: &[u8]) -> Result<(), CsrError> {
-        let malformed = |_| CsrError::Malformed("subjectAltName");
-        let names = AnyRef::from_der(san).map_err(malformed)?;
-        if names.tag() != Tag::Sequence {
-            return Err(CsrError::Malformed("subjectAltName"));
-        }
-        let mut reader = SliceReader::new(names.value()).map_err(malformed)?;
-        let mut seen = HashSet::new();
-        while !reader.is_finished() {
-            let name_der = reader.tlv_bytes().map_err(malformed)?;
-            if !seen.insert(name_der) {
-                return Err(CsrError::DuplicateName);
-            }
-            match GeneralName::from_der(name_der).map_err(malformed)? {
-                GeneralName::OtherName(name) => self.read_other_name(&name)?,
-                GeneralName::Rfc822Name(email) => self.emails.push(email.to_string()),
-                GeneralName::DnsName(dns) => self.dns.push(dns.to_string()),
-                GeneralName::UniformResourceIdentifier(uri) => self.uris.push(uri.to_string()),
-                GeneralName::IpAddress(octets) => self
-                    .ips
-                    .push(ip_address(octets.as_bytes()).ok_or(CsrError::Malformed("iPAddress"))?),
-                GeneralName::DirectoryName(_)
-                | GeneralName::EdiPartyName(_)
-                | GeneralName::RegisteredId(_) => self.others += 1,
+        let malformed = CsrError::Malformed("subjectAltName");
+        let mut names = tlv::only(san, tlv::SEQUENCE).ok_or(malformed)?;
+        while !names.is_finished() {
+            let name = names.next().ok_or(malformed)?;
+            let text = str::from_utf8(name.content).map(str::to_owned);
+            match (name.tag, text) {
+                (OTHER_NAME, _) => self.read_other_name(name.content)?,
+                (RFC822_NAME, Ok(email)) => self.emails.push(email),
+                (DNS_NAME, Ok(dns)) => self.dns.push(dns),
+                (URI, Ok(uri)) => self.uris.push(uri),
+                (IP_ADDRESS, _) => match ip_address(name.content) {
+                    Some(ip) => self.ips.push(ip),
+                    None => self.others += 1,
+                },
+                _ => self.others += 1,
             }
         }
         Ok(())
     }
 
-    fn read_other_name(&mut self, name: &OtherName) -> Result<(), CsrError> {
-        check_minimal(&name.type_id, "subjectAltName")?;
-        match name.type_id {
-            ID_ON_PERMANENT_IDENTIFIER => self
-                .permanent_identifiers
-                .push(PermanentIdentifierName::from_other_name(&name.value)?),
-            ID_ON_HARDWARE_MODULE_NAME => self
-                .hardware_modules
-                .push(HardwareModuleName::from_other_name(&name.value)?),
-            UPN => self.upns.push(
-                name.value
-                    .decode_as()
-                    .map_err(|_| CsrError::Malformed("user principal name"))?,
-            ),
-            _ => self.others += 1,
+    /// ```text
+    /// OtherName ::= SEQUENCE {
+    ///      type-id    OBJECT IDENTIFIER,
+    ///      value      [0] EXPLICIT ANY DEFINED BY type-id }
+    /// ```
+    /// (RFC 5280 section 4.2.1.6)
+    fn read_other_name(&mut self, name: &[u8]) -> Result<(), CsrError> {
+        let malformed = CsrError::Malformed("subjectAltName");
+        let mut fields = Elements::of(name);
+        let oid = fields.content(tlv::OBJECT_IDENTIFIER).ok_or(malformed)?;
+        let known = [ID_ON_PERMANENT_IDENTIFIER, ID_ON_HARDWARE_MODULE_NAME];
+        let device = is_one_of(oid, &known, "subjectAltName")?;
+        let value = fields.content(EXPLICIT_0).filter(|_| fields.is_finished());
+        match device {
+            Some(ID_ON_PERMANENT_IDENTIFIER) => {
+                let value = value.ok_or(malformed)?;
+                let name = PermanentIdentifierName::from_other_name(value)?;
+                self.permanent_identifiers.push(name);
+            }
+            Some(_) => {
+                let value = value.ok_or(malformed)?;
+                let name = HardwareModuleName::from_other_name(value)?;
+                self.hardware_modules.push(name);
+            }
+            None => match value.and_then(|value| user_principal(oid, value)) {
+                Some(upn) => self.upns.push(upn),
+                None => self.others += 1,
+            },
         }
         Ok(())
     }
+}
+
+/// Which of these identifiers an object identifier is, if any.
+///
+/// # Errors
+/// It is one of them with padded arcs: another one to a decoder, which would be
+/// passed over as unknown.
+fn is_one_of(
+    arcs: &[u8],
+    known: &[ObjectIdentifier],
+    place: &'static str,
+) -> Result<Option<ObjectIdentifier>, CsrError> {
+    for one in known {
+        match spelling(arcs, one) {
+            Spelling::Same => return Ok(Some(*one)),
+            Spelling::Padded => return Err(CsrError::NonMinimal(place)),
+            Spelling::Other => {}
+        }
+    }
+    Ok(None)
+}
+
+/// RFC 4514 section 2.4: the form of a value that has no text.
+fn hexadecimal(der: &[u8]) -> String {
+    der.iter().fold("#".to_owned(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The text of an `AttributeTypeAndValue` that is a commonName.
+fn common_name(attribute: Element<'_>) -> Option<String> {
+    let mut fields = Elements::of(attribute.tagged(tlv::SEQUENCE)?);
+    let oid = fields.content(tlv::OBJECT_IDENTIFIER)?;
+    let value = fields.next()?;
+    // A BMPString would pass as UTF-8 here and read as something else.
+    let text = [tlv::UTF8_STRING, tlv::PRINTABLE_STRING, tlv::IA5_STRING].contains(&value.tag);
+    if !text || oid != COMMON_NAME.as_bytes() {
+        return None;
+    }
+    str::from_utf8(value.content).ok().map(str::to_owned)
+}
+
+/// The text of an other name that is a user principal name.
+fn user_principal(oid: &[u8], value: &[u8]) -> Option<String> {
+    if oid != UPN.as_bytes() {
+        return None;
+    }
+    let mut value = Elements::of(value);
+    let text = value.content(tlv::UTF8_STRING)?;
+    let text = str::from_utf8(text).ok()?;
+    value.is_finished().then(|| text.to_owned())
 }
 
 /// RFC 5280 section 4.2.1.6: "For IP version 4, [...] the octet string MUST
@@ -239,14 +311,4 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
         .ok()
-}
-
-/// An identifier that is spelt otherwise is another one to the decoder, and
-/// would be passed over as unknown.
-fn check_minimal(oid: &ObjectIdentifier, place: &'static str) -> Result<(), CsrError> {
-    if is_minimal(oid) {
-        Ok(())
-    } else {
-        Err(CsrError::NonMinimal(place))
-    }
 }

@@ -141,6 +141,78 @@ async fn scenarios_56_and_57_what_a_csr_asks_for_is_dropped() {
     }
 }
 
+/// Names that a strict decoder refuses, and what the operator's rule calls them.
+fn odd_names() -> [(&'static str, Vec<u8>); 7] {
+    let dns = der::element(0x82, b"www.example.org");
+    let party = der::element(0xa1, &der::element(0x0c, b"party"));
+    let address = der::sequence(&[der::element(0x61, &der::element(0x13, b"DE"))]);
+    [
+        (
+            "mail address",
+            names(&[der::element(0x81, "j\u{fc}rgen@example.org".as_bytes())]).value,
+        ),
+        (
+            "name of another kind",
+            names(&[der::element(0x81, b"j\xfcrgen@example.org")]).value,
+        ),
+        (
+            "name of another kind",
+            names(&[der::element(0xa3, &address)]).value,
+        ),
+        (
+            "name of another kind",
+            names(&[der::element(0xa5, &party)]).value,
+        ),
+        (
+            "name of another kind",
+            names(&[der::element(0x87, &[1, 2, 3, 4, 5])]).value,
+        ),
+        ("DNS name", names(&[dns.clone(), dns]).value),
+        (
+            "name of another kind",
+            // Of an identifier under 2.25, whose arc has 128 bits.
+            names(&[der::element(
+                0xa0,
+                &[
+                    der::element(0x06, &[&[0x69, 0x83][..], &[0xf8; 16], &[0x36]].concat()),
+                    der::element(0xa0, &der::element(0x1c, b"\0\0\0u")),
+                ]
+                .concat(),
+            )])
+            .value,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn scenario_57_what_is_dropped_anyway_may_be_unreadable() {
+    let server = SERVER.server();
+    let device = mac(SERIAL);
+    for (what, names) in odd_names() {
+        let mut client = server.client().await;
+        let placed = client.ready(&server, &device, SERIAL).await;
+        let csr = csr_with(&device, Some("CEO"), &[Extension::new("2.5.29.17", &names)]);
+        let certificate = client.certificate(&placed, &csr).await;
+        assert_eq!(certificate.names, None, "{what}");
+    }
+    // What decides is read strictly beside it: another device, and a CA.
+    let mail = der::element(0x81, b"\xff");
+    let other = names(&[mail.clone(), permanent_identifier("C02CSR000002", None)]);
+    let broken = der::element(0xa0, &der::oid("1.3.6.1.5.5.7.8.3"));
+    let broken = names(&[mail.clone(), broken]);
+    let ca = [names(&[mail]), Extension::basic_constraints(true, None)];
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, SERIAL).await;
+    for (reason, extensions) in [
+        ("csr-name-not-ordered", &[other][..]),
+        ("csr-unreadable", &[broken]),
+        ("csr-ca-requested", &ca),
+    ] {
+        let csr = csr_with(&device, None, extensions);
+        assert_bad_csr(&server, &mut client, &placed, &csr, reason).await;
+    }
+}
+
 #[tokio::test]
 async fn scenario_57_what_a_csr_asks_for_is_refused_where_the_profile_says_so() {
     let server = Server::start(Setup {
@@ -185,6 +257,12 @@ async fn scenario_57_what_a_csr_asks_for_is_refused_where_the_profile_says_so() 
         ("user principal name", None, vec![names(&[principal])]),
     ] {
         let csr = csr_with(&device, common_name, &extensions);
+        let detail = assert_bad_csr(&server, &mut client, &placed, &csr, "csr-names-refused").await;
+        assert!(detail.contains(what), "{detail}");
+    }
+    // Unreadable ones as well.
+    for (what, names) in odd_names() {
+        let csr = csr_with(&device, None, &[Extension::new("2.5.29.17", &names)]);
         let detail = assert_bad_csr(&server, &mut client, &placed, &csr, "csr-names-refused").await;
         assert!(detail.contains(what), "{detail}");
     }
