@@ -135,6 +135,16 @@ impl Authorization {
         }
     }
 
+    /// The evidence that fulfilled the challenge, whether or not the
+    /// authorization has ended since; `None` before, and after a refusal.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&EvidenceRecord> {
+        match &self.challenge.state {
+            ChallengeState::Valid(validated) => Some(validated.evidence()),
+            ChallengeState::Invalid(_) | ChallengeState::Pending => None,
+        }
+    }
+
     /// The authorization with its challenge fulfilled.
     #[must_use]
     pub fn fulfil(self, validated: Validated) -> Self {

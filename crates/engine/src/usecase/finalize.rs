@@ -201,15 +201,18 @@ impl Engine {
         Ok(authorizations)
     }
 
-    /// What was decided at newOrder and at the challenge is asked again: whether
-    /// the devices are still admitted, and the root that vouched still trusted.
+    /// Repeats what was decided at newOrder and at the challenge: each device
+    /// must still be admitted, and each root that vouched still be trusted.
+    ///
+    /// The certificate names one root, the first's; it stands for all
+    /// authorizations, so every root counts. An authorization without evidence
+    /// has no root that could be trusted.
     ///
     /// # Errors
     /// [`Error::Issuance`], faults.
     pub(crate) async fn check_still_good(
         &self,
         authorizations: &[Authorization],
-        root_sha256: &[u8; 32],
     ) -> Result<(), Error> {
         for authorization in authorizations {
             let admitted = self.admission.admit(&authorization.identifier).await?;
@@ -217,7 +220,11 @@ impl Engine {
                 return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
             }
         }
-        if !self.trusts_root(root_sha256) {
+        let trusted = |authorization: &Authorization| {
+            let evidence = authorization.evidence();
+            evidence.is_some_and(|evidence| self.trusts_root(&evidence.root_sha256))
+        };
+        if !authorizations.iter().all(trusted) {
             return Err(Error::Issuance(IssuanceRefusal::RootNoLongerTrusted));
         }
         Ok(())
@@ -247,8 +254,7 @@ impl Engine {
         {
             return Err(CsrRefusal::AccountKey.into());
         }
-        self.check_still_good(authorizations, &evidence.root_sha256)
-            .await?;
+        self.check_still_good(authorizations).await?;
         let validity = self
             .validity_limits(clock)?
             .of(order.not_before, order.not_after, clock.issuing())

@@ -67,8 +67,7 @@ impl Engine {
         if authorizations.iter().any(|one| one.deactivated.is_some()) {
             return deactivated("authorization");
         }
-        let root_sha256 = &processing.root_sha256;
-        match self.check_still_good(&authorizations, root_sha256).await {
+        match self.check_still_good(&authorizations).await {
             Ok(()) => Ok(Ok(prepared)),
             Err(Error::Issuance(refusal)) => Ok(Err(Failure::refused(refusal, now))),
             Err(fault) => Err(fault),
