@@ -7,6 +7,7 @@ use crate::{
     certificate::Certificate,
     limits::{MAX_NONCE_AGE, MAX_NONCE_BYTES},
     reason::{Finding, Reason},
+    time::utc,
 };
 
 /// The leaf's freshness code, which is there and not blank. (A second one is
@@ -24,16 +25,7 @@ pub(crate) fn code<'a>(leaf: &Certificate<'a>) -> Result<&'a [u8], Finding> {
 /// ACME: the code is the one of this challenge. The comparison takes the same
 /// time wherever the two differ.
 pub(crate) fn check_challenge(code: &[u8], expected: &[u8; 32]) -> Result<(), Finding> {
-    if code.len() != expected.len() {
-        return Err(Finding::new(
-            Reason::FreshnessLength,
-            format!(
-                "the freshness code has {} bytes, not {}",
-                code.len(),
-                expected.len()
-            ),
-        ));
-    }
+    check_length(code)?;
     if bool::from(code.ct_eq(expected)) {
         Ok(())
     } else {
@@ -42,6 +34,19 @@ pub(crate) fn check_challenge(code: &[u8], expected: &[u8; 32]) -> Result<(), Fi
             "the freshness code belongs to another challenge",
         ))
     }
+}
+
+/// ACME: the code has the length of a SHA-256.
+pub(crate) fn check_length(code: &[u8]) -> Result<(), Finding> {
+    const LENGTH: usize = 32;
+
+    if code.len() == LENGTH {
+        return Ok(());
+    }
+    Err(Finding::new(
+        Reason::FreshnessLength,
+        format!("the freshness code has {} bytes, not {LENGTH}", code.len()),
+    ))
 }
 
 /// A `DeviceAttestationNonce` that was sent to a device in a
@@ -137,7 +142,7 @@ pub(crate) fn check_nonces(
     if now - sent >= MAX_NONCE_AGE {
         return Err(Finding::new(
             Reason::FreshnessExpired,
-            format!("the nonce was sent at {sent}, now {now} (Unix seconds)"),
+            format!("the nonce was sent at {}, now {}", utc(sent), utc(now)),
         ));
     }
     let superseded = nonces

@@ -152,6 +152,7 @@ mod cache;
 mod certificate;
 mod check;
 mod device;
+mod examine;
 mod extension;
 mod freshness;
 mod identity;
@@ -165,6 +166,7 @@ mod reason;
 #[cfg(feature = "recording")]
 pub mod recording;
 mod signature;
+mod time;
 mod tlv;
 mod verifier;
 mod version;
@@ -177,6 +179,7 @@ pub use crate::{
     attested::Attested,
     check::{Check, Outcome},
     device::{AttestedDevice, DeviceInformation},
+    examine::{Examination, Examined, SignedStatement},
     freshness::{Freshness, NonceLength, SentNonce},
     identity::{Attribute, IdentityFault},
     inspect::{UnverifiedCertificate, UnverifiedExtension, UnverifiedObject},

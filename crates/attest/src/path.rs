@@ -14,6 +14,7 @@ use crate::{
     key::PublicKey,
     reason::{Finding, Reason},
     signature::SignatureAlgorithm,
+    time::utc,
 };
 
 /// RFC 5280 section 6.1.3 (a)(2): "The certificate validity period includes
@@ -22,13 +23,13 @@ pub(crate) fn check_validity(not_before: u64, not_after: u64, now: u64) -> Resul
     if now < not_before {
         return Err(Finding::new(
             Reason::NotYetValid,
-            format!("valid from {not_before}, now {now} (Unix seconds)"),
+            format!("valid from {}, now {}", utc(not_before), utc(now)),
         ));
     }
     if now > not_after {
         return Err(Finding::new(
             Reason::Expired,
-            format!("valid until {not_after}, now {now} (Unix seconds)"),
+            format!("valid until {}, now {}", utc(not_after), utc(now)),
         ));
     }
     Ok(())

@@ -138,7 +138,10 @@ impl Verifier {
 
     /// The chain without a trailing copy of an anchor, which says nothing new
     /// if the chain does end at that anchor.
-    fn without_root<'x, 'd>(&self, x5c: &'x [&'d [u8]]) -> (&'x [&'d [u8]], Option<&TrustAnchor>) {
+    pub(crate) fn without_root<'x, 'd>(
+        &self,
+        x5c: &'x [&'d [u8]],
+    ) -> (&'x [&'d [u8]], Option<&TrustAnchor>) {
         if let [rest @ .., last] = x5c
             && let Some(anchor) = self.anchors.iter().find(|one| one.der == *last)
         {
@@ -150,7 +153,7 @@ impl Verifier {
 
     /// A root stands at the end, once, or not at all: it would go through as an
     /// intermediate of its own.
-    fn check_no_root(&self, x5c: &[&[u8]]) -> Result<(), Finding> {
+    pub(crate) fn check_no_root(&self, x5c: &[&[u8]]) -> Result<(), Finding> {
         let is_root = |der: &&[u8]| self.anchors.iter().any(|anchor| anchor.der == **der);
         match x5c.iter().position(is_root) {
             None => Ok(()),
@@ -166,7 +169,7 @@ impl Verifier {
     /// only the one that was `sent`, if any. `below` is the number of CAs
     /// under them. Laboratory roots may share a name and have no key
     /// identifiers: which of them it is, the signature says.
-    fn check_anchors(
+    pub(crate) fn check_anchors(
         &self,
         top: &Certificate<'_>,
         below: usize,
@@ -184,11 +187,7 @@ impl Verifier {
         }
         let mut fault = None;
         let mut found = Vec::with_capacity(1);
-        for anchor in self
-            .anchors
-            .iter()
-            .filter(|one| one.subject == top.issuer && sent.is_none_or(|sent| sent.der == one.der))
-        {
+        for anchor in self.named(top, sent) {
             let verdict = path::check_validity(anchor.not_before, anchor.not_after, now)
                 .and_then(|()| path::check_path_length(anchor.path_length, below))
                 .map_err(|finding| finding.at(anchor.name()))
@@ -207,8 +206,20 @@ impl Verifier {
         Err(fault.unwrap_or_else(|| unknown_anchor(below)))
     }
 
+    /// The anchors that have the name of the topmost certificate's issuer, valid
+    /// or not; only the one that was `sent`, if any.
+    pub(crate) fn named<'s>(
+        &'s self,
+        top: &Certificate<'_>,
+        sent: Option<&TrustAnchor>,
+    ) -> impl Iterator<Item = &'s TrustAnchor> {
+        self.anchors.iter().filter(move |one| {
+            one.subject == top.issuer && sent.is_none_or(|sent| sent.der == one.der)
+        })
+    }
+
     /// The first of the anchors under which every signature verifies.
-    fn check_signatures<'s>(
+    pub(crate) fn check_signatures<'s>(
         &'s self,
         chain: &[Certificate<'_>],
         algorithms: &[SignatureAlgorithm],
@@ -239,16 +250,7 @@ impl Verifier {
                     .intermediates
                     .contains(anchor.sha256(), certificate.der);
             if !known {
-                self.backend
-                    .verify(
-                        *algorithm,
-                        issuer_spki,
-                        certificate.tbs,
-                        certificate.signature,
-                    )
-                    .map_err(|error| {
-                        Finding::new(Reason::BadSignature, error.to_string()).at(place(index))
-                    })?;
+                self.check_signature(certificate, *algorithm, issuer_spki, index)?;
                 if under_anchor {
                     self.intermediates.insert(anchor.sha256(), certificate.der);
                 }
@@ -258,17 +260,31 @@ impl Verifier {
         }
         Ok(())
     }
+
+    /// That a key signed the certificate at this place.
+    pub(crate) fn check_signature(
+        &self,
+        certificate: &Certificate<'_>,
+        algorithm: SignatureAlgorithm,
+        issuer_spki: &[u8],
+        index: usize,
+    ) -> Result<(), Finding> {
+        let (tbs, signature) = (certificate.tbs, certificate.signature);
+        self.backend
+            .verify(algorithm, issuer_spki, tbs, signature)
+            .map_err(|error| Finding::new(Reason::BadSignature, error.to_string()).at(place(index)))
+    }
 }
 
 /// No certificate is read before all of them are known to be small.
-fn check_sizes(x5c: &[&[u8]]) -> Result<(), Finding> {
+pub(crate) fn check_sizes(x5c: &[&[u8]]) -> Result<(), Finding> {
     x5c.iter().enumerate().try_for_each(|(index, der)| {
         Certificate::check_size(der).map_err(|finding| finding.at(place(index)))
     })
 }
 
 /// Takes the certificates apart, leaf first.
-fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
+pub(crate) fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
     let mut chain = Vec::with_capacity(x5c.len());
     let mut extensions = 0;
     for (index, der) in x5c.iter().enumerate() {
@@ -283,7 +299,7 @@ fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
     Ok(chain)
 }
 
-fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {
+pub(crate) fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {
     PublicKey::parse(leaf.spki)
         .and_then(|key| key.attested_kind())
         .ok_or_else(|| {
@@ -295,7 +311,7 @@ fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {
         })
 }
 
-fn check_validity(chain: &[Certificate<'_>], now: u64) -> Result<(), Finding> {
+pub(crate) fn check_validity(chain: &[Certificate<'_>], now: u64) -> Result<(), Finding> {
     chain
         .iter()
         .enumerate()
@@ -307,7 +323,7 @@ fn check_validity(chain: &[Certificate<'_>], now: u64) -> Result<(), Finding> {
 
 /// Everything about the path below the anchor but the signatures; gives the
 /// algorithm of each.
-fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Finding> {
+pub(crate) fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Finding> {
     let mut algorithms = Vec::with_capacity(chain.len());
     for (index, certificate) in chain.iter().enumerate() {
         let verdict = match index {
@@ -341,7 +357,7 @@ fn unknown_anchor(top: usize) -> Finding {
     )
 }
 
-fn incomplete() -> Finding {
+pub(crate) fn incomplete() -> Finding {
     Finding::new(
         Reason::IncompleteChain,
         "there must be a leaf and the intermediate that issued it",
@@ -349,6 +365,6 @@ fn incomplete() -> Finding {
 }
 
 /// A certificate's place in the chain, for the operator; the leaf's is 0.
-fn place(index: usize) -> String {
+pub(crate) fn place(index: usize) -> String {
     format!("certificate {index}")
 }

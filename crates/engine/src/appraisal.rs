@@ -2,7 +2,8 @@
 
 use assay_attest::{
     Attested, AttestedDevice, DEVICE_COULD_NOT_ATTEST, IdentityFault, KernelExtensions,
-    KeyKind as AttestedKeyKind, Reason, Refusal, SystemIntegrityProtection, Verifier,
+    KeyKind as AttestedKeyKind, Reason, Refusal, SystemIntegrityProtection, UnverifiedObject,
+    Verifier,
 };
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
 
@@ -10,11 +11,23 @@ use crate::{
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Failure, Gate, KeyKind},
     error::Error,
     sha256,
+    stale::{self, SecondLooks},
     text::disturbs,
 };
 
 /// The longest text of a device's own error that is kept, in characters.
 const MAX_DEVICE_ERROR: usize = 200;
+
+/// What an operator reads of an answer without an object, which Apple's client
+/// sends where its profile does not ask for an attestation.
+const NO_ATTESTATION: &str = "the device sent no attestation: Attest is false or not supported. \
+     Usual causes, in the ACME payload of the profile: Attest is missing or false, HardwareBound \
+     is false, KeyType is RSA; or the device cannot attest: a Mac without Apple silicon (T2 or \
+     older), or a system that is too old";
+
+/// The same of an object without certificates and without an error beside it.
+const NO_CERTIFICATES: &str = "the device sent an attestation without certificates: Apple's \
+     attestation servers gave it none. Let it order again later";
 
 /// What a device answered to its challenge, read but not judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +66,31 @@ enum Cause {
 }
 
 impl Appraisal {
+    /// Adds to a refusal what the operator can make use of besides: whether
+    /// stale evidence is genuine, and the device's own error. The client reads
+    /// nothing of it.
+    pub(crate) fn explain(
+        &mut self,
+        response: &AttestationResponse,
+        verifier: &Verifier,
+        looks: &SecondLooks,
+        now: Timestamp,
+    ) {
+        let (Answer::Object(object), Err(failure)) = (&self.answer, &mut self.verdict) else {
+            return;
+        };
+        if failure.reason == Reason::FreshnessMismatch.as_str() {
+            failure.detail = if looks.take(now) {
+                stale::describe(&verifier.examine_object(object, None, now.0))
+            } else {
+                format!("{}; {}", failure.detail, stale::NOT_EXAMINED)
+            };
+        }
+        if let Some(error) = &response.error {
+            failure.detail += &format!("; the device sent an error beside it: {}", clean(error));
+        }
+    }
+
     /// Whether the answer was refused for the time at which it was judged.
     pub(crate) fn refused_by_time(&self) -> bool {
         let by_time = [Reason::Expired, Reason::NotYetValid].map(Reason::as_str);
@@ -66,14 +104,23 @@ impl Answer {
     /// # Errors
     /// When the attestation object is not base64url: the client may send it
     /// again, so the challenge stays pending.
+    ///
+    /// Apple's client sends `error` and an `attObj` with an empty `x5c` where
+    /// Apple's servers failed: its error counts. Beside certificates it does
+    /// not: the draft, section 5, "Servers MUST ignore unrecognized fields in
+    /// the challenge response", and evidence that passes every check proves the
+    /// same whatever stands beside it. It can only fail for what it is.
     pub(crate) fn read(response: &AttestationResponse) -> Result<Self, Error> {
-        match (&response.att_obj, &response.error) {
-            (Some(object), _) => Base64Url::decode(object)
-                .map(|Base64Url(bytes)| Self::Object(bytes))
-                .map_err(|error| Error::AttestationEncoding(error.to_string())),
-            (None, Some(error)) => Ok(Self::Error(clean(error))),
-            (None, None) => Ok(Self::Object(Vec::new())),
-        }
+        let object = match &response.att_obj {
+            Some(object) => Base64Url::decode(object)
+                .map(|Base64Url(bytes)| bytes)
+                .map_err(|error| Error::AttestationEncoding(error.to_string()))?,
+            None => Vec::new(),
+        };
+        Ok(match &response.error {
+            Some(error) if holds_no_certificate(&object) => Self::Error(clean(error)),
+            _ => Self::Object(object),
+        })
     }
 }
 
@@ -222,7 +269,11 @@ impl Cause {
                     }
                     reason => reason.client_detail().to_owned(),
                 },
-                refusal.detail.clone(),
+                match refusal.reason {
+                    Reason::ObjectEmpty => NO_ATTESTATION.to_owned(),
+                    Reason::ChainEmpty => NO_CERTIFICATES.to_owned(),
+                    _ => refusal.detail.clone(),
+                },
             ),
         };
         let subproblems = match &self {
@@ -248,6 +299,22 @@ impl Cause {
             at,
         }
     }
+}
+
+/// Whether an attestation object has nothing to be judged.
+fn holds_no_certificate(object: &[u8]) -> bool {
+    use Reason as R;
+
+    UnverifiedObject::decode(object).is_err_and(|refusal| {
+        matches!(
+            refusal.reason,
+            R::ObjectEmpty
+                | R::FormatMissing
+                | R::StatementMissing
+                | R::ChainMissing
+                | R::ChainEmpty
+        )
+    })
 }
 
 /// A device's own error text, fit for a log: no control characters, not long.
@@ -288,6 +355,45 @@ mod tests {
                 ),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn scenario_49_an_error_counts_beside_an_object_without_certificates() {
+        // {"fmt": "apple", "attStmt": {"x5c": []}}, and less of it.
+        let empty = b"\xa2\x63fmt\x65apple\x67attStmt\xa1\x63x5c\x80";
+        for object in [&empty[..], b"", b"\xa0", b"\xa1\x63fmt\x65apple"] {
+            let answer = json!({"attObj": Base64Url::encode(object), "error": "no service"});
+            assert_eq!(read(answer), Ok(Answer::Error("no service".to_owned())));
+        }
+        // One that holds a certificate, or another format, is judged.
+        let one = b"\xa2\x63fmt\x65apple\x67attStmt\xa1\x63x5c\x81\x41\0";
+        for object in [&one[..], b"\xa1\x63fmt\x64none", b"junk"] {
+            let answer = json!({"attObj": Base64Url::encode(object), "error": "no service"});
+            assert_eq!(read(answer), Ok(Answer::Object(object.to_owned())));
+        }
+        let answer = json!({"attObj": "oA==", "error": "no service"});
+        assert!(matches!(read(answer), Err(Error::AttestationEncoding(_))));
+    }
+
+    #[test]
+    fn scenario_49_null_is_an_absent_member() {
+        let object = Base64Url::encode(b"\xa0");
+        for (payload, expected) in [
+            (
+                json!({"attObj": null, "error": null}),
+                Answer::Object(vec![]),
+            ),
+            (
+                json!({"attObj": object, "error": null}),
+                Answer::Object(vec![0xa0]),
+            ),
+            (
+                json!({"attObj": null, "error": "no"}),
+                Answer::Error("no".to_owned()),
+            ),
+        ] {
+            assert_eq!(read(payload), Ok(expected));
         }
     }
 

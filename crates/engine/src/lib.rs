@@ -29,6 +29,7 @@ mod provisional;
 mod refusal;
 mod request_log;
 mod space;
+mod stale;
 mod tally;
 mod usecase;
 

@@ -27,7 +27,7 @@ impl Time {
     /// The text of so many seconds; after the year 9999, which DER cannot write
     /// either, the number itself.
     pub(super) fn text(seconds: u64) -> String {
-        Self::from_seconds(seconds).map_or_else(|| seconds.to_string(), |time| time.to_string())
+        crate::time::utc(seconds)
     }
 
     /// Seconds since the Unix epoch.

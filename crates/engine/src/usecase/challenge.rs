@@ -48,12 +48,13 @@ impl Engine {
             let appraisal = match &appraisal {
                 Some(appraisal) => appraisal,
                 None => {
-                    let judged = appraisal::appraise(
+                    let mut judged = appraisal::appraise(
                         &self.verifier,
                         Answer::read(response)?,
                         &authorization.value,
                         now,
                     );
+                    judged.explain(response, &self.verifier, &self.second_looks, now);
                     // Another time might judge otherwise, and a refusal is final:
                     // the challenge stays pending.
                     if judged.refused_by_time() {
