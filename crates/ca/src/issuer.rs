@@ -18,6 +18,7 @@ use x509_cert::{
             SubjectAltName as SubjectAltNames, SubjectKeyIdentifier,
         },
     },
+    name::Name,
     spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef},
     time::{Time, Validity},
 };
@@ -35,6 +36,7 @@ pub struct Issuer {
     certificate_der: Vec<u8>,
     certificate_pem: String,
     subject_der: Vec<u8>,
+    name: String,
     key_identifier: Vec<u8>,
     extended_key_usage: Option<Vec<ObjectIdentifier>>,
     not_before: u64,
@@ -96,6 +98,10 @@ impl Issuer {
             certificate_der: certificate_der.to_vec(),
             certificate_pem: certificate_pem(certificate_der).ok_or(IssuerError::Malformed)?,
             subject_der: tbs.subject.to_der().map_err(malformed)?,
+            name: (tbs.subject.decode_as::<Name>()).map_or_else(
+                |_| "a name that cannot be read".to_owned(),
+                |name| name.to_string(),
+            ),
             key_identifier: key_identifier.into_bytes().into_vec(),
             extended_key_usage,
             not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
@@ -109,6 +115,12 @@ impl Issuer {
     #[must_use]
     pub fn id(&self) -> [u8; 32] {
         self.id
+    }
+
+    /// The CA's name, its subject as RFC 4514 writes it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// SHA-256 of the CA's SubjectPublicKeyInfo: what stays when its certificate

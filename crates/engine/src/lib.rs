@@ -25,8 +25,11 @@ mod authenticate;
 mod census;
 mod engine;
 mod error;
+mod notes;
 mod provisional;
+mod recent;
 mod refusal;
+pub mod remedy;
 mod request_log;
 mod space;
 mod stale;
@@ -39,6 +42,7 @@ pub use assay_jws::PublicKey;
 pub use authenticate::{Context, Payload, Requester, Unauthenticated};
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
+pub use recent::RecentRefusal;
 pub use request_log::RequestLog;
 pub use usecase::{
     Chain, ClockReset, Expiring, OrdersPage, SERVER_CERTIFICATE_LIFETIME, ServerCertificate,

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use assay_proto::ProblemType;
+use assay_proto::{ProblemType, WireIdentifier};
 use data_encoding::HEXLOWER;
 
 use crate::{
-    Context, Engine,
+    Context, Engine, Error,
     domain::{Failure, Gate},
     ids::{AccountId, OrderId},
 };
@@ -28,7 +28,87 @@ pub(crate) struct Finding<'a, I> {
     pub(crate) object_sha256: Option<&'a [u8; 32]>,
 }
 
+/// Of a request that a limit refused, at most so many identifiers are named.
+const MOST_NAMED: usize = 5;
+
+/// Why no order is made though its identifiers may be ordered: there are too
+/// many, or the server cannot at present.
+pub(crate) struct LimitReached {
+    /// A stable name.
+    reason: &'static str,
+    detail: String,
+    /// Whether each such refusal is an event. What the server is at fault for is
+    /// reported once, elsewhere.
+    is_event: bool,
+}
+
+impl LimitReached {
+    /// The limit behind an error of newOrder, if one is.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        let (reason, is_event) = match error {
+            Error::Contention => ("contention", true),
+            Error::Crowded { .. } => ("identifier-crowded", true),
+            Error::Inventory(_) => ("list-unavailable", false),
+            Error::NoSpace => ("no-space", false),
+            Error::TooManyOpenOrders => ("too-many-open-orders", true),
+            _ => return None,
+        };
+        Some(Self {
+            reason,
+            detail: error.to_string(),
+            is_event,
+        })
+    }
+}
+
 impl Engine {
+    /// A newOrder was refused before it came here, since its sender's address
+    /// asks too often; its signature was verified. `detail` says which limit
+    /// that is.
+    pub fn order_rate_limited(
+        &self,
+        context: &Context,
+        account: AccountId,
+        identifiers: &[WireIdentifier],
+        detail: String,
+    ) {
+        let limit = LimitReached {
+            reason: "rate-limited",
+            detail,
+            is_event: true,
+        };
+        self.report_limit(context, account, identifiers, &limit);
+    }
+
+    /// Reports that a limit refused an order, and remembers it for each
+    /// identifier.
+    pub(crate) fn report_limit(
+        &self,
+        context: &Context,
+        account: AccountId,
+        identifiers: &[WireIdentifier],
+        limit: &LimitReached,
+    ) {
+        let named = &identifiers[..identifiers.len().min(MOST_NAMED)];
+        if limit.is_event {
+            let names: Vec<&str> = named.iter().map(|one| one.value.as_str()).collect();
+            let finding = Finding {
+                gate: Gate::Admission,
+                kind: ProblemType::RateLimited,
+                account,
+                order: None,
+                identifier: names,
+                reason: limit.reason,
+                detail: &limit.detail,
+                object_sha256: None,
+            };
+            self.report(context, finding);
+        }
+        for identifier in named {
+            self.remember_refusal(context, account, identifier, limit.reason, &limit.detail);
+        }
+    }
+
     /// Reports that a gate refused.
     pub(crate) fn report<I: fmt::Debug>(&self, context: &Context, finding: Finding<'_, I>) {
         let Finding { gate, kind, .. } = finding;

@@ -75,6 +75,8 @@ enum Topic {
     Admission,
     /// Evidence or a CSR that was judged, for which there was an order.
     Evidence,
+    /// An order that a limit refused: it must not hide who is not admitted.
+    Limit,
     Refusal,
 }
 
@@ -83,7 +85,7 @@ impl Topic {
     /// address may fail at once, and each device must be named.
     fn bursts(self) -> u64 {
         match self {
-            Self::Account | Self::Refusal => 1,
+            Self::Account | Self::Limit | Self::Refusal => 1,
             Self::Admission => 4,
             Self::Evidence => 20,
         }
@@ -180,6 +182,7 @@ impl RequestLog {
         let now = self.clock.uptime();
         let mut state = self.lock();
         let topic = match gate {
+            Gate::Admission if kind == ProblemType::RateLimited => Topic::Limit,
             Gate::Admission => Topic::Admission,
             Gate::Appraisal | Gate::Issuance => Topic::Evidence,
         };
@@ -402,6 +405,7 @@ mod tests {
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
         for (gate, kind, most) in [
             (Gate::Admission, ProblemType::RejectedIdentifier, 200),
+            (Gate::Admission, ProblemType::RateLimited, 50),
             (Gate::Appraisal, ProblemType::BadAttestationStatement, 1_000),
         ] {
             let found = (0..most + 10).filter(|_| log.found(gate, kind, client));

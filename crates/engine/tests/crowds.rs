@@ -18,9 +18,10 @@ use assay_engine::{
     domain::{Account, AccountState, Order},
     ports::{Space, Store},
 };
-use assay_proto::{AccountUpdate, NewAccount, Problem, ProblemType};
+use assay_proto::{AccountUpdate, NewAccount, Problem};
 use support::{
-    Glass, Knobs, SERIAL, START, account_key, any_key, device, faulty_store::CommitFault, new_order,
+    Glass, Knobs, SERIAL, START, account_key, any_key, device, faulty_store::CommitFault,
+    new_order, wait,
 };
 
 fn accounts(provisional_accounts: usize) -> Knobs {
@@ -40,16 +41,6 @@ async fn is_there(glass: &Glass, account: &Account) -> bool {
 async fn listed(glass: &Glass) -> usize {
     let listed = glass.store.provisional_accounts(None, usize::MAX).await;
     listed.unwrap().len()
-}
-
-fn wait(error: &Error) -> u64 {
-    assert!(matches!(error, Error::Crowded { .. }), "{error:?}");
-    let problem = Problem::from(error);
-    assert_eq!(
-        (problem.kind, problem.status),
-        (ProblemType::RateLimited, 429)
-    );
-    error.retry_after().unwrap()
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use assay_engine::{
     ports::{OpenOrders, Store},
 };
 use assay_proto::{OrderStatus, Problem, ProblemType};
-use support::{Glass, Knobs, SERIAL, START, device};
+use support::{Glass, Knobs, SERIAL, START, device, wait};
 
 fn orders(open_orders: OpenOrders) -> Knobs {
     Knobs {
@@ -30,16 +30,6 @@ fn pending(pending: usize) -> Knobs {
         of_identifier: 1_000,
         pending,
     })
-}
-
-fn wait(error: &Error) -> u64 {
-    assert!(matches!(error, Error::Crowded { .. }), "{error:?}");
-    let problem = Problem::from(error);
-    assert_eq!(
-        (problem.kind, problem.status),
-        (ProblemType::RateLimited, 429)
-    );
-    error.retry_after().unwrap()
 }
 
 #[tokio::test]

@@ -64,6 +64,11 @@ impl Refusal {
         Self { aftermath, ..self }
     }
 
+    /// What the client is told.
+    pub(crate) fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     /// Whether this server is at fault, and not the client.
     pub(crate) fn is_fault(&self) -> bool {
         self.problem.status >= 500

@@ -4,8 +4,8 @@ use std::fmt;
 
 use assay_engine::{
     domain::{
-        AuthorizationStatus, CertificateHolder, ChallengeState, DeviceFacts, Failure, KeyKind,
-        Order, OrderState,
+        AuthorizationStatus, CertificateHolder, ChallengeState, DeviceFacts, Failure, Order,
+        OrderState,
     },
     ports::Store,
 };
@@ -185,11 +185,7 @@ fn failure(failure: &Failure) -> FailureStory {
 fn evidence(record: &assay_engine::domain::EvidenceRecord) -> EvidenceStory {
     EvidenceStory {
         at: record.at,
-        key: match record.key {
-            KeyKind::P256 => "P-256",
-            KeyKind::P384 => "P-384",
-        }
-        .to_owned(),
+        key: record.key.as_str().to_owned(),
         spki_sha256: HEXLOWER.encode(&record.spki_sha256),
         root_sha256: HEXLOWER.encode(&record.root_sha256),
         evidence_sha256: HEXLOWER.encode(&record.object_sha256),

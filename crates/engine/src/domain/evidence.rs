@@ -11,6 +11,17 @@ pub enum KeyKind {
     P384,
 }
 
+impl KeyKind {
+    /// The curve's name, as logs and commands have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+        }
+    }
+}
+
 /// What a verified attestation said of the device. `None`: not attested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceFacts {

@@ -5,8 +5,8 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 use crate::{
     Context, Engine, Error,
     domain::{
-        Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
-        OrderState, Processing,
+        Authorization, Certificate, CertificateHolder, ChallengeState, EvidenceRecord, Failure,
+        Gate, Intent, NotReady, Order, OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
     events,
@@ -45,10 +45,14 @@ impl Engine {
         let ready = order.value.ready(now)?;
         self.record_csr(&order.value, csr);
         let authorizations = self.valid_authorizations(&order, now).await?;
-        let prepared = self
-            .prepare(&order.value, &authorizations, csr, &clock)
-            .await
-            .inspect_err(|error| self.report_issuance(context, &order.value, error))?;
+        let prepared = self.prepare(&order.value, &authorizations, csr, &clock);
+        let prepared = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.report_issuance(context, &order.value, &error).await;
+                return Err(error);
+            }
+        };
         let processing = ready.begin(Processing {
             intent: Intent {
                 issuer: prepared.cert.issuer_id(),
@@ -69,7 +73,8 @@ impl Engine {
         {
             Ok(version) => {
                 let begun = Versioned { value, version };
-                self.complete(begun, processing, prepared.cert).await
+                self.complete(begun, &authorizations, processing, prepared.cert)
+                    .await
             }
             Err(CommitError::Conflict(_)) => {
                 let overtaken = self.order(account, id).await?;
@@ -85,6 +90,7 @@ impl Engine {
     pub(crate) async fn complete(
         &self,
         order: Versioned<Order>,
+        authorizations: &[Authorization],
         processing: Processing,
         prepared: PreparedCert,
     ) -> Result<Order, Error> {
@@ -103,6 +109,7 @@ impl Engine {
         let finished = order
             .value
             .with_state(OrderState::Valid(processing.complete()));
+        let not_after = certificate.not_after;
         let changes = vec![
             Change::InsertCertificate(certificate),
             Change::UpdateOrder(finished.clone(), order.version),
@@ -114,12 +121,19 @@ impl Engine {
             .await
         {
             Ok(_) => {
+                let evidence = authorizations.iter().find_map(evidence);
+                let facts = evidence.map(|evidence| &evidence.facts);
                 tracing::info!(
                     target: events::TARGET,
                     event = "issued",
                     account = %finished.account,
                     order = %finished.id,
                     serial = %issued.serial(),
+                    device_serial = facts.and_then(|facts| facts.serial.as_deref()),
+                    udid = facts.and_then(|facts| facts.udid.as_deref()),
+                    key = evidence.map(|evidence| evidence.key.as_str()),
+                    issuer = self.issuer.name(),
+                    %not_after,
                     "issued"
                 );
                 Ok(finished)
@@ -268,7 +282,9 @@ impl Engine {
         })
     }
 
-    fn report_issuance(&self, context: &Context, order: &Order, error: &Error) {
+    /// Reports that a certificate is refused, and notes it at its order, which
+    /// stays ready.
+    async fn report_issuance(&self, context: &Context, order: &Order, error: &Error) {
         let (kind, reason) = match error {
             Error::Csr(refused) => (ProblemType::BadCsr, refused.as_str()),
             Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),
@@ -285,6 +301,16 @@ impl Engine {
             object_sha256: None,
         };
         self.report(context, finding);
+        self.note(context, order.id, reason, &error.to_string())
+            .await;
+    }
+}
+
+/// The evidence that fulfilled an authorization, ended since or not.
+fn evidence(authorization: &Authorization) -> Option<&EvidenceRecord> {
+    match &authorization.challenge.state {
+        ChallengeState::Valid(validated) => Some(validated.evidence()),
+        ChallengeState::Invalid(_) | ChallengeState::Pending => None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, CommitError, ConflictOn, OrderCursor, Versioned},
-    refusal::Finding,
+    refusal::{Finding, LimitReached},
     time::ClockReading,
 };
 
@@ -43,6 +43,21 @@ impl Engine {
         request: &NewOrder,
     ) -> Result<Order, Error> {
         let account = account.value.id;
+        let made = self.make_order(context, account, request).await;
+        if let Err(error) = &made
+            && let Some(limit) = LimitReached::of(error)
+        {
+            self.report_limit(context, account, &request.identifiers, &limit);
+        }
+        made
+    }
+
+    async fn make_order(
+        &self,
+        context: &Context,
+        account: AccountId,
+        request: &NewOrder,
+    ) -> Result<Order, Error> {
         if self.is_space_low() {
             return Err(Error::NoSpace);
         }
@@ -243,6 +258,8 @@ impl Engine {
                 object_sha256: None,
             };
             self.report(context, finding);
+            let detail = fault.to_string();
+            self.remember_refusal(context, account, identifier, fault.as_str(), &detail);
         }
     }
 }

@@ -3,7 +3,7 @@ use assay_proto::Timestamp;
 
 use crate::{
     Engine, Error,
-    domain::{AccountState, Failure, Order, OrderState, Processing},
+    domain::{AccountState, Authorization, Failure, Order, OrderState, Processing},
     ids::OrderId,
     ports::Versioned,
     usecase::finalize::unsigned,
@@ -24,7 +24,10 @@ impl Engine {
         }
         let (id, processing) = (order.value.id, processing.clone());
         match self.take_up(&order.value, &processing).await? {
-            Ok(prepared) => self.complete(order, processing, prepared).await?,
+            Ok((prepared, authorizations)) => {
+                self.complete(order, &authorizations, processing, prepared)
+                    .await?
+            }
             Err(failure) => self.abandon(order, failure).await?,
         };
         self.as_stored(id).await
@@ -37,7 +40,7 @@ impl Engine {
         &self,
         order: &Order,
         processing: &Processing,
-    ) -> Result<Result<PreparedCert, Failure>, Error> {
+    ) -> Result<Result<(PreparedCert, Vec<Authorization>), Failure>, Error> {
         let clock = self.read_clock();
         let now = clock.now;
         let unsigned = |reason, detail| Ok(Err(unsigned(reason, detail, now)));
@@ -68,7 +71,7 @@ impl Engine {
             return deactivated("authorization");
         }
         match self.check_still_good(&authorizations).await {
-            Ok(()) => Ok(Ok(prepared)),
+            Ok(()) => Ok(Ok((prepared, authorizations))),
             Err(Error::Issuance(refusal)) => Ok(Err(Failure::refused(refusal, now))),
             Err(fault) => Err(fault),
         }

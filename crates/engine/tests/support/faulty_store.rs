@@ -36,6 +36,8 @@ pub struct FaultyStore {
     overtaking: Mutex<Option<(&'static str, ChangeSet)>>,
     replaced_nonce_key: Mutex<Option<[u8; 32]>>,
     orders_read: AtomicUsize,
+    notes_read: AtomicUsize,
+    commits: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -47,6 +49,16 @@ impl FaultyStore {
     pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
         let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
         *planned = Some((name, changes));
+    }
+
+    /// How many commits were asked for.
+    pub fn commits(&self) -> usize {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many times notes were read.
+    pub fn notes_read(&self) -> usize {
+        self.notes_read.load(Ordering::Relaxed)
     }
 
     /// How many orders were read.
@@ -113,6 +125,7 @@ impl Store for FaultyStore {
         self.inner.orders(account, after, limit).await
     }
     async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError> {
+        self.notes_read.fetch_add(1, Ordering::Relaxed);
         self.inner.notes(order).await
     }
     async fn latest_orders(
@@ -188,6 +201,7 @@ impl Store for FaultyStore {
         self.inner.redemptions()
     }
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         let unknown = || StoreError("the disk went away".to_owned());
         // Others get their turn between a decision and its commit.
         tokio::task::yield_now().await;

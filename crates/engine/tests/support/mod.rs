@@ -35,7 +35,8 @@ use assay_engine::{
 };
 use assay_jws::PublicKey;
 use assay_proto::{
-    AttestationResponse, Base64Url, NewAccount, NewOrder, Timestamp, WireIdentifier,
+    AttestationResponse, Base64Url, NewAccount, NewOrder, Problem, ProblemType, Timestamp,
+    WireIdentifier,
 };
 use assay_simulator::{
     AccountKey, Algorithm, CsrRequest, Device, KeyType, authority::AttestationAuthority,
@@ -397,6 +398,17 @@ pub fn csr(device: &Device) -> Vec<u8> {
             names: Vec::new(),
         })
         .unwrap()
+}
+
+/// For how many seconds a crowded network is to wait.
+pub fn wait(error: &Error) -> u64 {
+    assert!(matches!(error, Error::Crowded { .. }), "{error:?}");
+    let problem = Problem::from(error);
+    assert_eq!(
+        (problem.kind, problem.status),
+        (ProblemType::RateLimited, 429)
+    );
+    error.retry_after().unwrap()
 }
 
 pub fn response(object: &[u8]) -> AttestationResponse {

@@ -12,8 +12,19 @@ pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
-    request.charge(&app, Limit::NewOrder)?;
-    let new: NewOrder = request.payload.read()?;
+    let new = request.payload.read::<NewOrder>();
+    if let Err(too_fast) = request.charge(&app, Limit::NewOrder) {
+        if let Ok(new) = &new {
+            app.engine.order_rate_limited(
+                &request.payload.context(),
+                request.signer.value.id,
+                &new.identifiers,
+                too_fast.detail().to_owned(),
+            );
+        }
+        return Err(too_fast);
+    }
+    let new = new?;
     let order = app
         .engine
         .new_order(&request.payload.context(), request.signer, &new)

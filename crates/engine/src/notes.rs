@@ -1,0 +1,83 @@
+//! Notes of orders: what was refused without ending the order, for the
+//! operator.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    Context, Engine,
+    domain::Note,
+    ids::OrderId,
+    ports::{Change, StoreError},
+};
+
+/// For how many seconds an order's refusal for the same reason is not noted
+/// again: a note is a durable write that a client causes.
+const AGAIN: u64 = 60;
+
+/// What is being noted, so that the same refusal many times at once is one
+/// write.
+#[derive(Default)]
+pub(crate) struct Noting(Mutex<HashSet<(OrderId, String)>>);
+
+struct Turn<'a> {
+    noting: &'a Noting,
+    of: (OrderId, String),
+}
+
+impl Noting {
+    fn begin(&self, order: OrderId, reason: &str) -> Option<Turn<'_>> {
+        let of = (order, reason.to_owned());
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_free = under_way.insert(of.clone());
+        // Not `then_some`: a turn that is dropped frees what is another's.
+        is_free.then(|| Turn { noting: self, of })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let under_way = self.noting.0.lock();
+        (under_way.unwrap_or_else(PoisonError::into_inner)).remove(&self.of);
+    }
+}
+
+impl Engine {
+    /// Notes that a request was refused without ending `order`. The answer is
+    /// the same whether or not the note can be kept; the log has the refusal.
+    pub(crate) async fn note(&self, context: &Context, order: OrderId, reason: &str, detail: &str) {
+        let Some(_turn) = self.noting.begin(order, reason) else {
+            return;
+        };
+        if let Err(error) = self.try_to_note(context, order, reason, detail).await {
+            tracing::debug!(%order, reason, %error, "a note of an order was not kept");
+        }
+    }
+
+    async fn try_to_note(
+        &self,
+        context: &Context,
+        order: OrderId,
+        reason: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let notes = self.store.notes(order).await?;
+        let is_recent = |note: &Note| note.reason == reason && now < note.at.plus(AGAIN);
+        if notes.iter().any(is_recent) {
+            return Ok(());
+        }
+        let note = Note {
+            at: now,
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let changes = vec![Change::AddNote(order, note)];
+        let committed = self.commit(context, "note", now, changes).await;
+        committed
+            .map(drop)
+            .map_err(|error| StoreError(error.to_string()))
+    }
+}

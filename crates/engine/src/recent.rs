@@ -1,0 +1,231 @@
+//! What newOrder refused lately. No order is made there, so that nothing in the
+//! store could say it: this is in memory, bounded, and ends with the process.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use assay_proto::{Identifier, Timestamp, WireIdentifier, cut};
+
+use crate::{Context, Engine, domain::Origin, ids::AccountId};
+
+/// How many devices are remembered.
+const DEVICES: usize = 4096;
+/// How many refusals of each.
+const OF_DEVICE: usize = 4;
+/// The most bytes of an explanation: a few megabytes in all.
+const MAX_DETAIL: usize = 400;
+
+/// A newOrder that was refused, for one of its identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecentRefusal {
+    /// When.
+    pub at: Timestamp,
+    /// The identifier as it came, cut.
+    pub identifier: WireIdentifier,
+    /// Whose request it was; its signature was verified.
+    pub account: AccountId,
+    /// The address that it came from.
+    pub client: Option<IpAddr>,
+    /// The stable name of the reason.
+    pub reason: String,
+    /// The operator's explanation.
+    pub detail: String,
+}
+
+/// The refusals that are remembered.
+#[derive(Default)]
+pub(crate) struct RecentRefusals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    devices: HashMap<String, Device>,
+    /// How many devices were refused to each network last.
+    networks: HashMap<Option<Origin>, usize>,
+    /// Counts the refusals.
+    sequence: u64,
+}
+
+struct Device {
+    /// The latest of its refusals, by [`State::sequence`].
+    latest: u64,
+    network: Option<Origin>,
+    refusals: VecDeque<RecentRefusal>,
+}
+
+impl RecentRefusals {
+    /// The state. No code that holds the lock leaves it half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a refusal. Where there are too many devices, the oldest of the
+    /// network with the most gives way: a client that invents names forgets its
+    /// own.
+    fn add(&self, refusal: RecentRefusal) {
+        let name = device(&refusal.identifier);
+        let network = refusal.client.map(Origin::of);
+        let mut state = self.lock();
+        state.sequence += 1;
+        let latest = state.sequence;
+        let mut refusals = match state.remove(&name) {
+            Some(device) => device.refusals,
+            None => VecDeque::new(),
+        };
+        refusals.push_back(refusal);
+        if refusals.len() > OF_DEVICE {
+            refusals.pop_front();
+        }
+        if state.devices.len() >= DEVICES {
+            state.make_room();
+        }
+        *state.networks.entry(network).or_default() += 1;
+        let device = Device {
+            latest,
+            network,
+            refusals,
+        };
+        state.devices.insert(name, device);
+    }
+
+    /// Those of the device `name`, or of all; oldest first.
+    fn list(&self, name: Option<&str>) -> Vec<RecentRefusal> {
+        let state = self.lock();
+        let mut devices: Vec<&Device> = match name {
+            Some(name) => state.devices.get(name).into_iter().collect(),
+            None => state.devices.values().collect(),
+        };
+        devices.sort_unstable_by_key(|device| device.latest);
+        let refusals = devices.into_iter().flat_map(|device| &device.refusals);
+        let mut refusals: Vec<RecentRefusal> = refusals.cloned().collect();
+        refusals.sort_by_key(|refusal| refusal.at);
+        refusals
+    }
+}
+
+impl State {
+    fn remove(&mut self, name: &str) -> Option<Device> {
+        let device = self.devices.remove(name)?;
+        if let Some(count) = self.networks.get_mut(&device.network) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&device.network);
+            }
+        }
+        Some(device)
+    }
+
+    fn make_room(&mut self) {
+        let heaviest = self.networks.iter().max_by_key(|(_, count)| **count);
+        let Some(heaviest) = heaviest.map(|(network, _)| *network) else {
+            return;
+        };
+        let of_it = self.devices.iter();
+        let oldest = of_it
+            .filter(|(_, device)| device.network == heaviest)
+            .min_by_key(|(_, device)| device.latest)
+            .map(|(name, _)| name.clone());
+        if let Some(oldest) = oldest {
+            self.remove(&oldest);
+        }
+    }
+}
+
+/// The name by which a refused identifier is found: that of its device.
+fn device(identifier: &WireIdentifier) -> String {
+    match Identifier::parse(identifier) {
+        Ok(parsed) => parsed.device().to_owned(),
+        Err(_) => identifier.value.clone(),
+    }
+}
+
+impl Engine {
+    /// What newOrder refused lately for the device `name`, or for all devices:
+    /// oldest first. Of 4,096 devices the last four each are remembered, since
+    /// the process started.
+    #[must_use]
+    pub fn recent_refusals(&self, name: Option<&str>) -> Vec<RecentRefusal> {
+        self.recent_refusals.list(name)
+    }
+
+    /// Remembers that an order for `identifier` was refused.
+    pub(crate) fn remember_refusal(
+        &self,
+        context: &Context,
+        account: AccountId,
+        identifier: &WireIdentifier,
+        reason: &str,
+        detail: &str,
+    ) {
+        let mut end = detail.len().min(MAX_DETAIL);
+        while !detail.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.recent_refusals.add(RecentRefusal {
+            at: self.now(),
+            identifier: WireIdentifier {
+                kind: cut(&identifier.kind),
+                value: cut(&identifier.value),
+            },
+            account,
+            client: context.client,
+            reason: reason.to_owned(),
+            detail: detail[..end].to_owned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, client: &str, at: u64) -> RecentRefusal {
+        RecentRefusal {
+            at: Timestamp(at),
+            identifier: WireIdentifier {
+                kind: "permanent-identifier".to_owned(),
+                value: name.to_owned(),
+            },
+            account: AccountId::from_bytes([1; 16]),
+            client: Some(client.parse().unwrap()),
+            reason: "not-admitted".to_owned(),
+            detail: String::new(),
+        }
+    }
+
+    fn times(refusals: &RecentRefusals, name: Option<&str>) -> Vec<u64> {
+        let listed = refusals.list(name).into_iter();
+        listed.map(|refusal| refusal.at.0).collect()
+    }
+
+    #[test]
+    fn the_last_four_of_a_device_are_remembered() {
+        let refusals = RecentRefusals::default();
+        for at in 1..=6 {
+            refusals.add(refusal("ONE", "192.0.2.1", at));
+        }
+        refusals.add(refusal("TWO/1.2.3", "192.0.2.1", 7));
+        assert_eq!(times(&refusals, Some("ONE")), [3, 4, 5, 6]);
+        assert_eq!(times(&refusals, Some("TWO")), [7]);
+        assert_eq!(times(&refusals, Some("THREE")), []);
+        assert_eq!(times(&refusals, None), [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn invented_names_of_one_network_push_out_no_other_networks() {
+        let refusals = RecentRefusals::default();
+        refusals.add(refusal("GENUINE", "198.51.100.1", 1));
+        for n in 0..3 * DEVICES {
+            refusals.add(refusal(&format!("INVENTED{n}"), "192.0.2.1", 2));
+        }
+        assert_eq!(refusals.lock().devices.len(), DEVICES);
+        let counted: usize = refusals.lock().networks.values().sum();
+        assert_eq!(counted, DEVICES);
+        assert_eq!(times(&refusals, Some("GENUINE")), [1]);
+        assert_eq!(times(&refusals, Some("INVENTED0")), []);
+        let last = format!("INVENTED{}", 3 * DEVICES - 1);
+        assert_eq!(times(&refusals, Some(&last)), [2]);
+    }
+}

@@ -1,0 +1,352 @@
+//! What to do about each reason for which something is refused: the one table
+//! behind `assay orders show` and `docs/errors.md`.
+
+/// The remedy for the reason of a refusal, a failure or a note.
+#[must_use]
+pub fn remedy(reason: &str) -> Option<&'static str> {
+    let mut all = REMEDIES.iter();
+    all.find(|(known, _)| *known == reason)
+        .map(|(_, remedy)| *remedy)
+}
+
+/// A device of which the client says, or whose object shows, that it did not
+/// attest.
+const COULD_NOT_ATTEST: &str = "in the ACME payload of the profile `Attest` and `HardwareBound` must be true and `KeyType` `ECSECPrimeRandom` (an RSA key is never attested); Macs need Apple silicon (T2 and older chips cannot attest), and the device must reach Apple's attestation servers; then install the profile again";
+
+/// Evidence that no genuine device is known to send.
+const REPORT: &str = "no genuine device is known to send this: keep the object (`[recording]`), read it with `assay inspect`, and report it";
+
+/// An object that a client of its own makes wrongly.
+const CLIENT_AT_FAULT: &str = "Apple's client does not build this: mend the client, or keep the object (`[recording]`) and read it with `assay inspect`";
+
+/// A new order answers.
+const STALE: &str = "the device answered another challenge, perhaps with an attestation of before: Apple gives a device a new one only every few days; wait some minutes, install the profile again, and make sure that no other profile on the device orders with the same key";
+
+/// Each reason and what to do about it, by the gate that finds it.
+pub const REMEDIES: &[(&str, &str)] = &[
+    // newOrder.
+    (
+        "not-admitted",
+        "add the device to `devices.csv` exactly as the profile orders it (case counts; a serial number in the first column, a UDID in the second), and look whether the MDM product filled in the ClientIdentifier; the list is read again within two seconds",
+    ),
+    (
+        "assigner-not-allowed",
+        "leave the assigner out of the ClientIdentifier, or allow it: `attestation.apple.assigners`",
+    ),
+    (
+        "hardware-type-not-provable",
+        "order a permanent identifier: nothing proves a hardware module of this type",
+    ),
+    (
+        "identifier-malformed",
+        "mend the ClientIdentifier of the profile: a serial number or UDID, at most 256 bytes",
+    ),
+    (
+        "identifier-type-unsupported",
+        "order a `permanent-identifier`: this CA is for devices, not for names of hosts",
+    ),
+    (
+        "contention",
+        "the client sends several requests for the same thing at once: wait a second, and install the profile again",
+    ),
+    (
+        "identifier-crowded",
+        "too many orders for this device are pending, most from the network that asks: see to what orders there (`assay orders list --device`), wait as the finding says, or exempt the network (`[limits] exempt`)",
+    ),
+    (
+        "list-unavailable",
+        "the list of devices cannot be used: `assay config check` says what is wrong with it",
+    ),
+    (
+        "no-space",
+        "make room on the disk of the database: new orders wait until `[store] free_space` is free again",
+    ),
+    (
+        "rate-limited",
+        "the address asked too often: wait as the finding says; for a fleet behind one address raise the limit or exempt the network (`[limits]`)",
+    ),
+    (
+        "too-many-open-orders",
+        "the account has as many open orders as it may, all of them ready or processing: finish them, or wait until they expire (`assay orders list --status ready`)",
+    ),
+    // The challenge: identity.
+    (
+        "identifier-mismatch",
+        "the ClientIdentifier must be the serial number (or UDID) of the device that gets the profile, in the same letters: look at the profile's variable and at the columns of `devices.csv`; otherwise a client tried another device's name",
+    ),
+    (
+        "serial-not-attested",
+        "list the device by its UDID instead; user enrolment attests neither and is not supported",
+    ),
+    (
+        "udid-not-attested",
+        "list the device by its serial number instead; user enrolment attests neither and is not supported",
+    ),
+    ("device-could-not-attest", COULD_NOT_ATTEST),
+    // The challenge: the object.
+    ("object-empty", COULD_NOT_ATTEST),
+    ("object-too-large", CLIENT_AT_FAULT),
+    ("object-not-cbor", CLIENT_AT_FAULT),
+    ("object-not-map", CLIENT_AT_FAULT),
+    ("indefinite-length", CLIENT_AT_FAULT),
+    ("too-deep", CLIENT_AT_FAULT),
+    ("too-many-keys", CLIENT_AT_FAULT),
+    ("too-many-items", CLIENT_AT_FAULT),
+    ("duplicate-key", CLIENT_AT_FAULT),
+    ("trailing-bytes", CLIENT_AT_FAULT),
+    ("format-missing", COULD_NOT_ATTEST),
+    ("format-malformed", CLIENT_AT_FAULT),
+    (
+        "format-not-supported",
+        "only Apple's format is accepted: no other platform can enrol here",
+    ),
+    ("statement-missing", CLIENT_AT_FAULT),
+    ("statement-malformed", CLIENT_AT_FAULT),
+    // The challenge: the chain as a list.
+    ("chain-missing", CLIENT_AT_FAULT),
+    ("chain-malformed", CLIENT_AT_FAULT),
+    ("chain-empty", COULD_NOT_ATTEST),
+    ("chain-too-long", CLIENT_AT_FAULT),
+    (
+        "incomplete-chain",
+        "the client must send the intermediate certificate after the leaf: mend the client",
+    ),
+    (
+        "misplaced-root",
+        "the client must send the leaf, then each certificate's issuer: mend the client",
+    ),
+    // The challenge: each certificate.
+    ("certificate-too-large", REPORT),
+    ("certificate-malformed", REPORT),
+    ("certificate-version", REPORT),
+    ("certificate-serial-number", REPORT),
+    ("signature-algorithm-mismatch", REPORT),
+    ("signature-algorithm-not-supported", REPORT),
+    ("too-many-extensions", REPORT),
+    ("too-many-attributes", REPORT),
+    ("duplicate-extension", REPORT),
+    ("extension-malformed", REPORT),
+    // The challenge: what the leaf says.
+    (
+        "key-not-supported",
+        "set `KeyType` `ECSECPrimeRandom` and `KeySize` 256 or 384 in the profile",
+    ),
+    (
+        "webauthn-anonymous",
+        "that is an attestation of WebAuthn, which names no device: use Managed Device Attestation",
+    ),
+    ("property-repeated", REPORT),
+    ("property-malformed", REPORT),
+    (
+        "freshness-missing",
+        "the attestation answers no challenge: the client must ask for one with the challenge's token",
+    ),
+    ("freshness-repeated", REPORT),
+    ("freshness-length", REPORT),
+    ("freshness-mismatch", STALE),
+    (
+        "freshness-expired",
+        "have the MDM server ask the device again, with a fresh nonce",
+    ),
+    // The challenge: the path.
+    (
+        "not-yet-valid",
+        "set the server's clock right (`assay status`): it is behind, or the device's evidence is from the future",
+    ),
+    (
+        "expired",
+        "of an order: its time ran out, install the profile again. Of evidence: look at the server's clock (`assay status`) first; if it is right, the device answered with an old attestation: install the profile again",
+    ),
+    ("issuer-mismatch", REPORT),
+    (
+        "unknown-anchor",
+        "the evidence is not under Apple's root, nor under a laboratory's of the configuration (`attestation.apple.laboratory_roots`): a test device, or a forgery",
+    ),
+    ("key-identifier-mismatch", REPORT),
+    ("leaf-is-ca", REPORT),
+    ("not-a-ca", REPORT),
+    ("path-length-exceeded", REPORT),
+    ("key-usage", REPORT),
+    ("name-constraints", REPORT),
+    ("unknown-critical-extension", REPORT),
+    (
+        "bad-signature",
+        "a forgery, or an object that was damaged on the way: install the profile again; if it comes again, keep the object (`[recording]`) and read it with `assay inspect`",
+    ),
+    // finalize.
+    (
+        "csr-unreadable",
+        "the CSR must be one DER CSR of at most 16 KiB, signed by its own key: the finding says what is wrong; mend the `Subject` and `SubjectAltName` of the profile",
+    ),
+    (
+        "csr-key-not-attested",
+        "the CSR must be signed with the attested key: `HardwareBound` and `Attest` must both be true; install the profile again",
+    ),
+    (
+        "csr-account-key",
+        "use another key for the account than for the certificate (RFC 8555 section 11.1)",
+    ),
+    (
+        "csr-name-not-ordered",
+        "leave device names out of the CSR, or make them the ClientIdentifier: look at the `SubjectAltName` of the profile",
+    ),
+    (
+        "csr-names-refused",
+        "Apple's client always sends a subject: set `csr_names = \"ignore\"` in the profile's section of `assay.toml`, or leave the names out of the CSR",
+    ),
+    (
+        "csr-ca-requested",
+        "leave the request to be a CA out of the CSR",
+    ),
+    (
+        "no-longer-admitted",
+        "the device left `devices.csv` since it ordered, or is listed by another attribute now: list it again, and install the profile again",
+    ),
+    (
+        "root-no-longer-trusted",
+        "the root that vouched left the configuration: put it back, or order again with evidence under another root",
+    ),
+    (
+        "attribute-not-attested",
+        "the server's profile puts the serial number or UDID into the certificate, and the evidence does not state it: change the profile in `assay.toml`",
+    ),
+    (
+        "evidence-disagrees",
+        "the attestation authority attests one key for two devices and is at fault: find out what it attests; order again with one identifier",
+    ),
+    (
+        "validity-out-of-reach",
+        "the order asked for a validity that certificates may not have any more: install the profile again",
+    ),
+    (
+        "name-does-not-fit",
+        "what the server's profile makes of the serial number or UDID cannot be in a certificate: at most 64 characters an attribute, `C` exactly 2, and no invisible characters: change the profile in `assay.toml`",
+    ),
+    // Orders that ended.
+    (
+        "account-deactivated",
+        "the client gave its account up: install the profile again",
+    ),
+    (
+        "authorization-deactivated",
+        "the client gave its authorization up: install the profile again",
+    ),
+    (
+        "displaced",
+        "it gave way to a newer order, which counts (`assay orders list --device`); if there is none of this device's, another client orders for it",
+    ),
+    (
+        "clock-reset",
+        "the order was open when a wrong recorded time was taken back: install the profile again",
+    ),
+    (
+        "signing-failed",
+        "the CA's key did not sign: the log has the cause, event `issuance_failed`; then install the profile again",
+    ),
+    (
+        "intent-unusable",
+        "an interrupted issuance recorded what this CA does not write: report it; then install the profile again",
+    ),
+    (
+        "intent-ended",
+        "an interrupted issuance was taken up too late: install the profile again",
+    ),
+    (
+        "issuer-gone",
+        "the CA is another one since an interrupted issuance: install the profile again",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use assay_attest::{Attribute, DEVICE_COULD_NOT_ATTEST, IdentityFault};
+
+    use super::*;
+
+    /// The source of this crate, but for this file.
+    fn source() -> String {
+        fn read(dir: &Path, into: &mut String) {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    read(&path, into);
+                } else if !path.ends_with("remedy.rs") {
+                    into.push_str(&fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        let mut text = String::new();
+        read(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut text,
+        );
+        text
+    }
+
+    /// The string literals that follow `before` at once.
+    fn literals<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+        let after = text.split(before).skip(1);
+        after
+            .filter_map(|rest| rest.split_once('"'))
+            .map(|(literal, _)| literal)
+            .filter(|literal| literal.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'))
+            .collect()
+    }
+
+    /// Every reason that the code can make: of the verifier's table, and what
+    /// this crate writes where reasons are made.
+    fn reasons() -> BTreeSet<String> {
+        let text = source();
+        let error =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error.rs")).unwrap();
+        let mut all: BTreeSet<&str> = assay_attest::Reason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .collect();
+        // `as_str` of the refusals of admission and issuance.
+        all.extend(literals(&error, "=> \""));
+        for before in [
+            "reason: \"",
+            "unsigned(\"",
+            // `LimitReached::of`
+            "=> (\"",
+        ] {
+            all.extend(literals(&text, before));
+        }
+        assert!(text.contains("format!(\"{what}-deactivated\")"));
+        all.extend(["account-deactivated", "authorization-deactivated"]);
+        all.insert(DEVICE_COULD_NOT_ATTEST);
+        all.extend([
+            IdentityFault::Mismatch.as_str(),
+            IdentityFault::NotAttested(Attribute::Serial).as_str(),
+            IdentityFault::NotAttested(Attribute::Udid).as_str(),
+        ]);
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_reason_has_a_remedy_and_every_remedy_a_reason() {
+        let reasons = reasons();
+        assert!(reasons.len() > 80, "{reasons:?}");
+        let known: BTreeSet<String> = REMEDIES.iter().map(|(it, _)| (*it).to_owned()).collect();
+        assert_eq!(known.len(), REMEDIES.len(), "a reason is there twice");
+        let missing: Vec<_> = reasons.difference(&known).collect();
+        assert!(missing.is_empty(), "without a remedy: {missing:?}");
+        let gone: Vec<_> = known.difference(&reasons).collect();
+        assert!(gone.is_empty(), "no longer a reason: {gone:?}");
+    }
+
+    #[test]
+    fn remedies_fit_on_a_line_of_a_table() {
+        for (reason, text) in REMEDIES {
+            assert!(
+                !text.contains(['\n', '|']) && !text.ends_with('.'),
+                "{reason}"
+            );
+            assert_eq!(remedy(reason), Some(*text));
+        }
+        assert_eq!(remedy("no-such-reason"), None);
+    }
+}

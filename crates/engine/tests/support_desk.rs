@@ -1,0 +1,236 @@
+//! What an operator finds of a request that was refused and ended no order.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+
+use assay_engine::{
+    Context, Error, Limits,
+    domain::Order,
+    ports::{OpenOrders, Store},
+};
+use assay_proto::{NewOrder, OrderStatus, WireIdentifier};
+use support::{Glass, Knobs, SERIAL, START, csr, device, faulty_store::CommitFault, new_order};
+
+async fn notes(glass: &Glass, order: &Order) -> Vec<(u64, String)> {
+    let notes = glass.store.notes(order.id).await.unwrap();
+    let notes = notes.into_iter().map(|note| (note.at.0, note.reason));
+    notes.collect()
+}
+
+fn refusals(glass: &Glass, device: &str) -> Vec<(String, Option<String>)> {
+    let refusals = glass.engine.recent_refusals(Some(device)).into_iter();
+    let of = |client: Option<std::net::IpAddr>| client.map(|client| client.to_string());
+    refusals.map(|one| (one.reason, of(one.client))).collect()
+}
+
+#[tokio::test]
+async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
+    let glass = Glass::new();
+    let (order, right) = glass.ready(&glass.account().await).await;
+    let another = device(SERIAL);
+    let error = glass.finalize(&order, &another).await.unwrap_err();
+    assert!(matches!(error, Error::Csr(_)), "{error:?}");
+    let found = glass.store.notes(order.id).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].at, &*found[0].reason),
+        (START, "csr-key-not-attested")
+    );
+    assert_eq!(found[0].detail, error.to_string());
+
+    // Other reasons are notes of their own: of the CSR, and of the operator's
+    // policy.
+    let junk = b"junk".as_slice();
+    let context = Context::default();
+    let refused = glass
+        .engine
+        .finalize(&context, order.account, order.id, junk);
+    assert!(refused.await.is_err());
+    glass.inventory.serials.lock().unwrap().clear();
+    assert!(glass.finalize(&order, &right).await.is_err());
+    let found = notes(&glass, &order).await;
+    let reasons: Vec<&str> = found.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "csr-key-not-attested",
+            "csr-unreadable",
+            "no-longer-admitted"
+        ]
+    );
+    // What was noted ends nothing.
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
+    glass
+        .inventory
+        .serials
+        .lock()
+        .unwrap()
+        .insert(SERIAL.to_owned());
+    glass.finalize(&order, &right).await.unwrap();
+    assert_eq!(notes(&glass, &order).await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_same_refusal_within_a_minute_writes_nothing_more() {
+    let glass = Glass::new();
+    let (order, _) = glass.ready(&glass.account().await).await;
+    let wrong = csr(&device(SERIAL));
+    let refuse = async || {
+        let context = Context::default();
+        let refused = (glass.engine).finalize(&context, order.account, order.id, &wrong);
+        assert!(refused.await.is_err());
+    };
+    let before = glass.store.commits();
+    // Many at once are one write, too.
+    let all_at_once = (0..20).map(|_| refuse());
+    futures_join(all_at_once).await;
+    for _ in 0..5 {
+        refuse().await;
+    }
+    assert_eq!(glass.store.commits(), before + 1);
+    glass.clock.advance(59);
+    refuse().await;
+    assert_eq!(glass.store.commits(), before + 1);
+    glass.clock.advance(1);
+    refuse().await;
+    assert_eq!(glass.store.commits(), before + 2);
+    let expected = (START.0 + 60, "csr-key-not-attested".to_owned());
+    assert_eq!(notes(&glass, &order).await, [expected]);
+}
+
+/// Polls all of them in turn until each has ended.
+async fn futures_join(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        all.retain_mut(|one| one.as_mut().poll(context).is_pending());
+        match all.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_good_finalize_pays_nothing_for_notes() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let before = glass.store.commits();
+    glass.finalize(&order, &device).await.unwrap();
+    assert_eq!(glass.store.commits(), before + 2, "begin and complete");
+    assert_eq!(glass.store.notes_read(), 0);
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_kept_changes_no_answer() {
+    let glass = Glass::new();
+    let (order, right) = glass.ready(&glass.account().await).await;
+    glass.store.fail_next("note", CommitFault::Lost);
+    let error = glass.finalize(&order, &device(SERIAL)).await.unwrap_err();
+    assert!(matches!(error, Error::Csr(_)), "{error:?}");
+    assert_eq!(notes(&glass, &order).await, []);
+    glass.finalize(&order, &right).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_made_is_remembered_by_its_device() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let context = Context::of_client("192.0.2.7".parse().unwrap());
+    let mut request = new_order(&["C02ZZZ"]);
+    request.identifiers.push(WireIdentifier {
+        kind: "dns".to_owned(),
+        value: "example.org".to_owned(),
+    });
+    let order = async |request: &NewOrder| {
+        let account = glass.authenticated(&account).await;
+        let refused = glass.engine.new_order(&context, account, request);
+        refused.await.unwrap_err()
+    };
+    order(&request).await;
+    order(&new_order(&["C02ZZZ"])).await;
+    let client = Some("192.0.2.7".to_owned());
+    let not_admitted = ("not-admitted".to_owned(), client.clone());
+    assert_eq!(refusals(&glass, "C02ZZZ"), [not_admitted]);
+    let unsupported = ("identifier-type-unsupported".to_owned(), client.clone());
+    assert_eq!(refusals(&glass, "example.org"), [unsupported]);
+    let found = &glass.engine.recent_refusals(Some("C02ZZZ"))[0];
+    assert_eq!((found.at, found.account), (START, account.id));
+    assert_eq!(found.identifier.value, "C02ZZZ");
+
+    // A fault of ours is known by its device as well.
+    glass.inventory.down.store(true, Ordering::SeqCst);
+    order(&new_order(&[SERIAL])).await;
+    let unavailable = ("list-unavailable".to_owned(), client);
+    assert_eq!(refusals(&glass, SERIAL), [unavailable]);
+    assert_eq!(glass.engine.recent_refusals(None).len(), 3);
+}
+
+#[tokio::test]
+async fn a_used_up_limit_is_remembered_by_its_device() {
+    let glass = Glass::with(Knobs {
+        limits: Limits {
+            open_orders: OpenOrders {
+                of_account: 1,
+                of_identifier: 1,
+                pending: 1,
+            },
+            ..Limits::default()
+        },
+        ..Knobs::default()
+    });
+    // The account's only place is taken by an order that is ready.
+    let account = glass.account().await;
+    glass.ready(&account).await;
+    let error = glass.order(&account, &["C02BBB"]).await.unwrap_err();
+    assert_eq!(error, Error::TooManyOpenOrders);
+    let expected = ("too-many-open-orders".to_owned(), None);
+    assert_eq!(refusals(&glass, "C02BBB"), [expected]);
+
+    // The device's, by others of the same network.
+    let mut crowded = 0;
+    for _ in 0..4 {
+        let other = glass.account().await;
+        let made = glass.order_from("192.0.2.7", &other, &["C02CCC"]).await;
+        crowded += usize::from(matches!(made, Err(Error::Crowded { .. })));
+    }
+    assert!(crowded > 0);
+    let expected = (
+        "identifier-crowded".to_owned(),
+        Some("192.0.2.7".to_owned()),
+    );
+    assert_eq!(refusals(&glass, "C02CCC").last(), Some(&expected));
+
+    // The address's, which the server counts.
+    let context = Context::of_client("192.0.2.8".parse().unwrap());
+    let named = new_order(&["C02DDD"]).identifiers;
+    let why = "too many newOrder requests".to_owned();
+    (glass.engine).order_rate_limited(&context, account.id, &named, why);
+    let expected = ("rate-limited".to_owned(), Some("192.0.2.8".to_owned()));
+    assert_eq!(refusals(&glass, "C02DDD"), [expected]);
+}
+
+#[tokio::test]
+async fn a_removed_order_takes_its_notes_along() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let note = assay_engine::domain::Note {
+        at: START,
+        reason: "csr-unreadable".to_owned(),
+        detail: String::new(),
+    };
+    let changes = vec![assay_engine::ports::Change::AddNote(order.id, note)];
+    let set = assay_engine::ports::ChangeSet::new(START, changes);
+    glass.store.commit("test", set).await.unwrap();
+    assert_eq!(notes(&glass, &order).await.len(), 1);
+    // Enough later ones that the first goes for good.
+    for _ in 0..60 {
+        glass.order(&account, &[SERIAL]).await.unwrap();
+        glass.clock.advance(9 * 3600);
+    }
+    assert_eq!(glass.store.order(order.id).await, Ok(None));
+    assert_eq!(notes(&glass, &order).await, []);
+}
