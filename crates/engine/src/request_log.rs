@@ -63,6 +63,13 @@ const FAULTS: Rate = Rate {
     burst: 50,
 };
 
+/// Lines of the access log of authenticated requests, for all of them: as many
+/// as a fleet makes that enrols as fast as the server can for a while.
+const ACCESS: Rate = Rate {
+    per_second: 1_000,
+    burst: 50_000,
+};
+
 /// The buckets that one generation holds.
 const CAPACITY: usize = 1 << 14;
 
@@ -70,6 +77,8 @@ const CAPACITY: usize = 1 << 14;
 /// must not hide refusals, and no other request what evidence was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Topic {
+    /// The access log's, of a request that nobody authenticated.
+    Access,
     Account,
     /// A device that is not admitted: what an operator looks for.
     Admission,
@@ -87,7 +96,7 @@ impl Topic {
         match self {
             Self::Account | Self::Limit | Self::Refusal => 1,
             Self::Admission => 4,
-            Self::Evidence => 20,
+            Self::Access | Self::Evidence => 20,
         }
     }
 }
@@ -103,6 +112,10 @@ struct State {
     buckets: Buckets,
     /// Until when the lines of faults are used up.
     faults: u64,
+    /// The same of authenticated requests in the access log.
+    access: u64,
+    /// Requests without a line of the access log, since the last summary.
+    without_access: u64,
     sums: Vec<(ProblemType, Sum)>,
     accounts_created: u64,
     padded_signatures: u64,
@@ -117,6 +130,8 @@ struct Sum {
     authenticated: u64,
     /// Events `refused` of requests.
     findings: u64,
+    /// Where the last of them came from.
+    client: Option<IpAddr>,
 }
 
 /// For each bucket the tick at which it is full again; a tick is the time of
@@ -151,13 +166,34 @@ impl RequestLog {
             let sum = state.sum(kind);
             sum.requests += 1;
             sum.authenticated += 1;
+            sum.client = Some(client);
         }
         logged
     }
 
     /// Counts the refusal of a request that nobody authenticated.
-    pub fn refused_unauthenticated(&self, kind: ProblemType) {
-        self.lock().sum(kind).requests += 1;
+    pub fn refused_unauthenticated(&self, kind: ProblemType, client: IpAddr) {
+        let mut state = self.lock();
+        let sum = state.sum(kind);
+        sum.requests += 1;
+        sum.client = Some(client);
+    }
+
+    /// Whether a request of `client` gets its line of the access log. It is
+    /// counted otherwise.
+    #[must_use]
+    pub fn access(&self, client: IpAddr, authenticated: bool) -> bool {
+        let now = self.clock.uptime();
+        let mut state = self.lock();
+        let logged = if authenticated {
+            ACCESS.take(&mut state.access, now)
+        } else {
+            state.buckets.take(Topic::Access, client, now)
+        };
+        if !logged {
+            state.without_access += 1;
+        }
+        logged
     }
 
     /// Whether a fault that a request met gets a line of its own. It is counted
@@ -188,7 +224,9 @@ impl RequestLog {
         };
         let logged = state.buckets.take(topic, client, now);
         if !logged {
-            state.sum(kind).findings += 1;
+            let sum = state.sum(kind);
+            sum.findings += 1;
+            sum.client = Some(client);
         }
         logged
     }
@@ -215,12 +253,13 @@ impl RequestLog {
     /// Logs what was counted since the last time: one line for each kind. To be
     /// called every second, and at the end.
     pub fn summarize(&self) {
-        let (sums, accounts_created, padded_signatures) = {
+        let (sums, accounts_created, padded_signatures, without_access) = {
             let mut state = self.lock();
             (
                 std::mem::take(&mut state.sums),
                 std::mem::take(&mut state.accounts_created),
                 std::mem::take(&mut state.padded_signatures),
+                std::mem::take(&mut state.without_access),
             )
         };
         for (kind, sum) in sums {
@@ -230,6 +269,7 @@ impl RequestLog {
                 count = sum.requests,
                 authenticated = sum.authenticated,
                 findings = sum.findings,
+                client = sum.client.map(tracing::field::display),
                 "requests refused without a line of their own"
             );
         }
@@ -238,6 +278,13 @@ impl RequestLog {
                 event = "accounts_created",
                 count = accounts_created,
                 "accounts created without a line of their own"
+            );
+        }
+        if without_access > 0 {
+            tracing::info!(
+                event = "requests_without_access_line",
+                count = without_access,
+                "requests without their line of the access log: there were too many at once"
             );
         }
         if padded_signatures > 0 {
@@ -391,11 +438,13 @@ mod tests {
         let created = (0..1_000).filter(|_| log.account_created(Some(client)));
         assert_eq!(created.count(), 50);
         for _ in 0..1_000 {
-            log.refused_unauthenticated(ProblemType::BadNonce);
+            log.refused_unauthenticated(ProblemType::BadNonce, client);
         }
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
         let left = sum(&log, ProblemType::BadNonce);
         assert_eq!((left.requests, left.authenticated), (1_000, 0));
+        // A sum names the last of its addresses.
+        assert_eq!(left.client, Some(client));
     }
 
     #[test]
@@ -419,11 +468,30 @@ mod tests {
     }
 
     #[test]
+    fn the_access_log_has_rates_and_a_flood_takes_no_lines_of_authenticated_requests() {
+        let (log, uptime) = log();
+        let client = "192.0.2.1".parse().unwrap();
+        let written = |count: usize, authenticated| -> usize {
+            let lines = (0..count).filter(|_| log.access(client, authenticated));
+            lines.count()
+        };
+        assert_eq!(written(2_000, false), 1_000);
+        assert_eq!(log.lock().without_access, 1_000);
+        assert_eq!(written(60_000, true), 50_000);
+        uptime.0.fetch_add(1, Ordering::Relaxed);
+        assert_eq!((written(100, false), written(5_000, true)), (10, 1_000));
+        // Lines of refusals are others.
+        assert_eq!(lines(&log, "192.0.2.1", 60), 50);
+        log.summarize();
+        assert_eq!(log.lock().without_access, 0);
+    }
+
+    #[test]
     fn a_summary_has_a_line_for_each_kind_and_starts_anew() {
         let (log, _) = log();
         for kind in ProblemType::ALL {
-            log.refused_unauthenticated(*kind);
-            log.refused_unauthenticated(*kind);
+            log.refused_unauthenticated(*kind, Ipv4Addr::LOCALHOST.into());
+            log.refused_unauthenticated(*kind, Ipv4Addr::LOCALHOST.into());
         }
         assert_eq!(log.lock().sums.len(), ProblemType::ALL.len());
         log.summarize();

@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub tls: Option<Arc<TlsIdentity>>,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether each request gets a line of the access log.
+    pub access_log: bool,
     /// A page about this CA, for the directory's `meta`.
     pub website: Option<String>,
     /// How often one address may ask.
@@ -52,6 +54,7 @@ impl ServerConfig {
             listen,
             tls: None,
             trusted_proxies: Vec::new(),
+            access_log: false,
             website: None,
             rate_limits: RateLimits::default(),
             max_connections: 800,

@@ -1,18 +1,24 @@
-//! The request that a task works for: whether it was authenticated, and what
-//! its refusal costs the log.
+//! The request that a task works for: its id, whether and by which account it
+//! was authenticated, and what its refusal costs the log.
 
 use std::{
+    fmt,
+    hash::{BuildHasher, DefaultHasher, Hasher, RandomState},
     net::IpAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use assay_engine::Engine;
-use assay_proto::{Problem, ProblemType};
+use assay_engine::{Engine, ids::AccountId};
+use assay_proto::{Problem, ProblemType, WireIdentifier, cut};
+use tracing::Span;
 
 use crate::standing::Standing;
+
+/// How much of what a client orders is noted for the log, in bytes.
+const LONGEST_IDENTIFIERS: usize = 256;
 
 tokio::task_local! {
     static CURRENT: Arc<Current>;
@@ -20,25 +26,108 @@ tokio::task_local! {
 
 /// What is known of the request under way.
 pub(crate) struct Current {
+    account: OnceLock<AccountId>,
     authenticated: AtomicBool,
     client: IpAddr,
     connection: Option<Arc<Standing>>,
     engine: Arc<Engine>,
+    id: RequestId,
+    /// The log's span, which the lines of this request are in.
+    span: OnceLock<Span>,
+}
+
+/// The name of one request, in the log and in the answer where it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Names requests. The names do not show how many there were.
+pub(crate) struct RequestIds {
+    count: AtomicU64,
+    seed: u64,
+}
+
+impl RequestIds {
+    /// Others in each process.
+    pub(crate) fn random() -> Self {
+        Self::of(RandomState::new().hash_one(0))
+    }
+
+    /// The same ones each time: for replays.
+    pub(crate) fn repeatable() -> Self {
+        Self::of(0)
+    }
+
+    fn of(seed: u64) -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            seed,
+        }
+    }
+
+    pub(crate) fn next(&self) -> RequestId {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write_u64(self.count.fetch_add(1, Ordering::Relaxed));
+        RequestId(hasher.finish())
+    }
 }
 
 impl Current {
     /// A request of `client`, not authenticated yet.
     pub(crate) fn new(
         engine: Arc<Engine>,
+        id: RequestId,
         client: IpAddr,
         connection: Option<Arc<Standing>>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            account: OnceLock::new(),
             authenticated: AtomicBool::new(false),
             client,
             connection,
             engine,
+            id,
+            span: OnceLock::new(),
         })
+    }
+
+    /// The account that signed it, or that it made.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        self.account.get().copied()
+    }
+
+    /// The address that it came from.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// The lines of this request are in `span`, which learns what becomes known
+    /// of it.
+    pub(crate) fn within(&self, span: &Span) {
+        self.span.get_or_init(|| span.clone());
+    }
+
+    /// Whether its line of the access log is written. It is counted otherwise.
+    pub(crate) fn logs_access(&self) -> bool {
+        let authenticated = self.authenticated.load(Ordering::Relaxed);
+        (self.engine.request_log()).access(self.client, authenticated)
+    }
+
+    fn note(&self, field: &str, value: impl fmt::Display) {
+        if let Some(span) = self.span.get() {
+            span.record(field, tracing::field::display(value));
+        }
     }
 
     /// Works for this request.
@@ -62,13 +151,50 @@ pub(crate) fn in_current<F: Future>(work: F) -> impl Future<Output = F::Output> 
     }
 }
 
-/// The current request's signature was verified, its nonce redeemed.
-pub(crate) fn authenticated() {
+/// The current request's signature was verified, its nonce redeemed; perhaps
+/// this account's holder signed it.
+pub(crate) fn authenticated(account: Option<AccountId>) {
     if let Some(current) = Current::get() {
         current.authenticated.store(true, Ordering::Relaxed);
         if let Some(connection) = &current.connection {
             connection.authenticated();
         }
+    }
+    if let Some(account) = account {
+        note_account(account);
+    }
+}
+
+/// The current request is this account's, or made it.
+pub(crate) fn note_account(account: AccountId) {
+    if let Some(current) = Current::get()
+        && current.account.set(account).is_ok()
+    {
+        current.note("account", account);
+    }
+}
+
+/// The current request, which was authenticated, orders these.
+pub(crate) fn note_identifiers(identifiers: &[WireIdentifier]) {
+    if let Some(current) = Current::get() {
+        let mut all = String::new();
+        for identifier in identifiers {
+            if all.len() >= LONGEST_IDENTIFIERS {
+                break;
+            }
+            let separator = if all.is_empty() { "" } else { ", " };
+            let value = cut(&identifier.value);
+            all = format!("{all}{separator}{value}");
+        }
+        current.note("identifier", all);
+    }
+}
+
+/// The current request, which was authenticated, is for the resource of this
+/// name.
+pub(crate) fn note_resource(name: &str) {
+    if let Some(current) = Current::get() {
+        current.note("resource", name);
     }
 }
 
@@ -106,7 +232,7 @@ fn is_logged(kind: ProblemType) -> bool {
         if current.authenticated.load(Ordering::Relaxed) {
             log.refused(kind, current.client)
         } else {
-            log.refused_unauthenticated(kind);
+            log.refused_unauthenticated(kind, current.client);
             false
         }
     })
@@ -115,4 +241,22 @@ fn is_logged(kind: ProblemType) -> bool {
 /// Whether a fault that the current request met gets a line of its own.
 pub(crate) fn logs_fault(kind: ProblemType) -> bool {
     Current::get().is_none_or(|current| current.engine.request_log().fault(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_requests_differ_and_repeat_only_where_they_are_to() {
+        let [a, b] = [RequestIds::repeatable(), RequestIds::repeatable()];
+        let names: Vec<_> = (0..100).map(|_| a.next()).collect();
+        assert!(names.iter().all(|name| *name == b.next()));
+        let mut distinct: Vec<_> = names.iter().map(ToString::to_string).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 100);
+        assert!(distinct.iter().all(|name| name.len() == 16));
+        assert_ne!(RequestIds::random().next(), names[0]);
+    }
 }

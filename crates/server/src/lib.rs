@@ -7,6 +7,7 @@
 //! No route reaches a payload except through the extractor `Signed`, which
 //! checks media type and size and has the engine authenticate the request.
 
+mod access;
 mod activity;
 mod address;
 mod body;
@@ -32,6 +33,7 @@ mod surface;
 mod tls;
 mod work;
 
+pub use access::ACCESS_TARGET;
 pub use address::Peer;
 pub use config::{RESERVED_CONNECTIONS, ServerConfig};
 pub use connection::serve_stream;

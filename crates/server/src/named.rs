@@ -10,10 +10,15 @@ use axum::{
 };
 use data_encoding::HEXLOWER;
 
+use crate::current;
+
 /// The resource that a path names. A name that is none at all gets the same
 /// answer as one that is unknown, and only after the request was
 /// authenticated: hence the extractor itself never fails.
-pub(crate) struct Named<T>(Option<T>);
+pub(crate) struct Named<T> {
+    known: Option<T>,
+    text: String,
+}
 
 /// A typed name of a resource, as it stands in a path.
 pub(crate) trait Name: Sized {
@@ -25,9 +30,11 @@ pub(crate) trait Name: Sized {
 }
 
 impl<T: Name> Named<T> {
-    /// The name.
+    /// The name. The request was authenticated: the log may have the name, too.
     pub(crate) fn known(self) -> Result<T, Error> {
-        self.0.ok_or(Error::NotFound(T::RESOURCE))
+        let known = self.known.ok_or(Error::NotFound(T::RESOURCE))?;
+        current::note_resource(&self.text);
+        Ok(known)
     }
 }
 
@@ -36,7 +43,11 @@ impl<T: Name, S: Send + Sync> FromRequestParts<S> for Named<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let text = Path::<String>::from_request_parts(parts, state).await;
-        Ok(Self(text.ok().and_then(|Path(text)| T::parse(&text))))
+        let text = text.map_or_else(|_| String::new(), |Path(text)| text);
+        Ok(Self {
+            known: T::parse(&text),
+            text,
+        })
     }
 }
 

@@ -49,7 +49,8 @@ impl Server {
             config.website,
             config.trusted_proxies,
             config.rate_limits,
-        );
+        )
+        .with_access_log(config.access_log);
         Self {
             connections: Arc::new(Connections::new(
                 surface,

@@ -1,7 +1,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use assay_engine::{
-    Engine, Payload, PublicKey, Requester, Unauthenticated, domain::Account, ports::Versioned,
+    Engine, Payload, PublicKey, Requester, Unauthenticated, domain::Account, ids::AccountId,
+    ports::Versioned,
 };
 use axum::{
     extract::{FromRequest, Request},
@@ -47,6 +48,9 @@ pub(crate) trait Signer: Sized {
         body: &[u8],
         url: &str,
     ) -> impl Future<Output = Result<(Self, Payload), Unauthenticated>> + Send;
+
+    /// The account whose holder signed it.
+    fn account(&self) -> Option<AccountId>;
 }
 
 impl Signer for Versioned<Account> {
@@ -56,6 +60,10 @@ impl Signer for Versioned<Account> {
         url: &str,
     ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate_account(body, url).await
+    }
+
+    fn account(&self) -> Option<AccountId> {
+        Some(self.value.id)
     }
 }
 
@@ -67,6 +75,10 @@ impl Signer for PublicKey {
     ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate_key(body, url).await
     }
+
+    fn account(&self) -> Option<AccountId> {
+        None
+    }
 }
 
 impl Signer for Requester {
@@ -76,6 +88,13 @@ impl Signer for Requester {
         url: &str,
     ) -> Result<(Self, Payload), Unauthenticated> {
         engine.authenticate(body, url).await
+    }
+
+    fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Account(account) => account.account(),
+            Self::Key(_) => None,
+        }
     }
 }
 
@@ -106,7 +125,7 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
         drop(turn);
         match authenticated {
             Ok((signer, payload)) => {
-                current::authenticated();
+                current::authenticated(signer.account());
                 Ok(Self {
                     signer,
                     payload: payload.from_client(client),

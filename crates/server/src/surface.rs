@@ -23,13 +23,14 @@ use axum::{
 };
 use ipnet::IpNet;
 use tower::ServiceExt;
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 use crate::{
+    access::Access,
     address::ClientAddress,
     body::{Bodies, discard},
     crowd::Crowd,
-    current::Current,
+    current::{Current, RequestIds},
     health::{HEALTH, LIVE, READY},
     limits::{Failure, Limit, Limits, RateLimits},
     memory::{Memory, head_size},
@@ -41,6 +42,9 @@ use crate::{
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
 pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// The header of a refused request's name, which the log has, too.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What all requests share.
 pub(crate) struct App {
@@ -89,7 +93,9 @@ impl App {
 /// Everything that is served, without sockets.
 #[derive(Clone)]
 pub struct Surface {
+    access_log: bool,
     app: Arc<App>,
+    request_ids: Arc<RequestIds>,
     router: Router,
 }
 
@@ -104,13 +110,24 @@ impl Surface {
         rate_limits: RateLimits,
     ) -> Self {
         let exempt = [&trusted_proxies[..], &rate_limits.exempt].concat();
-        Self::within(
+        let surface = Self::within(
             Memory::new(exempt, Crowd::new()),
             engine,
             website,
             trusted_proxies,
             rate_limits,
-        )
+        );
+        Self {
+            // A replay's answers are the same each time.
+            request_ids: Arc::new(RequestIds::repeatable()),
+            ..surface
+        }
+    }
+
+    /// The same, with a line of the access log for each request, or without.
+    #[must_use]
+    pub fn with_access_log(self, access_log: bool) -> Self {
+        Self { access_log, ..self }
     }
 
     /// The same, with this memory for what nobody signed for.
@@ -131,7 +148,9 @@ impl Surface {
             work: Work::default(),
         });
         Self {
+            access_log: false,
             router: router(Arc::clone(&app)),
+            request_ids: Arc::new(RequestIds::random()),
             app,
         }
     }
@@ -172,16 +191,35 @@ impl Surface {
         let is_directory = request.uri().path() == DIRECTORY;
         let connection = request.extensions_mut().remove::<Arc<Standing>>();
         let engine = Arc::clone(&self.app.engine);
-        let current = Current::new(engine, client.0, connection.clone());
-        let span = tracing::info_span!(
+        let id = self.request_ids.next();
+        let current = Current::new(engine, id, client.0, connection.clone());
+        let path = request.uri().path();
+        let access = (self.access_log).then(|| Access::begin(&current, &method, path));
+        // At the level of errors, so that no filter takes from a line what it is
+        // about.
+        let span = tracing::error_span!(
             "request",
             client = %client.0,
-            method = %request.method(),
-            path = pattern(request.uri().path()),
+            method = %method,
+            path = pattern(path),
+            request_id = %id,
+            account = Empty,
+            identifier = Empty,
+            resource = Empty,
         );
+        current.within(&span);
         let answer = self.enter(request, client, connection).instrument(span);
         let response = current.scope(answer).await;
-        finish(&self.app, &method, is_directory, response)
+        let mut response = finish(&self.app, &method, is_directory, response);
+        if (response.status().is_client_error() || response.status().is_server_error())
+            && let Ok(id) = HeaderValue::try_from(id.to_string())
+        {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if let Some(access) = access {
+            access.answered(&response);
+        }
+        response
     }
 
     /// Answers once there is a place and memory for the request.

@@ -66,6 +66,11 @@ const PATTERNS: &[&str] = &[
 /// The pattern of the resource at `path`, as logs have it: names of resources
 /// are for their holders. A path at which there is nothing stays as it is.
 pub(crate) fn pattern(path: &str) -> &str {
+    known_pattern(path).unwrap_or(path)
+}
+
+/// The same, if there is a resource.
+pub(crate) fn known_pattern(path: &str) -> Option<&'static str> {
     let fits = |pattern: &&&str| {
         let mut segments = path.split('/');
         let all = pattern.split('/').all(|wanted| {
@@ -75,7 +80,7 @@ pub(crate) fn pattern(path: &str) -> &str {
         });
         all && segments.next().is_none()
     };
-    PATTERNS.iter().find(fits).copied().unwrap_or(path)
+    PATTERNS.iter().find(fits).copied()
 }
 
 /// The handler of each path.

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{current, limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
 
 /// newAccount (RFC 8555 section 7.3).
 pub(super) async fn post(
@@ -24,6 +24,7 @@ pub(super) async fn post(
     app.work
         .to_the_end(async move {
             let (account, made) = engine.new_account(&context, key, &new).await?;
+            current::note_account(account.id);
             let urls = engine.urls();
             let status = match made {
                 true => StatusCode::CREATED,

@@ -5,7 +5,7 @@ use assay_proto::NewOrder;
 use axum::{extract::State, http::StatusCode, response::Response};
 
 use super::order;
-use crate::{limits::Limit, refusal::Refusal, signed::Signed, surface::App};
+use crate::{current, limits::Limit, refusal::Refusal, signed::Signed, surface::App};
 
 /// newOrder (RFC 8555 section 7.4).
 pub(super) async fn post(
@@ -13,6 +13,10 @@ pub(super) async fn post(
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
     let new = request.payload.read::<NewOrder>();
+    if let Ok(new) = &new {
+        // A refusal for the rate names them, too.
+        current::note_identifiers(&new.identifiers);
+    }
     if let Err(too_fast) = request.charge(&app, Limit::NewOrder) {
         if let Ok(new) = &new {
             app.engine.order_rate_limited(
