@@ -20,6 +20,7 @@ mod inspect;
 mod issuer;
 mod logging;
 mod orders;
+mod output;
 mod progress;
 mod recording;
 mod recordings;
@@ -36,8 +37,7 @@ mod terminal;
 mod tls;
 
 use std::{
-    io::{self, Write},
-    panic,
+    io, panic,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -48,7 +48,8 @@ use clap::Parser;
 use crate::{
     args::{Cli, Command, ConfigCommand, StoreCommand},
     dir::Dir,
-    logging::Delivery,
+    logging::{Delivery, Fatal},
+    output::{print, print_json},
     stop::{OrStop, Stop},
 };
 
@@ -58,7 +59,11 @@ use crate::{
 static GLOBAL: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    logging::log_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
     let filter = match &cli.command {
         // These tell their own story.
         Command::Demo(_) | Command::Recording(_) | Command::Replay(_) => "error",
@@ -81,11 +86,39 @@ fn main() -> ExitCode {
         }
         Err(stop) => {
             // What strangers wrote into a file, or call one, may be part of it.
-            let said = terminal::escape_lines(&stop.to_string());
-            logging::end(Some(&format!("assay: {said}")));
-            stop.exit_code()
+            let message = stop.to_string();
+            let last = Fatal {
+                message: &message,
+                exit_code: stop.exit_code(),
+            };
+            output::print_failure(&last);
+            logging::end(Some(&last));
+            ExitCode::from(last.exit_code)
         }
     }
+}
+
+/// The end where the command line is no command: an error, or what `--help` and
+/// `--version` ask for.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that went away is no error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let message = error.render().to_string();
+    let last = Fatal {
+        message: message.trim_end(),
+        exit_code: Stop::USAGE,
+    };
+    output::print_failure(&last);
+    if logging::is_plain() {
+        // With colours, where those are wanted.
+        let _ = error.print();
+    } else {
+        logging::end_of_usage(&last);
+    }
+    ExitCode::from(last.exit_code)
 }
 
 fn run(cli: Cli) -> Result<(), Stop> {
@@ -145,20 +178,6 @@ fn run(cli: Cli) -> Result<(), Stop> {
             }
         }
     }
-}
-
-/// Writes a line to standard output. A reader that went away is no error.
-fn print(line: impl std::fmt::Display) -> Result<(), Stop> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.or_fault("cannot write to standard output"),
-    }
-}
-
-/// Writes one JSON value as a line to standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Stop> {
-    print(terminal::json(value).or_fault("cannot write JSON")?)
 }
 
 /// Seconds since the Unix epoch. A clock before 1970 reads as 1970: nothing is

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::logging;
+
 /// How often a line is written at most.
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -29,7 +31,7 @@ impl Progress {
         };
         Self {
             what,
-            state: io::stderr().is_terminal().then(|| Mutex::new(state)),
+            state: (io::stderr().is_terminal() && !logging::is_json()).then(|| Mutex::new(state)),
         }
     }
 

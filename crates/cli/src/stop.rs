@@ -1,6 +1,6 @@
 //! Why a command ends other than well, and with which exit code.
 
-use std::{fmt, process::ExitCode};
+use std::fmt;
 
 use assay_store::OpenError;
 
@@ -19,6 +19,9 @@ enum Kind {
 }
 
 impl Stop {
+    /// The exit code of a command line or configuration that is wrong.
+    pub const USAGE: u8 = Kind::Usage as u8;
+
     /// What was asked was refused, or something is other than it should be.
     pub fn refused(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Kind::Refused, error)
@@ -42,8 +45,8 @@ impl Stop {
     }
 
     /// The process's exit code.
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.kind as u8)
+    pub fn exit_code(&self) -> u8 {
+        self.kind as u8
     }
 }
 

@@ -372,7 +372,7 @@ impl Drop for Durable {
         };
         let noted = notes.write_durably(&note);
         if let Err(fault) = closed.and(noted) {
-            tracing::warn!(%fault, "the index was not closed: the next start rebuilds it");
+            tracing::warn!(event = "index_not_closed", %fault, "the index was not closed: the next start rebuilds it");
         }
     }
 }

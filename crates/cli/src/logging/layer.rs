@@ -1,17 +1,23 @@
 //! Makes lines of events, and puts each into its queue.
 
 use assay_engine::events;
+use assay_server::ACCESS_TARGET;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{Out, fields::Fields, line, queue::Kind};
+use super::{
+    Out,
+    fields::{FieldValue, Fields},
+    line,
+    queue::Kind,
+};
 
 /// The span of a request, `assay_server`'s.
 const REQUEST: &str = "request";
 
-/// Logs to one place, in one format.
+/// Logs to one place, in one style.
 pub struct LogLayer {
-    pub format: line::Format,
+    pub style: line::Style,
     pub out: Out,
 }
 
@@ -44,7 +50,11 @@ where
         let metadata = event.metadata();
         let mut fields = Fields::of(metadata.target());
         event.record(&mut fields);
-        let mut line = line::Line::new(self.format, *metadata.level(), metadata.target(), fields);
+        if self.style.format == line::Format::Json && fields.text("event").is_none() {
+            let name = FieldValue::Text(unnamed(metadata.target()).to_owned());
+            fields.list.push(("event", name));
+        }
+        let mut line = line::Line::new(self.style, *metadata.level(), metadata.target(), fields);
         let mut in_request = false;
         for span in context
             .event_scope(event)
@@ -60,15 +70,26 @@ where
     }
 }
 
+/// The event of a line that names none.
+fn unnamed(target: &str) -> &'static str {
+    if is_ours(target) { "debug" } else { "library" }
+}
+
+/// Whether a line is this program's, and not a library's.
+fn is_ours(target: &str) -> bool {
+    target == "assay" || target.starts_with("assay::") || target.starts_with("assay_")
+}
+
 /// Which queue an event waits in. What a request can cause is an event only
 /// where it cost a durable change, or is a fault, of which there are few:
 /// anything else, and all that is not known here, are lines of requests, which
-/// nobody misses.
+/// nobody misses. The lines that every request causes come last.
 fn kind(metadata: &Metadata<'_>, in_request: bool) -> Kind {
     let target = metadata.target();
-    let is_ours =
-        target == "assay" || target.starts_with("assay::") || target.starts_with("assay_");
-    let is_event = is_ours
+    if target == ACCESS_TARGET {
+        return Kind::Access;
+    }
+    let is_event = is_ours(target)
         && match *metadata.level() {
             Level::ERROR => true,
             Level::WARN | Level::INFO => !in_request || target == events::TARGET,
@@ -78,5 +99,23 @@ fn kind(metadata: &Metadata<'_>, in_request: bool) -> Kind {
         Kind::Events
     } else {
         Kind::Requests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_an_event_says_whose_it_is() {
+        for (target, event) in [
+            ("assay", "debug"),
+            ("assay::serve", "debug"),
+            ("assay_server::surface", "debug"),
+            ("assayer", "library"),
+            ("h2::codec", "library"),
+        ] {
+            assert_eq!(unnamed(target), event, "{target}");
+        }
     }
 }

@@ -9,8 +9,19 @@ use tracing_subscriber::fmt::{
     time::{FormatTime as _, SystemTime},
 };
 
-use super::fields::{FieldValue, Fields};
+use super::{
+    fields::{FieldValue, Fields},
+    journal,
+};
 use crate::terminal;
+
+/// How lines look, and whether the journal reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    pub format: Format,
+    /// Each line begins with its priority.
+    pub journal: bool,
+}
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +34,7 @@ pub enum Format {
 
 /// A line in the making.
 pub struct Line {
-    format: Format,
+    style: Style,
     level: Level,
     target: &'static str,
     fields: Fields,
@@ -40,9 +51,9 @@ struct Span {
 }
 
 impl Line {
-    pub fn new(format: Format, level: Level, target: &'static str, fields: Fields) -> Self {
+    pub fn new(style: Style, level: Level, target: &'static str, fields: Fields) -> Self {
         Self {
-            format,
+            style,
             level,
             target,
             fields,
@@ -57,7 +68,7 @@ impl Line {
             text: String::new(),
             json: serde_json::Map::new(),
         };
-        match self.format {
+        match self.style.format {
             Format::Json => {
                 for (name, value) in &fields.list {
                     span.json.insert((*name).to_owned(), value.to_json());
@@ -78,13 +89,16 @@ impl Line {
         let mut time = String::new();
         // A clock that cannot be shown is no reason for not logging.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-        let mut line = match self.format {
+        let mut line = match self.style.format {
             // JSON of texts and numbers can be written.
             Format::Json => terminal::json(&Json(&time, &self)).unwrap_or_default(),
             Format::Text { color } => self.text(&time, color),
         };
         line.push('\n');
-        line
+        match self.style.journal {
+            true => journal::with_priority(self.level, &line),
+            false => line,
+        }
     }
 
     fn text(&self, time: &str, color: bool) -> String {
@@ -134,11 +148,9 @@ fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
         line.push(' ');
     }
     let value = match value {
-        // Quoted with what would look like the end of the quotation escaped.
-        FieldValue::Text(text) => {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-            format!("\"{}\"", terminal::escape(&text))
-        }
+        FieldValue::Text(text) => quoted(text),
+        // A value ends where the next blank is.
+        FieldValue::Shown(text) if needs_quotes(text) => quoted(text),
         FieldValue::Shown(text) => terminal::escape(text),
         FieldValue::Plain(value) => value.to_string(),
     };
@@ -147,6 +159,16 @@ fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
         true => write!(line, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
         false => write!(line, "{name}={value}"),
     };
+}
+
+fn needs_quotes(text: &str) -> bool {
+    text.is_empty() || text.starts_with('"') || text.contains(char::is_whitespace)
+}
+
+/// In quotes, with what would look like their end escaped.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", terminal::escape(&text))
 }
 
 impl FieldValue {
@@ -171,11 +193,78 @@ impl Serialize for Json<'_> {
             map.serialize_entry(name, &value.to_json())?;
         }
         map.serialize_entry("target", line.target)?;
-        if let Some(innermost) = line.spans.last() {
+        if let Some((innermost, outer)) = line.spans.split_last() {
             map.serialize_entry("span", &innermost.json)?;
-            let all: Vec<_> = line.spans.iter().map(|span| &span.json).collect();
-            map.serialize_entry("spans", &all)?;
+            // Each span is written once.
+            if !outer.is_empty() {
+                let outer: Vec<_> = outer.iter().map(|span| &span.json).collect();
+                map.serialize_entry("spans", &outer)?;
+            }
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(format: Format, journal: bool) -> String {
+        let mut fields = Fields::of("assay");
+        let spans = ["outer", "inner"].map(|name| {
+            let mut fields = Fields::of("assay");
+            let client = FieldValue::Shown(format!("{name} client"));
+            fields.list.push(("client", client));
+            (name, fields)
+        });
+        for (name, value) in [
+            ("message", FieldValue::Shown("what happened".to_owned())),
+            ("event", FieldValue::Text("name".to_owned())),
+            (
+                "detail",
+                FieldValue::Shown("a \"b\" c=d\n\u{1b}".to_owned()),
+            ),
+            ("one", FieldValue::Shown("one".to_owned())),
+            ("none", FieldValue::Shown(String::new())),
+            ("count", FieldValue::Plain(7.into())),
+        ] {
+            fields.list.push((name, value));
+        }
+        let mut line = Line::new(Style { format, journal }, Level::WARN, "assay", fields);
+        for (name, fields) in &spans {
+            line.within(name, fields);
+        }
+        line.finish()
+    }
+
+    #[test]
+    fn in_text_a_value_with_blanks_is_quoted_and_controls_are_escaped() {
+        let line = finished(Format::Text { color: false }, false);
+        let (_, rest) = line.split_once(" WARN ").unwrap();
+        assert_eq!(
+            rest,
+            "outer{client=\"outer client\"}:inner{client=\"inner client\"}: what happened \
+             event=\"name\" detail=\"a \\\"b\\\" c=d\\u{a}\\u{1b}\" one=one none=\"\" count=7\n"
+        );
+    }
+
+    #[test]
+    fn in_json_each_span_is_written_once() {
+        let line = finished(Format::Json, false);
+        assert_eq!(line.matches("inner client").count(), 1, "{line}");
+        assert_eq!(line.matches("outer client").count(), 1, "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["span"]["name"], "inner");
+        assert_eq!(value["spans"][0]["name"], "outer");
+        assert_eq!(value["level"], "WARN");
+    }
+
+    #[test]
+    fn on_a_journal_a_line_begins_with_its_priority() {
+        for format in [Format::Json, Format::Text { color: false }] {
+            let line = finished(format, true);
+            assert_eq!(line.matches("<4>").count(), 1, "{line}");
+            assert!(line.starts_with("<4>"), "{line}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Two bounded queues of log lines and the one thread that writes them: who logs
+//! Bounded queues of log lines and the one thread that writes them: who logs
 //! never waits for the reader of the log (docs/adr/0018).
 
 use std::{
@@ -21,14 +21,22 @@ pub enum Kind {
     Events = 0,
     /// What single requests and connections cause, and all debugging.
     Requests = 1,
+    /// One line a request, where the operator asked for them. Written last, so
+    /// that they push out nothing else.
+    Access = 2,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Events, Self::Requests, Self::Access];
 }
 
 /// How many bytes of lines may wait in each queue: some 20,000 events, 3,000
-/// lines of requests.
+/// lines of what requests cause, as many requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub events: usize,
     pub requests: usize,
+    pub access: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +44,7 @@ impl Default for Limits {
         Self {
             events: 8 << 20,
             requests: 1 << 20,
+            access: 1 << 20,
         }
     }
 }
@@ -48,7 +57,7 @@ pub type Report = Box<dyn Fn(Kind, u64) -> String + Send>;
 pub struct Queue(Arc<Shared>);
 
 struct Shared {
-    limits: [usize; 2],
+    limits: [usize; Kind::ALL.len()],
     state: Mutex<State>,
     /// There is a line to write.
     filled: Condvar,
@@ -58,9 +67,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    lines: [VecDeque<String>; 2],
-    bytes: [usize; 2],
-    dropped: [u64; 2],
+    lines: [VecDeque<String>; Kind::ALL.len()],
+    bytes: [usize; Kind::ALL.len()],
+    dropped: [u64; Kind::ALL.len()],
     writing: bool,
 }
 
@@ -75,7 +84,7 @@ impl Queue {
         report: Report,
     ) -> io::Result<Self> {
         let queue = Self(Arc::new(Shared {
-            limits: [limits.events, limits.requests],
+            limits: [limits.events, limits.requests, limits.access],
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -126,7 +135,7 @@ impl Queue {
                 continue;
             }
             // The writer got through.
-            for kind in [Kind::Events, Kind::Requests] {
+            for kind in Kind::ALL {
                 let is_due = reported.is_none_or(|last| last.elapsed() >= REPORT);
                 let dropped = self.dropped(kind, is_due);
                 if dropped > 0 {
@@ -234,6 +243,7 @@ mod tests {
         let limits = Limits {
             events: 100,
             requests: 10,
+            access: 10,
         };
         let queue = Queue::start(Pipe(sender), limits, Box::new(report)).unwrap();
         queue.push(Kind::Requests, "stuck".to_owned());
@@ -265,6 +275,21 @@ mod tests {
         assert_eq!(read[2..22], ["event"; 20]);
         assert_eq!(read[22..], ["    0", "    1"]);
         assert!(queue.flush(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_flood_of_access_lines_takes_no_room_from_other_lines_which_are_written_first() {
+        let (queue, reader) = stuck();
+        for _ in 0..1_000 {
+            queue.push(Kind::Access, "access".to_owned());
+        }
+        queue.push(Kind::Requests, "other".to_owned());
+        queue.push(Kind::Events, "event".to_owned());
+        let read = reader.read(5);
+        assert_eq!(
+            read,
+            ["stuck", "Access dropped 999", "event", "other", "access"]
+        );
     }
 
     #[test]

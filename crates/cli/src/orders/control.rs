@@ -67,7 +67,7 @@ pub async fn serve(listener: UnixListener, store: Arc<dyn Store>, engine: Arc<En
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take questions on the control socket");
+                tracing::warn!(event = "control_socket_failed", %error, "cannot take questions on the control socket");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }

@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 
 use super::{EnrollArgs, FaultChoice, key_type, read_authority, read_bundle, table};
 use crate::{
-    files, print, print_json,
+    files, logging, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -58,7 +58,7 @@ pub(super) async fn run(args: &EnrollArgs) -> Result<(), Stop> {
     enrollment.key = key_type(args.key);
     enrollment.fault = fault;
     enrollment.client = args.client.into();
-    let talk = !args.json;
+    let talk = !args.json && !logging::is_json();
     let result = enroll(&enrollment, &authority, &mut |step| {
         if talk {
             // Progress is a courtesy.

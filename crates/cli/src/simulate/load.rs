@@ -9,7 +9,7 @@ use assay_simulator::load::{self, Latency, Load, LoadReport, Progress};
 
 use super::{LoadArgs, read_authority, read_bundle};
 use crate::{
-    print, print_json,
+    logging, print, print_json,
     stop::{OrStop, Stop},
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn run(args: &LoadArgs) -> Result<(), Stop> {
     load.server_pid = args.server_pid;
     load.client = args.client.into();
     load.source_addresses = args.source_addresses;
-    let talk = io::stderr().is_terminal();
+    let talk = io::stderr().is_terminal() && !logging::is_json();
     let devices = args.devices;
     let report = load::run(&load, Arc::new(authority), &mut |progress| {
         if talk {

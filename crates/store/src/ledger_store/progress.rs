@@ -36,7 +36,7 @@ impl Progress {
 
     /// Nothing is to be read or written any more. The first reason stays.
     pub(super) fn poison(&self, reason: StoreError) {
-        tracing::error!(%reason, "the store is poisoned");
+        tracing::error!(event = "store_poisoned", %reason, "the store is poisoned: nothing more is accepted");
         self.poison.send_modify(|poison| {
             poison.get_or_insert(reason);
         });

@@ -196,7 +196,7 @@ impl Upkeep {
                 if self.lock().index_failed {
                     note.state = State::Failed;
                     if let Err(fault) = notes.write_durably(&note) {
-                        tracing::error!(%fault, "cannot note that the index failed");
+                        tracing::error!(event = "index_not_noted", %fault, "cannot note that the index failed");
                     }
                 }
                 return None;
@@ -204,7 +204,7 @@ impl Upkeep {
             note.flushed = at;
             if let Err(fault) = notes.write(&note) {
                 // Only the next start takes longer.
-                tracing::warn!(%fault, "cannot note how far the index was flushed");
+                tracing::warn!(event = "index_not_noted", %fault, "cannot note how far the index was flushed");
             }
             self.lock().flushed = at.place.sequence;
             self.changed.notify_all();

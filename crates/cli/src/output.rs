@@ -1,0 +1,57 @@
+//! What commands write to standard output: results for people, or one JSON
+//! document.
+
+use std::{
+    env,
+    fmt::Display,
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    logging::Fatal,
+    stop::{OrStop, Stop},
+    terminal,
+};
+
+/// Whether there is a JSON document on standard output.
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line to standard output. A reader that went away is no error.
+pub fn print(line: impl Display) -> Result<(), Stop> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.or_fault("cannot write to standard output"),
+    }
+}
+
+/// Writes one JSON value as a line to standard output.
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Stop> {
+    let json = terminal::json(value).or_fault("cannot write JSON")?;
+    PRINTED.store(true, Ordering::Relaxed);
+    print(json)
+}
+
+/// With `--json`, a command that fails before it has a result prints why: a
+/// reader of standard output always gets one document. A result that is a
+/// failure is its own document.
+pub fn print_failure(last: &Fatal<'_>) {
+    if !is_json_wanted() || PRINTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let document = serde_json::json!({
+        "error": { "message": last.message, "exit_code": last.exit_code },
+    });
+    // The message is on standard error all the same.
+    let _ = print_json(&document);
+}
+
+/// Whether the command line says `--json`, whatever else it says: it may be the
+/// one that cannot be read.
+fn is_json_wanted() -> bool {
+    env::args_os()
+        .skip(1)
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json")
+}
