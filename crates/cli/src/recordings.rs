@@ -11,8 +11,8 @@ mod writer;
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -58,13 +58,21 @@ enum Job {
     Judged(Box<Judged>),
 }
 
-/// What was lost since the last time that all went well.
+/// What fails, and what was lost since the last time that all went well.
 #[derive(Default)]
 struct Lost {
     health: Arc<Health>,
-    /// Whether anything was.
-    failing: AtomicBool,
+    failing: Mutex<Failing>,
     recordings: AtomicU64,
+}
+
+/// Why recordings fail.
+#[derive(Default)]
+struct Failing {
+    /// None can be written.
+    writing: Option<String>,
+    /// Those whose time is over cannot be removed.
+    removing: Option<String>,
 }
 
 impl Recordings {
@@ -144,8 +152,12 @@ impl Lost {
     /// is told, loudly.
     fn more(&self, recordings: u64, cause: &dyn std::fmt::Display) {
         self.recordings.fetch_add(recordings, Ordering::Relaxed);
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            self.health.degrade(Part::Recordings, cause.to_string());
+        let is_new = self.change(|failing| {
+            let is_new = failing.writing.is_none();
+            failing.writing.get_or_insert_with(|| cause.to_string());
+            is_new
+        });
+        if is_new {
             tracing::error!(
                 event = "recording_failed",
                 error = %cause,
@@ -157,8 +169,7 @@ impl Lost {
 
     /// All goes well (again).
     fn none(&self) {
-        if self.failing.swap(false, Ordering::Relaxed) {
-            self.health.recover(Part::Recordings);
+        if self.change(|failing| failing.writing.take().is_some()) {
             // Not within the event, which may be filtered out.
             let lost = self.recordings.swap(0, Ordering::Relaxed);
             tracing::warn!(
@@ -167,5 +178,22 @@ impl Lost {
                 "recordings are kept again; so many were lost, others may lack their CSR"
             );
         }
+    }
+
+    /// Recordings whose time is over are there still, or are not any more.
+    fn not_removed(&self, cause: Option<String>) {
+        self.change(|failing| failing.removing = cause);
+    }
+
+    /// Changes what fails, and has health say so.
+    fn change<T>(&self, change: impl FnOnce(&mut Failing) -> T) -> T {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut failing);
+        // Within the lock, so that the last change is the last word.
+        match failing.writing.as_ref().or(failing.removing.as_ref()) {
+            Some(reason) => self.health.degrade(Part::Recordings, reason.clone()),
+            None => self.health.recover(Part::Recordings),
+        }
+        changed
     }
 }

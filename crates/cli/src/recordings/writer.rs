@@ -13,16 +13,27 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use anyhow::Context as _;
 use assay_attest::{
     TrustAnchor,
     recording::{MAX_RECORDING_BYTES, Recording, Rule},
 };
-use assay_engine::ids::{AuthorizationId, OrderId};
+use assay_engine::{
+    health::Part,
+    ids::{AuthorizationId, OrderId},
+};
+use assay_proto::PartState;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use tempfile::NamedTempFile;
 
 use super::{Job, Lost, file};
 use crate::{config::Keep, files};
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// When recordings that could not be removed are looked at again.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// When it is looked again whether the clock is right.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How long a disk that refused a recording is left alone.
 const RETRY: Duration = Duration::from_secs(10);
@@ -77,17 +88,28 @@ impl Writer {
     /// Takes jobs until the end.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         let mut expiry = Instant::now();
+        // What cannot be written is known before the first recording is lost.
+        self.try_directory(Instant::now());
         loop {
             if expiry <= Instant::now() {
-                self.remove_expired(SystemTime::now());
-                expiry = Instant::now() + DAY;
+                expiry = Instant::now() + self.remove_expired(SystemTime::now());
             }
             let job = match jobs.try_recv() {
                 Ok(job) => job,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
+                    if self.blocked.is_some_and(|until| until <= Instant::now()) {
+                        self.try_directory(Instant::now());
+                        if self.blocked.is_none() {
+                            // What kept it from writing may have kept it from
+                            // removing.
+                            expiry = Instant::now();
+                            continue;
+                        }
+                    }
                     self.caught_up();
-                    match jobs.recv_timeout(expiry.saturating_duration_since(Instant::now())) {
+                    let next = self.blocked.map_or(expiry, |until| until.min(expiry));
+                    match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
                         Ok(job) => job,
                         Err(RecvTimeoutError::Disconnected) => return,
                         Err(RecvTimeoutError::Timeout) => continue,
@@ -106,6 +128,24 @@ impl Writer {
         if self.blocked.is_none() {
             self.lost.none();
         }
+    }
+
+    /// Whether a recording could be written now. Health says so where not, and
+    /// that it works again, though no device enrols meanwhile.
+    fn try_directory(&mut self, now: Instant) {
+        if self.plan.keep == Keep::None {
+            return;
+        }
+        self.blocked = match self.new_file() {
+            // It is removed at once.
+            Ok(_) => None,
+            Err(error) => {
+                let directory = self.plan.directory.display();
+                let cause = format_args!("cannot write to {directory}: {error}");
+                self.lost.more(0, &cause);
+                Some(now + RETRY)
+            }
+        };
     }
 
     fn take(&mut self, job: Job, now: Instant) {
@@ -166,16 +206,18 @@ impl Writer {
             return Ok(false);
         }
         let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
-            .ok()
-            .and_then(|bytes| Recording::parse(&bytes).ok())
-            .and_then(|recording| file::with_csr(recording, csr));
+            .and_then(|bytes| Ok(Recording::parse(&bytes)?))
+            .and_then(|recording| {
+                file::with_csr(recording, csr).context("it would be too large, or is none of ours")
+            });
         match completed {
-            Some(recording) => self.write(&name, &recording).map(|()| true),
-            None => {
+            Ok(recording) => self.write(&name, &recording).map(|()| true),
+            Err(error) => {
                 tracing::warn!(
                     event = "csr_not_recorded",
                     name,
-                    "a recording cannot take its order's CSR: it was changed, or would be too large"
+                    error = %format!("{error:#}"),
+                    "a recording cannot take its order's CSR"
                 );
                 Ok(false)
             }
@@ -185,6 +227,17 @@ impl Writer {
     /// Whole or not at all. Its age is that of the verdict. It is not forced
     /// onto the disk: a power cut may cost the last ones.
     fn write(&self, name: &str, recording: &Recording) -> io::Result<()> {
+        let mut file = self.new_file()?;
+        file.write_all(recording.to_json().as_bytes())?;
+        let judged = Duration::from_secs(recording.time().seconds());
+        file.as_file()
+            .set_modified(SystemTime::UNIX_EPOCH + judged)?;
+        file.persist(self.plan.directory.join(name))?;
+        Ok(())
+    }
+
+    /// A file to be written, in its directory.
+    fn new_file(&self) -> io::Result<NamedTempFile> {
         let directory = &self.plan.directory;
         DirBuilder::new()
             .recursive(true)
@@ -192,34 +245,51 @@ impl Writer {
             .create(directory)?;
         leave_room(directory, self.reserve)?;
         // The mode of temporary files is 600.
-        let mut file = tempfile::Builder::new()
+        tempfile::Builder::new()
             .prefix(UNFINISHED)
-            .tempfile_in(directory)?;
-        file.write_all(recording.to_json().as_bytes())?;
-        let judged = Duration::from_secs(recording.time().seconds());
-        file.as_file()
-            .set_modified(SystemTime::UNIX_EPOCH + judged)?;
-        file.persist(directory.join(name))?;
-        Ok(())
+            .tempfile_in(directory)
     }
 
-    /// Removes what is older than it may become.
-    fn remove_expired(&self, now: SystemTime) {
+    /// Removes what is older than it may become, and returns when to look
+    /// again.
+    fn remove_expired(&self, now: SystemTime) -> Duration {
+        let clock = &self.lost.health.readiness().parts[Part::Clock.as_str()];
+        if *clock == PartState::Failing {
+            // Nothing expires by a clock that is in doubt.
+            return MINUTE;
+        }
         let directory = &self.plan.directory;
-        match remove_older(directory, self.plan.retention, now) {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(
+        let swept = sweep(directory, self.plan.retention, now);
+        if swept.removed > 0 {
+            tracing::info!(
                 event = "recordings_expired",
-                count,
+                count = swept.removed,
                 "recordings were removed: their time is over"
-            ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::error!(
-                event = "recordings_not_removed",
-                directory = %directory.display(),
-                %error,
-                "recordings whose time is over are still there; trying again in a day"
-            ),
+            );
+        }
+        if swept.redated > 0 {
+            tracing::warn!(
+                event = "recordings_redated",
+                count = swept.redated,
+                "recordings were written while the clock was ahead: they expire as if written now"
+            );
+        }
+        let cause = (swept.error.as_ref()).map(|error| {
+            let directory = directory.display();
+            format!("cannot remove recordings whose time is over from {directory}: {error}")
+        });
+        self.lost.not_removed(cause);
+        match swept.error {
+            None => DAY,
+            Some(error) => {
+                tracing::error!(
+                    event = "recordings_not_removed",
+                    directory = %directory.display(),
+                    %error,
+                    "recordings whose time is over are still there; trying again in an hour"
+                );
+                HOUR
+            }
         }
     }
 }
@@ -241,38 +311,95 @@ fn leave_room(directory: &Path, reserve: u64) -> io::Result<()> {
     ))
 }
 
-/// Removes what is older than `retention`, and says how many files that were.
-/// One that cannot be removed does not spare the others; the first such error
-/// is told.
-fn remove_older(directory: &Path, retention: Duration, now: SystemTime) -> io::Result<u64> {
-    let mut count = 0;
-    let mut failed = None;
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        match remove_if_older(&path, retention, now) {
-            Ok(removed) => count += u64::from(removed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+/// What became of the recordings that are there.
+#[derive(Default)]
+struct Swept {
+    removed: u64,
+    /// They were from a time to come, and are from now.
+    redated: u64,
+    /// The first, where there were several.
+    error: Option<io::Error>,
+}
+
+/// What becomes of one file.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Redated,
+    Removed,
+}
+
+/// Removes what is older than `retention`. A file that cannot be removed does
+/// not spare the others. A directory that is not there holds nothing.
+fn sweep(directory: &Path, retention: Duration, now: SystemTime) -> Swept {
+    let mut swept = Swept::default();
+    let fail = |swept: &mut Swept, error: io::Error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            swept.error.get_or_insert(error);
+        }
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            fail(&mut swept, error);
+            return swept;
+        }
+    };
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
             Err(error) => {
-                let told = || io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-                failed.get_or_insert_with(told);
+                fail(&mut swept, error);
+                break;
+            }
+        };
+        match sweep_file(&path, retention, now) {
+            Ok(Fate::Kept) => {}
+            Ok(Fate::Redated) => swept.redated += 1,
+            Ok(Fate::Removed) => swept.removed += 1,
+            Err(error) => {
+                let named = format!("{}: {error}", path.display());
+                fail(&mut swept, io::Error::new(error.kind(), named));
             }
         }
     }
-    failed.map_or(Ok(count), Err)
+    swept
 }
 
-fn remove_if_older(path: &Path, retention: Duration, now: SystemTime) -> io::Result<bool> {
+fn sweep_file(path: &Path, retention: Duration, now: SystemTime) -> io::Result<Fate> {
     let name = path.file_name().and_then(OsStr::to_str);
     if !name.is_some_and(|name| file::is_ours(name) || name.starts_with(UNFINISHED)) {
-        return Ok(false);
+        return Ok(Fate::Kept);
     }
-    // Of a symbolic link itself. What lies in the future is young.
+    // Of a symbolic link itself.
     let metadata = path.symlink_metadata()?;
-    let age = now.duration_since(metadata.modified()?);
-    if metadata.is_dir() || !age.is_ok_and(|age| age >= retention) {
-        return Ok(false);
+    if metadata.is_dir() {
+        return Ok(Fate::Kept);
     }
-    fs::remove_file(path).map(|()| true)
+    match now.duration_since(metadata.modified()?) {
+        Ok(age) if age >= retention => fs::remove_file(path).map(|()| Fate::Removed),
+        // Written while the clock was ahead: it would stay until that time and
+        // the retention are over, which may be years. A day ahead matters
+        // little.
+        Err(ahead) if ahead.duration() > DAY => redate(path, now).map(|()| Fate::Redated),
+        _ => Ok(Fate::Kept),
+    }
+}
+
+/// Has a file be as old as one that is written now; of a symbolic link, itself.
+fn redate(path: &Path, now: SystemTime) -> io::Result<()> {
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let time = Timespec {
+        tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use assay_engine::{
     ports::{self, Judged, Recorder},
 };
 use assay_jws::Thumbprint;
-use assay_proto::PartState;
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
 use std::sync::atomic::Ordering;
 
@@ -257,4 +256,107 @@ fn what_is_expired_goes_and_what_is_not_ours_stays() {
     // A directory that is not there holds nothing.
     fs::remove_dir_all(directory).unwrap();
     writer.remove_expired(moment(TIME + month));
+}
+
+fn dated(directory: &Path, number: u8, seconds: u64) -> PathBuf {
+    let path = path(directory, number);
+    let file = fs::File::create(&path).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    file.set_modified(time).unwrap();
+    path
+}
+
+/// The clock was two years ahead when it was judged. It is right again.
+#[test]
+fn a_recording_that_was_judged_while_the_clock_was_ahead_expires_all_the_same() {
+    const YEARS: u64 = 2 * 365 * 86_400;
+    let home = tempfile::tempdir().unwrap();
+    let writer = writer(home.path());
+    let moment = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let ahead = dated(home.path(), 1, TIME + YEARS);
+    let link = path(home.path(), 2);
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let far = Timespec {
+        tv_sec: (TIME + YEARS) as i64,
+        tv_nsec: 0,
+    };
+    let far = Timestamps {
+        last_access: far,
+        last_modification: far,
+    };
+    utimensat(CWD, &link, &far, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    // As the database's time may be a little ahead of the clock's.
+    let soon = dated(home.path(), 3, TIME + 60);
+    assert_eq!(writer.remove_expired(moment(TIME)), DAY);
+    let modified = |path: &Path| path.symlink_metadata().unwrap().modified().unwrap();
+    assert_eq!(modified(&ahead), moment(TIME));
+    assert_eq!(modified(&link), moment(TIME));
+    assert_eq!(modified(&soon), moment(TIME + 60));
+    let month = 30 * 86_400;
+    writer.remove_expired(moment(TIME + month - 1));
+    assert_eq!(names(home.path()), 3);
+    writer.remove_expired(moment(TIME + month));
+    assert_eq!(names(home.path()), 1);
+}
+
+#[test]
+fn nothing_expires_by_a_clock_that_is_in_doubt() {
+    let home = tempfile::tempdir().unwrap();
+    let writer = writer(home.path());
+    dated(home.path(), 1, TIME);
+    let later = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME) + 400 * DAY;
+    writer.lost.health.degrade(Part::Clock, "it is ahead");
+    assert_eq!(writer.remove_expired(later), MINUTE);
+    assert_eq!(names(home.path()), 1);
+    writer.lost.health.recover(Part::Clock);
+    assert_eq!(writer.remove_expired(later), DAY);
+    assert_eq!(names(home.path()), 0);
+}
+
+#[test]
+fn health_names_recordings_that_cannot_be_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("recordings");
+    fs::write(&directory, "no folder").unwrap();
+    let writer = writer(&directory);
+    let now = SystemTime::now();
+    assert_eq!(writer.remove_expired(now), HOUR);
+    let reason = || writer.lost.health.readiness().reasons.remove("recordings");
+    let said = reason().unwrap();
+    assert!(said.contains("cannot remove recordings"), "{said}");
+    fs::remove_file(&directory).unwrap();
+    assert_eq!(writer.remove_expired(now), DAY);
+    assert_eq!(reason(), None);
+}
+
+/// Nothing was judged yet, and nothing is: health knows all the same.
+#[test]
+fn a_directory_that_cannot_be_written_is_known_before_and_after_the_first_recording() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("recordings");
+    fs::write(&directory, "in the way").unwrap();
+    let mut writer = writer(&directory);
+    let failing = |writer: &Writer| {
+        let readiness = writer.lost.health.readiness();
+        readiness.parts["recordings"] == PartState::Failing
+    };
+    let start = Instant::now();
+    writer.try_directory(start);
+    writer.caught_up();
+    assert!(failing(&writer));
+    assert_eq!(writer.blocked, Some(start + RETRY));
+    fs::remove_file(&directory).unwrap();
+    writer.try_directory(start + RETRY);
+    writer.caught_up();
+    assert!(!failing(&writer));
+    assert_eq!((names(&directory), lost(&writer)), (0, 0));
+    // A disk without room is found in the same way.
+    writer.reserve = u64::MAX;
+    writer.try_directory(start + RETRY);
+    assert!(failing(&writer));
+    // Where nothing is kept, nothing is tried.
+    writer.plan.keep = Keep::None;
+    writer.plan.directory = home.path().join("other");
+    writer.try_directory(start + RETRY);
+    assert!(!writer.plan.directory.exists());
 }
