@@ -1,6 +1,7 @@
 //! `assay.toml`: what it may say, and what it says.
 
 mod base_url;
+mod difference;
 mod duration;
 mod keys;
 mod limits;
@@ -53,6 +54,16 @@ pub struct Config {
     pub health: Health,
     /// `[limits]`
     pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Whether each request gets a line.
+    pub access: bool,
 }
 
 /// `[health]`
@@ -241,6 +252,7 @@ struct Tables {
     store: Store,
     health: Health,
     limits: LimitsTable,
+    log: Log,
 }
 
 #[derive(Default, Deserialize)]
@@ -331,6 +343,7 @@ impl Tables {
             store,
             health,
             limits,
+            log,
         } = self;
         let tls = match (server.tls, server.tls_certificate, server.tls_key) {
             (TlsText::Files, Some(certificate), Some(key)) => Tls::Files { certificate, key },
@@ -424,6 +437,7 @@ impl Tables {
             store,
             health,
             limits: limits.check()?,
+            log,
         })
     }
 }

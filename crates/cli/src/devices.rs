@@ -12,12 +12,9 @@ use assay_engine::{
     admission::Devices,
     health::{Health, Part},
 };
-use tokio::{
-    signal::unix::Signal,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::app::read_devices;
+use crate::{app::read_devices, serve::reload::Requests};
 
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -34,7 +31,7 @@ pub struct Stamp {
 pub async fn watch(
     devices: Option<Arc<Devices>>,
     path: PathBuf,
-    mut hangup: Signal,
+    mut hangup: Requests,
     health: Arc<Health>,
 ) {
     let Some(devices) = devices else {
@@ -44,6 +41,7 @@ pub async fn watch(
                 event = "nothing_to_reload",
                 "there is no list of devices to read again"
             );
+            hangup.report(Ok("there is no list".to_owned()));
         }
     };
     let mut ticks = interval(CHECK);
@@ -76,6 +74,9 @@ pub async fn watch(
                     devices = count,
                     "list of devices read again"
                 );
+                if asked {
+                    hangup.report(Ok(format!("{count} devices")));
+                }
                 continue;
             }
             Ok(Err(error)) => format!("{error:#}"),
@@ -87,6 +88,9 @@ pub async fn watch(
                 %error,
                 "the list of devices cannot be used: the old one stays"
             );
+        }
+        if asked {
+            hangup.report(Err(error.clone()));
         }
         health.degrade(Part::Devices, error.clone());
         complaint = Some(error);

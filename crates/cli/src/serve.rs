@@ -1,6 +1,7 @@
 //! `assay serve`: the server, from its directory to its end.
 
 mod health;
+pub mod reload;
 mod starting;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
@@ -33,6 +34,8 @@ use crate::{
     tls::OwnIdentity,
 };
 
+use reload::{Reload, Started};
+
 /// A server that is ready: its socket is bound, its database open.
 pub struct Ready {
     pub app: App,
@@ -54,12 +57,13 @@ struct Background(Vec<tokio::task::JoinHandle<()>>);
 /// `assay serve`
 pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) -> Result<(), Stop> {
     let ready = prepare(dir, args, inherited).await?;
+    // Before the line by which a supervisor knows that it may end this process.
+    let mut terminate = signal(SignalKind::terminate()).or_fault("cannot take SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_fault("cannot take SIGINT")?;
     print(format_args!(
         "listening on {}",
         ready.app.engine.urls().directory()
     ))?;
-    let mut terminate = signal(SignalKind::terminate()).or_fault("cannot take SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).or_fault("cannot take SIGINT")?;
     ready
         .run(async move {
             tokio::select! {
@@ -82,6 +86,7 @@ pub async fn prepare(
     inherited: Option<TcpListener>,
 ) -> Result<Ready, Stop> {
     let parts = Parts::load(dir)?;
+    let started = Started::now(dir, &parts.config);
     let replay = Replay::load(&parts, args)?;
     raise_open_files(parts.config.server.max_connections + RESERVED_CONNECTIONS);
     let is_inherited = inherited.is_some();
@@ -97,6 +102,7 @@ pub async fn prepare(
         .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
     // From here on a hangup ends no server, however soon it comes.
     let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
+    let mut reload = Reload::new(hangups, started);
     let mut background = Background(Vec::new());
     let health = Arc::new(Health::default());
     health.fail(Part::Store, "the database is being opened");
@@ -173,8 +179,8 @@ pub async fn prepare(
             None
         }
         TlsEnd::Files(files) => {
-            let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
-            background.spawn(files.clone().watch(base_url.host().clone(), hangups));
+            let requests = reload.part("tls");
+            background.spawn(files.clone().watch(base_url.host().clone(), requests));
             Some(Arc::clone(&files.identity))
         }
         TlsEnd::OwnCa => {
@@ -188,7 +194,9 @@ pub async fn prepare(
         }
     };
     let (list, path) = (served.devices, dir.resolve(&app.config.admission.devices));
-    background.spawn(devices::watch(list, path, hangups, health));
+    let requests = reload.part("devices");
+    background.spawn(devices::watch(list, path, requests, health));
+    background.spawn(reload.watch());
     let server = Server::new(
         served.engine,
         ServerConfig {
@@ -196,6 +204,7 @@ pub async fn prepare(
             trusted_proxies: app.config.server.trusted_proxies.clone(),
             max_connections: app.config.server.max_connections,
             connections_per_address: app.config.connections_per_address(),
+            access_log: app.config.log.access,
             website: app.config.acme.website.clone(),
             rate_limits: app.config.limits.rates.clone(),
             ..ServerConfig::new(listener)

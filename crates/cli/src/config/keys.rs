@@ -71,6 +71,11 @@ const TABLES: &[Table] = &[
             "help",
         ],
     },
+    Table {
+        path: &["log"],
+        secured: false,
+        keys: &["access"],
+    },
     rate(&["limits", "new_nonce"]),
     rate(&["limits", "new_account"]),
     rate(&["limits", "new_order"]),

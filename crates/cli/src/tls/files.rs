@@ -10,10 +10,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use assay_proto::Timestamp;
 use assay_server::TlsIdentity;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
-use tokio::{
-    signal::unix::Signal,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::check::check_server;
 use crate::{
@@ -21,6 +18,7 @@ use crate::{
     config::UrlHost,
     devices::{Stamp, stamp},
     files, now,
+    serve::reload::Requests,
 };
 
 const CHECK: Duration = Duration::from_secs(1);
@@ -68,7 +66,7 @@ impl FileIdentity {
 
     /// Serves what is in the files, as they change and on SIGHUP. A pair that
     /// cannot be used leaves the old one in place. Runs until it is dropped.
-    pub async fn watch(self, host: UrlHost, mut hangup: Signal) {
+    pub async fn watch(self, host: UrlHost, mut hangup: Requests) {
         let mut ticks = interval(CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut served = self.stamps;
@@ -91,6 +89,10 @@ impl FileIdentity {
                     served = present;
                     complaint = None;
                     tracing::info!(event = "tls_reloaded", "TLS certificate read again");
+                    if asked {
+                        let path = self.certificate.display();
+                        hangup.report(Ok(format!("the certificate of {path}")));
+                    }
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
@@ -100,6 +102,9 @@ impl FileIdentity {
                             %error,
                             "the TLS certificate cannot be used: the old one stays"
                         );
+                    }
+                    if asked {
+                        hangup.report(Err(error.clone()));
                     }
                     complaint = Some(error);
                 }
