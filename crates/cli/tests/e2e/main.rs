@@ -5,6 +5,7 @@
     reason = "what cannot be set up fails the test that needs it"
 )]
 
+mod access_log;
 mod anonymise;
 mod clock;
 mod commands;
@@ -14,14 +15,18 @@ mod csr;
 mod end_to_end;
 mod enrolment;
 mod evidence;
+mod failures;
 mod faults;
 mod identifiers;
 mod limits;
 mod log;
+mod log_events;
+mod log_format;
 mod operation;
 mod processes;
 mod profile;
 mod recordings;
+mod reload;
 mod replay_server;
 mod restart;
 mod revocation;

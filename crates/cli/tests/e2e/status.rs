@@ -109,3 +109,33 @@ fn a_listener_of_health_that_cannot_be_bound_is_named() {
     );
     assert!(fs::metadata(server.dir().join("db")).is_ok());
 }
+
+/// Nothing was judged yet.
+#[test]
+fn status_names_a_place_that_no_recording_can_be_written_to() {
+    let server = Server::init(Setup {
+        config: "recording.keep = \"all\"",
+        ..SETUP
+    });
+    let folder = server.dir().join("recordings");
+    fs::write(&folder, "in the way").unwrap();
+    let mut server = server;
+    server.restart();
+    server
+        .process()
+        .event(|event| event["event"] == "recording_failed");
+    let told = json_of(&server.assay(["status", "--json"]));
+    assert_eq!(
+        (&told["ready"], &told["parts"]["recordings"]),
+        (&json!(true), &json!("failing"))
+    );
+    let reason = told["reasons"]["recordings"].as_str().unwrap();
+    assert!(reason.starts_with("cannot write to "), "{reason}");
+    // It is tried again though no device enrols.
+    fs::remove_file(folder).unwrap();
+    server
+        .process()
+        .event(|event| event["event"] == "recording_resumed");
+    let told = json_of(&server.assay(["status", "--json"]));
+    assert_eq!(told["parts"]["recordings"], "ok");
+}

@@ -113,6 +113,11 @@ impl Server {
         self.process.take().unwrap().exited()
     }
 
+    /// Takes a process that serves this directory.
+    pub(crate) fn adopt(&mut self, process: Process) {
+        self.process = Some(process);
+    }
+
     pub(crate) fn process(&self) -> &Process {
         self.process.as_ref().unwrap()
     }

@@ -1,0 +1,107 @@
+//! The events of the code against the table of docs/errors.md, both ways.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The crates whose lines are in the log of `assay`.
+const CRATES: [&str; 7] = ["attest", "ca", "cli", "engine", "jws", "server", "store"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The events of the table "Log events".
+pub(crate) fn documented() -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let (_, section) = text.split_once("\n## Log events\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut names = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cell = row.split('|').nth(1).unwrap();
+        // Names stand in backticks.
+        names.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    assert!(names.len() > 50, "{names:?}");
+    names
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of each source file, without its tests.
+fn code() -> BTreeMap<PathBuf, String> {
+    let mut files = Vec::new();
+    for name in CRATES {
+        sources(&root().join("crates").join(name).join("src"), &mut files);
+    }
+    files.retain(|path| !path.ends_with("tests.rs") && !path.to_string_lossy().contains("/tests/"));
+    files
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            (path, code.to_owned())
+        })
+        .collect()
+}
+
+/// What stands in quotes after each `before`.
+fn quoted<'a>(code: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
+    code.split(before)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next().map(str::to_owned))
+}
+
+#[test]
+fn every_event_of_the_code_is_in_the_table_and_every_event_of_the_table_in_the_code() {
+    let mut written = BTreeSet::new();
+    for code in code().values() {
+        written.extend(quoted(code, "event = \""));
+        // Lines that no subscriber makes.
+        written.extend(quoted(code, "(\"event\", FieldValue::Text(\""));
+    }
+    // Those of lines that name none: `logging/layer.rs`.
+    written.extend(["debug", "library"].map(str::to_owned));
+    let documented = documented();
+    let missing: Vec<_> = written.difference(&documented).collect();
+    assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
+    let gone: Vec<_> = documented.difference(&written).collect();
+    assert!(gone.is_empty(), "in docs/errors.md alone: {gone:?}");
+}
+
+#[test]
+fn every_line_above_debugging_names_its_event() {
+    for (path, code) in code() {
+        for level in ["error", "warn", "info"] {
+            let begin = format!("tracing::{level}!(");
+            for call in code.split(begin.as_str()).skip(1) {
+                let mut depth = 1;
+                let end = call.char_indices().find(|(_, letter)| {
+                    depth += match letter {
+                        '(' => 1,
+                        ')' => -1,
+                        _ => 0,
+                    };
+                    depth == 0
+                });
+                let call = &call[..end.unwrap().0];
+                assert!(
+                    call.contains("event = \""),
+                    "{}: {begin}{call})",
+                    path.display()
+                );
+            }
+        }
+    }
+}
