@@ -104,6 +104,7 @@ impl Parts {
             dir.path().display()
         );
         let config = Config::load(&dir.config())?;
+        config.warn();
         check_recordings(dir, &config.recording.directory)?;
         let present = SystemClock.now();
         let (issuer, laboratory) = load_issuer(dir, "issuing")?;

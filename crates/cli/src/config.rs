@@ -5,6 +5,7 @@ mod difference;
 mod duration;
 mod keys;
 mod limits;
+mod network;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,9 @@ pub struct Server {
     pub tls: Tls,
     /// The proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Whether these begin each connection with a header of the PROXY protocol,
+    /// and no other peer may connect.
+    pub proxy_protocol: bool,
     /// The most connections at once.
     pub max_connections: usize,
 }
@@ -211,7 +215,8 @@ struct ServerTable {
     tls: TlsText,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    trusted_proxies: Vec<ipnet::IpNet>,
+    trusted_proxies: Vec<String>,
+    proxy_protocol: bool,
     max_connections: usize,
 }
 
@@ -295,6 +300,22 @@ impl Config {
         tables.check()
     }
 
+    /// Warns of what is allowed and seldom meant.
+    pub fn warn(&self) {
+        let proxies = &self.server.trusted_proxies;
+        for network in proxies
+            .iter()
+            .filter(|network| network::is_everyone(network))
+        {
+            tracing::warn!(
+                event = "trusted_proxies_everyone",
+                %network,
+                remedy = "name the addresses of the proxies only",
+                "server.trusted_proxies holds every address: each client may say which address it has, and no limit of addresses holds"
+            );
+        }
+    }
+
     /// The most connections of one address: as configured, or a quarter of all,
     /// so that one address leaves room for others, and a fleet behind one has a
     /// thousand of the usual 4,096.
@@ -307,21 +328,6 @@ impl Config {
     pub fn needs_laboratory(&self) -> bool {
         self.admission.mode == Mode::AnyAttested || !self.apple.laboratory_roots.is_empty()
     }
-}
-
-/// Refuses a network that no client is ever in: addresses of IPv4 are written as
-/// such, however they arrive.
-fn check_network(network: &ipnet::IpNet) -> anyhow::Result<()> {
-    if let ipnet::IpNet::V6(v6) = network
-        && v6.prefix_len() >= 96
-        && let Some(v4) = v6.addr().to_ipv4_mapped()
-    {
-        anyhow::bail!(
-            "{network} is a network of IPv4: write {v4}/{}",
-            v6.prefix_len() - 96
-        );
-    }
-    Ok(())
 }
 
 /// The variables that are text; no key of ours has another name or value.
@@ -361,9 +367,12 @@ impl Tables {
             server.max_connections <= 1_000_000,
             "server.max_connections must be at most 1000000"
         );
-        for network in &server.trusted_proxies {
-            check_network(network).context("server.trusted_proxies")?;
-        }
+        let trusted_proxies =
+            network::parse_trusted("server.trusted_proxies", &server.trusted_proxies)?;
+        anyhow::ensure!(
+            !server.proxy_protocol || !trusted_proxies.is_empty(),
+            "server.proxy_protocol is true and server.trusted_proxies is empty, so that every connection would be refused: name the proxies there"
+        );
         anyhow::ensure!(
             health
                 .listen
@@ -417,7 +426,8 @@ impl Tables {
                 base_url: server.base_url,
                 listen: server.listen,
                 tls,
-                trusted_proxies: server.trusted_proxies,
+                trusted_proxies,
+                proxy_protocol: server.proxy_protocol,
                 max_connections: server.max_connections,
             },
             acme,
@@ -461,6 +471,7 @@ impl Default for ServerTable {
             tls_certificate: None,
             tls_key: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             max_connections: 4096,
         }
     }

@@ -202,6 +202,7 @@ pub async fn prepare(
         ServerConfig {
             tls: identity,
             trusted_proxies: app.config.server.trusted_proxies.clone(),
+            proxy_protocol: app.config.server.proxy_protocol,
             max_connections: app.config.server.max_connections,
             connections_per_address: app.config.connections_per_address(),
             access_log: app.config.log.access,

@@ -1,7 +1,14 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Mutex, PoisonError},
+};
 
 use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
+
+/// The header to which proxies append the address of their client.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The other end of the connection that a request came in on: an extension of
 /// the request. [`Server`](crate::Server) sets it; a request without one counts
@@ -30,20 +37,57 @@ impl ClientAddress {
             .get::<Peer>()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let mut client = peer.to_canonical();
-        let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
         // What the client itself wrote may be no text, and hides nothing of what
         // proxies appended to it.
-        let values: Vec<_> = (headers.get_all("x-forwarded-for").iter())
+        let values: Vec<_> = (headers.get_all(FORWARDED_FOR).iter())
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
             .collect();
         let mut hops = values.iter().rev().flat_map(|value| value.rsplit(','));
-        while is_trusted(&client) {
+        while is_in(trusted, client) {
             match hops.next().and_then(|hop| parse(hop.trim())) {
                 Some(hop) => client = hop,
                 None => break,
             }
         }
         Self(client)
+    }
+}
+
+/// Whether one of `networks` holds an address, however it is written.
+pub(crate) fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// Reports peers whose X-Forwarded-For is not believed: each once, and the
+/// first few only, so that no client fills the log.
+#[derive(Default)]
+pub(crate) struct Forwarders(Mutex<HashSet<IpAddr>>);
+
+impl Forwarders {
+    /// The most peers that are reported.
+    const MOST: usize = 32;
+
+    /// Notes the header of a request that came in from `peer`.
+    pub(crate) fn look(&self, peer: Option<&Peer>, headers: &HeaderMap, trusted: &[IpNet]) {
+        let Some(Peer(peer)) = peer else { return };
+        if headers.contains_key(FORWARDED_FOR) && !is_in(trusted, *peer) && self.is_new(*peer) {
+            let peer = peer.to_canonical();
+            let network = IpNet::from(peer);
+            tracing::warn!(
+                event = "forwarded_for_ignored",
+                %peer,
+                remedy = format_args!(
+                    "if it is a proxy of yours, add \"{network}\" to server.trusted_proxies; otherwise ignore what a client says of itself"
+                ),
+                "X-Forwarded-For is ignored, since this peer is not in server.trusted_proxies: its requests count as its own"
+            );
+        }
+    }
+
+    fn is_new(&self, peer: IpAddr) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.len() < Self::MOST && seen.insert(host(peer))
     }
 }
 
@@ -77,6 +121,16 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn peers_that_are_no_proxies_are_reported_once_and_few() {
+        let forwarders = Forwarders::default();
+        let peer = |number: u32| IpAddr::from(number.to_be_bytes());
+        assert!(forwarders.is_new(peer(0)));
+        assert!(!forwarders.is_new(peer(0)));
+        let reported = (1..1_000).filter(|number| forwarders.is_new(peer(*number)));
+        assert_eq!(reported.count(), Forwarders::MOST - 1);
+    }
 
     #[test]
     fn the_forwarded_address_counts_only_behind_a_trusted_proxy() {

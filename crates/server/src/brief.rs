@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::tls::TlsIdentity;
+use crate::{
+    proxy_protocol::{ProxyProtocol, read_header},
+    tls::TlsIdentity,
+};
 
 /// How long one connection may take in all: a handshake, a request, an answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -45,6 +48,7 @@ impl<F: Fn(&Request<Incoming>) -> Response<Body> + Send + Sync + 'static> Answer
 pub(crate) async fn serve(
     listener: &TcpListener,
     tls: Option<&TlsIdentity>,
+    proxies: Option<&ProxyProtocol>,
     answer: impl Answer,
 ) -> Infallible {
     let tls = tls.map(|identity| TlsAcceptor::from(identity.config()));
@@ -57,10 +61,13 @@ pub(crate) async fn serve(
             continue;
         };
         match listener.accept().await {
+            Ok((_, peer)) if proxies.is_some_and(|proxies| !proxies.allows(peer.ip())) => {}
             Ok((stream, _)) => {
                 let (tls, answer) = (tls.clone(), Arc::clone(&answer));
+                let has_header = proxies.is_some();
                 open.spawn(async move {
-                    let served = timeout(TIME_LIMIT, connection(stream, tls, answer)).await;
+                    let connection = connection(stream, has_header, tls, answer);
+                    let served = timeout(TIME_LIMIT, connection).await;
                     if served.is_err() {
                         tracing::debug!("a connection took too long");
                     }
@@ -75,7 +82,15 @@ pub(crate) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, answer: Arc<impl Answer>) {
+async fn connection(
+    mut stream: TcpStream,
+    has_header: bool,
+    tls: Option<TlsAcceptor>,
+    answer: Arc<impl Answer>,
+) {
+    if has_header && let Err(error) = read_header(&mut stream).await {
+        return tracing::debug!(%error, "no header of the PROXY protocol");
+    }
     match tls {
         None => drive(stream, answer).await,
         Some(tls) => match tls.accept(stream).await {

@@ -24,6 +24,9 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each request gets a line of the access log.
     pub access_log: bool,
+    /// Whether each connection begins with a header of the PROXY protocol,
+    /// version 2. Only `trusted_proxies` may connect then.
+    pub proxy_protocol: bool,
     /// A page about this CA, for the directory's `meta`.
     pub website: Option<String>,
     /// How often one address may ask.
@@ -55,6 +58,7 @@ impl ServerConfig {
             tls: None,
             trusted_proxies: Vec::new(),
             access_log: false,
+            proxy_protocol: false,
             website: None,
             rate_limits: RateLimits::default(),
             max_connections: 800,

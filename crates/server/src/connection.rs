@@ -21,7 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{Notify, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -31,13 +31,16 @@ use crate::{
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
     limits::RateLimits,
     places::Place,
+    proxy_protocol::{ProxyProtocol, read_header},
     refusal::Aftermath,
+    refused::{Cause, ProxyRefusal, Refused, TlsRefusal},
     standing::{STREAMS_IN_CROWD, Standing},
     surface::Surface,
     tls::TlsIdentity,
 };
 
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, the header of the PROXY protocol before it
+/// included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +63,8 @@ pub(crate) struct Connections {
     /// For a connection that comes while it is crowded.
     http2_in_crowd: Builder<TokioExecutor>,
     idle_timeout: Duration,
+    proxy_protocol: Option<ProxyProtocol>,
+    refused: Refused,
     surface: Surface,
     tls: Option<TlsAcceptor>,
 }
@@ -68,6 +73,7 @@ impl Connections {
     pub(crate) fn new(
         surface: Surface,
         tls: Option<&TlsIdentity>,
+        proxy_protocol: Option<ProxyProtocol>,
         header_timeout: Duration,
         idle_timeout: Duration,
     ) -> Self {
@@ -91,6 +97,8 @@ impl Connections {
             http2: builder.http2_only(),
             http2_in_crowd: in_crowd.http2_only(),
             idle_timeout,
+            proxy_protocol,
+            refused: Refused::default(),
             surface,
             tls: tls.map(|identity| TlsAcceptor::from(identity.config())),
         }
@@ -101,16 +109,73 @@ impl Connections {
         self.surface.work_ended().await;
     }
 
+    /// What became of connections without a request.
+    pub(crate) fn refused(&self) -> &Refused {
+        &self.refused
+    }
+
+    /// Whether a connection of `peer` is served: with the PROXY protocol, those
+    /// of trusted proxies alone.
+    pub(crate) fn allows(&self, peer: IpAddr) -> bool {
+        let allowed = (self.proxy_protocol.as_ref()).is_none_or(|proxies| proxies.allows(peer));
+        if !allowed {
+            let cause = Cause::Proxy(ProxyRefusal::NotATrustedProxy);
+            self.refused.note(cause, peer);
+        }
+        allowed
+    }
+
+    /// The client that a proxy names, and the place counted to it. `None` where
+    /// the connection is not to be served.
+    async fn client_of(
+        &self,
+        stream: &mut TcpStream,
+        proxy: IpAddr,
+        place: Place,
+        accepted: Instant,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> Option<(IpAddr, Place)> {
+        let header = tokio::select! {
+            header = timeout_at(accepted + HANDSHAKE_TIMEOUT, read_header(stream)) => header,
+            () = async {
+                stop_of(stopped).await;
+                sleep_until(accepted + GRACE).await;
+            } => return None,
+        };
+        match header {
+            Ok(Ok(Some(client))) => Some((client, place.of_client(client)?)),
+            Ok(Ok(None)) => Some((proxy, place)),
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %proxy, %error, "no header of the PROXY protocol");
+                if let Some(cause) = error.cause() {
+                    self.refused.note(cause, proxy);
+                }
+                None
+            }
+            Err(_) => {
+                tracing::debug!(peer = %proxy, "a header of the PROXY protocol took too long");
+                None
+            }
+        }
+    }
+
     /// Serves one connection to its end, or until `stopped`: then what is in
     /// work is answered, and the rest cut.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
-        peer: IpAddr,
-        place: Place,
+        mut stream: TcpStream,
+        mut peer: IpAddr,
+        mut place: Place,
         mut stopped: watch::Receiver<bool>,
     ) {
         let accepted = Instant::now();
+        if self.proxy_protocol.is_some() {
+            let named = self.client_of(&mut stream, peer, place, accepted, &mut stopped);
+            match named.await {
+                Some(named) => (peer, place) = named,
+                None => return,
+            }
+        }
         let activity = Activity::new(accepted);
         let crowd = Arc::clone(self.surface.crowd());
         let standing = Arc::new(Standing::new(Arc::clone(&activity), crowd, Some(place)));
@@ -129,7 +194,7 @@ impl Connections {
             return self.drive(&self.http1, stream, connection, stopped).await;
         };
         let handshake = tokio::select! {
-            handshake = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
+            handshake = timeout_at(accepted + HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
             () = connection.standing.unproven(accepted) => {
                 tracing::debug!(%peer, "TLS handshake took too long in a crowd");
                 return;
@@ -160,7 +225,12 @@ impl Connections {
                 };
                 self.drive(builder, stream, connection, stopped).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed");
+                if let Some(refusal) = TlsRefusal::of(&error) {
+                    self.refused.note(Cause::Tls(refusal), peer);
+                }
+            }
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
     }
@@ -284,7 +354,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let surface = Surface::new(engine, None, Vec::new(), RateLimits::off());
-    let connections = Connections::new(surface, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
+    let connections = Connections::new(surface, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);
     let accepted = Instant::now();

@@ -31,7 +31,7 @@ pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
 /// until it is dropped. `/readyz` names the reasons: the listener must not be
 /// reachable from outside.
 pub async fn serve_health(listener: TcpListener, readiness: ReadReadiness) -> Infallible {
-    brief::serve(&listener, None, move |request: &Request<Incoming>| {
+    brief::serve(&listener, None, None, move |request: &Request<Incoming>| {
         answer(request, &readiness)
     })
     .await

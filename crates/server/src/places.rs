@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    address::{host, site},
+    address::{host, is_in, site},
     config::RESERVED_CONNECTIONS,
     crowd::Crowd,
 };
@@ -116,16 +116,23 @@ impl Places {
         self.freed.notified().await;
     }
 
+    /// Whose share a connection of `peer` counts to.
+    fn sharer(&self, peer: IpAddr) -> Option<IpAddr> {
+        (!is_in(&self.exempt, peer)).then(|| host(peer))
+    }
+
+    /// Whether a host with so many places may have another one.
+    fn fits(&self, share: Share) -> bool {
+        self.of_host == 0 || share.ordinary + share.reserve < self.of_host
+    }
+
     /// A place for a connection of `peer`; `None` where its host has its share.
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let peer = peer.to_canonical();
-        let is_exempt = self.exempt.iter().any(|net| net.contains(&peer));
-        let sharer = (!is_exempt).then(|| host(peer));
+        let sharer = self.sharer(peer);
         let mut state = self.lock();
         let share = sharer.and_then(|sharer| state.hosts.get(&sharer).copied());
         let share = share.unwrap_or_default();
-        let fits = self.of_host == 0 || share.ordinary + share.reserve < self.of_host;
-        let seat = if sharer.is_some() && !fits {
+        let seat = if sharer.is_some() && !self.fits(share) {
             None
         } else if let Ok(permit) = Arc::clone(&self.ordinary).try_acquire_owned() {
             Some(Seat::Ordinary(permit))
@@ -207,6 +214,33 @@ impl State {
 impl Place {
     fn seat(&self) -> MutexGuard<'_, Seat> {
         self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same place, counted to `client` from now on: the one that a proxy
+    /// named. `None` where that host has its share already.
+    pub(crate) fn of_client(mut self, client: IpAddr) -> Option<Self> {
+        let places = Arc::clone(&self.places);
+        let sharer = places.sharer(client);
+        let seat = std::mem::replace(&mut *self.seat(), Seat::Gone);
+        let mut state = places.lock();
+        let share = sharer.and_then(|sharer| state.hosts.get(&sharer).copied());
+        let share = share.unwrap_or_default();
+        let is_reserve = matches!(seat, Seat::Reserve(_));
+        let is_full = !places.fits(share) || (is_reserve && share.reserve >= OF_RESERVE);
+        if sharer.is_some() && is_full {
+            state.refused += 1;
+            drop(state);
+            *self.seat() = seat;
+            return None;
+        }
+        state.count(self.sharer, &seat, -1);
+        state.count(sharer, &seat, 1);
+        let site = sharer.and_then(|sharer| state.sites.get(&site(sharer)));
+        self.give_way = site.map(|site| Arc::clone(&site.give_way));
+        drop(state);
+        self.sharer = sharer;
+        *self.seat() = seat;
+        Some(self)
     }
 
     /// Whether the connection's peer has no share.
@@ -305,6 +339,25 @@ mod tests {
         held.clear();
         assert!(places.lock().hosts.is_empty() && places.lock().sites.is_empty());
         assert!(take(&places, "192.0.2.1").is_some());
+    }
+
+    #[test]
+    fn a_proxys_place_counts_to_the_client_that_it_names() {
+        let places = places(100, 2);
+        let of = |client: &str| take(&places, "10.0.0.1")?.of_client(client.parse().unwrap());
+        let held = [of("192.0.2.1").unwrap(), of("::ffff:192.0.2.1").unwrap()];
+        assert!(of("192.0.2.1").is_none(), "it has its share");
+        assert!(take(&places, "192.0.2.1").is_none(), "however it comes");
+        assert_eq!(places.refused(), 2);
+        // Another client, and one that has no share.
+        let other = of("192.0.2.2").unwrap();
+        assert!((0..5).all(|_| of("10.0.0.9").is_some()));
+        assert_eq!(places.lock().taken, 3);
+        assert!(held[0].give_way.is_some());
+        drop((held, other));
+        let state = places.lock();
+        assert!(state.hosts.is_empty() && state.sites.is_empty());
+        assert_eq!(state.taken, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     config::ServerConfig, connection::Connections, crowd::Crowd, memory::Memory, places::Places,
-    surface::Surface,
+    proxy_protocol::ProxyProtocol, surface::Surface,
 };
 
 /// How long to wait when no connection can be accepted: the open files may
@@ -36,6 +36,9 @@ impl Server {
     #[must_use]
     pub fn new(engine: Arc<Engine>, config: ServerConfig) -> Self {
         let crowd = Crowd::new();
+        let proxy_protocol = config
+            .proxy_protocol
+            .then(|| ProxyProtocol::new(config.trusted_proxies.clone()));
         let exempt = [&config.trusted_proxies[..], &config.rate_limits.exempt].concat();
         let places = Places::new(
             config.max_connections,
@@ -55,6 +58,7 @@ impl Server {
             connections: Arc::new(Connections::new(
                 surface,
                 config.tls.as_deref(),
+                proxy_protocol,
                 config.header_timeout,
                 config.idle_timeout,
             )),
@@ -84,7 +88,10 @@ impl Server {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = seconds.tick() => summarize(&self.engine, &self.places),
+                _ = seconds.tick() => {
+                    summarize(&self.engine, &self.places);
+                    self.connections.refused().summarize();
+                }
                 Some(ended) = open.join_next() => report(ended),
                 () = self.places.freed() => {}
                 accepted = self.listen.accept(), if self.places.any() => {
@@ -92,7 +99,9 @@ impl Server {
                         Ok((stream, peer)) => {
                             let peer = peer.ip();
                             // Dropped, it is closed.
-                            if let Some(place) = self.places.take(peer) {
+                            if self.connections.allows(peer)
+                                && let Some(place) = self.places.take(peer)
+                            {
                                 let connections = Arc::clone(&self.connections);
                                 open.spawn(connections.serve(stream, peer, place, stopped.clone()));
                             }
@@ -119,6 +128,7 @@ impl Server {
         }
         self.connections.work_ended().await;
         summarize(&self.engine, &self.places);
+        self.connections.refused().flush();
         Ok(())
     }
 }

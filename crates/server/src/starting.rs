@@ -13,11 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper::{Request, body::Incoming};
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 
 use crate::{
     brief,
     health::{HEALTH, LIVE, READY, ReadReadiness, ready, well},
+    proxy_protocol::ProxyProtocol,
     tls::TlsIdentity,
 };
 
@@ -28,17 +30,20 @@ const RETRY_IN: u64 = 10;
 pub type Percent = Arc<dyn Fn() -> u8 + Send + Sync>;
 
 /// Answers on `listener` until it is dropped: `/livez` by 200, everything else
-/// by 503 with Retry-After, `/readyz` with the parts of `readiness`.
+/// by 503 with Retry-After, `/readyz` with the parts of `readiness`. With
+/// `proxies` each connection must begin with a header of the PROXY protocol and
+/// be of one of these networks.
 pub async fn answer_while_starting(
     listener: &TcpListener,
     tls: Option<&TlsIdentity>,
+    proxies: Option<&[IpNet]>,
     percent: Percent,
     readiness: ReadReadiness,
 ) -> Infallible {
-    brief::serve(listener, tls, move |request: &Request<Incoming>| {
-        answer(request.uri().path(), percent(), readiness())
-    })
-    .await
+    let proxies = proxies.map(|networks| ProxyProtocol::new(networks.to_vec()));
+    let answer =
+        move |request: &Request<Incoming>| answer(request.uri().path(), percent(), readiness());
+    brief::serve(listener, tls, proxies.as_ref(), answer).await
 }
 
 fn answer(path: &str, percent: u8, readiness: Readiness) -> Response<Body> {

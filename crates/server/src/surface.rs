@@ -27,7 +27,7 @@ use tracing::{Instrument, field::Empty};
 
 use crate::{
     access::Access,
-    address::ClientAddress,
+    address::{ClientAddress, Forwarders, Peer, is_in},
     body::{Bodies, discard},
     crowd::Crowd,
     current::{Current, RequestIds},
@@ -50,6 +50,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) forwarders: Forwarders,
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<Memory>,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -141,6 +142,7 @@ impl Surface {
         let app = Arc::new(App {
             bodies: Bodies::new(),
             engine,
+            forwarders: Forwarders::default(),
             limits: Limits::new(rate_limits),
             memory,
             trusted_proxies,
@@ -167,9 +169,7 @@ impl Surface {
 
     /// Whether a peer is a proxy, whose connections are many clients'.
     pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        let mut proxies = self.app.trusted_proxies.iter();
-        proxies.any(|network| network.contains(&peer))
+        is_in(&self.app.trusted_proxies, peer)
     }
 
     /// Ends once no task runs that outlives its request.
@@ -183,6 +183,11 @@ impl Surface {
     async fn wrap(&self, mut request: Request) -> Response {
         let client = ClientAddress::of(
             request.extensions(),
+            request.headers(),
+            &self.app.trusted_proxies,
+        );
+        self.app.forwarders.look(
+            request.extensions().get::<Peer>(),
             request.headers(),
             &self.app.trusted_proxies,
         );

@@ -28,7 +28,7 @@ async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
     health.fail(Part::Store, "/var/lib/assay/db");
     let answering = tokio::spawn(async move {
         let readiness = Arc::new(move || health.readiness());
-        answer_while_starting(&listener, None, Arc::new(|| 42), readiness).await
+        answer_while_starting(&listener, None, None, Arc::new(|| 42), readiness).await
     });
     let asked = tokio::task::spawn_blocking(move || {
         ["/livez", "/healthz", "/readyz", "/acme/directory"].map(|path| ask(address, path))

@@ -2,6 +2,7 @@
 
 mod error;
 mod target;
+mod tls;
 
 use std::{
     io,
@@ -29,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 pub use error::HttpError;
+pub use tls::TlsCause;
 
 use crate::{
     client::ClientKind,
@@ -249,6 +251,7 @@ impl Connection {
                 .await
                 .map_err(|error| HttpError::Tls {
                     server_name: target.server_name.clone(),
+                    cause: TlsCause::of(&error),
                     reason: error.to_string(),
                 })?;
             spawn(stream).await

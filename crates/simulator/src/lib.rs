@@ -29,7 +29,7 @@ pub use crate::{
     client::{AcmeClient, ClientError, ClientKind, JOSE_JSON},
     device::{CsrRequest, Device, DeviceError},
     enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, enroll},
-    http::{HttpClient, HttpError, Trust},
+    http::{HttpClient, HttpError, TlsCause, Trust},
     jose::{AccountKey, Algorithm, JoseError, SignatureStyle, external_account_binding},
     jws::Jws,
     key::{Key, KeyType},

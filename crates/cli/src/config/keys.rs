@@ -15,6 +15,7 @@ const TABLES: &[Table] = &[
             "tls_certificate",
             "tls_key",
             "trusted_proxies",
+            "proxy_protocol",
             "max_connections",
         ],
     },

@@ -5,13 +5,12 @@ use std::{fmt, num::NonZeroU32};
 
 use anyhow::{Context as _, ensure};
 use assay_server::{Limit, Override, Rate, RateLimits, Rates};
-use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 
-use super::check_network;
+use super::network;
 
 /// The largest `per_second`, and the largest `burst`: what the widest network has
 /// is a multiple of it, and must be a number still.
@@ -36,7 +35,7 @@ pub(super) struct LimitsTable {
     rates: RatesText,
     connections_per_address: Option<usize>,
     provisional_accounts: Option<usize>,
-    exempt: Vec<IpNet>,
+    exempt: Vec<String>,
     dry_run: bool,
     help: Option<String>,
     #[serde(rename = "override")]
@@ -46,7 +45,7 @@ pub(super) struct LimitsTable {
 /// `[[limits.override]]` as written.
 #[derive(Deserialize)]
 struct OverrideText {
-    network: IpNet,
+    network: String,
     #[serde(flatten)]
     rates: RatesText,
 }
@@ -83,7 +82,7 @@ impl LimitsTable {
         } in self.overrides
         {
             let place = || format!("limits.override of {network}");
-            check_network(&network).context("limits.override")?;
+            let network = network::parse(&network).context("limits.override")?;
             let mut named = Vec::new();
             for limit in Limit::ALL {
                 let text = own.get(limit);
@@ -112,13 +111,10 @@ impl LimitsTable {
         let rates = RateLimits {
             rates,
             overrides,
-            exempt: self.exempt,
+            exempt: network::parse_all("limits.exempt", &self.exempt)?,
             dry_run: self.dry_run,
             help: self.help,
         };
-        for network in &rates.exempt {
-            check_network(network).context("limits.exempt")?;
-        }
         let provisional_accounts = self
             .provisional_accounts
             .unwrap_or(assay_engine::Limits::default().provisional_accounts);
@@ -356,7 +352,10 @@ mod tests {
     #[test]
     fn the_environment_overrides_limits() {
         let limits = with_variable("ASSAY_LIMITS__EXEMPT", "[\"10.0.0.0/8\"]").unwrap();
-        assert_eq!(limits.exempt, ["10.0.0.0/8".parse::<IpNet>().unwrap()]);
+        assert_eq!(
+            limits.exempt,
+            ["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()]
+        );
         assert!(
             with_variable("ASSAY_LIMITS__DRY_RUN", "true")
                 .unwrap()

@@ -19,8 +19,8 @@ const MARK: char = '…';
 
 /// The crates that no client's text reaches.
 const OWN: &[&str] = &["assay", "assay_store"];
-/// Those whose own words are in `message` and `error`; a client's are in other
-/// fields.
+/// Those whose own words are in `message`, `error` and `remedy`; a client's are
+/// in other fields.
 const SERVING: &[&str] = &["assay_engine", "assay_server"];
 
 /// The fields of an event or a span, in their order.
@@ -61,7 +61,7 @@ impl Fields {
     fn limit(&self, field: &str) -> usize {
         let origin = self.target.split("::").next().unwrap_or_default();
         let is_own = OWN.contains(&origin)
-            || (SERVING.contains(&origin) && matches!(field, "error" | "message"));
+            || (SERVING.contains(&origin) && matches!(field, "error" | "message" | "remedy"));
         if is_own { LONGEST_OWN } else { LONGEST }
     }
 

@@ -57,6 +57,9 @@ pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Res
         }
     };
     let (begun, done) = (Arc::new(Notify::new()), Arc::new(AtomicU8::new(0)));
+    let proxies = (parts.config.server)
+        .proxy_protocol
+        .then(|| parts.config.server.trusted_proxies.clone());
     let on_rebuild = reporter(Arc::clone(&begun), Arc::clone(&done), Arc::clone(&health));
     let readiness = super::health::reader(&health);
     let mut opening = tokio::task::spawn_blocking(move || {
@@ -66,7 +69,14 @@ pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Res
         begun.notified().await;
         sleep(SOON).await;
         let percent = Arc::new(move || done.load(Ordering::Relaxed));
-        answer_while_starting(listener, identity.as_deref(), percent, readiness).await
+        answer_while_starting(
+            listener,
+            identity.as_deref(),
+            proxies.as_deref(),
+            percent,
+            readiness,
+        )
+        .await
     };
     let opened = tokio::select! {
         opened = &mut opening => opened,

@@ -17,6 +17,7 @@ mod enrolment;
 mod evidence;
 mod failures;
 mod faults;
+mod handshakes;
 mod identifiers;
 mod limits;
 mod log;

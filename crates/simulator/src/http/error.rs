@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::tls::TlsCause;
+
 /// Why no HTTP answer was had.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HttpError {
@@ -33,10 +35,12 @@ pub enum HttpError {
     },
     /// The TLS handshake failed: the certificate is not from the CA bundle, names another host,
     /// or the server speaks no TLS.
-    #[error("no TLS with {server_name}: {reason}; does the CA bundle hold the server's root?")]
+    #[error("no TLS with {server_name} ({reason}): {cause}")]
     Tls {
         /// The name that the certificate should have carried.
         server_name: String,
+        /// Why.
+        cause: TlsCause,
         /// What rustls says.
         reason: String,
     },

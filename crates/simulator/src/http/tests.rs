@@ -169,7 +169,10 @@ async fn only_the_given_bundle_is_trusted_and_only_for_its_name() {
     let mut wary = HttpClient::new(Trust::from_pem(&foreign).unwrap());
     let refused = get(&mut wary, &url).await.unwrap_err();
     assert!(
-        matches!(&refused, HttpError::Tls { server_name, .. } if server_name == "localhost"),
+        matches!(
+            &refused,
+            HttpError::Tls { server_name, cause: TlsCause::UnknownCa, .. } if server_name == "localhost"
+        ),
         "{refused:?}"
     );
 
@@ -177,7 +180,10 @@ async fn only_the_given_bundle_is_trusted_and_only_for_its_name() {
     let mut strict = HttpClient::new(Trust::from_pem(&ca).unwrap());
     let refused = get(&mut strict, &other_name).await.unwrap_err();
     assert!(
-        matches!(&refused, HttpError::Tls { reason, .. } if reason.contains("not valid for name")),
+        matches!(
+            &refused,
+            HttpError::Tls { cause: TlsCause::OtherName, reason, .. } if reason.contains("not valid for name")
+        ),
         "{refused:?}"
     );
 }
