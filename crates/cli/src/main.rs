@@ -19,6 +19,7 @@ mod init;
 mod inspect;
 mod issuer;
 mod logging;
+mod notify;
 mod orders;
 mod output;
 mod progress;

@@ -26,6 +26,7 @@ use crate::{
     config::BaseUrl,
     devices,
     dir::Dir,
+    notify,
     orders::control,
     print,
     replay::serve::Replay,
@@ -56,7 +57,7 @@ struct Background(Vec<tokio::task::JoinHandle<()>>);
 
 /// `assay serve`
 pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) -> Result<(), Stop> {
-    let ready = prepare(dir, args, inherited).await?;
+    let mut ready = prepare(dir, args, inherited).await?;
     // Before the line by which a supervisor knows that it may end this process.
     let mut terminate = signal(SignalKind::terminate()).or_fault("cannot take SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).or_fault("cannot take SIGINT")?;
@@ -64,12 +65,14 @@ pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) ->
         "listening on {}",
         ready.app.engine.urls().directory()
     ))?;
+    ready.report();
     ready
         .run(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            notify::stopping("Ending: answering the requests that have arrived");
             tracing::info!(
                 event = "draining",
                 "asked to end: answering the requests that have arrived"
@@ -227,6 +230,20 @@ pub async fn prepare(
 }
 
 impl Ready {
+    /// Reports to the service manager from now on that it serves.
+    fn report(&mut self) {
+        let App {
+            engine,
+            health,
+            store,
+            ..
+        } = &self.app;
+        let store = Arc::downgrade(store);
+        let directory = engine.urls().directory();
+        let reporting = notify::report(store, Arc::clone(health), directory);
+        self.background.spawn(reporting);
+    }
+
     /// Serves until `shutdown`, or until the store fails.
     pub async fn run(
         self,
@@ -238,6 +255,7 @@ impl Ready {
             ended = serving => ended.or_fault("the server failed"),
             fault = poisoned => {
                 self.app.health.fail(Part::Store, fault.to_string());
+                notify::stopping(&format!("Failed: {fault}"));
                 Err(Stop::fault(anyhow!(
                 "{fault}. Nothing more is accepted, since it could not be kept. Mend the disk, then start again: everything acknowledged is there"
             )))

@@ -58,6 +58,9 @@ pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
 /// SubjectPublicKeyInfo, 32 bytes.
 pub(crate) const ISSUER: &[u8] = b"missuer";
 
+/// What is never there: a commit that expects it shows that commits are taken.
+pub(crate) const PROBE: &[u8] = b"mprobe";
+
 /// That the database was restored, until that is acknowledged.
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 

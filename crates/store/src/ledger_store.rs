@@ -188,6 +188,18 @@ impl Backed<Durable> {
         self.backend.commit_blocking(name, prepared)
     }
 
+    /// Returns once the thread that writes has taken this up, after what waits
+    /// before it. Writes nothing.
+    ///
+    /// # Errors
+    /// The store is poisoned.
+    pub async fn respond(&self) -> Result<(), StoreError> {
+        match self.backend.commit("probe", Prepared::probe()).await {
+            Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error),
+        }
+    }
+
     /// Completes when the store is poisoned, with the reason: the server logs
     /// it and ends. Pends indefinitely when the store is closed without one.
     pub fn poisoned(&self) -> impl Future<Output = StoreError> + Send + use<> {

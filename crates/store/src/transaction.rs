@@ -133,6 +133,15 @@ impl Prepared {
         }
     }
 
+    /// A commit that never succeeds: it waits for its turn as any other, and
+    /// leaves no trace.
+    pub(crate) fn probe() -> Self {
+        Self {
+            operations: vec![Operation::delete(keys::PROBE.to_vec(), Version(0))],
+            ..Self::raw(Timestamp(0), Writes::new())
+        }
+    }
+
     /// What all changes write over `map`, as the commit with this number; `map`
     /// itself stays as it is.
     ///

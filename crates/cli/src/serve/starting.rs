@@ -17,6 +17,7 @@ use crate::{
     app::{App, OnRebuild, Parts, TlsEnd},
     config::BaseUrl,
     dir::Dir,
+    notify,
     progress::{Progress, percent},
     stop::{OrStop, Stop},
     tls,
@@ -93,11 +94,12 @@ fn reporter(begun: Arc<Notify>, done: Arc<AtomicU8>, health: Arc<Health>) -> OnR
     Arc::new(move |read, total| {
         progress.show(read, total);
         let percent = percent(read, total);
-        done.store(percent, Ordering::Relaxed);
-        health.fail(
-            Part::Store,
-            format!("its index is being rebuilt ({percent} %)"),
-        );
+        let before = done.swap(percent, Ordering::Relaxed);
+        let text = format!("its index is being rebuilt ({percent} %)");
+        if percent != before || read == 0 {
+            notify::starting(&format!("Starting: {text}"));
+        }
+        health.fail(Part::Store, text);
         begun.notify_one();
     })
 }

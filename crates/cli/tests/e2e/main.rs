@@ -31,6 +31,7 @@ mod reload;
 mod replay_server;
 mod restart;
 mod revocation;
+mod service;
 mod status;
 mod store;
 mod strangers;

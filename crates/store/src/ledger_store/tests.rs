@@ -285,6 +285,33 @@ async fn a_conflict_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_store_responds_without_a_write_and_not_while_its_disk_hangs() {
+    let (store, disk, dir) = store();
+    let size = || {
+        let entries = fs::read_dir(dir.path().join("ledger")).unwrap();
+        entries
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    let before = size();
+    store.respond().await.unwrap();
+    assert_eq!((disk.syncs(), size()), (0, before));
+
+    disk.set(Behaviour::Hangs);
+    let hanging = start_commit(&store, &disk, vec![insert_order(order(1))]).await;
+    let mut responding = pin!(store.respond());
+    assert!(is_pending(&mut responding).await);
+    disk.set(Behaviour::Works);
+    responding.await.unwrap();
+    hanging.await.unwrap().unwrap();
+
+    disk.set(Behaviour::Fails);
+    let failing = commit(&*store, vec![insert_order(order(2))]).await;
+    assert!(failing.is_err());
+    assert!(store.respond().await.is_err());
+}
+
+#[tokio::test]
 async fn a_failing_disk_poisons_the_store() {
     for (behaviour, reason) in [
         (Behaviour::Fails, "cannot synchronise "),

@@ -1,0 +1,174 @@
+//! The service manager (systemd, sd_notify(3)): it learns when the server
+//! serves, that it still does, and when it ends. Without `NOTIFY_SOCKET` nothing
+//! is sent.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use assay_engine::health::Health;
+use assay_proto::Readiness;
+use assay_store::LedgerStore;
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::terminal;
+
+/// How often the status text is looked at.
+const STATUS: Duration = Duration::from_secs(1);
+
+/// How long a start may take from one report of its progress to the next.
+const PROGRESS: Duration = Duration::from_secs(300);
+
+/// How often a watchdog hears of the server within its time limit: one report
+/// may be late, and the next one still is in time.
+const PER_LIMIT: u32 = 3;
+
+/// Reports that the server serves, then its state and that it lives, until it
+/// is dropped.
+pub async fn report(store: Weak<LedgerStore>, health: Arc<Health>, directory: String) {
+    let text = || status(&directory, &health.readiness());
+    let first = text();
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&first)]) {
+        tracing::warn!(
+            event = "notify_failed",
+            %error,
+            "the service manager cannot be reached at NOTIFY_SOCKET: it does not learn that the server serves"
+        );
+    }
+    let responds = || {
+        // Only while it is asked: a store closes with its last owner.
+        let store = store.upgrade();
+        async move {
+            match store {
+                Some(store) => store.respond().await.is_ok(),
+                None => false,
+            }
+        }
+    };
+    let limit = sd_notify::watchdog_enabled();
+    tokio::join!(watchdog(limit, responds, send), follow(first, text));
+}
+
+/// Reports that the server lives, as often as a watchdog of `limit` needs: this
+/// task runs, so that the runtime does, and the store `responds`. What a restart
+/// does not mend, such as a full disk, is no matter of the watchdog's.
+async fn watchdog<R: Future<Output = bool>>(
+    limit: Option<Duration>,
+    responds: impl Fn() -> R,
+    send: impl Fn(&[NotifyState<'_>]),
+) {
+    let Some(period) = limit
+        .map(|limit| limit / PER_LIMIT)
+        .filter(|period| !period.is_zero())
+    else {
+        return;
+    };
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if timeout(period, responds()).await == Ok(true) {
+            send(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// Sends the status text each time that it changes.
+async fn follow(mut shown: String, text: impl Fn() -> String) {
+    let mut ticks = interval(STATUS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = text();
+        if now != shown {
+            send(&[NotifyState::Status(&now)]);
+            shown = now;
+        }
+    }
+}
+
+/// Reports how far the start is, which so may take longer.
+pub fn starting(text: &str) {
+    let more = u32::try_from(PROGRESS.as_micros()).unwrap_or(u32::MAX);
+    send(&[
+        NotifyState::Status(&terminal::escape(text)),
+        NotifyState::ExtendTimeoutUsec(more),
+    ]);
+}
+
+/// Reports that the server ends, and why.
+pub fn stopping(why: &str) {
+    send(&[
+        NotifyState::Stopping,
+        NotifyState::Status(&terminal::escape(why)),
+    ]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager cannot be reached");
+    }
+}
+
+/// One line: a line break would begin another notification.
+fn status(directory: &str, readiness: &Readiness) -> String {
+    let start = match readiness.ready {
+        true => format!("Serving {directory}"),
+        false => "No device can enrol".to_owned(),
+    };
+    let failing = (readiness.reasons.iter()).map(|(part, reason)| format!("; {part}: {reason}"));
+    terminal::escape(&failing.fold(start, |text, part| text + &part))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::ready};
+
+    use assay_engine::health::Part;
+
+    use super::*;
+
+    /// How many reports there are in a minute for a watchdog of 10 seconds.
+    async fn reports<R: Future<Output = bool>>(responds: impl Fn() -> R) -> u32 {
+        let reports = Cell::new(0);
+        let send = |states: &[NotifyState<'_>]| {
+            assert!(matches!(states, [NotifyState::Watchdog]));
+            reports.set(reports.get() + 1);
+        };
+        let watchdog = watchdog(Some(Duration::from_secs(10)), responds, send);
+        assert!(timeout(Duration::from_secs(60), watchdog).await.is_err());
+        reports.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_hears_of_a_store_that_responds_and_of_no_other() {
+        let reports_of_a_live_store = reports(|| ready(true)).await;
+        assert!(
+            (18..=19).contains(&reports_of_a_live_store),
+            "{reports_of_a_live_store}"
+        );
+        assert_eq!(reports(|| ready(false)).await, 0);
+        assert_eq!(reports(std::future::pending).await, 0);
+    }
+
+    #[test]
+    fn the_status_is_one_line_and_names_what_fails() {
+        let health = Health::default();
+        let text = || status("https://ca.example.org/acme/directory", &health.readiness());
+        assert_eq!(text(), "Serving https://ca.example.org/acme/directory");
+        health.degrade(Part::Devices, "line 2: \"a\nREADY=1\"");
+        assert_eq!(
+            text(),
+            "Serving https://ca.example.org/acme/directory; devices: line 2: \"a\\u{a}READY=1\""
+        );
+        health.fail(Part::Store, "it broke");
+        assert!(
+            text().starts_with("No device can enrol; devices: "),
+            "{}",
+            text()
+        );
+        assert!(text().ends_with("; store: it broke"), "{}", text());
+    }
+}

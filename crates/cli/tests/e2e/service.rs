@@ -1,0 +1,235 @@
+//! The service manager's view: what the server reports to it, and the unit that
+//! runs it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use crate::support::{Process, Server, Setup, assert_exit, json_of};
+
+const SETUP: Setup<'static> = Setup {
+    init: &[],
+    devices: &["C02SERVICE01,,"],
+    config: "",
+};
+
+/// The socket of a service manager.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Manager {
+    fn new(server: &Server) -> Self {
+        let path = server.beside("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .unwrap();
+        Self { socket, path }
+    }
+
+    /// `serve` under this service manager, whose watchdog waits so long.
+    fn command(&self, server: &Server, watchdog: Duration) -> Command {
+        let mut command = server.command(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .env("NOTIFY_SOCKET", &self.path)
+            .env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        command
+    }
+
+    fn receive(&self) -> String {
+        let mut message = [0; 4096];
+        let length = self.socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    }
+
+    /// The first message, past or to come, that has this line.
+    fn until(&self, is: impl Fn(&str) -> bool) -> String {
+        loop {
+            let message = self.receive();
+            if message.lines().any(&is) {
+                return message;
+            }
+        }
+    }
+}
+
+fn directory_of(process: &Process) -> String {
+    let mut stream = TcpStream::connect(process.address.unwrap()).unwrap();
+    stream
+        .write_all(b"GET /acme/directory HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_server_reports_that_it_serves_that_it_lives_and_that_it_ends() {
+    let server = Server::init(SETUP);
+    server.configure("server.tls = \"off\"\nserver.base_url = \"https://localhost\"");
+    let manager = Manager::new(&server);
+    let process = Process::serve(manager.command(&server, Duration::from_millis(600)));
+
+    // Nothing comes before it, and it serves by then.
+    let ready = manager.receive();
+    assert_eq!(
+        ready,
+        "READY=1\nSTATUS=Serving https://localhost/acme/directory\n"
+    );
+    assert!(directory_of(&process).starts_with("HTTP/1.1 200 OK"));
+    for _ in 0..3 {
+        manager.until(|line| line == "WATCHDOG=1");
+    }
+
+    // What fails shows, and it lives on.
+    fs::write(server.dir().join("devices.csv"), "no list\n").unwrap();
+    let status = manager.until(|line| line.starts_with("STATUS="));
+    assert!(
+        status.starts_with("STATUS=Serving https://localhost/acme/directory; devices: "),
+        "{status}"
+    );
+    manager.until(|line| line == "WATCHDOG=1");
+
+    process.signal(Signal::TERM);
+    let stopping = manager.until(|line| line == "STOPPING=1");
+    assert!(stopping.contains("\nSTATUS=Ending"), "{stopping}");
+    assert_eq!(process.exited().code(), Some(0));
+}
+
+#[test]
+fn a_server_that_cannot_serve_is_never_ready() {
+    let server = Server::init(SETUP);
+    fs::write(server.dir().join("assay.toml"), "[server]\nlisten = 1\n").unwrap();
+    let manager = Manager::new(&server);
+    let output = manager
+        .command(&server, Duration::from_secs(1))
+        .output()
+        .unwrap();
+    assert_exit(&output, 2);
+    manager.socket.set_nonblocking(true).unwrap();
+    assert!(manager.socket.recv(&mut [0; 10]).is_err());
+}
+
+#[test]
+fn without_a_service_manager_it_serves_and_one_that_is_gone_is_a_warning() {
+    let server = Server::init(SETUP);
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", server.beside("nowhere"));
+    let process = Process::serve(command);
+    process.event(|event| event["event"] == "notify_failed" && event["level"] == "WARN");
+}
+
+fn unit() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/systemd/assay.service")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; .ci/test installs what it needs"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}{errors}");
+    text
+}
+
+#[test]
+fn systemd_rates_the_unit_2_or_better() {
+    // The threshold is in tenths; above it the command fails.
+    run(Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
+        .arg(unit()));
+}
+
+/// The system calls that the unit allows, as systemd adds and takes them away.
+fn allowed() -> BTreeSet<String> {
+    let unit = fs::read_to_string(unit()).unwrap();
+    let filters = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    let mut allowed = members("@default");
+    for filter in filters {
+        let (names, is_denied) = match filter.strip_prefix('~') {
+            Some(names) => (names, true),
+            None => (filter, false),
+        };
+        for name in names.split_whitespace().flat_map(members) {
+            if is_denied {
+                allowed.remove(&name);
+            } else {
+                allowed.insert(name);
+            }
+        }
+    }
+    allowed
+}
+
+/// The system calls of a set, and of the sets in it.
+fn members(name: &str) -> BTreeSet<String> {
+    if !name.starts_with('@') {
+        return [name.to_owned()].into();
+    }
+    let text = run(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", name]));
+    (text.lines().skip(1).map(str::trim))
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .flat_map(members)
+        .collect()
+}
+
+#[test]
+fn an_enrolment_needs_no_system_call_that_the_unit_denies() {
+    let server = Server::init(SETUP);
+    let trace = server.beside("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-e", "signal=none", "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_assay"))
+        .arg("--dir")
+        .arg(server.dir())
+        .args(["serve", "--listen", "127.0.0.1:0"]);
+    let process = Process::serve(command);
+    let mut enroll = server.simulate("enroll", &process.directory);
+    enroll.args([
+        "--serial",
+        "C02SERVICE01",
+        "--udid",
+        "00008112-000A5E5E5E5E5E5E",
+    ]);
+    assert_eq!(json_of(&enroll.output().unwrap())["result"], "enrolled");
+    assert_exit(&server.assay(["status"]), 0);
+    // strace passes it on.
+    let child = fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.id())).unwrap();
+    let child: i32 = child.trim().parse().unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, Signal::TERM).unwrap();
+    assert_eq!(process.exited().code(), Some(0));
+
+    // `PID name(arguments) = result`
+    let text = fs::read_to_string(&trace).unwrap();
+    let used: BTreeSet<String> = (text.lines())
+        .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+        .collect();
+    assert!(
+        used.contains("fdatasync") && used.contains("execve"),
+        "{used:?}"
+    );
+    let denied: Vec<_> = used.difference(&allowed()).cloned().collect();
+    assert!(denied.is_empty(), "denied: {denied:?}");
+}
