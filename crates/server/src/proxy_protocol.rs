@@ -47,7 +47,7 @@ impl ProxyProtocol {
 /// where the proxy speaks for itself (LOCAL, a health check).
 ///
 /// # Errors
-/// What stands there is no header of version 2 of a TCP client, or the
+/// The bytes are no header of version 2 of a TCP client, or the
 /// connection ended.
 pub(crate) async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),

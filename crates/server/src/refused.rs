@@ -27,7 +27,7 @@ const CAPACITY: usize = 512;
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Cause {
-    /// What stands in for the client's address is not as it should be.
+    /// The PROXY protocol: no header, a wrong one, or a peer that is no proxy.
     Proxy(ProxyRefusal),
     /// There is no TLS with this client.
     Tls(TlsRefusal),
