@@ -7,19 +7,23 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use const_oid::db::rfc4519::ORGANIZATIONAL_UNIT_NAME;
-use der::{Decode, Encode};
+use const_oid::db::rfc4519::{ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME};
+use der::{Decode, Encode, Tag, Tagged as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SigningKey, date_time_ymd,
+    NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData as _,
+    SigningKey, date_time_ymd,
 };
 use thiserror::Error;
-use x509_cert::{ext::pkix::name::GeneralName, name::Name};
+use x509_cert::{
+    ext::pkix::{SubjectKeyIdentifier, name::GeneralName},
+    name::Name,
+};
 use zeroize::Zeroizing;
 
 use crate::{
-    DeterministicKey, Issuer, SerialNumber,
+    DeterministicKey, Issuer, LeafUsage, Root, RootError, SerialNumber,
     issuer::key_identifier,
     leaf::is_dns_name,
     tbs::{Certificate, TbsCertificate},
@@ -105,6 +109,12 @@ pub enum AuthorityError {
     /// The host is not a DNS name.
     #[error("the host of the base URL is no DNS name that a certificate can hold")]
     BadHost,
+    /// The root's name holds what cannot be written the same way again.
+    #[error("the root's name has a form that this program cannot write as an issuer")]
+    BadRootName,
+    /// The root's key is not one, or not that of its certificate.
+    #[error("it is not the private key (PKCS #8, PEM) of the root certificate")]
+    BadRootKey,
     /// The name is empty, longer than 40 characters, or holds a control
     /// character.
     #[error("the CA's name must have 1 to 40 characters, none of them a control character")]
@@ -115,6 +125,9 @@ pub enum AuthorityError {
     /// The name holds the laboratory mark.
     #[error("the CA's name may not hold the word LABORATORY: it marks laboratory CAs")]
     NameHoldsMark,
+    /// The root ended, or has not begun.
+    #[error("the root certificate is not valid now: nothing can be issued under it")]
+    RootTime,
     /// The time is before 1970-01-01T00:05, or too late for a certificate.
     #[error("the clock is wrong: no certificate can start now and last 20 years")]
     Time,
@@ -151,6 +164,93 @@ pub fn create(plan: &AuthorityPlan) -> Result<Authority, AuthorityError> {
         tls: tls.material(&root)?,
         root: root.material(&root)?,
     })
+}
+
+/// Creates another TLS CA under a root, for another host: with a fresh key and a
+/// random serial number, for 10 years or until the root ends.
+///
+/// # Errors
+/// [`AuthorityError::BadRootKey`] where `root_key_pem` is not the root's key;
+/// other variants where the host or the time fits no certificate.
+pub fn create_tls(
+    root: &Root,
+    root_key_pem: &str,
+    host: Host,
+    now: u64,
+) -> Result<CaMaterial, AuthorityError> {
+    let constraints = host_constraints(&host)?;
+    if !(root.not_before()..root.not_after()).contains(&now) {
+        return Err(AuthorityError::RootTime);
+    }
+    let root_key = KeyPair::from_pem(root_key_pem)
+        .map(Zeroizing::new)
+        .map_err(|_| AuthorityError::BadRootKey)?;
+    let library = |_| AuthorityError::Library;
+    let certificate = Certificate::from_der(root.der()).map_err(library)?;
+    let tbs_der = certificate.tbs_certificate.to_der().map_err(library)?;
+    let tbs = TbsCertificate::from_der(&tbs_der).map_err(library)?;
+    let spki = tbs.subject_public_key_info.to_der().map_err(library)?;
+    if root_key.subject_public_key_info() != spki {
+        return Err(AuthorityError::BadRootKey);
+    }
+    let name = tbs.subject.decode_as::<Name>().map_err(library)?;
+    let plan = AuthorityPlan {
+        name: operator(&name),
+        issuing_key: KeyType::P256,
+        host,
+        laboratory: is_laboratory(root.der()),
+        now,
+    };
+    let mut issuer = Draft::new(&plan, &ROOT, &*root_key, &draw_serial()?)?;
+    issuer.params.distinguished_name = distinguished_name(&name)?;
+    if let Some((_, own)) = tbs.extension::<SubjectKeyIdentifier>().map_err(library)? {
+        issuer.params.key_identifier_method = KeyIdMethod::PreSpecified(own.0.into_bytes().into());
+    }
+    let tls_key = generate(KeyType::P256)?;
+    let mut tls = Draft::new(&plan, &TLS, &*tls_key, &draw_serial()?)?;
+    tls.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    tls.params.name_constraints = Some(constraints);
+    tls.params.not_after = (tls.params.not_after)
+        .min(date_time_ymd(1970, 1, 1) + Duration::from_secs(root.not_after()));
+    let certificate = tls.signed_by(&issuer)?;
+    // The name was written anew: it must be the root's, byte for byte.
+    match root.check_issued(certificate.der(), LeafUsage::ServerAuth) {
+        Ok(()) => {}
+        Err(RootError::IssuerMismatch) => return Err(AuthorityError::BadRootName),
+        Err(_) => return Err(AuthorityError::Library),
+    }
+    Ok(CaMaterial {
+        certificate_pem: certificate.pem(),
+        key_pem: Zeroizing::new(tls_key.serialize_pem()),
+    })
+}
+
+/// The operator, as the name of its root has it.
+fn operator(root: &Name) -> String {
+    let organization = root
+        .iter()
+        .find(|attribute| attribute.oid == ORGANIZATION_NAME)
+        .and_then(|attribute| std::str::from_utf8(attribute.value.value()).ok());
+    organization.unwrap_or("Assay").to_owned()
+}
+
+/// A name, to be written again.
+fn distinguished_name(name: &Name) -> Result<DistinguishedName, AuthorityError> {
+    let mut written = DistinguishedName::new();
+    for attribute in name.iter() {
+        let arcs: Vec<u64> = attribute.oid.arcs().map(u64::from).collect();
+        let text = std::str::from_utf8(attribute.value.value())
+            .map_err(|_| AuthorityError::BadRootName)?;
+        let value = match attribute.value.tag() {
+            Tag::Utf8String => DnValue::Utf8String(text.to_owned()),
+            Tag::PrintableString => {
+                DnValue::PrintableString(text.try_into().map_err(|_| AuthorityError::BadRootName)?)
+            }
+            _ => return Err(AuthorityError::BadRootName),
+        };
+        written.push(DnType::from_oid(&arcs), value);
+    }
+    Ok(written)
 }
 
 /// The devices' issuing CA of a laboratory that is the same, byte for byte, in

@@ -15,6 +15,17 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 pub use names::RequestedNames;
 
+/// Verifies a signature of one of the kinds that CSRs may have, by the key
+/// `spki`.
+pub(crate) fn verify_signature(
+    spki: &SubjectPublicKeyInfoRef<'_>,
+    algorithm: &AlgorithmIdentifierRef<'_>,
+    signed: &[u8],
+    signature: &BitStringRef<'_>,
+) -> Result<(), CsrError> {
+    signature::algorithm(spki, algorithm)?.verify(signed, signature)
+}
+
 /// The largest CSR that is read, in bytes of DER.
 pub const MAX_CSR_LEN: usize = 16 * 1024;
 

@@ -3,7 +3,7 @@
 //!
 //! The crate knows nothing of ACME. It has no clock and no I/O: times are
 //! seconds since the Unix epoch, random bytes and keys are arguments. The one
-//! exception is [`authority::create`], whose keys and serial numbers come from
+//! exception is [`authority::create`] and [`authority::create_tls`], whose keys and serial numbers come from
 //! the cryptographic library's own generator; [`authority::repeatable`] makes
 //! a laboratory's CA without any chance.
 //!
@@ -26,6 +26,7 @@ mod leaf;
 mod oid;
 mod permanent_identifier;
 mod prepared;
+mod root;
 mod serial;
 mod signer;
 mod tbs;
@@ -40,5 +41,6 @@ pub use leaf::{
 };
 pub use permanent_identifier::PermanentIdentifierName;
 pub use prepared::{IssuedCert, PreparedCert};
+pub use root::{Root, RootError};
 pub use serial::{SerialError, SerialNumber};
 pub use signer::{FileSigner, SignError, SignatureAlgorithm, Signer, SignerError};
