@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context as _;
 use assay_engine::{
     domain::Attribute,
-    profile::{CsrNames, Profile, SanRule},
+    profile::{CsrNames, Profile},
     time::MAX_JUMP,
 };
 use assay_proto::DottedOid;
@@ -411,12 +411,7 @@ impl Tables {
         );
         let subject =
             Profile::parse_subject(&profile.subject).context("profile.default.subject")?;
-        let san = profile
-            .san
-            .iter()
-            .map(|rule| SanRule::parse(rule))
-            .collect::<Result<Vec<_>, _>>()
-            .context("profile.default.san")?;
+        let san = Profile::parse_san(&profile.san).context("profile.default.san")?;
         anyhow::ensure!(
             !subject.is_empty() || !san.is_empty(),
             "profile.default needs a subject or a san: a certificate without any name is of no use"

@@ -312,7 +312,7 @@ impl Engine {
     /// What bounds a certificate that is issued now.
     ///
     /// # Errors
-    /// [`Error::Internal`] once the CA's own certificate has ended;
+    /// [`Error::CaEnded`] once the CA's own certificate has ended;
     /// [`Error::Clock`] instead, or where it has not begun, while the clock is
     /// in doubt.
     pub(crate) fn validity_limits(&self, clock: &ClockReading) -> Result<ValidityLimits, Error> {
@@ -320,7 +320,7 @@ impl Engine {
         if clock.issuing() < issuer_not_before {
             clock.settled()?;
         }
-        let end = end_of_ca("issuing", &self.issuer, clock.now).map_err(Error::Internal);
+        let end = end_of_ca("issuing", &self.issuer, clock.now).map_err(Error::CaEnded);
         Ok(ValidityLimits {
             lifetime: self.profile.lifetime,
             issuer_not_before,

@@ -151,6 +151,10 @@ pub enum Error {
     /// Other requests of the same client changed the same thing again and again.
     #[error("too many requests change the same thing at once: send them one after the other")]
     Contention,
+    /// A CA's own certificate has ended: nothing can be issued until it is
+    /// renewed.
+    #[error("{0}")]
+    CaEnded(String),
     /// A mistake of ours or a broken installation.
     #[error("internal fault: {0}")]
     Internal(String),
@@ -300,6 +304,7 @@ impl Error {
                 | Self::ClockRefused(_)
                 | Self::Inventory(_)
                 | Self::Store(_)
+                | Self::CaEnded(_)
                 | Self::Internal(_)
         )
     }
@@ -411,6 +416,10 @@ impl From<&Error> for Problem {
                 )
                 .with_status(503)
             }
+            Error::CaEnded(_) => Self::new(
+                P::ServerInternal,
+                "the certificate of this CA has ended: its operator must renew it",
+            ),
             Error::Internal(_) => Self::new(
                 P::ServerInternal,
                 "the server had an internal fault; its operator finds the cause in the log",

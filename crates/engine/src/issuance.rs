@@ -99,9 +99,24 @@ pub fn end_of_ca(name: &str, issuer: &Issuer, now: Timestamp) -> Result<Timestam
         Ok(end)
     } else {
         Err(format!(
-            "the {name} CA's certificate ended at {end}, and it is {now}: make a new CA with \
-             `assay init`, in another directory"
+            "the {name} CA's certificate ended at {end}, and it is {now}: {}",
+            renew_ca(name)
         ))
+    }
+}
+
+/// What to do about a CA that has ended.
+#[must_use]
+pub fn renew_ca(name: &str) -> &'static str {
+    match name {
+        "TLS" => {
+            "make a new TLS CA with `assay tls host HOST --root-key FILE` (the host of the base \
+             URL), and restart"
+        }
+        _ => {
+            "have the root sign a new certificate for the same key and name (docs/cli.md, assay \
+             init), put it in the place of the old one, and restart"
+        }
     }
 }
 

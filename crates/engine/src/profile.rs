@@ -79,6 +79,17 @@ pub enum ProfileError {
     /// A kind of subject alternative name that is not known.
     #[error("{0:?} is not one of \"permanent-identifier\", \"hardware-module\", \"uri:TEMPLATE\"")]
     UnknownSan(String),
+    /// A country code that is not two capital letters.
+    #[error("C={0} is no country code of ISO 3166: write two capital letters, for example C=DE")]
+    Country(String),
+    /// The same subject alternative name twice.
+    #[error("{0:?} is there twice: write it once")]
+    RepeatedSan(String),
+    /// A URI that does not begin with a scheme, or holds what no URI may.
+    #[error(
+        "{0:?} is not a whole URI: it must begin with a scheme, for example uri:urn:serial:{{serial}} or uri:https://..., and hold no spaces"
+    )]
+    NotAUri(String),
     /// A brace that is not closed, or closed without being open.
     #[error("{0:?} has an unbalanced brace")]
     Unbalanced(String),
@@ -145,9 +156,44 @@ impl Profile {
                     "serialNumber" => SubjectField::SerialNumber,
                     other => return Err(ProfileError::UnknownAttribute(other.to_owned())),
                 };
-                Ok((field, Template::parse(value.trim())?))
+                let template = Template::parse(value.trim())?;
+                if field == SubjectField::Country && !template.may_be_country() {
+                    return Err(ProfileError::Country(value.trim().to_owned()));
+                }
+                Ok((field, template))
             })
             .collect()
+    }
+
+    /// Reads a profile's `san`.
+    ///
+    /// # Errors
+    /// The first entry at fault, or that is there twice.
+    pub fn parse_san(entries: &[String]) -> Result<Vec<SanRule>, ProfileError> {
+        let mut rules = Vec::new();
+        for entry in entries {
+            let rule = SanRule::parse(entry)?;
+            if rules.contains(&rule) {
+                return Err(ProfileError::RepeatedSan(entry.clone()));
+            }
+            rules.push(rule);
+        }
+        Ok(rules)
+    }
+
+    /// What looks like a variable of an MDM product in subject and SAN, such as
+    /// `$SERIALNUMBER`: nothing fills it in here, and it goes into every
+    /// certificate as it stands.
+    #[must_use]
+    pub fn foreign_variables(&self) -> Vec<String> {
+        let subject = self.subject.iter().map(|(_, template)| template);
+        let uris = self.san.iter().filter_map(|rule| match rule {
+            SanRule::Uri(template) => Some(template),
+            SanRule::HardwareModule | SanRule::PermanentIdentifier => None,
+        });
+        let mut found: Vec<_> = subject.chain(uris).flat_map(Template::variables).collect();
+        found.dedup();
+        found
     }
 }
 
@@ -161,7 +207,13 @@ impl SanRule {
             "hardware-module" => Ok(Self::HardwareModule),
             "permanent-identifier" => Ok(Self::PermanentIdentifier),
             _ => match text.strip_prefix("uri:") {
-                Some(template) => Template::parse(template).map(Self::Uri),
+                Some(template) => {
+                    let parsed = Template::parse(template)?;
+                    match parsed.may_be_uri() {
+                        true => Ok(Self::Uri(parsed)),
+                        false => Err(ProfileError::NotAUri(text.to_owned())),
+                    }
+                }
                 None => Err(ProfileError::UnknownSan(text.to_owned())),
             },
         }
@@ -241,6 +293,69 @@ impl Template {
             parts.push(Part::Text(rest.to_owned()));
         }
         Ok(Self(parts))
+    }
+
+    /// ISO 3166-1, as X.520 has countryName: two capital letters. What is no two
+    /// characters long is for the certificate to refuse.
+    fn may_be_country(&self) -> bool {
+        match self.0.as_slice() {
+            [Part::Text(code)] if code.chars().count() == 2 => {
+                code.bytes().all(|byte| byte.is_ascii_uppercase())
+            }
+            _ => true,
+        }
+    }
+
+    /// RFC 5280 section 4.2.1.6: "The name MUST NOT be a relative URI, and it MUST
+    /// follow the URI syntax and encoding rules specified in [RFC3986]. The name
+    /// MUST include both a scheme [...] and a scheme-specific-part".
+    fn may_be_uri(&self) -> bool {
+        // RFC 3986 section 3.1: scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
+        let Some(Part::Text(first)) = self.0.first() else {
+            return false;
+        };
+        let Some((scheme, rest)) = first.split_once(':') else {
+            return false;
+        };
+        let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && (scheme.bytes()).all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let has_more = self.0.len() > 1 || !rest.is_empty();
+        // Section 2: everything else is written percent-encoded.
+        let all_may_stand = self.0.iter().all(|part| match part {
+            Part::Text(text) => {
+                (text.bytes()).all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`|".contains(&byte))
+            }
+            Part::Serial | Part::SpkiSha256 | Part::Udid => true,
+        });
+        is_scheme && has_more && all_may_stand
+    }
+
+    /// `$NAME` and `%NAME%` in the text between the places.
+    fn variables(&self) -> Vec<String> {
+        let name_length = |text: &str| {
+            let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+            let length = text.find(|letter| !is_part(letter)).unwrap_or(text.len());
+            let begins = text.starts_with(|letter: char| letter.is_ascii_alphabetic());
+            if begins { length } else { 0 }
+        };
+        let mut found = Vec::new();
+        for part in &self.0 {
+            let Part::Text(text) = part else { continue };
+            for (at, _) in text.match_indices('$') {
+                let length = name_length(&text[at + 1..]);
+                if length > 0 {
+                    found.push(text[at..=at + length].to_owned());
+                }
+            }
+            for (at, _) in text.match_indices('%') {
+                let length = name_length(&text[at + 1..]);
+                let end = at + 1 + length;
+                if length > 3 && text[end..].starts_with('%') {
+                    found.push(text[at..=end].to_owned());
+                }
+            }
+        }
+        found
     }
 
     fn fill(
@@ -353,6 +468,93 @@ mod tests {
         assert_eq!(
             Profile::parse_subject("CN"),
             Err(ProfileError::NoEquals("CN".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_country_is_two_capital_letters() {
+        for bad in ["C=de", "O=Example,C=De", "C=D1"] {
+            assert!(
+                matches!(
+                    Profile::parse_subject(bad),
+                    Err(ProfileError::Country(code)) if bad.ends_with(&code)
+                ),
+                "{bad}"
+            );
+        }
+        Profile::parse_subject("C=DE,CN={serial}").unwrap();
+    }
+
+    #[test]
+    fn a_uri_has_a_scheme_and_only_its_letters() {
+        for bad in [
+            "uri:{serial}",
+            "uri:device/{serial}",
+            "uri:",
+            "uri:urn:",
+            "uri:1a:b",
+            "uri::b",
+            "uri:{serial}:x",
+            "uri:https://example.org/a b",
+            "uri:urn:é",
+        ] {
+            assert_eq!(
+                SanRule::parse(bad),
+                Err(ProfileError::NotAUri(bad.to_owned()))
+            );
+        }
+        for good in [
+            "uri:urn:serial:{serial}",
+            "uri:https://example.org/{udid}?a=%20b#c",
+            "uri:tag:{serial}",
+        ] {
+            SanRule::parse(good).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_same_san_twice_is_refused() {
+        let read = |entries: &[&str]| {
+            Profile::parse_san(
+                &entries
+                    .iter()
+                    .map(|&entry| entry.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        for twice in ["permanent-identifier", "uri:urn:a:{serial}"] {
+            assert_eq!(
+                read(&["hardware-module", twice, "uri:urn:b", twice]),
+                Err(ProfileError::RepeatedSan(twice.to_owned()))
+            );
+        }
+        assert_eq!(read(&["uri:urn:a", "uri:urn:b"]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn variables_of_an_mdm_are_found() {
+        let found = |subject: &str, san: &[&str]| {
+            let entries: Vec<_> = san.iter().map(|&entry| entry.to_owned()).collect();
+            Profile {
+                subject: Profile::parse_subject(subject).unwrap(),
+                san: Profile::parse_san(&entries).unwrap(),
+                ..Profile::privacy_preserving()
+            }
+            .foreign_variables()
+        };
+        assert_eq!(
+            found(
+                "CN=$SERIALNUMBER,OU=a $UDID b",
+                &["uri:urn:x:%SerialNumber%"]
+            ),
+            ["$SERIALNUMBER", "$UDID", "%SerialNumber%"]
+        );
+        assert_eq!(
+            found(
+                "CN={serial},O=Cash $ 5 and 100 % of it",
+                &["uri:urn:x:a%20b%2Fc"]
+            ),
+            [""; 0]
         );
     }
 

@@ -393,8 +393,8 @@ async fn no_ca_has_ended_while_the_clock_is_in_doubt() {
             issued.await.map(drop)
         },
     );
-    assert!(matches!(order().await, Err(Error::Internal(_))));
-    assert!(matches!(server().await, Err(Error::Internal(_))));
+    assert!(matches!(order().await, Err(Error::CaEnded(_))));
+    assert!(matches!(server().await, Err(Error::CaEnded(_))));
     move_wall(&glass, -7200);
     assert_eq!(order().await, Err(in_doubt(&glass)));
     assert_eq!(server().await, Err(in_doubt(&glass)));

@@ -294,7 +294,7 @@ async fn a_ca_that_has_ended_is_a_fault_of_ours_and_issues_nothing() {
     glass.clock.move_to(end);
     let error = glass.order(&account, &[SERIAL]).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Internal(text) if text.contains("CA's certificate ended")),
+        matches!(&error, Error::CaEnded(text) if text.contains("CA's certificate ended")),
         "{error:?}"
     );
 }
@@ -311,7 +311,7 @@ async fn the_tls_certificate_is_renewed_within_its_cas_life_and_not_after() {
     let error = glass.engine.issue_server_certificate(&spki, "localhost");
     let error = error.await.unwrap_err();
     assert!(
-        matches!(&error, Error::Internal(text) if text.contains("TLS CA's certificate ended")),
+        matches!(&error, Error::CaEnded(text) if text.contains("`assay tls host HOST")),
         "{error:?}"
     );
 }

@@ -1,3 +1,5 @@
+use assay_engine::profile::SanRule;
+
 use super::*;
 
 fn parse(text: &str) -> anyhow::Result<Config> {

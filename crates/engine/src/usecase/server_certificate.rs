@@ -29,8 +29,8 @@ impl Engine {
     /// other: recorded, signed, recorded. `host` is the base URL's.
     ///
     /// # Errors
-    /// Faults, and [`Error::Internal`] when there is no CA for it or that CA
-    /// may not sign for `host`.
+    /// Faults, [`Error::CaEnded`], and [`Error::Internal`] when there is no CA for
+    /// it or that CA may not sign for `host`.
     pub async fn issue_server_certificate(
         &self,
         spki_der: &[u8],
@@ -41,7 +41,7 @@ impl Engine {
         };
         let clock = self.read_clock();
         let now = clock.now;
-        let issuer_end = clock.settle(end_of_ca("TLS", issuer, now).map_err(Error::Internal))?;
+        let issuer_end = clock.settle(end_of_ca("TLS", issuer, now).map_err(Error::CaEnded))?;
         // By the clock that is behind: the certificate must not begin in the
         // clients' future.
         let begin = clock.issuing();
