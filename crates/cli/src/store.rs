@@ -223,6 +223,9 @@ pub fn in_words(restored: &Restored) -> String {
         RestoredFrom::Backup => format!(
             "the database was restored from a backup that ends with commit {sequence} ({time}); what was issued or revoked after that is not known"
         ),
+        RestoredFrom::Anew => format!(
+            "the database was lost, and began anew beside its CA at {time}: what was issued, revoked or ordered before that is not known"
+        ),
         RestoredFrom::Loss => format!(
             "the database was damaged after commit {sequence}, and repaired with a loss; what was issued or revoked after that may not be known"
         ),

@@ -255,6 +255,7 @@ impl Durable {
             tree: tree.clone(),
             progress: Arc::clone(&progress),
             upkeep: Arc::clone(&upkeep),
+            failed: Vec::new(),
         };
         let writer = thread::Builder::new()
             .name("assay-store".to_owned())

@@ -50,8 +50,11 @@ pub(super) fn give_way() {
 pub(super) struct Job {
     pub(super) name: &'static str,
     pub(super) prepared: Prepared,
-    pub(super) answer: oneshot::Sender<Result<Version, CommitError>>,
+    pub(super) answer: Answer,
 }
+
+/// Where the caller of a commit waits.
+type Answer = oneshot::Sender<Result<Version, CommitError>>;
 
 /// The one thread that writes.
 pub(super) struct Writer {
@@ -59,6 +62,9 @@ pub(super) struct Writer {
     pub(super) tree: sled::Db,
     pub(super) progress: Arc<Progress>,
     pub(super) upkeep: Arc<Upkeep>,
+    /// The callers of commits that failed with the store: they learn of it once
+    /// the reason is known.
+    pub(super) failed: Vec<Answer>,
 }
 
 /// Commits that are checked, not yet durable.
@@ -127,7 +133,11 @@ impl Writer {
             // for a commit.
             self.progress.check().map_err(|reason| reason.0)?;
             if checked.count > 0 {
-                self.make_durable(&checked.entries, batch.into_writes(), place)?;
+                let writes = batch.into_writes();
+                if let Err(reason) = self.make_durable(&checked.entries, writes, place) {
+                    self.failed = answers.into_iter().map(|(answer, _)| answer).collect();
+                    return Err(reason);
+                }
             }
             // A conflict too is news of this batch, so that it waited as well.
             for (answer, result) in answers {

@@ -12,6 +12,8 @@ pub enum RestoredFrom {
     Backup,
     /// It was damaged, and repaired without what was lost.
     Loss,
+    /// It was lost, and began anew beside its CA: nothing of before is known.
+    Anew,
 }
 
 /// That a database was restored, and what from.
@@ -41,6 +43,7 @@ impl Restored {
             from: match self.from {
                 RestoredFrom::Backup => 0,
                 RestoredFrom::Loss => 1,
+                RestoredFrom::Anew => 2,
             },
             sequence: self.sequence,
             time: self.time.0,
@@ -58,6 +61,7 @@ impl Restored {
         Self {
             from: match stored.from {
                 0 => RestoredFrom::Backup,
+                2 => RestoredFrom::Anew,
                 _ => RestoredFrom::Loss,
             },
             sequence: stored.sequence,
@@ -72,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_restore_comes_back() {
-        for from in [RestoredFrom::Backup, RestoredFrom::Loss] {
+        for from in [RestoredFrom::Backup, RestoredFrom::Loss, RestoredFrom::Anew] {
             let restored = Restored {
                 from,
                 sequence: 7,
