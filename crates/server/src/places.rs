@@ -44,8 +44,16 @@ pub(crate) struct Places {
 struct State {
     hosts: HashMap<IpAddr, Share>,
     sites: HashMap<IpAddr, Site>,
-    refused: u64,
+    refused: Refused,
     taken: usize,
+}
+
+/// Connections that got no place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) count: u64,
+    /// The peer of the last of them.
+    pub(crate) last: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -143,7 +151,8 @@ impl Places {
             permit.ok().map(Seat::Reserve)
         };
         let Some(seat) = seat else {
-            state.refused += 1;
+            state.refused.count += 1;
+            state.refused.last = Some(peer);
             return None;
         };
         state.count(sharer, &seat, 1);
@@ -159,8 +168,8 @@ impl Places {
         })
     }
 
-    /// How many connections got no place since it was asked the last time.
-    pub(crate) fn refused(&self) -> u64 {
+    /// The connections that got no place since it was asked the last time.
+    pub(crate) fn refused(&self) -> Refused {
         std::mem::take(&mut self.lock().refused)
     }
 
@@ -335,7 +344,12 @@ mod tests {
             assert_eq!(place.is_some(), taken, "{peer}");
             held.extend(place);
         }
-        assert_eq!((places.refused(), places.refused()), (2, 0));
+        let refused = Refused {
+            count: 2,
+            last: "2001:db8:0:1::3".parse().ok(),
+        };
+        assert_eq!(places.refused(), refused);
+        assert_eq!(places.refused(), Refused::default());
         held.clear();
         assert!(places.lock().hosts.is_empty() && places.lock().sites.is_empty());
         assert!(take(&places, "192.0.2.1").is_some());

@@ -9,8 +9,13 @@ use tokio::{
 };
 
 use crate::{
-    config::ServerConfig, connection::Connections, crowd::Crowd, memory::Memory, places::Places,
-    proxy_protocol::ProxyProtocol, surface::Surface,
+    config::ServerConfig,
+    connection::Connections,
+    crowd::Crowd,
+    memory::Memory,
+    places::{Places, Refused},
+    proxy_protocol::ProxyProtocol,
+    surface::Surface,
 };
 
 /// How long to wait when no connection can be accepted: the open files may
@@ -136,11 +141,12 @@ impl Server {
 /// Logs what was counted since the last time instead of being logged.
 fn summarize(engine: &Engine, places: &Places) {
     engine.request_log().summarize();
-    let count = places.refused();
+    let Refused { count, last } = places.refused();
     if count > 0 {
         tracing::info!(
             event = "connections_refused",
             count,
+            client = last.map(tracing::field::display),
             "connections closed: their address has its share of the places"
         );
     }

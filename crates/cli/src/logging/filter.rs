@@ -52,7 +52,7 @@ pub struct Filter {
 struct Directive<'a> {
     /// Without `[span{field=value}]`.
     target: &'a str,
-    /// All that stands before the level.
+    /// All of it before the level.
     scope: &'a str,
     level: Option<&'a str>,
 }

@@ -2,7 +2,7 @@
 
 use assay_engine::events;
 use assay_server::ACCESS_TARGET;
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing::{Event, Level, Subscriber, span};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
@@ -66,7 +66,8 @@ where
                 line.within(span.name(), fields);
             }
         }
-        self.out.write(kind(metadata, in_request), line.finish());
+        let kind = kind(metadata.target(), *metadata.level(), in_request);
+        self.out.write(kind, line.finish());
     }
 }
 
@@ -84,13 +85,12 @@ fn is_ours(target: &str) -> bool {
 /// where it cost a durable change, or is a fault, of which there are few:
 /// anything else, and all that is not known here, are lines of requests, which
 /// nobody misses. The lines that every request causes come last.
-fn kind(metadata: &Metadata<'_>, in_request: bool) -> Kind {
-    let target = metadata.target();
+fn kind(target: &str, level: Level, in_request: bool) -> Kind {
     if target == ACCESS_TARGET {
         return Kind::Access;
     }
     let is_event = is_ours(target)
-        && match *metadata.level() {
+        && match level {
             Level::ERROR => true,
             Level::WARN | Level::INFO => !in_request || target == events::TARGET,
             _ => false,
@@ -105,6 +105,27 @@ fn kind(metadata: &Metadata<'_>, in_request: bool) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_request_causes_waits_behind_events_and_its_access_line_behind_all() {
+        for (target, level, in_request, expected) in [
+            ("assay::serve", Level::INFO, false, Kind::Events),
+            (events::TARGET, Level::INFO, true, Kind::Events),
+            ("assay_server::refusal", Level::ERROR, true, Kind::Events),
+            ("assay_engine::refusal", Level::WARN, true, Kind::Requests),
+            ("assay_server::current", Level::INFO, true, Kind::Requests),
+            ("assay::serve", Level::DEBUG, false, Kind::Requests),
+            ("h2::codec", Level::ERROR, false, Kind::Requests),
+            (ACCESS_TARGET, Level::INFO, false, Kind::Access),
+            (ACCESS_TARGET, Level::INFO, true, Kind::Access),
+        ] {
+            assert_eq!(
+                kind(target, level, in_request),
+                expected,
+                "{target} {level}"
+            );
+        }
+    }
 
     #[test]
     fn a_line_without_an_event_says_whose_it_is() {

@@ -1,7 +1,13 @@
 //! The access log, and what the log says of whom a refusal concerns.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use assay_simulator::CsrRequest;
 use hyper::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, assert_problem, mac};
@@ -78,7 +84,10 @@ async fn each_request_has_a_line_with_route_status_and_account() {
     {
         let text = line.to_string();
         assert!(names.iter().all(|name| !text.contains(name)), "{text}");
-        assert!(line.get("span").is_none(), "all of it stands once: {text}");
+        assert!(
+            line.get("span").is_none(),
+            "all of it is written once: {text}"
+        );
     }
 }
 
@@ -193,4 +202,33 @@ async fn a_warning_says_where_it_comes_from_whatever_the_filter() {
     let line = server.process().event(|event| event["event"] == "refused");
     assert_eq!(line["span"]["client"], "127.0.0.1", "{line}");
     assert_eq!(line["span"]["identifier"], "C02OTHER", "{line}");
+}
+
+/// A request whose body never comes, when the server ends.
+#[test]
+fn a_request_that_gets_no_answer_has_its_line() {
+    let mut server = Server::start(Setup {
+        init: &["--base-url", "https://ca.example.org"],
+        config: "server.tls = \"off\"\nlog.access = true",
+        ..SETUP
+    });
+    let mut stream = TcpStream::connect(server.process().address.unwrap()).unwrap();
+    stream
+        .write_all(
+            b"POST /acme/new-account HTTP/1.1\r\nHost: ca.example.org\r\n\
+              Content-Type: application/jose+json\r\nContent-Length: 2\r\n\
+              Expect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    // It is read when the request is being served.
+    stream.read_exact(&mut [0; 25]).unwrap();
+    server.process().signal(Signal::TERM);
+    let line = server.process().event(is_access);
+    assert_eq!(
+        (&line["route"], &line["aborted"]),
+        (&json!("/acme/new-account"), &json!(true)),
+        "{line}"
+    );
+    assert!(line["status"].is_null(), "{line}");
+    assert_eq!(server.exited().code(), Some(0));
 }

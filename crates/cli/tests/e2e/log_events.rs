@@ -21,7 +21,7 @@ pub(crate) fn documented() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for row in section.lines().filter(|line| line.starts_with("| `")) {
         let cell = row.split('|').nth(1).unwrap();
-        // Names stand in backticks.
+        // Names are in backticks.
         names.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
     }
     assert!(names.len() > 50, "{names:?}");
@@ -56,7 +56,7 @@ fn code() -> BTreeMap<PathBuf, String> {
         .collect()
 }
 
-/// What stands in quotes after each `before`.
+/// The text in quotes after each `before`.
 fn quoted<'a>(code: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     code.split(before)
         .skip(1)

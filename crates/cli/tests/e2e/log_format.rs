@@ -1,4 +1,4 @@
-//! What stands on standard error, in which form: filters, JSON, priorities.
+//! The form of what is on standard error: filters, JSON, priorities.
 
 use std::{
     fs::{self, File},
