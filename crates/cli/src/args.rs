@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use assay_proto::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{BaseUrl, Mode},
@@ -175,27 +176,137 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum OrdersCommand {
     /// Lists the orders, the newest last.
-    #[command(after_help = "Example:\n  assay --dir /var/lib/assay orders list --limit 20")]
-    List {
-        /// The most orders to list.
-        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-        /// Prints one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Tells one order's story.
     #[command(
-        after_help = "Example:\n  assay --dir /var/lib/assay orders show _BndzaG99774uYffrGJwFA"
+        after_help = "Examples:\n  assay --dir /var/lib/assay orders list --limit 20\n  \
+                      assay --dir /var/lib/assay orders list --status invalid --since 24h\n  \
+                      assay --dir /var/lib/assay orders list --device C02XK0AAJHD2"
     )]
-    Show {
-        /// The order: the last part of its URL.
-        #[arg(allow_hyphen_values = true)]
-        id: String,
-        /// Prints one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    List(ListArgs),
+    /// Lists what was refused without an order: devices that are not admitted,
+    /// used-up limits.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay orders refusals --device C02XK0AAJHD2"
+    )]
+    Refusals(RefusalsArgs),
+    /// Shows an order, or a device's orders: what was refused, why, and what to
+    /// do.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay orders show C02XK0AAJHD2\n  \
+                      assay --dir /var/lib/assay orders show _BndzaG99774uYffrGJwFA\n  \
+                      assay --dir /var/lib/assay orders show --certificate --pem 6c0686c00c7cecd1fe36465035111dcb"
+    )]
+    Show(ShowArgs),
+}
+
+/// `assay orders list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The most orders to list.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// The orders of this device: a serial number or UDID, ordered or attested.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub device: Option<String>,
+    /// The orders of this status.
+    #[arg(long)]
+    pub status: Option<StatusFilter>,
+    /// The orders since a time (RFC 3339 or seconds since 1970), or of the last
+    /// 90s, 30m, 24h, 7d.
+    #[arg(long, value_name = "TIME|SPAN", value_parser = since)]
+    pub since: Option<Since>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay orders refusals`
+#[derive(Debug, Args)]
+pub struct RefusalsArgs {
+    /// What was refused to this device: a serial number or UDID.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub device: Option<String>,
+    /// The most refusals to list.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `assay orders show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// An order (the last part of its URL), a device's serial number or UDID,
+    /// or a certificate's serial number in hex.
+    #[arg(allow_hyphen_values = true, value_name = "WHAT")]
+    pub what: String,
+    /// WHAT is a certificate's serial number.
+    #[arg(long)]
+    pub certificate: bool,
+    /// Prints the certificate and its issuer, PEM.
+    #[arg(long, conflicts_with = "json")]
+    pub pem: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A status that orders are chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusFilter {
+    /// Waits for the device's attestation.
+    Pending,
+    /// Waits for the CSR.
+    Ready,
+    /// The certificate is being signed.
+    Processing,
+    /// The certificate was issued.
+    Valid,
+    /// Refused, expired or given up.
+    Invalid,
+    /// The certificate was issued, and revoked since.
+    Revoked,
+}
+
+/// Since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Since a time.
+    Time(Timestamp),
+    /// So many seconds ago.
+    Ago(u64),
+}
+
+impl Since {
+    /// The time that it is, seen from `now`.
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Time(time) => time,
+            Self::Ago(seconds) => now.minus(seconds),
+        }
+    }
+}
+
+/// A time, or a span before now.
+pub fn since(text: &str) -> Result<Since, String> {
+    let units = [
+        ('s', 1),
+        ('m', 60),
+        ('h', 3_600),
+        ('d', 86_400),
+        ('w', 604_800),
+    ];
+    let span = units.into_iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(seconds)
+    });
+    match span {
+        Some(seconds) => Ok(Since::Ago(seconds)),
+        None => time(text)
+            .map(Since::Time)
+            .map_err(|error| format!("{error}, or a span like 90s, 30m, 24h, 7d or 2w")),
+    }
 }
 
 /// `assay backup`
@@ -313,6 +424,25 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since_is_a_time_or_a_span() {
+        assert_eq!(since("60"), Ok(Since::Time(Timestamp(60))));
+        let now = Timestamp(1_000_000);
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(since(text), Ok(Since::Ago(seconds)), "{text}");
+            let expected = Timestamp(1_000_000 - seconds);
+            assert_eq!(Since::Ago(seconds).before(now), expected);
+        }
+        for bad in ["", "h", "-1h", "yesterday", "99999999999999999999d"] {
+            assert!(since(bad).unwrap_err().contains("24h"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_time_is_rfc_3339_or_seconds() {

@@ -15,7 +15,7 @@ use crate::{
     config::Mode,
     dir::Dir,
     init, now,
-    orders::{self, Answer, Question},
+    orders::{self, Answer, FindQuestion, PageQuestion, Question},
     print, serve,
     simulate::in_words,
     stop::{OrStop, Stop},
@@ -173,8 +173,12 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
     print(format_args!(
         "   It is refused. The client sees:\n     {error}"
     ))?;
-    let latest = match orders::answer(store, &Question::List(2)).await {
-        Ok(Answer::List(orders)) => orders,
+    let question = Question::Page(PageQuestion {
+        limit: 2,
+        ..PageQuestion::default()
+    });
+    let latest = match orders::answer(store, &question).await {
+        Ok(Answer::Page(page)) => page.orders,
         Ok(_) => Vec::new(),
         Err(fault) => return Err(Stop::fault(fault)),
     };
@@ -184,8 +188,16 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
             "the refused order was not kept"
         )));
     };
-    match orders::answer(store, &Question::Show(order.id.clone())).await {
-        Ok(Answer::Show(Some(story))) => print(format_args!(
+    let question = Question::Find(FindQuestion {
+        text: order.id.clone(),
+        certificate: false,
+    });
+    let found = match orders::answer(store, &question).await {
+        Ok(Answer::Found(found)) => found.order,
+        _ => None,
+    };
+    match found {
+        Some(story) => print(format_args!(
             "   The operator sees (assay orders show {}):\n{}",
             order.id,
             indent(&story.to_string())

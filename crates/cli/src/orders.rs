@@ -2,20 +2,25 @@
 //! none runs, from the database's ledger.
 
 pub mod control;
+mod find;
+mod list;
+mod refusals;
 mod story;
 
-use anyhow::bail;
-use assay_engine::{ids::OrderId, ports::Store};
+use anyhow::{anyhow, bail};
+use assay_engine::{Engine, ports::Store};
 use assay_proto::Timestamp;
 use assay_store::LedgerView;
 use serde::{Deserialize, Serialize};
 
-pub use story::{Story, Summary};
+pub use find::{FindQuestion, Found};
+pub use list::{Page, PageQuestion};
+pub use refusals::Refusal;
 
 use crate::{
     args::OrdersCommand,
     dir::Dir,
-    now, print, print_json,
+    now,
     status::Status,
     stop::{OrStop, Stop},
 };
@@ -26,10 +31,17 @@ use crate::{
 pub enum Question {
     /// To follow the clock, since it is this time (seconds since 1970).
     AcceptClock(u64),
-    /// The latest orders, at most so many.
-    List(usize),
-    /// One order; its name is the last part of its URL.
-    Show(String),
+    /// What a text means.
+    Find(FindQuestion),
+    /// A page of orders.
+    Page(PageQuestion),
+    /// What newOrder refused lately, the newest.
+    Refusals {
+        /// For this device.
+        device: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
     /// How the server is.
     Status,
 }
@@ -41,41 +53,60 @@ pub enum Answer {
     /// The server's time (seconds since 1970), or why the clock is not
     /// followed.
     AcceptClock(Result<u64, String>),
-    /// The orders, the newest last.
-    List(Vec<Summary>),
-    /// The order, if there is such a one.
-    Show(Option<Box<Story>>),
+    /// What was found.
+    Found(Box<Found>),
+    /// The orders.
+    Page(Page),
+    /// What was refused, oldest first, and how much there is.
+    Refusals {
+        /// The newest.
+        refusals: Vec<Refusal>,
+        /// How many there are.
+        total: usize,
+    },
     /// How the server is.
     Status(Box<Status>),
 }
 
 /// `assay orders`
 pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
-    let (question, json) = match command {
-        OrdersCommand::List { limit, json } => (Question::List(*limit as usize), *json),
-        OrdersCommand::Show { id, json } => (Question::Show(id.clone()), *json),
-    };
-    let answer = match control::ask(dir, &question).await {
-        Some(answer) => answer.or_fault("the running server did not answer")?,
-        None => {
-            let store = LedgerView::open(&dir.db())?;
-            answer(&store, &question)
-                .await
-                .or_fault("cannot read the database")?
-        }
-    };
-    match answer {
-        Answer::AcceptClock(_) | Answer::Status(_) => Err(Stop::fault(anyhow::anyhow!(
-            "the running server answered something else than it was asked"
-        ))),
-        Answer::List(orders) if json => print_json(&serde_json::json!({ "orders": orders })),
-        Answer::List(orders) if orders.is_empty() => print("There are no orders yet."),
-        Answer::List(orders) => orders.iter().try_for_each(print),
-        Answer::Show(None) => Err(Stop::refused(anyhow::anyhow!(
-            "there is no such order: `assay orders list` names them"
-        ))),
-        Answer::Show(Some(story)) if json => print_json(&story),
-        Answer::Show(Some(story)) => print(story),
+    let mut source = Source { dir, view: None };
+    match command {
+        OrdersCommand::List(args) => list::run(&mut source, args).await,
+        OrdersCommand::Refusals(args) => refusals::run(&mut source, args).await,
+        OrdersCommand::Show(args) => find::run(&mut source, args).await,
+    }
+}
+
+/// What answers: the running server, or the database's ledger.
+pub struct Source<'a> {
+    dir: &'a Dir,
+    /// The ledger, once no server answered.
+    view: Option<LedgerView>,
+}
+
+impl Source<'_> {
+    fn dir(&self) -> &Dir {
+        self.dir
+    }
+
+    async fn ask(&mut self, question: &Question) -> Result<Answer, Stop> {
+        let view = match &self.view {
+            Some(view) => view,
+            None => {
+                if let Some(answer) = control::ask(self.dir, question).await {
+                    return answer.or_fault("the running server did not answer");
+                }
+                self.view.insert(LedgerView::open(&self.dir.db())?)
+            }
+        };
+        answer(view, question)
+            .await
+            .or_fault("cannot read the database")
+    }
+
+    async fn is_running(&self) -> Result<bool, Stop> {
+        Ok(control::ask(self.dir, &Question::Status).await.is_some())
     }
 }
 
@@ -83,48 +114,53 @@ pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
 pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<Answer> {
     // As the engine has it: never behind what was recorded.
     let now = Timestamp(now()).max(store.latest_time());
-    answer_at(store, question, now).await
+    answer_at(store, None, question, now).await
 }
 
-/// Answers from a store, as things are at `now`.
+/// Answers from a store, as things are at `now`, and from the engine that runs
+/// on it.
 async fn answer_at(
     store: &dyn Store,
+    engine: Option<&Engine>,
     question: &Question,
     now: Timestamp,
 ) -> anyhow::Result<Answer> {
-    match question {
-        Question::AcceptClock(_) | Question::Status => bail!("this asks a running server"),
-        Question::List(limit) => {
-            // The newest are wanted, and the store lists the oldest first.
-            let mut latest = std::collections::VecDeque::new();
-            let mut after = None;
-            loop {
-                let page = store.orders(None, after, 1000).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(*last);
-                latest.extend(page);
-                while latest.len() > *limit {
-                    latest.pop_front();
-                }
-            }
-            let mut orders = Vec::with_capacity(latest.len());
-            for cursor in latest {
-                if let Some(order) = store.order(cursor.id).await? {
-                    orders.push(Summary::of(&order.value, now));
-                }
-            }
-            Ok(Answer::List(orders))
+    match (question, engine) {
+        (Question::AcceptClock(time), Some(engine)) => {
+            let accepted = engine.accept_clock(Timestamp(*time)).await;
+            let accepted = accepted.map(|now| now.0).map_err(|error| error.to_string());
+            Ok(Answer::AcceptClock(accepted))
         }
-        Question::Show(text) => {
-            let id = OrderId::parse(text.rsplit('/').next().unwrap_or(text));
-            let order = match id {
-                Some(id) => store.order(id).await?,
-                None => None,
-            };
-            Ok(Answer::Show(match order {
-                Some(order) => Some(Box::new(Story::read(store, order.value, now).await?)),
-                None => None,
-            }))
+        (Question::Status, Some(engine)) => Ok(Answer::Status(Box::new(Status::of(engine)))),
+        (Question::Refusals { device, limit }, Some(engine)) => {
+            let mut refusals = engine.recent_refusals(device.as_deref());
+            let total = refusals.len();
+            refusals.drain(..total.saturating_sub(*limit));
+            let refusals = refusals.into_iter().map(Refusal::from).collect();
+            Ok(Answer::Refusals { refusals, total })
+        }
+        (Question::AcceptClock(_) | Question::Refusals { .. } | Question::Status, None) => {
+            bail!("this asks a running server")
+        }
+        (Question::Page(question), _) => Ok(Answer::Page(list::page(store, question, now).await?)),
+        (Question::Find(question), engine) => {
+            let found = find::find(store, engine, question, now).await?;
+            Ok(Answer::Found(Box::new(found)))
         }
     }
+}
+
+/// That the running server is of another version, most likely.
+fn another_answer() -> Stop {
+    Stop::fault(anyhow!(
+        "the running server answered something else than it was asked"
+    ))
+}
+
+/// Says something beside the results.
+fn message(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+
+    // A reader that went away is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "assay: {text}");
 }

@@ -35,6 +35,24 @@ impl Progress {
         }
     }
 
+    /// So much is done; how much there is is not known.
+    pub fn count(&self, done: usize) {
+        let Some(state) = &self.state else { return };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+            return;
+        }
+        state.last = Some(Instant::now());
+        state.shown = true;
+        // A terminal that went away is no reason to stop.
+        let _ = write!(io::stderr(), "\r{}: {done} ", self.what);
+    }
+
+    /// All is done.
+    pub fn end(&self) {
+        self.show(0, 0);
+    }
+
     /// `done` of `total` is done.
     pub fn show(&self, done: u64, total: u64) {
         let Some(state) = &self.state else { return };

@@ -20,7 +20,7 @@ const REPORT: &str = "no genuine device is known to send this: keep the object (
 const CLIENT_AT_FAULT: &str = "Apple's client does not build this: mend the client, or keep the object (`[recording]`) and read it with `assay inspect`";
 
 /// A new order answers.
-const STALE: &str = "the device answered another challenge, perhaps with an attestation of before: Apple gives a device a new one only every few days; wait some minutes, install the profile again, and make sure that no other profile on the device orders with the same key";
+const STALE: &str = "the device answered another challenge, perhaps with an attestation from its cache: install the profile again; if it comes again, wait some days, since Apple limits how often a device gets a new one";
 
 /// Each reason and what to do about it, by the gate that finds it.
 pub const REMEDIES: &[(&str, &str)] = &[

@@ -8,7 +8,6 @@
 use std::{io, sync::Arc, time::Duration};
 
 use assay_engine::{Engine, ports::Store};
-use assay_proto::Timestamp;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -16,7 +15,7 @@ use tokio::{
 };
 
 use super::{Answer, Question};
-use crate::{dir::Dir, status::Status};
+use crate::dir::Dir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_QUESTION: u64 = 4096;
@@ -80,15 +79,9 @@ async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow
     BufReader::new(reader.take(MAX_QUESTION))
         .read_line(&mut line)
         .await?;
-    let answer = match serde_json::from_str(&line)? {
-        Question::AcceptClock(time) => {
-            let accepted = engine.accept_clock(Timestamp(time)).await;
-            Answer::AcceptClock(accepted.map(|now| now.0).map_err(|error| error.to_string()))
-        }
-        Question::Status => Answer::Status(Box::new(Status::of(engine))),
-        // The clock may be wrong: the server's time counts.
-        question => super::answer_at(store, &question, engine.now()).await?,
-    };
+    let question: Question = serde_json::from_str(&line)?;
+    // The clock may be wrong: the server's time counts.
+    let answer = super::answer_at(store, Some(engine), &question, engine.now()).await?;
     writer.write_all(&serde_json::to_vec(&answer)?).await?;
     writer.shutdown().await?;
     Ok(())

@@ -4,10 +4,11 @@ use std::fmt;
 
 use assay_engine::{
     domain::{
-        AuthorizationStatus, CertificateHolder, ChallengeState, DeviceFacts, Failure, Order,
-        OrderState,
+        AuthorizationStatus, Certificate, CertificateHolder, ChallengeState, DeviceFacts, Failure,
+        Note, Order, OrderState,
     },
     ports::Store,
+    remedy::remedy,
 };
 use assay_proto::{OrderStatus, RevocationReason, Timestamp, WireIdentifier};
 use data_encoding::HEXLOWER;
@@ -25,6 +26,10 @@ pub struct Summary {
     pub reason: Option<String>,
     /// The certificate's serial number, hex.
     pub certificate: Option<String>,
+    /// The end of the certificate's validity.
+    pub not_after: Option<Timestamp>,
+    /// When the certificate was revoked.
+    pub revoked: Option<Timestamp>,
 }
 
 /// An order's whole story.
@@ -33,9 +38,24 @@ pub struct Story {
     #[serde(flatten)]
     pub order: Summary,
     pub expires: Timestamp,
+    /// What to do about the reason for which it is invalid.
+    pub remedy: Option<String>,
     pub failure: Option<FailureStory>,
     pub authorizations: Vec<AuthorizationStory>,
     pub issued: Option<CertificateStory>,
+    /// What was refused and did not end the order, oldest first.
+    pub notes: Vec<NoteStory>,
+}
+
+/// Something that was refused and did not end the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoteStory {
+    pub at: Timestamp,
+    pub reason: String,
+    /// The exact finding.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
 }
 
 /// Why something failed: for the client and for the operator.
@@ -86,11 +106,20 @@ pub struct CertificateStory {
     /// The code of RFC 5280, where one was given.
     pub revocation_reason: Option<u8>,
     pub revoked_by: Option<String>,
+    /// The certificate.
+    pub pem: String,
+    /// SHA-256 of the certificate of the CA that issued it, hex.
+    pub issuer_sha256: String,
 }
 
 impl Summary {
-    /// The order at `now`.
-    pub fn of(order: &Order, now: Timestamp) -> Self {
+    /// The order at `now`, and what became of its certificate.
+    pub async fn read(store: &dyn Store, order: &Order, now: Timestamp) -> anyhow::Result<Self> {
+        let certificate = certificate(store, order).await?;
+        Ok(Self::of(order, certificate.as_ref(), now))
+    }
+
+    fn of(order: &Order, certificate: Option<&Certificate>, now: Timestamp) -> Self {
         Self {
             id: order.id.to_string(),
             status: order.status(now),
@@ -106,8 +135,30 @@ impl Summary {
                 OrderState::Valid(valid) => Some(valid.certificate.to_string()),
                 _ => None,
             },
+            not_after: certificate.map(|certificate| certificate.not_after),
+            revoked: certificate
+                .and_then(|certificate| certificate.revocation)
+                .map(|revocation| revocation.at),
         }
     }
+
+    /// The status, and whether the certificate was revoked since.
+    fn status_in_words(&self) -> String {
+        let status = self.status.as_str();
+        match self.revoked {
+            Some(_) => format!("{status}, revoked"),
+            None => status.to_owned(),
+        }
+    }
+}
+
+/// The order's certificate.
+async fn certificate(store: &dyn Store, order: &Order) -> anyhow::Result<Option<Certificate>> {
+    let OrderState::Valid(valid) = &order.state else {
+        return Ok(None);
+    };
+    let found = store.certificate(valid.certificate.clone()).await?;
+    Ok(found.map(|found| found.value))
 }
 
 impl Story {
@@ -131,43 +182,55 @@ impl Story {
                 evidence,
             });
         }
-        let issued = match &order.state {
-            OrderState::Valid(valid) => store
-                .certificate(valid.certificate.clone())
-                .await?
-                .map(|certificate| certificate.value)
-                .map(|certificate| CertificateStory {
-                    serial: certificate.serial.to_string(),
-                    issued: certificate.issued,
-                    not_after: certificate.not_after,
-                    root_sha256: match certificate.holder {
-                        CertificateHolder::Device { root_sha256, .. } => {
-                            Some(HEXLOWER.encode(&root_sha256))
-                        }
-                        CertificateHolder::Server => None,
-                    },
-                    revoked: certificate.revocation.map(|revocation| revocation.at),
-                    revocation_reason: certificate
-                        .revocation
-                        .and_then(|revocation| revocation.reason)
-                        .map(RevocationReason::code),
-                    revoked_by: certificate
-                        .revocation
-                        .map(|revocation| revocation.by.to_string()),
-                }),
-            _ => None,
-        };
+        let certificate = certificate(store, &order).await?;
+        let notes = store.notes(order.id).await?.into_iter().map(note);
+        let summary = Summary::of(&order, certificate.as_ref(), now);
         let failure = match &order.state {
             OrderState::Invalid(invalid) => Some(failure(&invalid.failure)),
             _ => None,
         };
         Ok(Self {
-            order: Summary::of(&order, now),
             expires: order.expires,
+            remedy: summary.reason.as_deref().and_then(remedy_of),
+            order: summary,
             failure,
             authorizations,
-            issued,
+            issued: certificate.map(issued),
+            notes: notes.collect(),
         })
+    }
+}
+
+fn remedy_of(reason: &str) -> Option<String> {
+    remedy(reason).map(str::to_owned)
+}
+
+fn note(Note { at, reason, detail }: Note) -> NoteStory {
+    NoteStory {
+        at,
+        remedy: remedy_of(&reason),
+        reason,
+        detail,
+    }
+}
+
+fn issued(certificate: Certificate) -> CertificateStory {
+    let revocation = certificate.revocation;
+    CertificateStory {
+        serial: certificate.serial.to_string(),
+        issued: certificate.issued,
+        not_after: certificate.not_after,
+        root_sha256: match certificate.holder {
+            CertificateHolder::Device { root_sha256, .. } => Some(HEXLOWER.encode(&root_sha256)),
+            CertificateHolder::Server => None,
+        },
+        revoked: revocation.map(|revocation| revocation.at),
+        revocation_reason: revocation
+            .and_then(|revocation| revocation.reason)
+            .map(RevocationReason::code),
+        revoked_by: revocation.map(|revocation| revocation.by.to_string()),
+        pem: assay_ca::certificate_pem(&certificate.der).unwrap_or_default(),
+        issuer_sha256: HEXLOWER.encode(&certificate.issuer),
     }
 }
 
@@ -243,16 +306,20 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}  {}  {:<10}  {}",
+            "{}  {}  {:<14}  {}",
             self.created,
             self.id,
-            self.status.as_str(),
+            self.status_in_words(),
             identifiers(&self.identifiers)
         )?;
         match (&self.reason, &self.certificate) {
-            (Some(reason), _) => write!(f, "  {reason}"),
-            (None, Some(serial)) => write!(f, "  certificate {serial}"),
-            (None, None) => Ok(()),
+            (Some(reason), _) => write!(f, "  {reason}")?,
+            (None, Some(serial)) => write!(f, "  certificate {serial}")?,
+            (None, None) => {}
+        }
+        match self.not_after {
+            Some(not_after) => write!(f, ", ends {not_after}"),
+            None => Ok(()),
         }
     }
 }
@@ -261,7 +328,7 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order = &self.order;
         writeln!(f, "order          {}", order.id)?;
-        writeln!(f, "status         {}", order.status.as_str())?;
+        writeln!(f, "status         {}", order.status_in_words())?;
         writeln!(f, "account        {}", order.account)?;
         writeln!(f, "identifiers    {}", identifiers(&order.identifiers))?;
         writeln!(f, "created        {}", order.created)?;
@@ -293,6 +360,9 @@ impl fmt::Display for Story {
             write!(f, "\nrefused        {} at {}", failure.reason, failure.at)?;
             write!(f, "\n  gate         {}", failure.gate)?;
             write!(f, "\n  finding      {}", printable(&failure.detail))?;
+            if let Some(remedy) = &self.remedy {
+                write!(f, "\n  what to do   {remedy}")?;
+            }
             write!(
                 f,
                 "\n  client saw   {}: {}",
@@ -301,6 +371,19 @@ impl fmt::Display for Story {
             )?;
             if let Some(hash) = &failure.evidence_sha256 {
                 write!(f, "\n  evidence     {hash}")?;
+            }
+        }
+        if self.failure.is_none()
+            && let (Some(reason), Some(remedy)) = (&order.reason, &self.remedy)
+        {
+            write!(f, "\n{reason:<14} at {}", self.expires)?;
+            write!(f, "\n  what to do   {remedy}")?;
+        }
+        for note in &self.notes {
+            write!(f, "\nnote           {} at {}", note.reason, note.at)?;
+            write!(f, "\n  finding      {}", printable(&note.detail))?;
+            if let Some(remedy) = &note.remedy {
+                write!(f, "\n  what to do   {remedy}")?;
             }
         }
         if let Some(issued) = &self.issued {

@@ -1,0 +1,272 @@
+//! What the support desk finds: by device, by order, by certificate.
+
+use assay_simulator::CsrRequest;
+use serde_json::{Value, json};
+
+use crate::{
+    revocation::revoke,
+    support::{Server, Setup, Shared, assert_exit, assert_problem, json_of, mac, message, openssl},
+};
+
+const SERIAL: &str = "C02DESK00001";
+const UDID: &str = "00008112-C02DESK00001";
+
+const SETUP: Setup<'static> = Setup {
+    init: &[],
+    devices: &["C02DESK00001,,", "C02DESK00002,,", "C02DESK00003,,"],
+    config: "",
+};
+
+static SERVER: Shared = Shared::new(SETUP);
+
+fn text(server: &Server, args: &[&str]) -> String {
+    let output = server.assay(args);
+    assert_exit(&output, 0);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(server: &Server, args: &[&str]) -> Value {
+    json_of(&server.assay(args))
+}
+
+fn ids(listed: &Value) -> Vec<String> {
+    let orders = listed["orders"].as_array().unwrap().iter();
+    orders
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn id(url: &str) -> String {
+    url.rsplit('/').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_admitted_is_found_by_its_name_with_cause_and_remedy() {
+    let server = SERVER.server();
+    let mut client = server.client().await;
+    let unlisted = [("permanent-identifier", "C02NOTLISTED")];
+    let answer = client.new_order(&unlisted).await;
+    assert_problem(&answer, 403, "rejectedIdentifier");
+    let shown = json(&server, &["orders", "show", "--json", "C02NOTLISTED"]);
+    assert_eq!((&shown["total"], &shown["orders"]), (&json!(0), &json!([])));
+    let refusal = &shown["refusals"][0];
+    assert_eq!(refusal["reason"], "not-admitted");
+    assert_eq!(refusal["client"], "127.0.0.1");
+    assert_eq!(refusal["identifier"]["value"], "C02NOTLISTED");
+    assert!(refusal["remedy"].as_str().unwrap().contains("devices.csv"));
+    let args = ["orders", "refusals", "--json", "--device", "C02NOTLISTED"];
+    let listed = json(&server, &args);
+    assert_eq!(listed["refusals"], shown["refusals"]);
+    assert_eq!(
+        (&listed["total"], &listed["left_out"]),
+        (&json!(1), &json!(0))
+    );
+    let told = text(&server, &["orders", "show", "C02NOTLISTED"]);
+    for expected in [
+        "not-admitted",
+        "from 127.0.0.1",
+        "what to do   add the device",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    // Of another device nothing is known.
+    let output = server.assay(["orders", "show", "C02NEVERSEEN"]);
+    assert!(message(&output, 1).contains("orders refusals"));
+}
+
+#[tokio::test]
+async fn a_used_up_limit_names_account_and_identifier() {
+    let server = Server::start(Setup {
+        config: "[limits]\nnew_order = { per_second = 1, burst = 1 }\n",
+        ..SETUP
+    });
+    let mut client = server.client().await;
+    let mut limited = 0;
+    for _ in 0..10 {
+        let answer = client
+            .new_order(&[("permanent-identifier", "C02DESK00003")])
+            .await;
+        limited += usize::from(answer.status == 429);
+    }
+    assert!(limited > 0);
+    let event = server.process().event(|event| event["event"] == "refused");
+    assert_eq!(event["reason"], "rate-limited");
+    assert!(event["account"].is_string(), "{event}");
+    let named = event["identifier"].to_string();
+    assert!(named.contains("C02DESK00003"), "{event}");
+    let shown = json(&server, &["orders", "show", "--json", "C02DESK00003"]);
+    let refusal = &shown["refusals"][0];
+    assert_eq!(refusal["reason"], "rate-limited");
+    assert_eq!(refusal["account"], event["account"]);
+    assert!(
+        refusal["detail"].as_str().unwrap().contains("newOrder"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_device_and_certificate_with_its_notes_and_its_pem() {
+    let server = Server::start(SETUP);
+    let device = mac(SERIAL);
+    let mut client = server.client().await;
+    let refused = client.order(SERIAL).await;
+    client.answer(&refused, &[]).await;
+    let placed = client.ready(&server, &device, SERIAL).await;
+    let wrong = mac(SERIAL).csr(&CsrRequest::default()).unwrap();
+    for _ in 0..3 {
+        let answer = client.finalize(&placed, &wrong).await;
+        assert_problem(&answer, 400, "badCSR");
+    }
+    let told = text(&server, &["orders", "show", &placed.order]);
+    for expected in [
+        "status         ready",
+        "note           csr-key-not-attested at ",
+        "what to do   the CSR must be signed with the attested key",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    let story = server.story(&placed.order);
+    let notes = story["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{story}");
+    assert_eq!(notes[0]["reason"], "csr-key-not-attested");
+
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    let certificate = client.certificate(&placed, &csr).await;
+    let serial = id(&certificate.url);
+    let event = server.process().event(|event| event["event"] == "issued");
+    let story = server.story(&placed.order);
+    for (key, expected) in [
+        ("serial", json!(serial)),
+        ("device_serial", json!(SERIAL)),
+        ("udid", json!(UDID)),
+        ("key", json!("P-256")),
+        ("not_after", story["not_after"].clone()),
+    ] {
+        assert_eq!(event[key], expected, "{event}");
+    }
+    assert!(
+        event["issuer"].as_str().unwrap().contains("Issuing CA"),
+        "{event}"
+    );
+
+    // By the device's serial number and UDID, the newest first.
+    let both = [id(&placed.order), id(&refused.order)];
+    let by_serial = json(&server, &["orders", "show", "--json", SERIAL]);
+    assert_eq!(
+        (&by_serial["device"], &by_serial["total"]),
+        (&json!(SERIAL), &json!(2))
+    );
+    let mut found = ids(&by_serial);
+    found.sort();
+    let mut expected = both.clone();
+    expected.sort();
+    assert_eq!(found, expected);
+    let by_udid = json(&server, &["orders", "show", "--json", UDID]);
+    assert_eq!(ids(&by_udid), [id(&placed.order)]);
+    let told = text(&server, &["orders", "show", SERIAL]);
+    for expected in [
+        "refused        object-empty",
+        "what to do   in the ACME payload of the profile `Attest`",
+        "T2 and older chips",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+
+    // By the certificate's serial number, as others print it.
+    for args in [
+        &["orders", "show", "--json", &serial][..],
+        &["orders", "show", "--json", &serial.to_uppercase()],
+        &["orders", "show", "--json", "--certificate", &serial],
+    ] {
+        assert_eq!(json(&server, args), story);
+    }
+    assert_eq!(
+        story["issued"]["pem"]
+            .as_str()
+            .unwrap()
+            .matches("BEGIN")
+            .count(),
+        1
+    );
+    for what in [&placed.order, SERIAL, &serial] {
+        let pem = text(&server, &["orders", "show", "--pem", what]);
+        assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2, "{pem}");
+        let chain = server.beside("shown.pem");
+        std::fs::write(&chain, pem).unwrap();
+        let mut verify = std::process::Command::new("openssl");
+        verify.arg("verify").arg("-CAfile").arg(server.root_path());
+        verify.arg("-untrusted").arg(&chain).arg(&chain);
+        assert!(openssl(&mut verify).contains("OK"));
+    }
+    let output = server.assay(["orders", "show", "--pem", &refused.order]);
+    assert!(message(&output, 1).contains("has no certificate"));
+    let output = server.assay(["orders", "show", "--certificate", SERIAL]);
+    assert_exit(&output, 1);
+}
+
+#[tokio::test]
+async fn the_list_says_what_it_left_out_and_is_filtered() {
+    let mut server = Server::start(SETUP);
+    let device = mac(SERIAL);
+    let mut client = server.client().await;
+    let certificate = client.enrol(&server, &device, SERIAL).await;
+    let refused = client.order("C02DESK00002").await;
+    client.answer(&refused, &[]).await;
+    let pending = client.order("C02DESK00002").await;
+    assert_eq!(revoke(&mut client, &certificate, None).await.status, 200);
+
+    let all = json(&server, &["orders", "list", "--json"]);
+    assert_eq!((&all["total"], &all["left_out"]), (&json!(3), &json!(0)));
+    let two = json(&server, &["orders", "list", "--json", "--limit", "2"]);
+    assert_eq!((&two["total"], &two["left_out"]), (&json!(3), &json!(1)));
+    let output = server.assay(["orders", "list", "--limit", "2"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 of 3 shown"), "{said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+
+    let list = |server: &Server, args: &[&str]| -> Vec<String> {
+        ids(&json(
+            server,
+            &[&["orders", "list", "--json"], args].concat(),
+        ))
+    };
+    let (refused, pending) = (id(&refused.order), id(&pending.order));
+    let mut expected = vec![refused.clone(), pending.clone()];
+    expected.sort();
+    let check = |server: &Server| {
+        let mut of_device = list(server, &["--device", "C02DESK00002"]);
+        of_device.sort();
+        assert_eq!(of_device, expected);
+        assert_eq!(list(server, &["--device", UDID]).len(), 1);
+        assert_eq!(list(server, &["--status", "invalid"]), [refused.clone()]);
+        assert_eq!(list(server, &["--status", "pending"]), [pending.clone()]);
+        assert_eq!(list(server, &["--since", "1h"]).len(), 3);
+        assert_eq!(list(server, &["--since", "2099-01-01T00:00:00Z"]).len(), 0);
+        let revoked = json(server, &["orders", "list", "--json", "--status", "revoked"]);
+        assert_eq!(revoked["total"], 1);
+        let revoked = &revoked["orders"][0];
+        // The status stays the order's.
+        assert_eq!(revoked["status"], "valid");
+        assert!(revoked["revoked"].is_string() && revoked["not_after"].is_string());
+        let told = text(server, &["orders", "list"]);
+        let line = told.lines().find(|line| line.contains(SERIAL)).unwrap();
+        assert!(
+            line.contains("valid, revoked") && line.contains(", ends "),
+            "{line}"
+        );
+    };
+    check(&server);
+    assert_exit(&server.assay(["orders", "list", "--status", "gone"]), 2);
+    assert_exit(&server.assay(["orders", "list", "--since", "soon"]), 2);
+
+    // The same from the ledger, once no server runs.
+    assert_eq!(server.terminate().code(), Some(0));
+    check(&server);
+    let output = server.assay(["orders", "refusals"]);
+    assert!(message(&output, 1).contains("no server runs"));
+    let shown = json(&server, &["orders", "show", "--json", "C02DESK00002"]);
+    assert_eq!(
+        (&shown["total"], &shown["refusals"]),
+        (&json!(2), &Value::Null)
+    );
+}
