@@ -11,7 +11,7 @@ use assay_ca::{
 };
 use assay_engine::{
     Engine, Limits, SERVER_CERTIFICATE_LIFETIME, Setup,
-    admission::{Admission, AdmissionPolicy, DeviceList, Devices},
+    admission::{Admission, AdmissionPolicy, DeviceListWarning, Devices, Findings},
     health::Health,
     issuance,
     ports::{Clock, Purpose, Random, Store},
@@ -25,8 +25,9 @@ use crate::{
     certificates::{load_issuer, load_laboratory_root},
     clock,
     config::{BaseUrl, Config, Mode, Tls, UrlHost},
+    devices::ListFiles,
     dir::Dir,
-    files, issuer, now, print, print_json,
+    issuer, now, print, print_json,
     recordings::{Plan, Recordings},
     space::FileSystem,
     stop::{OrStop, Stop},
@@ -34,15 +35,14 @@ use crate::{
     tls::{FileIdentity, check::check_ca},
 };
 
-/// The largest list of devices, in bytes: a million of them.
-pub const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
-
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
 pub struct Parts {
     pub config: Config,
     anchors: Vec<TrustAnchor>,
     devices: Option<Arc<Devices>>,
+    /// Of the list, where it was only read to be checked.
+    list_warnings: Findings<DeviceListWarning>,
     issuer: Issuer,
     laboratory: bool,
     tls: TlsEnd,
@@ -90,13 +90,27 @@ fn check_end(name: &str, issuer: &Issuer, now: Timestamp, lifetime: u64) -> Resu
     Ok(())
 }
 
+/// What a list of devices at fault is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BadList {
+    /// An error.
+    Fails,
+    /// A reason to start from the last good one, where there is one.
+    GivesWay,
+}
+
 impl Parts {
     /// Reads and checks the files in `dir`.
     pub fn load(dir: &Dir) -> Result<Self, Stop> {
-        Self::try_load(dir).map_err(Stop::usage)
+        Self::try_load(dir, BadList::Fails).map_err(Stop::usage)
     }
 
-    fn try_load(dir: &Dir) -> anyhow::Result<Self> {
+    /// The same, but a list of devices at fault gives way to the last good one.
+    pub fn load_to_serve(dir: &Dir) -> Result<Self, Stop> {
+        Self::try_load(dir, BadList::GivesWay).map_err(Stop::usage)
+    }
+
+    fn try_load(dir: &Dir, bad_list: BadList) -> anyhow::Result<Self> {
         ensure!(
             dir.config().exists(),
             "{} has no assay.toml: make a server there with `assay --dir {} init`, or name the right directory with --dir",
@@ -135,16 +149,22 @@ impl Parts {
         for path in &config.apple.laboratory_roots {
             anchors.push(load_laboratory_root(&dir.resolve(path))?);
         }
-        let devices = match config.admission.mode {
-            Mode::AnyAttested => None,
-            Mode::Listed => Some(Arc::new(Devices::new(read_devices(
-                &dir.resolve(&config.admission.devices),
-            )?))),
+        let files = ListFiles::new(dir, &config.admission.devices);
+        let mut list_warnings = Findings::default();
+        let devices = match (config.admission.mode, bad_list) {
+            (Mode::AnyAttested, _) => None,
+            (Mode::Listed, BadList::GivesWay) => Some(Arc::new(files.at_start()?)),
+            (Mode::Listed, BadList::Fails) => {
+                let reading = files.read()?;
+                list_warnings = reading.warnings;
+                Some(Arc::new(Devices::new(reading.list)))
+            }
         };
         Ok(Self {
             config,
             anchors,
             devices,
+            list_warnings,
             issuer,
             laboratory,
             tls,
@@ -191,6 +211,16 @@ impl Parts {
             base_url.host()
         );
         Ok(())
+    }
+
+    /// What is suspicious in the list of devices, in words.
+    fn list_warnings(&self) -> Vec<String> {
+        let list = self.config.admission.devices.display();
+        let more = self.list_warnings.more;
+        (self.list_warnings.first.iter())
+            .map(|warning| format!("{list}: {warning}"))
+            .chain((more > 0).then(|| format!("{list}: {more} more warnings")))
+            .collect()
     }
 
     /// What is kept of verdicts, and where.
@@ -279,7 +309,7 @@ impl Parts {
         let admission = match &self.devices {
             Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
             None => Admission::AnyAttested {
-                bind: self.config.admission.bind.attribute(),
+                bind: self.config.admission.bind.engine(),
             },
         };
         let assigners: HashSet<DottedOid> = self
@@ -349,6 +379,7 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
         .as_ref()
         .map(ToString::to_string);
     let roots: Vec<&str> = parts.anchors.iter().map(TrustAnchor::name).collect();
+    let warnings = parts.list_warnings();
     if json {
         return print_json(&serde_json::json!({
             "ok": true,
@@ -357,6 +388,10 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
             "listen": parts.config.server.listen.to_string(),
             "devices": devices,
             "attestation_roots": roots,
+            "problems": warnings
+                .iter()
+                .map(|what| serde_json::json!({"severity": "warning", "what": what}))
+                .collect::<Vec<_>>(),
         }));
     }
     print(format_args!(
@@ -372,13 +407,8 @@ pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
             Some(count) => format!("{count} listed"),
             None => "any that proves itself (laboratory)".to_owned(),
         }
-    ))
-}
-
-/// Reads a list of devices.
-pub fn read_devices(path: &Path) -> anyhow::Result<DeviceList> {
-    let text = files::read_text(path, MAX_DEVICE_LIST)?;
-    DeviceList::parse(&text).with_context(|| format!("{}", path.display()))
+    ))?;
+    (warnings.iter()).try_for_each(|what| print(format_args!("warning: {what}")))
 }
 
 /// Recordings have a folder of their own, which nothing else of the server's is

@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use assay_engine::{
-    domain::Attribute,
+    admission,
     profile::{CsrNames, Profile},
     time::MAX_JUMP,
 };
@@ -163,8 +163,10 @@ pub enum Mode {
 
 /// What a permanent identifier names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Bind {
+    /// The UDID where it has the form of one, else the serial number.
+    ByForm,
     /// The serial number.
     Serial,
     /// The UDID.
@@ -448,11 +450,12 @@ impl Tables {
 }
 
 impl Bind {
-    /// The attribute.
-    pub fn attribute(self) -> Attribute {
+    /// As the engine has it.
+    pub fn engine(self) -> admission::Bind {
         match self {
-            Self::Serial => Attribute::Serial,
-            Self::Udid => Attribute::Udid,
+            Self::ByForm => admission::Bind::ByForm,
+            Self::Serial => admission::Bind::Serial,
+            Self::Udid => admission::Bind::Udid,
         }
     }
 }

@@ -1,36 +1,99 @@
-//! Keeps the list of devices as its file is: re-read on SIGHUP, and within two
-//! seconds of a change.
+//! The list of devices: as it is read at start, and as its file is watched
+//! while the server runs.
+
+mod last_good;
+mod watch;
 
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
+use anyhow::{Context as _, ensure};
 use assay_engine::{
-    admission::Devices,
-    health::{Health, Part},
+    admission::{DeviceList, Devices, Doubt, DoubtCause, ListReading},
+    health::Health,
 };
+use assay_proto::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::read_devices, serve::reload::Requests};
+use self::{last_good::LastGood, watch::Watch};
+use crate::{dir::Dir, files, now, serve::reload::Requests};
+
+/// The largest list of devices, in bytes: a million of them.
+pub const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
 
 const CHECK: Duration = Duration::from_secs(1);
 
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What distinguishes one state of a file from another. The time of the last
+/// change of the inode is among it: no program can set that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
+    changed: (i64, i64),
     length: u64,
-    inode: u64,
+    place: (u64, u64),
 }
 
-/// Watches `path`, for ever. A bad file keeps the old list. Without a list,
-/// SIGHUP is taken and nothing done.
+/// The files of the list of devices in a server's directory.
+#[derive(Clone, Debug)]
+pub struct ListFiles {
+    list: PathBuf,
+    last_good: LastGood,
+}
+
+impl ListFiles {
+    /// The list that the configuration names, and the last good one beside it.
+    pub fn new(dir: &Dir, configured: &Path) -> Self {
+        Self {
+            list: dir.resolve(configured),
+            last_good: LastGood::of(dir),
+        }
+    }
+
+    /// Reads the list.
+    pub fn read(&self) -> anyhow::Result<ListReading> {
+        ensure!(
+            !files::are_one(&self.list, self.last_good.path()),
+            "admission.devices names {}, where the server keeps its last good list: name another file",
+            self.last_good.path().display()
+        );
+        let bytes = files::read(&self.list, MAX_DEVICE_LIST)?;
+        DeviceList::read(&bytes).with_context(|| format!("{}", self.list.display()))
+    }
+
+    /// The devices to serve: those of the list or, where it is at fault or has
+    /// lost too many, those of the last good one. [`watch`] reports which.
+    pub fn at_start(&self) -> anyhow::Result<Devices> {
+        let last_good = self.last_good.read();
+        let since = changed_at(&self.list).unwrap_or_else(|| Timestamp(now()));
+        match (self.read(), last_good) {
+            (Ok(reading), Some(good)) => {
+                let changes = reading.list.changes_since(&good.list);
+                if !changes.is_great_loss(good.list.len()) {
+                    return Ok(Devices::new(reading.list));
+                }
+                let text = watch::loss(&changes, good.list.len(), reading.list.len());
+                let cause = DoubtCause::KeptBack(text);
+                Ok(Devices::in_doubt(good.list, Some(Doubt { since, cause })))
+            }
+            (Ok(reading), None) => Ok(Devices::new(reading.list)),
+            (Err(error), Some(good)) => {
+                let cause = DoubtCause::Unusable(format!("{error:#}"));
+                Ok(Devices::in_doubt(good.list, Some(Doubt { since, cause })))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// Watches the list indefinitely: it is read again on SIGHUP, and within about
+/// two seconds of a change. Without a list, SIGHUP is taken and nothing done.
 pub async fn watch(
     devices: Option<Arc<Devices>>,
-    path: PathBuf,
+    files: ListFiles,
     mut hangup: Requests,
     health: Arc<Health>,
 ) {
@@ -44,66 +107,61 @@ pub async fn watch(
             hangup.report(Ok("there is no list".to_owned()));
         }
     };
+    let mut watch = Watch::new(devices, files, health);
     let mut ticks = interval(CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first look reads it again: it may have changed since it was opened.
-    let mut seen = None;
-    let mut complaint = None;
+    // A SIGHUP whose outcome is not known yet: a changed list needs two looks.
+    let mut is_owed = false;
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
             _ = hangup.recv() => true,
         };
-        let present = stamp(&path);
-        // A file that could not be used is tried until it can: what kept it
-        // from being read may be gone without a trace on the file.
-        if !asked && present == seen && complaint.is_none() {
+        // A look at a file's metadata blocks for microseconds, less than a
+        // thread for it would cost.
+        if !asked && !watch.is_due(Instant::now()) {
             continue;
         }
-        seen = present;
-        let reading = path.clone();
-        let read = tokio::task::spawn_blocking(move || read_devices(&reading)).await;
-        let error = match read {
-            Ok(Ok(list)) => {
-                let count = list.len();
-                devices.replace(list);
-                complaint = None;
-                health.recover(Part::Devices);
-                tracing::info!(
-                    event = "devices_reloaded",
-                    devices = count,
-                    "list of devices read again"
+        let looked = tokio::task::spawn_blocking(move || {
+            watch.look(asked, Instant::now());
+            watch
+        });
+        match looked.await {
+            Ok(same) => watch = same,
+            // Of a runtime that ends, or a fault of the program, which is
+            // logged as such.
+            Err(error) => {
+                tracing::error!(
+                    event = "devices_unwatched",
+                    %error,
+                    "changes of the list of devices are not seen any more: restart the server"
                 );
-                if asked {
-                    hangup.report(Ok(format!("{count} devices")));
-                }
-                continue;
+                return;
             }
-            Ok(Err(error)) => format!("{error:#}"),
-            Err(error) => error.to_string(),
-        };
-        if asked || complaint.as_ref() != Some(&error) {
-            tracing::error!(
-                event = "devices_refused",
-                %error,
-                "the list of devices cannot be used: the old one stays"
-            );
         }
-        if asked {
-            hangup.report(Err(error.clone()));
+        is_owed |= asked;
+        if is_owed && let Some(outcome) = watch.outcome() {
+            hangup.report(outcome);
+            is_owed = false;
         }
-        health.degrade(Part::Devices, error.clone());
-        complaint = Some(error);
+        // Whole seconds lie between two looks, also after a SIGHUP.
+        ticks.reset();
     }
 }
 
-/// What the file is like. A look at its metadata blocks for microseconds, less than a thread for
-/// it would cost.
+/// What the file is like.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
     Some(Stamp {
         modified: metadata.modified().ok(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
         length: metadata.len(),
-        inode: metadata.ino(),
+        place: (metadata.dev(), metadata.ino()),
     })
+}
+
+/// When the file was changed last.
+fn changed_at(path: &Path) -> Option<Timestamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    u64::try_from(metadata.mtime()).ok().map(Timestamp)
 }

@@ -24,7 +24,7 @@ use crate::{
     args::ServeArgs,
     clock,
     config::BaseUrl,
-    devices,
+    devices::{self, ListFiles},
     dir::Dir,
     notify,
     orders::control,
@@ -88,7 +88,7 @@ pub async fn prepare(
     args: &ServeArgs,
     inherited: Option<TcpListener>,
 ) -> Result<Ready, Stop> {
-    let parts = Parts::load(dir)?;
+    let parts = Parts::load_to_serve(dir)?;
     let started = Started::now(dir, &parts.config);
     let replay = Replay::load(&parts, args)?;
     raise_open_files(parts.config.server.max_connections + RESERVED_CONNECTIONS);
@@ -196,9 +196,9 @@ pub async fn prepare(
             Some(identity)
         }
     };
-    let (list, path) = (served.devices, dir.resolve(&app.config.admission.devices));
+    let files = ListFiles::new(dir, &app.config.admission.devices);
     let requests = reload.part("devices");
-    background.spawn(devices::watch(list, path, requests, health));
+    background.spawn(devices::watch(served.devices, files, requests, health));
     background.spawn(reload.watch());
     let server = Server::new(
         served.engine,

@@ -22,8 +22,7 @@ use std::{
 
 use assay_engine::{
     Context, Engine, Limits, Setup,
-    admission::{Admission, AdmissionPolicy},
-    domain::Attribute,
+    admission::{Admission, AdmissionPolicy, Bind},
     ports::Store,
     profile::Profile,
     time::MAX_JUMP,
@@ -59,9 +58,7 @@ impl House {
         let (store, clock) = (Arc::new(store.unwrap()), TestClock::starting());
         let engine = Engine::new(Setup {
             admission: AdmissionPolicy {
-                admission: Admission::AnyAttested {
-                    bind: Attribute::Serial,
-                },
+                admission: Admission::AnyAttested { bind: Bind::Serial },
                 assigners: std::collections::HashSet::new(),
             },
             anchors: Vec::new(),

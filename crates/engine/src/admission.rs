@@ -3,13 +3,21 @@
 //! signed.
 
 mod device_list;
+mod devices;
+pub mod form;
+mod not_admitted;
 
 use std::collections::HashSet;
 
 use assay_proto::{DottedOid, Identifier};
 use async_trait::async_trait;
 
-pub use device_list::{DeviceList, DeviceListError, DeviceListFault, Devices};
+pub use device_list::{
+    DeviceList, DeviceListFault, DeviceListWarning, Difference, FaultKind, Findings, ListReading,
+    Named, UnusableList, WarningKind,
+};
+pub use devices::{Devices, Doubt, DoubtCause};
+pub use not_admitted::{ListHint, NotAdmitted};
 
 use crate::{
     domain::Attribute,
@@ -30,6 +38,20 @@ pub trait Inventory: Send + Sync {
     /// # Errors
     /// When it could not be asked: a fault, not an answer.
     async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable>;
+
+    /// Why a device may be meant by `name` that is not known by it, as far as
+    /// that can be known.
+    async fn hints(&self, name: &str) -> Vec<ListHint> {
+        let _ = name;
+        Vec::new()
+    }
+
+    /// The other attribute of the device that is known by `name`, and its
+    /// value, where that is known.
+    async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
+        let _ = name;
+        None
+    }
 }
 
 /// The inventory could not be asked.
@@ -44,10 +66,33 @@ pub enum Admission {
     /// device on earth: for laboratories only.
     AnyAttested {
         /// What a permanent identifier names.
-        bind: Attribute,
+        bind: Bind,
     },
     /// The devices of an inventory.
     Listed(Box<dyn Inventory>),
+}
+
+/// What a permanent identifier names where no list says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// The UDID where it has the form of one, else the serial number.
+    ByForm,
+    /// The serial number.
+    Serial,
+    /// The UDID.
+    Udid,
+}
+
+impl Bind {
+    /// The one attribute that evidence for `name` is compared with.
+    #[must_use]
+    pub fn attribute(self, name: &str) -> Attribute {
+        match self {
+            Self::ByForm if form::is_udid(name) => Attribute::Udid,
+            Self::ByForm | Self::Serial => Attribute::Serial,
+            Self::Udid => Attribute::Udid,
+        }
+    }
 }
 
 /// The rules of admission.
@@ -84,16 +129,25 @@ impl AdmissionPolicy {
             }
         };
         let attribute = match &self.admission {
-            Admission::AnyAttested { bind } => named_by_type.unwrap_or(*bind),
+            Admission::AnyAttested { bind } => {
+                named_by_type.unwrap_or_else(|| bind.attribute(identifier.device()))
+            }
             Admission::Listed(inventory) => {
+                let name = identifier.device();
                 let found = inventory
-                    .find(identifier.device())
+                    .find(name)
                     .await
                     .map_err(|fault| Error::Inventory(fault.to_string()))?;
                 match (found, named_by_type) {
                     (Some(listed), None) => listed,
                     (Some(listed), Some(named)) if listed == named => listed,
-                    _ => return Ok(Err(IdentifierFault::NotAdmitted)),
+                    _ => {
+                        let not_admitted = NotAdmitted {
+                            name: name.to_owned(),
+                            hints: inventory.hints(name).await,
+                        };
+                        return Ok(Err(IdentifierFault::NotAdmitted(Box::new(not_admitted))));
+                    }
                 }
             }
         };

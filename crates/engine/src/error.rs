@@ -6,6 +6,7 @@ use assay_proto::{
 };
 
 use crate::{
+    admission::NotAdmitted,
     domain::{Failure, NotReady},
     ids::AccountId,
     nonce::NonceError,
@@ -143,7 +144,7 @@ pub enum Error {
     #[error("the server takes no new accounts and orders at present: try again later")]
     NoSpace,
     /// The list of devices could not be asked.
-    #[error("the inventory could not be asked: {0}")]
+    #[error("the list of devices cannot answer: {0}")]
     Inventory(String),
     /// The store failed.
     #[error(transparent)]
@@ -182,8 +183,8 @@ pub enum IdentifierFault {
     #[error(transparent)]
     Malformed(IdentifierError),
     /// Admission does not know the device.
-    #[error("the device is not admitted")]
-    NotAdmitted,
+    #[error("{0}")]
+    NotAdmitted(Box<NotAdmitted>),
 }
 
 /// Why a CSR is refused.
@@ -275,13 +276,22 @@ impl IdentifierFault {
             Self::HardwareTypeNotProvable => "hardware-type-not-provable",
             Self::Malformed(IdentifierError::Malformed { .. }) => "identifier-malformed",
             Self::Malformed(IdentifierError::UnsupportedType(_)) => "identifier-type-unsupported",
-            Self::NotAdmitted => "not-admitted",
+            Self::NotAdmitted(_) => "not-admitted",
+        }
+    }
+
+    /// What the client is told; `Display` is for the operator.
+    #[must_use]
+    pub fn client_detail(&self) -> String {
+        match self {
+            Self::NotAdmitted(not_admitted) => not_admitted.client_detail(),
+            other => other.to_string(),
         }
     }
 
     pub(crate) fn kind(&self) -> ProblemType {
         match self {
-            Self::AssignerNotAllowed | Self::HardwareTypeNotProvable | Self::NotAdmitted => {
+            Self::AssignerNotAllowed | Self::HardwareTypeNotProvable | Self::NotAdmitted(_) => {
                 ProblemType::RejectedIdentifier
             }
             Self::Malformed(IdentifierError::Malformed { .. }) => ProblemType::Malformed,
@@ -432,13 +442,18 @@ fn identifiers(refusals: &[IdentifierRefusal], detail: String) -> Problem {
     let subproblems: Vec<Subproblem> = refusals
         .iter()
         .map(|refusal| {
-            let detail = refusal.fault.to_string();
+            let detail = refusal.fault.client_detail();
             Subproblem::with(refusal.fault.kind(), detail, &refusal.identifier)
         })
         .collect();
     let kind = match subproblems.as_slice() {
         [first, rest @ ..] if rest.iter().all(|other| other.kind == first.kind) => first.kind,
         _ => ProblemType::Compound,
+    };
+    // Some clients show the top-level detail alone.
+    let detail = match subproblems.as_slice() {
+        [only] => only.detail.clone(),
+        _ => detail,
     };
     Problem {
         subproblems,

@@ -139,7 +139,7 @@ fn sources(dir: &Dir, keys: bool) -> anyhow::Result<(Vec<Source>, Vec<String>)> 
         let name = config.admission.devices.to_string_lossy().into_owned();
         if config.admission.devices.is_relative() && names::is_known(&name) {
             let path = dir.resolve(&config.admission.devices);
-            found.push((name, files::read(&path, crate::app::MAX_DEVICE_LIST)?));
+            found.push((name, files::read(&path, crate::devices::MAX_DEVICE_LIST)?));
         } else {
             left_out.push(name);
         }

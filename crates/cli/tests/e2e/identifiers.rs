@@ -7,7 +7,7 @@ use assay_simulator::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Server, Setup, Shared, assert_dead, assert_problem, csr_with, hardware_module, mac,
+    Server, Setup, Shared, assert_dead, assert_problem, csr_with, hardware_module, json_of, mac,
     permanent_identifier,
 };
 
@@ -347,4 +347,57 @@ async fn any_attested_compares_with_the_attribute_that_is_configured() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn any_attested_by_form_compares_udids_with_the_udid_and_others_with_the_serial() {
+    const SERIAL: &str = "C02XK0AAJHD2";
+    const UDID: &str = "00008112-000A1B2C3D4E5F60";
+    let mut server = Server::start(Setup {
+        init: &["--admission", "any-attested"],
+        config: "admission.bind = \"by-form\"\nrecording.keep = \"all\"",
+        ..Setup::default()
+    });
+    let device_of = |serial: &str, udid: &str| {
+        Device::new(DeviceProperties::mac(serial, udid), KeyType::P256).unwrap()
+    };
+    let old = "2b6f0cc904d137be2e1730235f5664094b831186";
+    for (name, device, attribute) in [
+        (SERIAL, device_of(SERIAL, UDID), "serial"),
+        (UDID, device_of(SERIAL, UDID), "udid"),
+        (old, device_of(SERIAL, old), "udid"),
+    ] {
+        let mut client = server.client().await;
+        client.enrol(&server, &device, name).await;
+        let placed = client.order(name).await;
+        let compared = &server.story(&placed.order)["authorizations"][0]["compared_with"];
+        assert_eq!(compared, attribute);
+    }
+    // One attribute, never the other: a serial in the form of a UDID proves
+    // nothing, nor does a UDID in another form.
+    for (name, device) in [
+        (UDID, device_of(UDID, "00008112-000A1B2C3D4E5F61")),
+        ("OTHER-FORM", device_of(SERIAL, "OTHER-FORM")),
+    ] {
+        let mut client = server.client().await;
+        let placed = client.order(name).await;
+        let answer = client
+            .answer(&placed, &server.attest(&device, &placed.token))
+            .await;
+        let reason = "identifier-mismatch";
+        assert_dead(&server, &mut client, &placed, &answer, reason).await;
+    }
+    // Recordings hold the attribute that was decided, and are judged by it.
+    server.terminate();
+    let root = server.authority_dir().join("root.pem");
+    let recordings = server.dir().join("recordings");
+    let replay = ["replay", "--json", "--root"].map(std::ffi::OsString::from);
+    let paths = [root, recordings].map(std::path::PathBuf::into_os_string);
+    let told = json_of(&server.assay(replay.into_iter().chain(paths)));
+    let totals = &told["totals"];
+    assert_eq!(
+        (&totals["recordings"], &totals["same"]),
+        (&json!(5), &json!(5)),
+        "{told}"
+    );
 }

@@ -12,6 +12,7 @@ mod commands;
 mod committed_recordings;
 mod configuration;
 mod csr;
+mod devices;
 mod documents;
 mod end_to_end;
 mod enrolment;

@@ -145,7 +145,7 @@ async fn scenario_131_a_bad_list_of_devices_keeps_the_old_one() {
     let server = Server::start(SETUP);
     let mut client = server.client().await;
     let process = server.process();
-    server.write_devices(&["C02NEW,,", "# a comment", "C02TWICE,,", "C02TWICE,,"]);
+    server.write_devices(&["C02NEW,,", "# a comment", "C02TWICE,,", "C02TWICE,UDID,"]);
     let event = process.event(|event| event["event"] == "devices_refused");
     let error = event["error"].as_str().unwrap();
     assert!(error.contains("devices.csv: line 5: "), "{error}");
@@ -154,10 +154,16 @@ async fn scenario_131_a_bad_list_of_devices_keeps_the_old_one() {
         "{error}"
     );
     client.order(SERIAL).await;
+    // It may be listed in the list that cannot be used: no refusal that is final.
     let answer = client
         .new_order(&[("permanent-identifier", "C02NEW")])
         .await;
-    assert_problem(&answer, 403, "rejectedIdentifier");
+    assert_problem(&answer, 503, "serverInternal");
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    let fault = process.event(|event| event["event"] == "fault");
+    let fault = fault.to_string();
+    assert!(fault.contains("is at fault since 2"), "{fault}");
+    assert!(fault.contains("C02NEW"), "{fault}");
 
     // SIGHUP reads it again though it did not change, and finds it as bad.
     process.signal(Signal::HUP);

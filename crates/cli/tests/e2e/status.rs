@@ -57,7 +57,7 @@ fn status_and_the_listener_of_health_name_what_fails() {
     );
 
     // A list that cannot be used: the last good one serves.
-    server.write_devices(&["C02A,,", "C02A,,"]);
+    server.write_devices(&["C02A,,", "C02A,UDID,"]);
     server
         .process()
         .event(|event| event["event"] == "devices_refused");

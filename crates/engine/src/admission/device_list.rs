@@ -1,12 +1,22 @@
+mod finding;
+mod parse;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
-use async_trait::async_trait;
-
-use super::{Inventory, InventoryUnavailable};
+pub use self::{
+    finding::{DeviceListFault, DeviceListWarning, FaultKind, Findings, UnusableList, WarningKind},
+    parse::ListReading,
+};
+use super::{ListHint, form};
 use crate::domain::Attribute;
+
+/// Devices that are named in a [`Difference`].
+const MAX_NAMED: usize = 10;
 
 /// A list of devices in the form of CSV: the header `serial,udid,comment`,
 /// then a line a device with at least one of serial and UDID.
@@ -15,238 +25,240 @@ use crate::domain::Attribute;
 /// compared with. Names are compared octet for octet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceList {
-    names: HashMap<String, Attribute>,
-    devices: usize,
+    /// By the name in upper case: what differs in case only is found at once.
+    names: HashMap<Arc<str>, Places>,
+    rows: Vec<Row>,
+    /// How many of the rows have a serial.
+    serials: usize,
+    /// How many of the rows have a UDID.
+    udids: usize,
+    digest: [u8; 32],
 }
 
-/// Why a list of devices cannot be used, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct DeviceListError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub fault: DeviceListFault,
+/// A device of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    serial: Option<Arc<str>>,
+    udid: Option<Arc<str>>,
+    line: u32,
 }
 
-/// What is wrong with a line of a list of devices.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceListFault {
-    /// The first line is another one than the header.
-    #[error("the header must be \"serial,udid,comment\"")]
-    Header,
-    /// The name stands in the list twice, so that it could mean two devices.
-    #[error("{name:?} is listed already in line {first}: one name must mean one device")]
-    Ambiguous {
-        /// The name.
-        name: String,
-        /// Where it stands first.
-        first: usize,
-    },
-    /// A name with a character that no serial or UDID has.
-    #[error(
-        "{0:?} has a character that cannot stand in a serial or UDID: white space, quotes, \"/\" and control characters cannot"
-    )]
-    Character(String),
-    /// Fewer than two fields.
-    #[error(
-        "a line needs the fields serial and udid, either of which may be empty, and may have a comment"
-    )]
-    Fields,
-    /// Neither serial nor UDID.
-    #[error("a line needs a serial or a UDID")]
-    Nameless,
+/// A name of the list: a row's serial or UDID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    row: u32,
+    attribute: Attribute,
+}
+
+/// The names that differ in case only. Most have none beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Places {
+    One(Place),
+    Many(Vec<Place>),
+}
+
+/// Which devices a list has and another one has not, and the reverse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Those that came.
+    pub added: Named,
+    /// Those that went.
+    pub removed: Named,
+}
+
+/// Some devices, a few of them by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// How many there are.
+    pub count: usize,
+    /// The serial, or else the UDID, of the first ten.
+    pub first: Vec<String>,
 }
 
 impl DeviceList {
     /// The header line.
     pub const HEADER: &str = "serial,udid,comment";
 
-    /// Reads a list. Empty lines and lines that begin with "#" are skipped;
-    /// everything behind the second comma is the comment.
-    ///
-    /// # Errors
-    /// The first line at fault.
-    pub fn parse(text: &str) -> Result<Self, DeviceListError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut lines = text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line));
-        if lines.next().map(|(_, header)| header.trim_end()) != Some(Self::HEADER) {
-            return Err(DeviceListError {
-                line: 1,
-                fault: DeviceListFault::Header,
-            });
-        }
-        let mut seen: HashMap<String, (usize, Attribute)> = HashMap::new();
-        let mut devices = 0;
-        for (number, line) in lines {
-            if line.trim().is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let at = |fault| DeviceListError {
-                line: number,
-                fault,
-            };
-            let mut fields = line.splitn(3, ',').map(str::trim);
-            let (Some(serial), Some(udid)) = (fields.next(), fields.next()) else {
-                return Err(at(DeviceListFault::Fields));
-            };
-            if serial.is_empty() && udid.is_empty() {
-                return Err(at(DeviceListFault::Nameless));
-            }
-            for (name, attribute) in [(serial, Attribute::Serial), (udid, Attribute::Udid)] {
-                if name.is_empty() {
-                    continue;
-                }
-                if name
-                    .contains(|c: char| c.is_control() || c.is_whitespace() || "\"'/".contains(c))
-                {
-                    return Err(at(DeviceListFault::Character(name.to_owned())));
-                }
-                match seen.entry(name.to_owned()) {
-                    Entry::Vacant(entry) => {
-                        entry.insert((number, attribute));
-                    }
-                    Entry::Occupied(entry) => {
-                        return Err(at(DeviceListFault::Ambiguous {
-                            name: name.to_owned(),
-                            first: entry.get().0,
-                        }));
-                    }
-                }
-            }
-            devices += 1;
-        }
-        Ok(Self {
-            names: seen
-                .into_iter()
-                .map(|(name, (_, attribute))| (name, attribute))
-                .collect(),
-            devices,
-        })
-    }
-
     /// How many devices there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.devices
+        self.rows.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.devices == 0
+        self.rows.is_empty()
+    }
+
+    /// The SHA-256 of the file that the list was read from.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// Which attribute of a device is `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Attribute> {
-        self.names.get(name).copied()
+        self.place(name).map(|place| place.attribute)
     }
-}
 
-/// An inventory from a list that can be replaced while in use.
-#[derive(Debug, Default)]
-pub struct Devices {
-    list: RwLock<Arc<DeviceList>>,
-}
-
-impl Devices {
-    /// An inventory of these devices.
+    /// What the device that is listed as `name` is listed as beside it.
     #[must_use]
-    pub fn new(list: DeviceList) -> Self {
-        Self {
-            list: RwLock::new(Arc::new(list)),
+    pub fn beside(&self, name: &str) -> Option<(Attribute, &str)> {
+        let place = self.place(name)?;
+        let row = self.row(place);
+        let (attribute, other) = match place.attribute {
+            Attribute::Serial => (Attribute::Udid, &row.udid),
+            Attribute::Udid => (Attribute::Serial, &row.serial),
+        };
+        Some((attribute, other.as_deref()?))
+    }
+
+    /// Why a device may be meant by `name` that is not listed under it, as far
+    /// as the list shows.
+    #[must_use]
+    pub fn hints(&self, name: &str) -> Vec<ListHint> {
+        if self.is_empty() {
+            return vec![ListHint::Empty];
+        }
+        if let Some(place) = self.place(name) {
+            return vec![ListHint::OtherAttribute {
+                attribute: place.attribute,
+                line: self.row(place).line as usize,
+            }];
+        }
+        let mut hints = Vec::new();
+        if let Some(place) = self.alike(name).first() {
+            let (listed, line) = self.name(*place);
+            hints.push(ListHint::OtherCase {
+                listed: listed.to_owned(),
+                line,
+            });
+        }
+        if form::is_udid(name) && self.udids == 0 {
+            hints.push(ListHint::OnlySerials);
+        }
+        if form::is_serial(name) && self.serials == 0 {
+            hints.push(ListHint::OnlyUdids);
+        }
+        hints
+    }
+
+    /// What changes when this list takes the place of `before`.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Difference {
+        Difference {
+            added: self.rows_missing_in(before),
+            removed: before.rows_missing_in(self),
         }
     }
 
-    /// Puts another list in place of the present one.
-    pub fn replace(&self, list: DeviceList) {
-        *self.list.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
+    fn rows_missing_in(&self, other: &Self) -> Named {
+        let mut missing = Named::default();
+        for row in &self.rows {
+            let is_there = [Attribute::Serial, Attribute::Udid].into_iter().any(|one| {
+                row.get(one)
+                    .is_some_and(|name| other.find(name) == Some(one))
+            });
+            if is_there {
+                continue;
+            }
+            missing.count += 1;
+            if missing.first.len() < MAX_NAMED {
+                let name = row.serial.as_deref().or(row.udid.as_deref());
+                missing.first.push(name.unwrap_or_default().to_owned());
+            }
+        }
+        missing
     }
 
-    /// The present list.
-    #[must_use]
-    pub fn list(&self) -> Arc<DeviceList> {
-        Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner))
+    /// Where `name` is, octet for octet.
+    fn place(&self, name: &str) -> Option<Place> {
+        let alike = self.alike(name);
+        (alike.iter().copied()).find(|place| self.name(*place).0 == name)
     }
-}
 
-#[async_trait]
-impl Inventory for Arc<Devices> {
-    async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
-        Ok(self.list().find(name))
+    /// The names that differ from `name` in case only, or not at all.
+    fn alike(&self, name: &str) -> &[Place] {
+        let found = if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            self.names.get(name.to_ascii_uppercase().as_str())
+        } else {
+            self.names.get(name)
+        };
+        match found {
+            None => &[],
+            Some(Places::One(place)) => std::slice::from_ref(place),
+            Some(Places::Many(places)) => places,
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn row(&self, place: Place) -> &Row {
+        &self.rows[place.row as usize]
+    }
 
-    #[test]
-    fn an_entry_decides_which_attribute_is_compared() {
-        let list = DeviceList::parse(
-            "serial,udid,comment\r\nC02AAA,,Anna's Mac, the old one\n\n# spare\n,00008110-000A,\nC02BBB , 00008110-000B\n",
+    /// A name, and its line.
+    fn name(&self, place: Place) -> (&str, usize) {
+        let row = self.row(place);
+        (
+            row.get(place.attribute).map_or("", |name| name),
+            row.line as usize,
         )
-        .unwrap();
-        assert_eq!(list.len(), 3);
-        assert_eq!(list.find("C02AAA"), Some(Attribute::Serial));
-        assert_eq!(list.find("00008110-000A"), Some(Attribute::Udid));
-        assert_eq!(list.find("C02BBB"), Some(Attribute::Serial));
-        assert_eq!(list.find("00008110-000B"), Some(Attribute::Udid));
-        assert_eq!(list.find("c02aaa"), None);
-        assert_eq!(list.find(""), None);
     }
 
-    #[test]
-    fn the_empty_list_of_a_new_server_knows_nobody() {
-        let list = DeviceList::parse("serial,udid,comment\n").unwrap();
-        assert!(list.is_empty());
-        assert_eq!(list.find("C02AAA"), None);
-    }
-
-    #[test]
-    fn scenario_131_a_bad_list_says_which_line() {
-        use DeviceListFault as F;
-        for (text, line, fault) in [
-            ("", 1, F::Header),
-            ("udid,serial,comment\n", 1, F::Header),
-            ("serial,udid,comment\nC02AAA\n", 2, F::Fields),
-            ("serial,udid,comment\nC02AAA,\n,,nobody\n", 3, F::Nameless),
-            (
-                "serial,udid,comment\n\"C02AAA\",\n",
-                2,
-                F::Character("\"C02AAA\"".to_owned()),
-            ),
-            (
-                "serial,udid,comment\nC02 AAA,\n",
-                2,
-                F::Character("C02 AAA".to_owned()),
-            ),
-            (
-                "serial,udid,comment\nX,\n\nY,X\n",
-                4,
-                F::Ambiguous {
-                    name: "X".to_owned(),
-                    first: 2,
-                },
-            ),
-            (
-                "serial,udid,comment\nX,X\n",
-                2,
-                F::Ambiguous {
-                    name: "X".to_owned(),
-                    first: 2,
-                },
-            ),
-        ] {
-            assert_eq!(
-                DeviceList::parse(text),
-                Err(DeviceListError { line, fault }),
-                "{text:?}"
-            );
+    /// Makes a name of the last row findable. Returns one that differs from it
+    /// in case only.
+    fn index(&mut self, place: Place) -> Option<Place> {
+        match place.attribute {
+            Attribute::Serial => self.serials += 1,
+            Attribute::Udid => self.udids += 1,
         }
+        let name = self.row(place).get(place.attribute)?;
+        let key = if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            Arc::from(name.to_ascii_uppercase())
+        } else {
+            Arc::clone(name)
+        };
+        match self.names.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Places::One(place));
+                None
+            }
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Places::One(first) => {
+                    let first = *first;
+                    entry.insert(Places::Many(vec![first, place]));
+                    Some(first)
+                }
+                Places::Many(places) => {
+                    places.push(place);
+                    places.first().copied()
+                }
+            },
+        }
+    }
+}
+
+impl Row {
+    fn get(&self, attribute: Attribute) -> Option<&Arc<str>> {
+        match attribute {
+            Attribute::Serial => self.serial.as_ref(),
+            Attribute::Udid => self.udid.as_ref(),
+        }
+    }
+
+    /// Whether it has this serial and this UDID, where an empty text is none.
+    fn says(&self, serial: &str, udid: &str) -> bool {
+        self.serial.as_deref().unwrap_or_default() == serial
+            && self.udid.as_deref().unwrap_or_default() == udid
+    }
+}
+
+impl Difference {
+    /// Whether so many devices went that the list is more likely cut short than
+    /// meant: more than 10, and more than half of the `before`.
+    #[must_use]
+    pub fn is_great_loss(&self, before: usize) -> bool {
+        self.removed.count > 10 && self.removed.count * 2 > before
     }
 }

@@ -1,0 +1,161 @@
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use assay_proto::Timestamp;
+use async_trait::async_trait;
+
+use super::{DeviceList, Inventory, InventoryUnavailable, ListHint, form};
+use crate::domain::Attribute;
+
+/// Characters that are quoted of a name in a fault, which is logged.
+const MAX_NAME: usize = 64;
+
+/// An inventory from a list that can be replaced while in use.
+///
+/// While a newer list is in [`Doubt`], the devices of the list in force are
+/// admitted, and whether another device is listed cannot be said.
+#[derive(Debug, Default)]
+pub struct Devices {
+    in_force: RwLock<InForce>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct InForce {
+    list: Arc<DeviceList>,
+    doubt: Option<Doubt>,
+}
+
+/// Why a newer list than the one in force is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: DoubtCause,
+}
+
+/// Why a list is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoubtCause {
+    /// It is being written.
+    Changing,
+    /// It lacks too many of the devices in force; the text says how many.
+    KeptBack(String),
+    /// It cannot be used; the text says why.
+    Unusable(String),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since;
+        match &self.cause {
+            DoubtCause::Changing => write!(f, "the list is being written since {since}"),
+            DoubtCause::KeptBack(text) => {
+                write!(
+                    f,
+                    "the list is kept back since {since} and not in use: {text}"
+                )
+            }
+            DoubtCause::Unusable(text) => {
+                write!(
+                    f,
+                    "the list is at fault since {since} and not in use: {text}"
+                )
+            }
+        }
+    }
+}
+
+impl Devices {
+    /// An inventory of these devices.
+    #[must_use]
+    pub fn new(list: DeviceList) -> Self {
+        Self::in_doubt(list, None)
+    }
+
+    /// An inventory of these devices, though there may be a newer list.
+    #[must_use]
+    pub fn in_doubt(list: DeviceList, doubt: Option<Doubt>) -> Self {
+        let list = Arc::new(list);
+        Self {
+            in_force: RwLock::new(InForce { list, doubt }),
+        }
+    }
+
+    /// Puts another list in place of the present one.
+    pub fn replace(&self, list: DeviceList) {
+        let list = Arc::new(list);
+        self.set(|_| InForce { list, doubt: None });
+    }
+
+    /// Keeps the present list, beside which there is a newer one in doubt, or
+    /// none.
+    pub fn doubt(&self, doubt: Option<Doubt>) {
+        self.set(|present| InForce {
+            list: Arc::clone(&present.list),
+            doubt,
+        });
+    }
+
+    /// The list in force.
+    #[must_use]
+    pub fn list(&self) -> Arc<DeviceList> {
+        self.in_force().list
+    }
+
+    /// Why a newer list is not used, where there is one.
+    #[must_use]
+    pub fn doubts(&self) -> Option<Doubt> {
+        self.in_force().doubt
+    }
+
+    fn in_force(&self) -> InForce {
+        self.in_force
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, change: impl FnOnce(&InForce) -> InForce) {
+        let mut in_force = self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *in_force = change(&in_force);
+    }
+}
+
+#[async_trait]
+impl Inventory for Arc<Devices> {
+    async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
+        let in_force = self.in_force();
+        match (in_force.list.find(name), in_force.doubt) {
+            (Some(attribute), _) => Ok(Some(attribute)),
+            (None, None) => Ok(None),
+            // A refusal is final to a device: it may be in the newer list.
+            (None, Some(doubt)) => {
+                let hint = if form::is_variable(name) {
+                    " (it looks like a variable that the MDM did not fill in)"
+                } else {
+                    ""
+                };
+                let name: String = name.chars().take(MAX_NAME).collect();
+                Err(InventoryUnavailable(format!(
+                    "{name:?}{hint} is not in the list in force, and {doubt}"
+                )))
+            }
+        }
+    }
+
+    async fn hints(&self, name: &str) -> Vec<ListHint> {
+        self.list().hints(name)
+    }
+
+    async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
+        let list = self.list();
+        let (attribute, other) = list.beside(name)?;
+        Some((attribute, other.to_owned()))
+    }
+}
