@@ -153,4 +153,16 @@ impl AdmissionPolicy {
         };
         Ok(Ok(attribute))
     }
+
+    /// The other attribute under which the device of `identifier` is listed,
+    /// and its value, where that is known.
+    pub(crate) async fn listed_beside(
+        &self,
+        identifier: &Identifier,
+    ) -> Option<(Attribute, String)> {
+        match &self.admission {
+            Admission::AnyAttested { .. } => None,
+            Admission::Listed(inventory) => inventory.beside(identifier.device()).await,
+        }
+    }
 }

@@ -60,6 +60,8 @@ enum Cause {
         fault: IdentityFault,
         attribute: Attribute,
         attested: Option<String>,
+        /// Whether the ordered name is attested as the other attribute.
+        is_swapped: bool,
     },
     /// The evidence proves nothing.
     Unverified(Refusal),
@@ -171,14 +173,22 @@ fn judge(
 
 /// The attribute is the one that admission named.
 fn check_identity(device: &AttestedDevice, authorization: &Authorization) -> Result<(), Cause> {
-    let attribute = authorization.attribute;
+    let (attribute, ordered) = (authorization.attribute, authorization.identifier.device());
     device
-        .check_identity(attribute, authorization.identifier.device())
+        .check_identity(attribute, ordered)
         .map_err(|fault| Cause::Identity {
             fault,
             attribute,
             attested: device.attribute(attribute).map(str::to_owned),
+            is_swapped: device.attribute(other(attribute)) == Some(ordered),
         })
+}
+
+fn other(attribute: Attribute) -> Attribute {
+    match attribute {
+        Attribute::Serial => Attribute::Udid,
+        Attribute::Udid => Attribute::Serial,
+    }
 }
 
 fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> EvidenceRecord {
@@ -238,6 +248,7 @@ impl Cause {
                 fault,
                 attribute,
                 attested,
+                is_swapped,
             } => (
                 fault.as_str().to_owned(),
                 match fault {
@@ -247,17 +258,28 @@ impl Cause {
                     }
                     IdentityFault::NotAttested(_) => fault.to_string(),
                 },
-                match attested {
-                    Some(attested) => format!(
-                        "the order is for {:?}, the evidence attests the {} {attested:?}",
-                        ordered.value,
-                        attribute.as_str()
-                    ),
-                    None => format!(
-                        "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
-                        attribute.as_str(),
-                        ordered.value
-                    ),
+                {
+                    let found = match attested {
+                        Some(attested) => format!(
+                            "the order is for {:?}, the evidence attests the {} {attested:?}",
+                            ordered.value,
+                            attribute.as_str()
+                        ),
+                        None => format!(
+                            "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
+                            attribute.as_str(),
+                            ordered.value
+                        ),
+                    };
+                    // The cause first: a log line is cut.
+                    if *is_swapped {
+                        format!(
+                            "the ordered name is attested as the {}: the list's columns are swapped (or bind or the hardware type is wrong); {found}",
+                            other(*attribute).as_str()
+                        )
+                    } else {
+                        found
+                    }
                 },
             ),
             Self::Unverified(refusal) => (

@@ -5,16 +5,18 @@ mod support;
 
 use std::sync::{Arc, atomic::Ordering};
 
+use assay_engine::ports::Store;
 use assay_engine::{
     Context, CsrRefusal, Error, IdentifierFault,
-    domain::{ChallengeState, NotReady},
+    domain::{Account, ChallengeState, NotReady},
 };
 use assay_proto::{
     AccountUpdate, AttestationResponse, AuthorizationUpdate, NewAccount, OrderStatus, Problem,
     ProblemType,
 };
 use support::{
-    Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_order, response,
+    Glass, SERIAL, START, account_key, device, device_with_udid, faulty_store::CommitFault,
+    new_order, response,
 };
 
 #[tokio::test]
@@ -326,4 +328,51 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
         glass.answer(&pending, 0, &its_device).await.unwrap_err(),
         Error::OrderOver
     );
+}
+
+/// The notes of a good enrolment of a device.
+async fn notes_of(glass: &Glass, account: &Account, udid: &str) -> Vec<(String, String)> {
+    let order = glass.order(account, &[SERIAL]).await.unwrap();
+    let device = device_with_udid(SERIAL, udid);
+    glass.answer(&order, 0, &device).await.unwrap();
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
+    let notes = glass.store.notes(order.id).await.unwrap();
+    assert!(notes.iter().all(|note| note.at == START));
+    let notes = notes.into_iter();
+    notes.map(|note| (note.reason, note.detail)).collect()
+}
+
+#[tokio::test]
+async fn another_udid_than_the_list_has_is_noted_and_not_refused() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    assert_eq!(notes_of(&glass, &account, "UDID").await, []);
+    *glass.inventory.udid.lock().unwrap() = Some("UDID".to_owned());
+    assert_eq!(notes_of(&glass, &account, "UDID").await, []);
+    *glass.inventory.udid.lock().unwrap() = Some("UDID-OF-EXPORT".to_owned());
+    let notes = notes_of(&glass, &account, "UDID").await;
+    let [(reason, detail)] = &notes[..] else {
+        panic!("{notes:?}");
+    };
+    assert_eq!(reason, "udid-differs");
+    assert_eq!(
+        detail,
+        "the list has the udid \"UDID-OF-EXPORT\", the evidence attests \"UDID\""
+    );
+}
+
+#[tokio::test]
+async fn two_devices_with_one_serial_are_noted_and_not_refused() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    assert_eq!(notes_of(&glass, &account, "UDID-A").await, []);
+    assert_eq!(notes_of(&glass, &account, "UDID-A").await, []);
+    let notes = notes_of(&glass, &account, "UDID-B").await;
+    let [(reason, detail)] = &notes[..] else {
+        panic!("{notes:?}");
+    };
+    assert_eq!(reason, "udid-differs");
+    assert!(detail.contains("two devices with the serial"), "{detail}");
+    assert!(detail.contains("\"UDID-B\""), "{detail}");
+    assert!(detail.contains("has \"UDID-A\""), "{detail}");
 }

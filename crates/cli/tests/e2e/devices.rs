@@ -3,10 +3,13 @@
 
 use std::fs;
 
+use assay_simulator::{Device, KeyType, evidence::DeviceProperties};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, Setup, assert_exit, assert_problem, json_of, mac, message};
+use crate::support::{
+    Server, Setup, assert_dead, assert_exit, assert_problem, json_of, mac, message,
+};
 
 const SERIAL: &str = "C02XK0AAJHD2";
 const OTHER: &str = "C02XK0AAJHD3";
@@ -239,4 +242,66 @@ async fn who_is_not_admitted_is_told_little_and_the_operator_why() {
     let answer = client.new_order(&identifiers).await;
     let problem = assert_problem(&answer, 403, "rejectedIdentifier");
     assert_eq!(problem.detail, "2 of the identifiers cannot be ordered");
+}
+
+#[tokio::test]
+async fn swapped_columns_are_named_at_the_challenge() {
+    let row = format!("{UDID},{SERIAL},");
+    let server = Server::start(Setup {
+        devices: &[&row],
+        ..SETUP
+    });
+    let device = Device::new(DeviceProperties::mac(SERIAL, UDID), KeyType::P256).unwrap();
+    for (name, attested) in [(SERIAL, "serial"), (UDID, "udid")] {
+        let mut client = server.client().await;
+        let placed = client.order(name).await;
+        let answer = client
+            .answer(&placed, &server.attest(&device, &placed.token))
+            .await;
+        let reason = "identifier-mismatch";
+        assert_dead(&server, &mut client, &placed, &answer, reason).await;
+        let told = format!(
+            "the ordered name is attested as the {attested}: the list's columns are swapped"
+        );
+        let detail = &server.refused(&placed.order)["detail"];
+        assert!(detail.as_str().unwrap().contains(&told), "{detail}");
+        assert!(!answer.text().contains("columns"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn another_udid_than_the_listed_one_is_an_event_and_no_refusal() {
+    let row = format!("{SERIAL},{UDID},");
+    let server = Server::start(Setup {
+        devices: &[&row],
+        ..SETUP
+    });
+    let mut client = server.client().await;
+    let device_of =
+        |udid: &str| Device::new(DeviceProperties::mac(SERIAL, udid), KeyType::P256).unwrap();
+    let first = client.ready(&server, &device_of(UDID), SERIAL).await;
+    let other = "00008112-000A1B2C3D4E5F61";
+    client.enrol(&server, &device_of(other), SERIAL).await;
+    let events = || {
+        server
+            .process()
+            .log()
+            .into_iter()
+            .filter(is("udid_differs"))
+    };
+    let event = server.process().event(is("udid_differs"));
+    let id = |url: &str| url.rsplit('/').next().unwrap().to_owned();
+    for (field, value) in [
+        ("level", "WARN"),
+        ("identifier", &format!("{SERIAL:?}")),
+        ("serial", SERIAL),
+        ("udid", other),
+        ("attribute", "udid"),
+        ("listed", UDID),
+        ("earlier_order", &id(&first.order)),
+        ("earlier_udid", UDID),
+    ] {
+        assert_eq!(event[field], value, "{event}");
+    }
+    assert_eq!(events().count(), 1);
 }

@@ -10,6 +10,7 @@ use crate::{
     engine::ATTEMPTS,
     ids::{AccountId, AuthorizationId},
     ports::{Change, CommitError, Versioned},
+    usecase::other_device::OtherDevice,
 };
 
 impl Engine {
@@ -32,6 +33,7 @@ impl Engine {
     ) -> Result<Authorization, Error> {
         let mut authorization = self.authorization(account, id).await?;
         let mut appraisal = None;
+        let mut other_device = None;
         for _ in 0..ATTEMPTS {
             let clock = self.read_clock();
             let now = clock.now;
@@ -65,8 +67,18 @@ impl Engine {
             };
             let committed = match &appraisal.verdict {
                 Ok(evidence) => {
-                    self.fulfil(context, &authorization, order, evidence, now)
-                        .await?
+                    if other_device.is_none() {
+                        other_device = self.other_device(&authorization.value, evidence).await?;
+                    }
+                    let other_device = other_device.as_ref();
+                    self.fulfil(
+                        context,
+                        &authorization,
+                        order,
+                        (evidence, other_device),
+                        now,
+                    )
+                    .await?
                 }
                 Err(failure) => {
                     self.fail(context, &authorization, order, failure, now)
@@ -93,7 +105,7 @@ impl Engine {
         context: &Context,
         authorization: &Versioned<Authorization>,
         order: Versioned<Order>,
-        evidence: &EvidenceRecord,
+        (evidence, other_device): (&EvidenceRecord, Option<&OtherDevice>),
         now: Timestamp,
     ) -> Result<Option<Authorization>, Error> {
         let mut all_valid = true;
@@ -119,6 +131,7 @@ impl Engine {
             Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
             Change::UpdateOrder(order.value.prove().with_state(state), order.version),
         ];
+        changes.extend(other_device.map(|other| Change::AddNote(fulfilled.order, other.note())));
         // In the same commit, so that no account with a valid authorization is
         // dropped as a provisional one.
         let established =
@@ -130,6 +143,9 @@ impl Engine {
             Ok(_) => {
                 if let Some(established) = established {
                     self.provisional.established(&established);
+                }
+                if let Some(other_device) = other_device {
+                    self.report_other_device(context, &fulfilled, other_device);
                 }
                 Ok(Some(fulfilled))
             }

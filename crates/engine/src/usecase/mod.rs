@@ -8,6 +8,7 @@ mod finalize;
 mod key_change;
 mod order;
 mod order_room;
+mod other_device;
 mod record;
 mod recover;
 mod reset_clock;

@@ -103,6 +103,8 @@ impl Random for SystemRandom {
 #[derive(Default)]
 pub struct TestInventory {
     pub serials: Mutex<HashSet<String>>,
+    /// The UDID of each of them.
+    pub udid: Mutex<Option<String>>,
     pub down: AtomicBool,
 }
 
@@ -120,6 +122,11 @@ impl Inventory for Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         Ok(serials.contains(name).then_some(Attribute::Serial))
+    }
+
+    async fn beside(&self, _: &str) -> Option<(Attribute, String)> {
+        let udid = self.0.udid.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((Attribute::Udid, udid.clone()?))
     }
 }
 
@@ -388,7 +395,11 @@ pub fn account_key() -> PublicKey {
 }
 
 pub fn device(serial: &str) -> Device {
-    Device::new(DeviceProperties::mac(serial, "UDID"), KeyType::P256).unwrap()
+    device_with_udid(serial, "UDID")
+}
+
+pub fn device_with_udid(serial: &str, udid: &str) -> Device {
+    Device::new(DeviceProperties::mac(serial, udid), KeyType::P256).unwrap()
 }
 
 pub fn csr(device: &Device) -> Vec<u8> {

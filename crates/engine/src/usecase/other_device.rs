@@ -1,0 +1,144 @@
+use assay_proto::Timestamp;
+
+use crate::{
+    Context, Engine,
+    domain::{
+        Attribute, Authorization, ChallengeState, DeviceFacts, EvidenceRecord, Note, Validated,
+    },
+    ids::OrderId,
+    ports::StoreError,
+};
+
+/// The stable name of the note and, with an underscore, of the event.
+const UDID_DIFFERS: &str = "udid-differs";
+/// Orders of the same device that are looked at.
+const LOOK_BACK: usize = 8;
+
+/// What good evidence says against the list or against earlier evidence: it
+/// attests the ordered name, and beside it another UDID (or serial) than the
+/// list has, or than another device with this serial had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherDevice {
+    /// The attribute of the list, its value there, and the attested one.
+    listed: Option<(Attribute, String, String)>,
+    /// An earlier order of another device, and its UDID.
+    earlier: Option<(OrderId, String)>,
+    evidence: DeviceFacts,
+    at: Timestamp,
+}
+
+impl OtherDevice {
+    /// As the order keeps it.
+    pub(crate) fn note(&self) -> Note {
+        let listed = self.listed.as_ref().map(|(attribute, listed, attested)| {
+            format!(
+                "the list has the {} {listed:?}, the evidence attests {attested:?}",
+                attribute.as_str()
+            )
+        });
+        let earlier = self.earlier.as_ref().map(|(order, udid)| {
+            format!(
+                "there are two devices with the serial {:?}: this one has the UDID {:?}, that of order {order} has {udid:?}",
+                self.evidence.serial.as_deref().unwrap_or_default(),
+                self.evidence.udid.as_deref().unwrap_or_default(),
+            )
+        });
+        let findings: Vec<String> = listed.into_iter().chain(earlier).collect();
+        Note {
+            at: self.at,
+            reason: UDID_DIFFERS.to_owned(),
+            detail: findings.join("; "),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether evidence that proves the ordered identifier contradicts the list
+    /// or earlier evidence. That is no reason to refuse, since exports often
+    /// hold another UDID; and one to look.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub(crate) async fn other_device(
+        &self,
+        authorization: &Authorization,
+        evidence: &EvidenceRecord,
+    ) -> Result<Option<OtherDevice>, StoreError> {
+        let facts = &evidence.facts;
+        let listed = self.admission.listed_beside(&authorization.identifier);
+        let listed = listed.await.and_then(|(attribute, listed)| {
+            let attested = match attribute {
+                Attribute::Serial => facts.serial.clone()?,
+                Attribute::Udid => facts.udid.clone()?,
+            };
+            (attested != listed).then_some((attribute, listed, attested))
+        });
+        let earlier = self.earlier_device(authorization, facts).await?;
+        if listed.is_none() && earlier.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(OtherDevice {
+            listed,
+            earlier,
+            evidence: facts.clone(),
+            at: evidence.at,
+        }))
+    }
+
+    /// One of the latest orders that was for another device with the same
+    /// serial, and that device's UDID.
+    async fn earlier_device(
+        &self,
+        authorization: &Authorization,
+        facts: &DeviceFacts,
+    ) -> Result<Option<(OrderId, String)>, StoreError> {
+        let (Some(serial), Some(udid)) = (&facts.serial, &facts.udid) else {
+            return Ok(None);
+        };
+        let orders = (self.store).orders_of_device(serial, None, LOOK_BACK);
+        for cursor in orders.await? {
+            let order = match self.store.order(cursor.id).await? {
+                Some(order) if order.value.id != authorization.order => order.value,
+                _ => continue,
+            };
+            for id in order.authorizations {
+                let earlier = self.store.authorization(id).await?;
+                let earlier = earlier.map(|earlier| earlier.value.challenge.state);
+                let Some(ChallengeState::Valid(Validated::Evidence(earlier))) = earlier else {
+                    continue;
+                };
+                if earlier.facts.serial.as_ref() == Some(serial)
+                    && let Some(other) = &earlier.facts.udid
+                    && other != udid
+                {
+                    return Ok(Some((order.id, other.clone())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Logs it, once it is durable.
+    pub(crate) fn report_other_device(
+        &self,
+        context: &Context,
+        authorization: &Authorization,
+        other: &OtherDevice,
+    ) {
+        let (listed, earlier) = (other.listed.as_ref(), other.earlier.as_ref());
+        tracing::warn!(
+            event = "udid_differs",
+            account = %authorization.account,
+            client = context.client.map(tracing::field::display),
+            order = %authorization.order,
+            identifier = ?authorization.identifier.to_wire().value,
+            serial = other.evidence.serial.as_deref(),
+            udid = other.evidence.udid.as_deref(),
+            attribute = listed.map(|(attribute, ..)| attribute.as_str()),
+            listed = listed.map(|(_, listed, _)| listed.as_str()),
+            earlier_order = earlier.map(|(order, _)| tracing::field::display(*order)),
+            earlier_udid = earlier.map(|(_, udid)| udid.as_str()),
+            "the evidence is good, and attests another UDID than the list or an earlier order has"
+        );
+    }
+}
