@@ -104,6 +104,13 @@ pub fn run(data: &[u8]) {
         der::bit_string(b"a signature"),
     ]);
     let decoded = UnverifiedCertificate::decode(&leaf);
+    if decoded.is_ok() {
+        assert_eq!(
+            UnverifiedCertificate::sketch(&leaf),
+            decoded,
+            "read in two ways"
+        );
+    }
     let object = Evidence {
         chain: vec![leaf, world.intermediate.clone()],
     }

@@ -34,6 +34,9 @@ fn verifier(backend: Box<dyn SignatureVerifier>) -> Verifier {
 /// Judges `object`.
 pub fn run(object: &[u8]) {
     let verdict = AWS_LC.verify_object(object, &CORPUS.freshness, CORPUS.now);
+    // Every check asked for itself begins with the same finding.
+    let examined = AWS_LC.examine_object(object, Some(&CORPUS.freshness), CORPUS.now);
+    assert_eq!(examined.refusal_besides(&[]), verdict.as_ref().err());
     // Back-ends have a say in these two alone.
     let reason = verdict.as_ref().err().map(|refusal| refusal.reason);
     if matches!(reason, None | Some(Reason::BadSignature)) {

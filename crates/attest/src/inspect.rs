@@ -1,10 +1,10 @@
 //! A look at evidence without a verdict. Nothing here was verified: anybody
 //! can write such a certificate.
 
-use std::fmt::Write as _;
+mod name;
+mod sketch;
 
-use der::Decode;
-use x509_cert::name::Name;
+use std::fmt::Write as _;
 
 use crate::{
     apple::{self, Property},
@@ -16,6 +16,7 @@ use crate::{
     },
     object,
     reason::{Finding, Refusal},
+    tlv::{Elements, Malformed},
 };
 
 /// An attestation object of format "apple", decoded and **not verified**.
@@ -48,6 +49,8 @@ impl UnverifiedObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnverifiedCertificate {
+    /// The X.509 version, from 1.
+    pub version: u16,
     /// The subject (RFC 4514 text, control characters escaped).
     pub subject: String,
     /// The issuer (RFC 4514 text, control characters escaped).
@@ -75,10 +78,21 @@ impl UnverifiedCertificate {
         Self::read(der).map_err(|finding| finding.during(Check::Certificates))
     }
 
+    /// Reads what there is of a certificate that [`decode`](Self::decode)
+    /// refuses, for people: of version 1, with an empty subject or names out of
+    /// order, with a negative serial number, followed by other bytes.
+    ///
+    /// # Errors
+    /// Not even its fields stand in their order.
+    pub fn sketch(der: &[u8]) -> Result<Self, Refusal> {
+        sketch::certificate(der).map_err(|finding| finding.during(Check::Certificates))
+    }
+
     fn read(der: &[u8]) -> Result<Self, Finding> {
         Certificate::check_size(der)?;
         let certificate = Certificate::parse(der)?;
         Ok(Self {
+            version: 3,
             subject: name(certificate.subject)?,
             issuer: name(certificate.issuer)?,
             serial_number: hexadecimal(certificate.serial),
@@ -174,16 +188,8 @@ fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Finding> {
     })
 }
 
-fn name(der: &[u8]) -> Result<String, Finding> {
-    let text = Name::from_der(der)?.to_string();
-    Ok(text.chars().fold(String::new(), |mut shown, letter| {
-        if letter.is_control() {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-        shown
-    }))
+fn name(der: &[u8]) -> Result<String, Malformed> {
+    Ok(name::text(Elements::of(der).next()?))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

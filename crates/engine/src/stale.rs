@@ -86,13 +86,17 @@ pub(crate) fn describe(examination: &Examination) -> String {
         Timestamp(statement.not_before),
         Timestamp(statement.not_after),
     );
+    let kind = match statement.laboratory {
+        true => "the laboratory root ",
+        false => "",
+    };
     let outdated = examination.refusal_besides(&[Check::Freshness]);
     let dates = match outdated {
         Some(refusal) => format!(" ({})", refusal.reason),
         None => String::new(),
     };
     format!(
-        "stale but genuine: the chain verifies under {:?} and attests {attested}; made for \
+        "stale but genuine: the chain verifies under {kind}{:?} and attests {attested}; made for \
          another challenge; leaf valid from {from} until {until}{dates}",
         statement.root_name
     )

@@ -160,8 +160,9 @@ async fn stale(
 async fn stale_but_genuine_evidence_is_told_from_a_forgery() {
     let glass = Glass::new();
     let told = stale(&glass, &glass.authority, |_| {}).await.detail;
-    let genuine = "stale but genuine: the chain verifies under \"laboratory\" and attests serial \
-                   \"C02AAA\", UDID \"UDID\"; made for another challenge; leaf valid from ";
+    let genuine = "stale but genuine: the chain verifies under the laboratory root \"laboratory\" \
+                   and attests serial \"C02AAA\", UDID \"UDID\"; made for another challenge; leaf \
+                   valid from ";
     assert!(told.starts_with(genuine), "{told}");
     assert!(!told.contains("expired"), "{told}");
     // As much as the store keeps of a finding.

@@ -12,6 +12,7 @@ mod checks;
 mod committed;
 mod corpus;
 mod device_information;
+mod examine;
 mod laboratory;
 mod limits;
 mod mutations;

@@ -15,15 +15,43 @@ use super::{
 /// The subject of Apple's root, as [`UnverifiedCertificate::subject`] has it.
 const APPLE_ROOT_NAME: &str = "C=US,O=Apple Inc.,CN=Apple Enterprise Attestation Root CA";
 
+/// A certificate that could be read, and why the verifier refuses it as one of
+/// evidence, if it does.
+pub(super) struct Read {
+    pub(super) certificate: UnverifiedCertificate,
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// The certificate, or why nothing of it can be shown.
+pub(super) type Decoded = Result<Read, Refusal>;
+
+/// Reads a certificate in DER: strictly where that is possible, otherwise as
+/// much of it as there is.
+///
+/// # Errors
+/// Not even its fields can be told apart.
+pub(super) fn read(der: &[u8]) -> Decoded {
+    match UnverifiedCertificate::decode(der) {
+        Ok(certificate) => Ok(Read {
+            certificate,
+            refusal: None,
+        }),
+        Err(refusal) => match UnverifiedCertificate::sketch(der) {
+            Ok(certificate) => Ok(Read {
+                certificate,
+                refusal: Some(refusal),
+            }),
+            Err(_) => Err(refusal),
+        },
+    }
+}
+
 /// Reports on certificates in DER, at least one.
 ///
 /// # Errors
 /// None of them can be decoded.
 pub(super) fn report(ders: &[Vec<u8>], question: &Question<'_>) -> Result<Report, InspectError> {
-    let decoded: Vec<_> = ders
-        .iter()
-        .map(|der| UnverifiedCertificate::decode(der))
-        .collect();
+    let decoded: Vec<_> = ders.iter().map(|der| read(der)).collect();
     if let Some(Err(refusal)) = decoded.first()
         && decoded.iter().all(Result::is_err)
     {
@@ -31,7 +59,7 @@ pub(super) fn report(ders: &[Vec<u8>], question: &Question<'_>) -> Result<Report
     }
     let verdict = (ders.len() > 1 && checks::is_attestation(decoded.first())).then(|| {
         let chain: Vec<&[u8]> = ders.iter().map(Vec::as_slice).collect();
-        question.judge(&Evidence::Chain(&chain), decoded.first())
+        question.judge(&Evidence::Chain(&chain))
     });
     let certificates: Vec<_> = ders
         .iter()
@@ -49,16 +77,10 @@ pub(super) fn report(ders: &[Vec<u8>], question: &Question<'_>) -> Result<Report
 }
 
 /// What one certificate says, or why it cannot be decoded.
-pub(super) fn entry(
-    der: &[u8],
-    decoded: Result<UnverifiedCertificate, Refusal>,
-    now: u64,
-) -> Entry {
+pub(super) fn entry(der: &[u8], decoded: Decoded, now: u64) -> Entry {
     let sha256 = words::sha256(der);
     let content = match decoded {
-        Ok(certificate) => {
-            EntryContent::Certificate(Box::new(certificate_of(certificate, &sha256, now)))
-        }
+        Ok(read) => EntryContent::Certificate(Box::new(certificate_of(read, &sha256, now))),
         Err(refusal) => EntryContent::Broken {
             fault: fault(refusal),
         },
@@ -74,9 +96,15 @@ pub(super) fn fault(refusal: Refusal) -> Fault {
     }
 }
 
-fn certificate_of(certificate: UnverifiedCertificate, sha256: &str, now: u64) -> Certificate {
+fn certificate_of(read: Read, sha256: &str, now: u64) -> Certificate {
+    let Read {
+        certificate,
+        refusal,
+    } = read;
     let algorithm = certificate.signature_algorithm;
     Certificate {
+        version: certificate.version,
+        fault: refusal.map(fault),
         validity: if now < certificate.not_before {
             Validity::NotYetValid
         } else if now > certificate.not_after {
@@ -133,7 +161,11 @@ mod tests {
     #[test]
     fn both_ends_of_the_validity_are_valid() {
         let root = UnverifiedCertificate::decode(ROOT).unwrap();
-        let validity = |now| certificate_of(root.clone(), "", now).validity;
+        let read = || Read {
+            certificate: root.clone(),
+            refusal: None,
+        };
+        let validity = |now| certificate_of(read(), "", now).validity;
         assert_eq!(validity(root.not_before - 1), Validity::NotYetValid);
         assert_eq!(validity(root.not_before), Validity::Valid);
         assert_eq!(validity(root.not_after), Validity::Valid);

@@ -1,18 +1,15 @@
-//! The verifier's checks over evidence, each with its outcome.
+//! The verifier's checks over evidence, each for itself: evidence that expired in
+//! August may be genuine, and an operator asks just that.
 
-use assay_attest::{
-    AttestedDevice, Check, Outcome, Refusal, SentNonce, UnverifiedCertificate, Verifier,
-};
+use assay_attest::{Check, Examination, Examined, SentNonce, SignedStatement, Verifier};
 use assay_proto::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
+    certificate::{Decoded, fault},
     extension::APPLE,
-    json::{CheckOutcome, CheckReport, Root, Verdict},
+    json::{CheckOutcome, CheckReport, Fact, Facts, Root, Verdict},
 };
-
-/// The suffix of the freshness code in Apple's arc.
-const FRESHNESS: &str = "11.1";
 
 /// What the evidence is asked.
 pub(super) struct Question<'a> {
@@ -33,82 +30,110 @@ pub(super) enum Evidence<'a> {
     Object(&'a [u8]),
 }
 
-type Decoded = Result<UnverifiedCertificate, Refusal>;
-
 /// Whether a chain is one of attestation: its leaf has an Apple property.
 pub(super) fn is_attestation(leaf: Option<&Decoded>) -> bool {
-    matches!(leaf, Some(Ok(leaf)) if leaf.extensions.iter().any(|one| one.oid.starts_with(APPLE)))
+    let apple = |leaf: &Decoded| match leaf {
+        Ok(leaf) => (leaf.certificate.extensions.iter()).any(|one| one.oid.starts_with(APPLE)),
+        Err(_) => false,
+    };
+    leaf.is_some_and(apple)
 }
 
 impl Question<'_> {
     /// Puts evidence through every check. Without a token the freshness code is
-    /// held against itself, and the check is told as not asked.
-    pub(super) fn judge(&self, evidence: &Evidence<'_>, leaf: Option<&Decoded>) -> Verdict {
-        let expected = match self.token {
-            Some(token) => Sha256::digest(token).to_vec(),
-            None => freshness_code(leaf).to_vec(),
-        };
-        let judged = self.verify(evidence, &expected);
-        let refusal = judged.as_ref().err();
+    /// compared with nothing.
+    pub(super) fn judge(&self, evidence: &Evidence<'_>) -> Verdict {
+        let examination = self.examine(evidence);
         Verdict {
             at: Timestamp(self.at),
-            root: judged.as_ref().ok().map(root),
-            checks: Check::outcomes(refusal)
-                .map(|(check, outcome)| self.line(check, outcome, refusal))
+            root: examination.statement().map(root),
+            facts: facts(&examination),
+            checks: examination
+                .checks()
+                .iter()
+                .map(|(check, examined)| line(*check, examined))
                 .collect(),
         }
     }
 
-    fn verify(&self, evidence: &Evidence<'_>, expected: &[u8]) -> Result<AttestedDevice, Refusal> {
+    fn examine(&self, evidence: &Evidence<'_>) -> Examination {
+        let expected: Option<[u8; 32]> = self.token.map(|token| Sha256::digest(token).into());
         match evidence {
             Evidence::Object(object) => {
-                // A code of another length cannot equal this one either, and
-                // is refused for its length.
-                let expected = expected.try_into().unwrap_or([0; 32]);
-                self.verifier.verify_object(object, &expected, self.at)
+                self.verifier
+                    .examine_object(object, expected.as_ref(), self.at)
             }
             Evidence::Chain(chain) => {
-                let nonces: Vec<_> = SentNonce::new(expected, self.at).into_iter().collect();
-                let answer = self
-                    .verifier
-                    .verify_device_information(chain, &nonces, self.at)?;
-                Ok(answer.device)
+                let nonces: Option<Vec<_>> = expected
+                    .and_then(|expected| SentNonce::new(&expected, self.at).ok())
+                    .map(|nonce| vec![nonce]);
+                self.verifier
+                    .examine_device_information(chain, nonces.as_deref(), self.at)
             }
         }
     }
+}
 
-    fn line(&self, check: Check, outcome: Outcome, refusal: Option<&Refusal>) -> CheckReport {
-        let (outcome, refusal) = match outcome {
-            Outcome::Passed if check == Check::Freshness && self.token.is_none() => {
-                (CheckOutcome::NotAsked, None)
-            }
-            Outcome::Passed => (CheckOutcome::Passed, None),
-            Outcome::Failed(_) => (CheckOutcome::Failed, refusal),
-            Outcome::NotReached => (CheckOutcome::NotReached, None),
+fn line(check: Check, examined: &Examined) -> CheckReport {
+    let (outcome, refusal) = outcome(examined);
+    CheckReport {
+        check: check.as_str(),
+        meaning: check.sentence(),
+        outcome,
+        fault: refusal.cloned().map(fault),
+    }
+}
+
+fn outcome(examined: &Examined) -> (CheckOutcome, Option<&assay_attest::Refusal>) {
+    match examined {
+        Examined::Failed(refusal) => (CheckOutcome::Failed, Some(refusal)),
+        Examined::NotAsked => (CheckOutcome::NotAsked, None),
+        Examined::NotReached => (CheckOutcome::NotReached, None),
+        Examined::Passed => (CheckOutcome::Passed, None),
+    }
+}
+
+/// The four questions of an operator, none of which hides another.
+fn facts(examination: &Examination) -> Facts {
+    let of = |checks: &[Check]| {
+        let mut fact = Fact {
+            outcome: CheckOutcome::Passed,
+            fault: None,
         };
-        CheckReport {
-            check: check.as_str(),
-            meaning: check.sentence(),
-            outcome,
-            fault: refusal.cloned().map(super::certificate::fault),
+        let mut asked = (examination.checks().iter())
+            .filter(|(check, _)| checks.contains(check))
+            .map(|(_, examined)| outcome(examined));
+        // One that failed says more than one that was not reached.
+        while fact.outcome != CheckOutcome::Failed
+            && let Some((outcome, refusal)) = asked.next()
+        {
+            if outcome != CheckOutcome::Passed {
+                fact.outcome = outcome;
+                fact.fault = refusal.cloned().map(fault);
+            }
         }
+        fact
+    };
+    Facts {
+        chain: of(&[
+            Check::Object,
+            Check::Certificates,
+            Check::Chain,
+            Check::Path,
+            Check::Anchor,
+            Check::Signatures,
+        ]),
+        freshness: of(&[Check::Freshness]),
+        dates: of(&[Check::Validity]),
+        key: of(&[Check::Key]),
+        properties: of(&[Check::Properties]),
     }
 }
 
-fn freshness_code(leaf: Option<&Decoded>) -> &[u8] {
-    let Some(Ok(leaf)) = leaf else {
-        return &[];
-    };
-    leaf.extensions
-        .iter()
-        .find(|one| one.oid.strip_prefix(APPLE) == Some(FRESHNESS))
-        .map_or(&[], |one| one.value.as_slice())
-}
-
-fn root(device: &AttestedDevice) -> Root {
+fn root(statement: &SignedStatement) -> Root {
     Root {
-        name: device.root_name.clone(),
-        sha256: hex::encode(device.root_sha256),
-        laboratory: device.laboratory,
+        name: statement.root_name.clone(),
+        sha256: hex::encode(statement.root_sha256),
+        laboratory: statement.laboratory,
     }
 }

@@ -37,10 +37,14 @@ fn refused(der: &[u8], error: CsrError) -> der::Result<Request> {
     let mut fields = SliceReader::new(info.value())?;
     // The version.
     AnyRef::decode(&mut fields)?;
-    let subject = DistinguishedName::decode(&mut fields)?;
+    let subject = fields.tlv_bytes()?;
+    let subject = DistinguishedName::from_der(subject).map_or_else(
+        |_| format!("#{}", hex::encode(subject)),
+        |name| name.to_string(),
+    );
     let spki = fields.tlv_bytes()?;
     Ok(Request {
-        subject: subject.to_string(),
+        subject,
         key: words::key(spki),
         spki_sha256: words::sha256(spki),
         accepted: false,

@@ -14,7 +14,8 @@
 //! | key | type | what |
 //! |---|---|---|
 //! | `at` | text | RFC 3339: the time of the checks |
-//! | `root` | object | only where the signatures lead to a trusted root: `name`, `sha256`, `laboratory` |
+//! | `root` | object | only where the signatures lead to a trusted root, though the evidence may be stale or out of its time: `name`, `sha256`, `laboratory` |
+//! | `facts` | object | what the checks come to, each fact for itself: `chain`, `freshness`, `dates`, `key`, `properties`; each has an `outcome` as checks have, and where it failed `fault` |
 //! | `checks` | array | in their order, each `check` (kebab case, stable), `meaning`, `outcome` (`passed`, `failed`, `not-asked`: no token was given; `not-reached`), and where it failed `fault` |
 //!
 //! Of `certificates`, each:
@@ -22,7 +23,8 @@
 //! | key | type | what |
 //! |---|---|---|
 //! | `sha256` | hex | the fingerprint: SHA-256 of the DER |
-//! | `fault` | object | only where the certificate cannot be decoded, and then without the keys below |
+//! | `fault` | object | only where the verifier refuses the certificate as one of evidence; without the keys below where nothing of it can be shown |
+//! | `version` | number | X.509's, from 1 |
 //! | `subject`, `issuer` | text | names as in RFC 4514, control characters escaped |
 //! | `serial_number` | hex | |
 //! | `not_before`, `not_after` | text | RFC 3339 |
@@ -102,7 +104,25 @@ pub(super) struct Verdict {
     pub(super) at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) root: Option<Root>,
+    pub(super) facts: Facts,
     pub(super) checks: Vec<CheckReport>,
+}
+
+/// The checks, by what an operator asks.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Facts {
+    pub(super) chain: Fact,
+    pub(super) freshness: Fact,
+    pub(super) dates: Fact,
+    pub(super) key: Fact,
+    pub(super) properties: Fact,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Fact {
+    pub(super) outcome: CheckOutcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Fault>,
 }
 
 /// The root that the signatures lead to.
@@ -166,6 +186,9 @@ pub(super) enum EntryContent {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Certificate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Fault>,
+    pub(super) version: u16,
     pub(super) subject: String,
     pub(super) issuer: String,
     pub(super) serial_number: String,

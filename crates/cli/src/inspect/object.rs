@@ -14,15 +14,14 @@ use super::{
 /// # Errors
 /// Its own shape cannot be decoded, or it is of another format.
 pub(super) fn report(object: &[u8], question: &Question<'_>) -> Result<Report, InspectError> {
-    let decoded = UnverifiedObject::decode(object).map_err(InspectError::Object)?;
+    UnverifiedObject::decode(object).map_err(InspectError::Object)?;
     let ders = certificates(object).map_err(|_| InspectError::Unknown)?;
-    let verdict = question.judge(&Evidence::Object(object), decoded.certificates.first());
+    let verdict = question.judge(&Evidence::Object(object));
     let content = Content::AttestationObject {
         format: "apple",
         certificates: ders
             .into_iter()
-            .zip(decoded.certificates)
-            .map(|(der, decoded)| certificate::entry(der, decoded, question.at))
+            .map(|der| certificate::entry(der, certificate::read(der), question.at))
             .collect(),
     };
     Ok(Report::judged(content, verdict))

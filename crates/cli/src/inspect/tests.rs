@@ -171,16 +171,29 @@ fn a_certificate_alone_must_decode_and_a_chain_needs_one() {
         .position(|w| w == [0xa0, 3, 2, 1, 2])
         .unwrap();
     broken[version + 4] = 1;
+    let mut cut = root.clone();
+    // The validity, a SEQUENCE that begins with an UTCTime, becomes an OCTET
+    // STRING.
+    let validity = cut
+        .windows(4)
+        .position(|w| matches!(w, [0x30, _, 0x17, 13]));
+    cut[validity.unwrap()] = 4;
     let refused = |input: &[u8]| match report(input, NOW) {
         Err(InspectError::Certificate(refusal)) => refusal.reason,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&broken), Reason::CertificateVersion);
-    let (good, bad) = (pem("CERTIFICATE", &root), pem("CERTIFICATE", &broken));
+    assert_eq!(refused(&cut), Reason::CertificateMalformed);
+    let (good, bad) = (pem("CERTIFICATE", &root), pem("CERTIFICATE", &cut));
     assert_eq!(
         refused(format!("{bad}{bad}").as_bytes()),
-        Reason::CertificateVersion
+        Reason::CertificateMalformed
     );
+    // One that the verifier would refuse is shown, and says so.
+    let mut out = Vec::new();
+    text::write(&report(&broken, NOW).unwrap(), &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let version = "  As evidence          refused: certificate-version: the version is not 3\n  Version              2\n";
+    assert!(out.contains(version), "{out}");
     let mut out = Vec::new();
     text::write(
         &report(format!("{good}{bad}").as_bytes(), NOW).unwrap(),
@@ -189,12 +202,12 @@ fn a_certificate_alone_must_decode_and_a_chain_needs_one() {
     .unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(
-        out.starts_with("Chain, 2 certificates\nNOT VERIFIED"),
+        out.starts_with("Bundle, 2 certificates\nNOT VERIFIED"),
         "{out}"
     );
     let last = format!(
-        "Certificate 1\n  Cannot be decoded    fault: certificate-version: the version is not 3\n  SHA-256              {}\n",
-        words::sha256(&broken)
+        "Certificate 1\n  Cannot be decoded    fault: certificate-malformed: an element has another tag than belongs there\n  SHA-256              {}\n",
+        words::sha256(&cut)
     );
     assert!(out.ends_with(&last), "{out}");
 }

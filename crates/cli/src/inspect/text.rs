@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{
     extension::APPLE,
     json::{
-        AppleRoot, Certificate, CheckOutcome, Content, Entry, EntryContent, Extension, Fault,
-        Report, Request, Validity, Verdict,
+        AppleRoot, Certificate, CheckOutcome, Content, Entry, EntryContent, Extension, Facts,
+        Fault, Report, Request, Root, Validity, Verdict,
     },
     tree,
 };
@@ -28,7 +28,13 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             heading("Certificate", report, out)?;
             certificates.iter().try_for_each(|one| entry(one, out))
         }
-        Content::Chain { certificates } => chain("Chain", certificates, report, out),
+        Content::Chain { certificates } => {
+            let title = match is_chain(certificates, report) {
+                true => "Chain",
+                false => "Bundle",
+            };
+            chain(title, certificates, report, out)
+        }
         Content::Csr { request } => {
             heading("Certification request (CSR)", report, out)?;
             csr(request, out)
@@ -44,11 +50,23 @@ fn heading(title: &str, report: &Report, out: &mut dyn Write) -> io::Result<()> 
             root: Some(root),
             ..
         }) if report.verified => {
-            let kind = match root.laboratory {
-                true => "the laboratory root",
-                false => "Apple's root,",
+            format!("VERIFIED at {at} under {}.", named(root))
+        }
+        Some(Verdict {
+            root: Some(root),
+            facts,
+            ..
+        }) => {
+            let others = [&facts.dates, &facts.freshness];
+            let found: Vec<_> = others
+                .into_iter()
+                .filter_map(|fact| Some(fact.fault.as_ref()?.reason))
+                .collect();
+            let found = match found.as_slice() {
+                [] => "the freshness code was not compared".to_owned(),
+                found => found.join(", "),
             };
-            format!("VERIFIED at {at} under {kind} {}.", root.name)
+            format!("NOT VERIFIED, but genuine under {}: {found}.", named(root))
         }
         Some(_) => {
             "NOT VERIFIED: this is what the file says; the checks tell what was found.".to_owned()
@@ -57,6 +75,14 @@ fn heading(title: &str, report: &Report, out: &mut dyn Write) -> io::Result<()> 
             .to_owned(),
     };
     writeln!(out, "{}\n", escape(&verdict))
+}
+
+fn named(root: &Root) -> String {
+    let kind = match root.laboratory {
+        true => "the laboratory root",
+        false => "Apple's root,",
+    };
+    format!("{kind} {}", root.name)
 }
 
 fn chain(
@@ -72,8 +98,12 @@ fn chain(
         report,
         out,
     )?;
-    tree::write(certificates, report.verdict.as_ref(), out)?;
+    let is_chain = is_chain(certificates, report);
+    if is_chain {
+        tree::write(certificates, report.verdict.as_ref(), out)?;
+    }
     if let Some(verdict) = &report.verdict {
+        facts(verdict, out)?;
         checks(verdict, out)?;
     }
     for (index, one) in certificates.iter().enumerate() {
@@ -81,11 +111,55 @@ fn chain(
             writeln!(out)?;
         }
         // Numbered as in the refusals of the verifier.
-        let leaf = if index == 0 { ", the leaf" } else { "" };
+        let leaf = if is_chain && index == 0 {
+            ", the leaf"
+        } else {
+            ""
+        };
         writeln!(out, "Certificate {index}{leaf}")?;
         entry(one, out)?;
     }
     Ok(())
+}
+
+/// Several certificates in one file need not have issued each other.
+fn is_chain(certificates: &[Entry], report: &Report) -> bool {
+    report.verdict.is_some() || tree::is_linked(certificates)
+}
+
+/// The questions of an operator, each with its answer.
+fn facts(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
+    let Facts {
+        chain,
+        freshness,
+        dates,
+        key,
+        properties,
+    } = &verdict.facts;
+    let signed = match &verdict.root {
+        Some(root) => format!("genuine: signed under {}", named(root)),
+        None => "signed under a trusted root".to_owned(),
+    };
+    writeln!(out, "Facts at {}", verdict.at)?;
+    for (name, fact, good) in [
+        ("chain", chain, signed.as_str()),
+        ("freshness", freshness, "made for this token's challenge"),
+        ("dates", dates, "each certificate is valid"),
+        ("key", key, "can be attested"),
+        ("properties", properties, "can be read"),
+    ] {
+        let words = match (fact.outcome, &fact.fault) {
+            (CheckOutcome::Failed, Some(fault)) => {
+                format!("NO: {}: {}", fault.reason, fault.detail)
+            }
+            (CheckOutcome::Failed, None) => "NO".to_owned(),
+            (CheckOutcome::NotAsked, _) => "not compared: give --token".to_owned(),
+            (CheckOutcome::NotReached, _) => "unknown: cannot be checked".to_owned(),
+            (CheckOutcome::Passed, _) => good.to_owned(),
+        };
+        writeln!(out, "  {name:<12}  {}", escape(&words))?;
+    }
+    writeln!(out)
 }
 
 fn checks(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
@@ -121,8 +195,18 @@ fn entry(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn certificate(certificate: &Certificate, sha256: &str, out: &mut dyn Write) -> io::Result<()> {
-    field("Subject", &certificate.subject, out)?;
-    field("Issuer", &certificate.issuer, out)?;
+    if let Some(fault) = &certificate.fault {
+        field(
+            "As evidence",
+            &format!("refused: {}: {}", fault.reason, fault.detail),
+            out,
+        )?;
+    }
+    if certificate.version != 3 {
+        field("Version", &certificate.version.to_string(), out)?;
+    }
+    field("Subject", or_empty(&certificate.subject), out)?;
+    field("Issuer", or_empty(&certificate.issuer), out)?;
     field("Serial number", &certificate.serial_number, out)?;
     field("Not before", &certificate.not_before.to_string(), out)?;
     field("Not after", &certificate.not_after.to_string(), out)?;

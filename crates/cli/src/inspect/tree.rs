@@ -46,6 +46,19 @@ pub(super) fn write(
     writeln!(out)
 }
 
+/// Whether most certificates name the one behind them as their issuer: a list of
+/// roots, say, is no chain.
+pub(super) fn is_linked(certificates: &[Entry]) -> bool {
+    let issued = |pair: &&[Entry]| match (decoded(&pair[0]), decoded(&pair[1])) {
+        (Some(below), Some(above)) => {
+            below.issuer == above.subject && below.issuer != below.subject
+        }
+        _ => false,
+    };
+    let pairs = certificates.windows(2);
+    pairs.clone().filter(issued).count() * 2 >= pairs.len().max(1)
+}
+
 fn decoded(entry: &Entry) -> Option<&Certificate> {
     match &entry.content {
         EntryContent::Certificate(certificate) => Some(certificate),

@@ -21,6 +21,7 @@ mod failures;
 mod faults;
 mod handshakes;
 mod identifiers;
+mod inspect;
 mod limits;
 mod log;
 mod log_events;
