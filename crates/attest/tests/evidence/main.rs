@@ -13,6 +13,7 @@ mod committed;
 mod corpus;
 mod device_information;
 mod examine;
+mod field;
 mod laboratory;
 mod limits;
 mod mutations;

@@ -30,6 +30,24 @@ fn scenarios_12_and_122_the_committed_recordings_are_judged_as_they_say() {
     assert_exit(&replay(&["--at", "2028-01-01T00:00:00Z", FOLDER]), 1);
 }
 
+/// Anonymised shapes of the field: each brings the root that vouches for it.
+#[test]
+fn recordings_of_real_shapes_are_judged_as_they_say() {
+    const SHAPES: &str = "../../testdata/real-shapes";
+
+    let command = &mut assay();
+    let output = command.args(["replay", "--trust-embedded-roots", SHAPES]);
+    let output = output.output().unwrap();
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let last = told.lines().last().unwrap();
+    assert!(
+        last.starts_with("2 recordings: 2 same, 0 different, 0 unreadable"),
+        "{told}"
+    );
+    assert_exit(&assay().args(["replay", SHAPES]).output().unwrap(), 1);
+}
+
 #[test]
 fn scenarios_12_and_122_two_runs_end_to_end_send_the_same_bytes() {
     let transcripts: TempDir = tempfile::tempdir().unwrap();
