@@ -144,6 +144,27 @@ fn profiles_ask_for_a_hardware_bound_and_attested_key() {
         let directory = acme["DirectoryURL"].as_string().unwrap();
         assert!(directory.starts_with("https://") && directory.ends_with("/acme/directory"));
         assert!(!acme["ClientIdentifier"].as_string().unwrap().is_empty());
+        // Apple's schema: a root is com.apple.security.root, any other CA
+        // certificate com.apple.security.pkcs1; both hold DER.
+        for (kind, of) in [
+            ("com.apple.security.root", "assay.root"),
+            ("com.apple.security.pkcs1", "assay.issuing"),
+        ] {
+            let mut found = (contents.iter())
+                .map(|payload| payload.as_dictionary().unwrap())
+                .filter(|payload| payload["PayloadType"].as_string() == Some(kind));
+            let payload = found.next().unwrap();
+            assert!(found.next().is_none());
+            let name = payload["PayloadIdentifier"].as_string().unwrap();
+            assert!(name.ends_with(of), "{name}");
+            assert!(payload["PayloadContent"].as_data().is_some(), "{name}");
+        }
+        let mut uuids: Vec<_> = (contents.iter())
+            .map(|payload| payload.as_dictionary().unwrap()["PayloadUUID"].as_string())
+            .collect();
+        uuids.sort_unstable();
+        uuids.dedup();
+        assert_eq!(uuids.len(), contents.len());
         profiles += 1;
     }
     assert!(profiles > 0);
