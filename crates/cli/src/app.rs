@@ -1,19 +1,15 @@
-//! The wiring: from a directory to an engine. `serve`, `demo` and
-//! `config check` all come through here.
+//! The wiring: from a directory to an engine. `serve` and `demo` come through
+//! here.
 
 use std::{collections::HashSet, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{anyhow, ensure};
 use assay_attest::{TrustAnchor, recording::Rule};
-use assay_ca::{
-    Issuer,
-    authority::{self, Host},
-};
+use assay_ca::{Issuer, authority};
 use assay_engine::{
-    Engine, Limits, SERVER_CERTIFICATE_LIFETIME, Setup,
-    admission::{Admission, AdmissionPolicy, DeviceListWarning, Devices, Findings},
+    Engine, Limits, Setup,
+    admission::{Admission, AdmissionPolicy, Devices},
     health::Health,
-    issuance,
     ports::{Clock, Purpose, Random, Store},
     urls::Urls,
 };
@@ -22,31 +18,27 @@ use assay_store::{LedgerStore, OpenError, OpenMode, Options, maintenance};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    certificates::{load_issuer, load_laboratory_root},
     clock,
-    config::{BaseUrl, Config, Mode, Tls, UrlHost},
-    devices::ListFiles,
+    config::{BaseUrl, Config, Mode},
     dir::Dir,
-    issuer, now, print, print_json,
+    issuer, now,
     recordings::{Plan, Recordings},
     space::FileSystem,
     stop::{OrStop, Stop},
     store,
-    tls::{FileIdentity, check::check_ca},
+    tls::FileIdentity,
 };
 
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
 pub struct Parts {
     pub config: Config,
-    anchors: Vec<TrustAnchor>,
-    devices: Option<Arc<Devices>>,
-    /// Of the list, where it was only read to be checked.
-    list_warnings: Findings<DeviceListWarning>,
-    issuer: Issuer,
-    laboratory: bool,
-    tls: TlsEnd,
-    tls_issuer: Option<Issuer>,
+    pub anchors: Vec<TrustAnchor>,
+    pub devices: Option<Arc<Devices>>,
+    pub issuer: Issuer,
+    pub laboratory: bool,
+    pub tls: TlsEnd,
+    pub tls_issuer: Option<Issuer>,
 }
 
 /// Is told what a rebuild of the index has read, and of how much, in bytes.
@@ -75,103 +67,7 @@ pub struct App {
     pub tls: TlsEnd,
 }
 
-/// Refuses a CA that has ended, and tells when its end shortens certificates.
-fn check_end(name: &str, issuer: &Issuer, now: Timestamp, lifetime: u64) -> Result<(), Stop> {
-    let end = issuance::end_of_ca(name, issuer, now);
-    let end = end.map_err(|text| Stop::usage(anyhow!(text)))?;
-    if now.plus(lifetime) > end {
-        tracing::warn!(
-            event = "ca_ends",
-            ca = name,
-            %end,
-            "a CA ends before certificates of the usual lifetime: they are cut to its end"
-        );
-    }
-    Ok(())
-}
-
-/// What a list of devices at fault is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum BadList {
-    /// An error.
-    Fails,
-    /// A reason to start from the last good one, where there is one.
-    GivesWay,
-}
-
 impl Parts {
-    /// Reads and checks the files in `dir`.
-    pub fn load(dir: &Dir) -> Result<Self, Stop> {
-        Self::try_load(dir, BadList::Fails).map_err(Stop::usage)
-    }
-
-    /// The same, but a list of devices at fault gives way to the last good one.
-    pub fn load_to_serve(dir: &Dir) -> Result<Self, Stop> {
-        Self::try_load(dir, BadList::GivesWay).map_err(Stop::usage)
-    }
-
-    fn try_load(dir: &Dir, bad_list: BadList) -> anyhow::Result<Self> {
-        ensure!(
-            dir.config().exists(),
-            "{} has no assay.toml: make a server there with `assay --dir {} init`, or name the right directory with --dir",
-            dir.path().display(),
-            dir.path().display()
-        );
-        let config = Config::load(&dir.config())?;
-        config.warn();
-        check_recordings(dir, &config.recording.directory)?;
-        let present = SystemClock.now();
-        let (issuer, laboratory) = load_issuer(dir, "issuing")?;
-        check_ca("issuing", &issuer, present)?;
-        if config.needs_laboratory() && !laboratory {
-            bail!(
-                "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one: make another with `assay init --laboratory`"
-            );
-        }
-        issuance::try_profile(&issuer, &config.profile)
-            .context("profile.default makes no certificate")?;
-        let (tls, tls_issuer) = match &config.server.tls {
-            Tls::Files { certificate, key } => {
-                let identity = FileIdentity::read(dir.resolve(certificate), dir.resolve(key))?;
-                identity.check(None)?;
-                (TlsEnd::Files(identity), None)
-            }
-            Tls::Off => (TlsEnd::Off, None),
-            Tls::OwnCa => {
-                let (issuer, _) = load_issuer(dir, "tls")?;
-                check_ca("TLS", &issuer, present)?;
-                issuance::try_server_certificates(&issuer)
-                    .with_context(|| format!("{}", dir.ca_certificate("tls").display()))?;
-                (TlsEnd::OwnCa, Some(issuer))
-            }
-        };
-        let mut anchors = vec![TrustAnchor::apple()];
-        for path in &config.apple.laboratory_roots {
-            anchors.push(load_laboratory_root(&dir.resolve(path))?);
-        }
-        let files = ListFiles::new(dir, &config.admission.devices);
-        let mut list_warnings = Findings::default();
-        let devices = match (config.admission.mode, bad_list) {
-            (Mode::AnyAttested, _) => None,
-            (Mode::Listed, BadList::GivesWay) => Some(Arc::new(files.at_start()?)),
-            (Mode::Listed, BadList::Fails) => {
-                let reading = files.read()?;
-                list_warnings = reading.warnings;
-                Some(Arc::new(Devices::new(reading.list)))
-            }
-        };
-        Ok(Self {
-            config,
-            anchors,
-            devices,
-            list_warnings,
-            issuer,
-            laboratory,
-            tls,
-            tls_issuer,
-        })
-    }
-
     /// Where TLS ends.
     pub fn tls(&self) -> &TlsEnd {
         &self.tls
@@ -190,37 +86,6 @@ impl Parts {
     /// Whether its CA says that it is a laboratory's.
     pub fn is_laboratory(&self) -> bool {
         self.laboratory
-    }
-
-    /// Checks that this server may serve TLS for `base_url`.
-    fn check_host(&self, base_url: &BaseUrl) -> anyhow::Result<()> {
-        if let TlsEnd::Files(files) = &self.tls {
-            return files.check(Some(base_url.host()));
-        }
-        let Some(issuer) = &self.tls_issuer else {
-            return Ok(());
-        };
-        let host = match base_url.host() {
-            UrlHost::Dns(name) => Host::Dns(name.clone()),
-            UrlHost::Ip(address) => Host::Ip(*address),
-        };
-        ensure!(
-            authority::is_constrained_to(issuer.certificate_der(), &host),
-            "the TLS CA may not certify {}, the host of the base URL: its name constraints were set by init; \
-             give server.base_url that host, or use tls = \"files\" or \"off\"",
-            base_url.host()
-        );
-        Ok(())
-    }
-
-    /// What is suspicious in the list of devices, in words.
-    fn list_warnings(&self) -> Vec<String> {
-        let list = self.config.admission.devices.display();
-        let more = self.list_warnings.more;
-        (self.list_warnings.first.iter())
-            .map(|warning| format!("{list}: {warning}"))
-            .chain((more > 0).then(|| format!("{list}: {more} more warnings")))
-            .collect()
     }
 
     /// What is kept of verdicts, and where.
@@ -253,7 +118,7 @@ impl Parts {
         on_rebuild: OnRebuild,
         health: Arc<Health>,
     ) -> Result<App, Stop> {
-        self.check_host(base_url).map_err(Stop::usage)?;
+        check_host(&self.tls, self.tls_issuer.as_ref(), base_url).map_err(Stop::usage)?;
         let (mode, wrong_mark) = if self.laboratory {
             (OpenMode::Laboratory, None)
         } else {
@@ -300,11 +165,6 @@ impl Parts {
         };
         clock::check_start(store.latest_time(), clock_says, max_rest).map_err(Stop::usage)?;
         issuer::check(dir, &self.issuer, &store)?;
-        let lifetime = self.config.profile.lifetime;
-        check_end("issuing", &self.issuer, clock_says, lifetime)?;
-        if let Some(issuer) = &self.tls_issuer {
-            check_end("TLS", issuer, clock_says, SERVER_CERTIFICATE_LIFETIME)?;
-        }
         let store = Arc::new(store);
         let admission = match &self.devices {
             Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
@@ -365,55 +225,31 @@ impl Parts {
     }
 }
 
-/// `assay config check`
-pub fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
-    let parts = Parts::load(dir)?;
-    if let Some(base_url) = &parts.config.server.base_url {
-        parts.check_host(base_url).map_err(Stop::usage)?;
+/// Checks that this server may serve TLS for `base_url`.
+pub fn check_host(
+    tls: &TlsEnd,
+    tls_issuer: Option<&Issuer>,
+    base_url: &BaseUrl,
+) -> anyhow::Result<()> {
+    if let TlsEnd::Files(files) = tls {
+        return files.check(base_url.host());
     }
-    let devices = parts.devices.as_ref().map(|devices| devices.list().len());
-    let base_url = parts
-        .config
-        .server
-        .base_url
-        .as_ref()
-        .map(ToString::to_string);
-    let roots: Vec<&str> = parts.anchors.iter().map(TrustAnchor::name).collect();
-    let warnings = parts.list_warnings();
-    if json {
-        return print_json(&serde_json::json!({
-            "ok": true,
-            "laboratory": parts.laboratory,
-            "base_url": base_url,
-            "listen": parts.config.server.listen.to_string(),
-            "devices": devices,
-            "attestation_roots": roots,
-            "problems": warnings
-                .iter()
-                .map(|what| serde_json::json!({"severity": "warning", "what": what}))
-                .collect::<Vec<_>>(),
-        }));
-    }
-    print(format_args!(
-        "{} is in order.\n  base URL           {}\n  listens on         {}\n  attestation roots  {}\n  devices            {}",
-        dir.config().display(),
-        base_url
-            .as_deref()
-            .unwrap_or("https://localhost and the bound port"),
-        parts.config.server.listen,
-        roots.join(", "),
-        match devices {
-            Some(0) => "none: every order is refused until devices are listed".to_owned(),
-            Some(count) => format!("{count} listed"),
-            None => "any that proves itself (laboratory)".to_owned(),
-        }
-    ))?;
-    (warnings.iter()).try_for_each(|what| print(format_args!("warning: {what}")))
+    let Some(issuer) = tls_issuer else {
+        return Ok(());
+    };
+    let host = base_url.host();
+    ensure!(
+        authority::is_constrained_to(issuer.certificate_der(), &host.for_certificate()),
+        "the TLS CA may not certify {host}, the host of the base URL: its name constraints were set by init; \
+         make a TLS CA for that host with `assay tls host {host} --root-key FILE`, or give server.base_url the host of init, \
+         or use tls = \"files\" or \"off\"",
+    );
+    Ok(())
 }
 
 /// Recordings have a folder of their own, which nothing else of the server's is
 /// in.
-fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
+pub fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
     let folder = dir.resolve(directory);
     let own = [
         dir.db(),

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{BaseUrl, Mode},
+    config::{BaseUrl, Mode, UrlHost},
     inspect::InspectArgs,
     recording::RecordingCommand,
     replay::ReplayArgs,
@@ -49,7 +49,8 @@ pub enum Command {
     /// Makes a new server: its CAs, its database, its configuration.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
-                      assay --dir lab init --laboratory-root authority/root.pem"
+                      assay --dir lab init --laboratory-root authority/root.pem\n  \
+                      assay --dir /var/lib/assay init --keep-ca"
     )]
     Init(InitArgs),
     /// Runs the server.
@@ -96,9 +97,32 @@ pub enum Command {
     /// Looks after the database.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Looks after the server's own TLS CA.
+    #[command(subcommand)]
+    Tls(TlsCommand),
     /// Pretends to be a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),
+}
+
+/// `assay tls`
+#[derive(Debug, Subcommand)]
+pub enum TlsCommand {
+    /// Make a TLS CA for another host: the present one may certify no other.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay tls host ca.example.com --root-key /media/offline/root.key"
+    )]
+    Host {
+        /// The host of the new base URL: a DNS name or an address.
+        #[arg(value_parser = host)]
+        host: UrlHost,
+        /// The key of the root, ca/root.pem: PEM, PKCS #8. It is read once.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `assay status`
@@ -139,6 +163,13 @@ pub struct InitArgs {
     /// Who may order; any-attested implies --laboratory.
     #[arg(long, value_enum, default_value = "listed")]
     pub admission: Mode,
+    /// Makes an empty database for the CA that is there, whose own was lost;
+    /// everything else stays.
+    #[arg(
+        long,
+        conflicts_with_all = ["name", "base_url", "key", "laboratory", "laboratory_root", "admission"]
+    )]
+    pub keep_ca: bool,
     /// Prints one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -409,6 +440,18 @@ pub enum KeyKind {
     P384,
 }
 
+/// A DNS name or an address, as the host of a base URL has it.
+fn host(text: &str) -> Result<UrlHost, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(UrlHost::Ip(address));
+    }
+    let url = Some(format!("https://{text}")).filter(|_| !text.contains(':'));
+    match url.and_then(|url| url.parse::<BaseUrl>().ok()) {
+        Some(url) => Ok(url.host().clone()),
+        None => Err("give a DNS name or an address, for example ca.example.org".to_owned()),
+    }
+}
+
 /// A moment, as RFC 3339 has it or in seconds since 1970.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let moment = match text.parse() {
@@ -441,6 +484,27 @@ mod tests {
         }
         for bad in ["", "h", "-1h", "yesterday", "99999999999999999999d"] {
             assert!(since(bad).unwrap_err().contains("24h"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for (text, expected) in [
+            ("CA.example.org", "ca.example.org"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("::1", "::1"),
+        ] {
+            assert_eq!(host(text).unwrap().to_string(), expected);
+        }
+        for bad in [
+            "",
+            "https://ca.example.org",
+            "ca.example.org:8443",
+            "a/b",
+            "a b",
+            "-",
+        ] {
+            assert!(host(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,16 +1,16 @@
 //! Certificates and keys from files.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, ensure};
 use assay_attest::TrustAnchor;
-use assay_ca::{FileSigner, Issuer, authority};
+use assay_ca::{FileSigner, Issuer, Root, authority};
 use rustls_pki_types::{
     CertificateDer,
     pem::{self, PemObject},
 };
 
-use crate::{dir::Dir, files};
+use crate::{dir::Dir, files, permissions};
 
 /// A CA that may sign, and whether its name says that it is a laboratory's.
 pub fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
@@ -26,22 +26,22 @@ pub fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
         "{} is the root's certificate, whose key stays off the server and signs no leaf: put the certificate and key of the CA \"{name}\" back, which `assay init` made",
         certificate_path.display()
     );
-    let mode = fs::metadata(&key_path)
-        .with_context(|| format!("cannot read {}", key_path.display()))?
-        .permissions()
-        .mode();
-    ensure!(
-        mode & 0o007 == 0,
-        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
-        key_path.display(),
-        mode & 0o777
-    );
+    permissions::check_key(&key_path)?;
     let key = files::read_text(&key_path, files::SMALL)?;
     let signer =
         FileSigner::from_pkcs8_pem(&key).with_context(|| format!("{}", key_path.display()))?;
     let issuer = Issuer::new(&certificate, Box::new(signer))
         .with_context(|| format!("{}", certificate_path.display()))?;
     Ok((issuer, authority::is_laboratory(&certificate)))
+}
+
+/// The root that relying parties trust, `ca/root.pem`.
+pub fn load_root(dir: &Dir) -> anyhow::Result<Root> {
+    let path = dir.ca_certificate("root");
+    let pem = files::read_text(&path, files::SMALL)?;
+    one_certificate(&pem)
+        .and_then(|der| Ok(Root::from_der(&der)?))
+        .with_context(|| format!("{}", path.display()))
 }
 
 /// The root of an attestation authority of a laboratory's, PEM; it has the

@@ -302,20 +302,10 @@ impl Config {
         tables.check()
     }
 
-    /// Warns of what is allowed and seldom meant.
-    pub fn warn(&self) {
-        let proxies = &self.server.trusted_proxies;
-        for network in proxies
-            .iter()
-            .filter(|network| network::is_everyone(network))
-        {
-            tracing::warn!(
-                event = "trusted_proxies_everyone",
-                %network,
-                remedy = "name the addresses of the proxies only",
-                "server.trusted_proxies holds every address: each client may say which address it has, and no limit of addresses holds"
-            );
-        }
+    /// The networks of `server.trusted_proxies` that hold every address.
+    pub fn trusted_everyone(&self) -> impl Iterator<Item = &ipnet::IpNet> {
+        let proxies = self.server.trusted_proxies.iter();
+        proxies.filter(|network| network::is_everyone(network))
     }
 
     /// The most connections of one address: as configured, or a quarter of all,

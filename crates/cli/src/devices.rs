@@ -53,6 +53,11 @@ impl ListFiles {
         }
     }
 
+    /// Where the list is.
+    pub fn list(&self) -> &Path {
+        &self.list
+    }
+
     /// Reads the list.
     pub fn read(&self) -> anyhow::Result<ListReading> {
         ensure!(

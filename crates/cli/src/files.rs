@@ -8,7 +8,10 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use rustix::fs::Access;
+
+use crate::permissions;
 
 /// The largest configuration, certificate or key file, in bytes.
 pub const SMALL: u64 = 1024 * 1024;
@@ -20,8 +23,13 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(path)
-        .with_context(|| format!("cannot read {shown}"))?;
+        .open(path);
+    let file = match file {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            bail!(permissions::denied(path, Access::READ_OK))
+        }
+        opened => opened.with_context(|| format!("cannot read {shown}"))?,
+    };
     let metadata = file
         .metadata()
         .with_context(|| format!("cannot read {shown}"))?;

@@ -1,8 +1,11 @@
 //! `assay init`: a new server, whole or not at all.
 
+mod keep_ca;
+
 use std::{
     fs::{DirBuilder, OpenOptions},
     io::Write,
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -40,6 +43,9 @@ pub struct Plan<'a> {
 
 /// `assay init`
 pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
+    if args.keep_ca {
+        return keep_ca::run(dir, args.json);
+    }
     let laboratory_roots = args
         .laboratory_root
         .iter()
@@ -58,31 +64,51 @@ pub fn run(dir: &Dir, args: &InitArgs) -> Result<(), Stop> {
         admission: args.admission,
     };
     create(dir, &plan)?;
-    let (root_key, devices) = (dir.ca_key("root"), dir.resolve(Path::new("devices.csv")));
     if args.json {
+        let devices = (plan.admission == Mode::Listed).then(|| device_list(dir));
         return print_json(&serde_json::json!({
             "dir": dir.path().to_string_lossy(),
             "laboratory": plan.laboratory,
             "root_certificate": dir.ca_certificate("root").to_string_lossy(),
-            "root_key": root_key.to_string_lossy(),
-            "devices": devices.to_string_lossy(),
+            "root_key": dir.ca_key("root").to_string_lossy(),
+            "issuing_certificate": dir.ca_certificate("issuing").to_string_lossy(),
+            "devices": devices.map(|devices| devices.to_string_lossy().into_owned()),
         }));
     }
+    describe(dir, &plan)
+}
+
+fn device_list(dir: &Dir) -> PathBuf {
+    dir.resolve(Path::new("devices.csv"))
+}
+
+fn describe(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
     let shown = dir.path().display();
+    let mark = if plan.laboratory {
+        "This is a LABORATORY server, and stays one: do not rely on its certificates.\n"
+    } else {
+        ""
+    };
+    let devices = match plan.admission {
+        Mode::AnyAttested => {
+            "Every device that proves itself may enrol: there is no list of devices.".to_owned()
+        }
+        Mode::Listed => format!(
+            "List your devices in {} (one line each: serial,udid,comment). Until then every order is refused.",
+            device_list(dir).display()
+        ),
+    };
     print(format_args!(
-        "{}Made a new server in {shown}.\n\n\
+        "{mark}Made a new server in {shown}.\n\n\
          Next:\n  1. Take {} offline: `serve` never opens it, and whoever has it can make CAs of this name.\n  \
          2. Let devices and clients trust {}.\n  \
-         3. List your devices in {} (one line each: serial,udid,comment). Until then every order is refused.\n  \
-         4. assay --dir {shown} serve",
-        if plan.laboratory {
-            "This is a LABORATORY server, and stays one: do not rely on its certificates.\n"
-        } else {
-            ""
-        },
-        root_key.display(),
+         3. Install {} beside it where certificates are verified (RADIUS, VPN, web servers): Apple devices send only their own certificate.\n  \
+         4. {devices}\n  \
+         5. assay --dir {shown} config check\n  \
+         6. assay --dir {shown} serve",
+        dir.ca_key("root").display(),
         dir.ca_certificate("root").display(),
-        devices.display(),
+        dir.ca_certificate("issuing").display(),
     ))
 }
 
@@ -105,10 +131,9 @@ fn create_authority(plan: &Plan<'_>) -> Result<Authority, Stop> {
             KeyKind::P256 => authority::KeyType::P256,
             KeyKind::P384 => authority::KeyType::P384,
         },
-        host: match plan.base_url.map(BaseUrl::host) {
+        host: match plan.base_url {
             None => Host::Dns("localhost".to_owned()),
-            Some(UrlHost::Dns(name)) => Host::Dns(name.clone()),
-            Some(UrlHost::Ip(address)) => Host::Ip(*address),
+            Some(url) => url.host().for_certificate(),
         },
         laboratory: plan.laboratory,
         now: now(),
@@ -131,10 +156,9 @@ fn write_all(dir: &Dir, plan: &Plan<'_>, authority: &Authority) -> anyhow::Resul
     for (name, pem) in &plan.laboratory_roots {
         write_new(&dir.attestation().join(name), pem)?;
     }
-    write_new(
-        &dir.resolve(Path::new("devices.csv")),
-        &format!("{}\n", DeviceList::HEADER),
-    )?;
+    if plan.admission == Mode::Listed {
+        write_new(&device_list(dir), &format!("{}\n", DeviceList::HEADER))?;
+    }
     write_new(&dir.config(), &config_text(plan))?;
     LedgerStore::create(&dir.db(), plan.laboratory).context("cannot make the database")?;
     Ok(())
@@ -157,7 +181,11 @@ fn config_text(plan: &Plan<'_>) -> String {
     let port = plan.base_url.map_or(8443, BaseUrl::port);
     let listen = match plan.base_url {
         Some(url) if !url.is_loopback() => format!("[::]:{port}"),
-        _ => format!("127.0.0.1:{port}"),
+        Some(url) => match url.host() {
+            UrlHost::Ip(address) => SocketAddr::new(*address, port).to_string(),
+            UrlHost::Dns(_) => format!("127.0.0.1:{port}"),
+        },
+        None => format!("127.0.0.1:{port}"),
     };
     let base_url = match plan.base_url {
         Some(url) => format!("base_url = \"{url}\"\n"),

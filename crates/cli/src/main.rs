@@ -22,6 +22,8 @@ mod logging;
 mod notify;
 mod orders;
 mod output;
+mod permissions;
+mod preflight;
 mod progress;
 mod recording;
 mod recordings;
@@ -130,10 +132,11 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Store(command) if !matches!(command, StoreCommand::Clock(_)) => {
             store::run(&dir, &command)
         }
-        Command::Config(ConfigCommand::Check { json }) => app::check(&dir, json),
+        Command::Config(ConfigCommand::Check { json }) => preflight::command::run(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
         Command::Recording(command) => recording::run(&command),
+        Command::Tls(command) => tls::command::run(&dir, &command),
         Command::Replay(args) if !args.end_to_end => replay::run(&args),
         Command::Replay(args) => {
             // Server and client talk in memory, one at a time.
@@ -170,7 +173,8 @@ fn run(cli: Cli) -> Result<(), Stop> {
                     | Command::Recording(_)
                     | Command::Replay(_)
                     | Command::Restore(_)
-                    | Command::Store(_) => Ok(()),
+                    | Command::Store(_)
+                    | Command::Tls(_) => Ok(()),
                 }
             };
             match runtime.block_on(runtime.spawn(work)) {

@@ -94,7 +94,7 @@ impl Source<'_> {
         let view = match &self.view {
             Some(view) => view,
             None => {
-                if let Some(answer) = control::ask(self.dir, question).await {
+                if let Some(answer) = control::ask(self.dir, question).await? {
                     return answer.or_fault("the running server did not answer");
                 }
                 self.view.insert(LedgerView::open(&self.dir.db())?)
@@ -106,7 +106,7 @@ impl Source<'_> {
     }
 
     async fn is_running(&self) -> Result<bool, Stop> {
-        Ok(control::ask(self.dir, &Question::Status).await.is_some())
+        Ok(control::ask(self.dir, &Question::Status).await?.is_some())
     }
 }
 

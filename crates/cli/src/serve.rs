@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Parts, TlsEnd},
+    app::{App, TlsEnd},
     args::ServeArgs,
     clock,
     config::BaseUrl,
@@ -28,6 +28,7 @@ use crate::{
     dir::Dir,
     notify,
     orders::control,
+    preflight::{self, Listening},
     print,
     replay::serve::Replay,
     socket, status,
@@ -88,7 +89,11 @@ pub async fn prepare(
     args: &ServeArgs,
     inherited: Option<TcpListener>,
 ) -> Result<Ready, Stop> {
-    let parts = Parts::load_to_serve(dir)?;
+    let listening = match (&inherited, args.listen) {
+        (None, None) => Listening::Configured,
+        _ => Listening::Elsewhere,
+    };
+    let parts = preflight::start(dir, listening)?;
     let started = Started::now(dir, &parts.config);
     let replay = Replay::load(&parts, args)?;
     raise_open_files(parts.config.server.max_connections + RESERVED_CONNECTIONS);

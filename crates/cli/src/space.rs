@@ -3,7 +3,7 @@
 use std::{fs::File, io, path::Path};
 
 use assay_engine::ports::Space;
-use rustix::fs::{StatVfs, fstatvfs};
+use rustix::fs::{StatVfs, StatVfsMountFlags, fstatvfs};
 
 /// The most that is kept free where the configuration says nothing.
 const MOST_RESERVED: u64 = 1024 * 1024 * 1024;
@@ -22,6 +22,11 @@ impl FileSystem {
     pub fn usual_reserve(&self) -> io::Result<u64> {
         let found = self.ask()?;
         Ok((found.f_blocks.saturating_mul(found.f_frsize) / 20).min(MOST_RESERVED))
+    }
+
+    /// Whether nothing on it can be written.
+    pub fn is_read_only(&self) -> io::Result<bool> {
+        Ok(self.ask()?.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     fn ask(&self) -> io::Result<StatVfs> {

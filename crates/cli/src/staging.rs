@@ -13,10 +13,13 @@ use std::{
 };
 
 use anyhow::anyhow;
-use rustix::{fs::OFlags, process::geteuid};
+use rustix::{
+    fs::{Access, OFlags},
+    process::geteuid,
+};
 
 use crate::{
-    files,
+    files, permissions,
     stop::{OrStop, Stop},
 };
 
@@ -55,10 +58,13 @@ impl Staging {
         let path = parent.join(format!("{beginning}{}", std::process::id()));
         let doing = format!("cannot make a server in {shown}");
         // Whatever is there already is not ours.
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .or_fault(&doing)?;
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let denied = permissions::denied(parent, Access::WRITE_OK | Access::EXEC_OK);
+                return Err(Stop::usage(anyhow!("{doing}: {denied}")));
+            }
+            made => made.or_fault(&doing)?,
+        }
         let begun = begin(&path).or_fault(&doing);
         let lock = begun.inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         Ok(Self {
@@ -146,6 +152,12 @@ fn check_target(target: &Path) -> Result<(), Stop> {
         Ok(_) => {}
     }
     let is_empty = fs::read_dir(target).map(|mut entries| entries.next().is_none());
+    if let Err(error) = &is_empty
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        let denied = permissions::denied(target, Access::READ_OK);
+        return Err(Stop::usage(anyhow!(denied)));
+    }
     match is_empty.or_usage(format_args!(
         "cannot look into {shown}: name another directory with --dir"
     ))? {

@@ -55,7 +55,7 @@ impl Status {
 
 /// `assay status`
 pub async fn run(dir: &Dir, args: &StatusArgs) -> Result<(), Stop> {
-    let answer = match control::ask(dir, &Question::Status).await {
+    let answer = match control::ask(dir, &Question::Status).await? {
         Some(answer) => answer.or_fault("the running server did not answer")?,
         None => {
             if args.json {

@@ -1,8 +1,12 @@
 //! Why a command ends other than well, and with which exit code.
 
-use std::fmt;
+use std::{fmt, io, path::Path};
 
+use anyhow::anyhow;
 use assay_store::OpenError;
+use rustix::fs::Access;
+
+use crate::{dir::Dir, permissions};
 
 /// The end of a command that did not do what it was asked.
 #[derive(Debug)]
@@ -38,10 +42,13 @@ impl Stop {
     }
 
     fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            kind,
-            error: error.into(),
-        }
+        let error = error.into();
+        let kind = match kind {
+            // Nothing in the command or the configuration mends a disk.
+            Kind::Usage if is_of_the_disk(&error) => Kind::Fault,
+            kind => kind,
+        };
+        Self { kind, error }
     }
 
     /// The process's exit code.
@@ -50,17 +57,50 @@ impl Stop {
     }
 }
 
+/// Whether the disk is full, read-only or failing.
+fn is_of_the_disk(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(
+            kind,
+            Some(
+                io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::StorageFull
+            )
+        )
+    })
+}
+
 impl From<OpenError> for Stop {
     /// Damage and I/O errors are faults of the machine; for the rest the
-    /// command or its directory is wrong.
+    /// command, its user or its directory is wrong.
     fn from(error: OpenError) -> Self {
         match error {
+            OpenError::Io {
+                ref dir,
+                kind: io::ErrorKind::PermissionDenied,
+                ..
+            } => {
+                let denied = permissions::denied(dir, Access::READ_OK | Access::WRITE_OK);
+                Self::usage(anyhow!("the database cannot be used: {denied}"))
+            }
+            OpenError::Missing(ref dir) if has_ca_beside(dir) => Self::usage(anyhow!(
+                "there is no database in {}, and there is a CA beside it: restore a backup into another directory, or, if there is none, make an empty database for this CA with `assay init --keep-ca`",
+                dir.display()
+            )),
             OpenError::Damaged { .. } | OpenError::InTheWay { .. } | OpenError::Io { .. } => {
                 Self::fault(error)
             }
             _ => Self::usage(error),
         }
     }
+}
+
+/// Whether a server's CA is beside the place of its database.
+fn has_ca_beside(db: &Path) -> bool {
+    let server = db.parent().map(Dir::new);
+    server.is_some_and(|server| server.ca_certificate("issuing").exists())
 }
 
 impl fmt::Display for Stop {

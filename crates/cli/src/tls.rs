@@ -2,6 +2,7 @@
 //! running.
 
 pub mod check;
+pub mod command;
 mod files;
 pub mod kept;
 

@@ -237,7 +237,8 @@ impl Place {
         let is_reserve = matches!(seat, Seat::Reserve(_));
         let is_full = !places.fits(share) || (is_reserve && share.reserve >= OF_RESERVE);
         if sharer.is_some() && is_full {
-            state.refused += 1;
+            state.refused.count += 1;
+            state.refused.last = Some(client);
             drop(state);
             *self.seat() = seat;
             return None;
@@ -362,7 +363,7 @@ mod tests {
         let held = [of("192.0.2.1").unwrap(), of("::ffff:192.0.2.1").unwrap()];
         assert!(of("192.0.2.1").is_none(), "it has its share");
         assert!(take(&places, "192.0.2.1").is_none(), "however it comes");
-        assert_eq!(places.refused(), 2);
+        assert_eq!(places.refused().count, 2);
         // Another client, and one that has no share.
         let other = of("192.0.2.2").unwrap();
         assert!((0..5).all(|_| of("10.0.0.9").is_some()));

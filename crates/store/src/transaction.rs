@@ -137,7 +137,10 @@ impl Prepared {
     /// leaves no trace.
     pub(crate) fn probe() -> Self {
         Self {
-            steps: vec![Step::Operation(Operation::delete(keys::PROBE.to_vec(), Version(0)))],
+            steps: vec![Step::Operation(Operation::delete(
+                keys::PROBE.to_vec(),
+                Version(0),
+            ))],
             ..Self::raw(Timestamp(0), Writes::new())
         }
     }

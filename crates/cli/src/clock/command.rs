@@ -19,7 +19,7 @@ use crate::{
     orders::{Answer, Question, control},
     print,
     stop::{OrStop, Stop},
-    tls::check::begin_of,
+    tls::check::validity_of,
 };
 
 /// `assay store accept-clock` and `reset-clock`
@@ -34,7 +34,7 @@ pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {
 /// that the next start goes on from there.
 async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
     let question = Question::AcceptClock(confirmed.0);
-    if let Some(answer) = control::ask(dir, &question).await {
+    if let Some(answer) = control::ask(dir, &question).await? {
         let answer = answer.or_fault("the running server did not answer")?;
         return match answer {
             Answer::AcceptClock(Ok(now)) => print(format_args!(
@@ -70,7 +70,7 @@ fn check_begin(dir: &Dir, mark: Timestamp, wall: Timestamp) -> anyhow::Result<()
     let path = dir.ca_certificate("issuing");
     let pem = files::read_text(&path, files::SMALL)?;
     let begin = one_certificate(&pem)
-        .and_then(|der| begin_of(&der))
+        .and_then(|der| Ok(validity_of(&der)?.0))
         .with_context(|| format!("{}", path.display()))?;
     ensure!(
         wall >= begin,

@@ -1,5 +1,6 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use assay_ca::authority::Host;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// The origin that all URLs of a server begin with: `https`, a host, perhaps a
@@ -28,6 +29,14 @@ impl BaseUrl {
         }
     }
 
+    /// The same with another host.
+    pub fn with_host(&self, host: UrlHost) -> Self {
+        Self {
+            host,
+            port: self.port,
+        }
+    }
+
     /// The host.
     pub fn host(&self) -> &UrlHost {
         &self.host
@@ -43,6 +52,16 @@ impl BaseUrl {
         match &self.host {
             UrlHost::Dns(name) => name == "localhost",
             UrlHost::Ip(address) => address.is_loopback(),
+        }
+    }
+}
+
+impl UrlHost {
+    /// The same for a certificate.
+    pub fn for_certificate(&self) -> Host {
+        match self {
+            Self::Dns(name) => Host::Dns(name.clone()),
+            Self::Ip(address) => Host::Ip(*address),
         }
     }
 }

@@ -5,9 +5,11 @@
 //! One question and one answer a connection, each a line of JSON. Whoever may
 //! enter the directory (mode 0700) may ask.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
+use anyhow::anyhow;
 use assay_engine::{Engine, ports::Store};
+use rustix::fs::Access;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -15,14 +17,25 @@ use tokio::{
 };
 
 use super::{Answer, Question};
-use crate::dir::Dir;
+use crate::{dir::Dir, permissions, stop::Stop};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_QUESTION: u64 = 4096;
 
 /// Asks the running server. `None` when none runs.
-pub async fn ask(dir: &Dir, question: &Question) -> Option<anyhow::Result<Answer>> {
-    let mut stream = UnixStream::connect(dir.control()).await.ok()?;
+///
+/// # Errors
+/// This user may not ask: whether a server runs is not known then.
+pub async fn ask(dir: &Dir, question: &Question) -> Result<Option<anyhow::Result<Answer>>, Stop> {
+    let path = dir.control();
+    let mut stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let wanted = Access::READ_OK | Access::WRITE_OK;
+            return Err(Stop::usage(anyhow!(permissions::denied(&path, wanted))));
+        }
+        Err(_) => return Ok(None),
+    };
     let exchange = async {
         let mut line = serde_json::to_vec(question)?;
         line.push(b'\n');
@@ -31,10 +44,10 @@ pub async fn ask(dir: &Dir, question: &Question) -> Option<anyhow::Result<Answer
         stream.read_to_end(&mut answer).await?;
         Ok(serde_json::from_slice(&answer)?)
     };
-    Some(match timeout(PATIENCE, exchange).await {
+    Ok(Some(match timeout(PATIENCE, exchange).await {
         Ok(answer) => answer,
         Err(late) => Err(late.into()),
-    })
+    }))
 }
 
 /// Listens for questions. The database must be open already: that nobody else
@@ -45,7 +58,10 @@ pub fn listen(dir: &Dir) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    UnixListener::bind(path)
+    let listener = UnixListener::bind(&path)?;
+    // The directory lets its owner in alone, and so does the socket.
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// Answers questions until it is dropped: about the orders in `store`, and to

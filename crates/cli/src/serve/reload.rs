@@ -11,10 +11,10 @@ use assay_engine::sha256;
 use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
 
 use crate::{
-    app::Parts,
     config::{Config, Tls},
     dir::Dir,
     files,
+    preflight::{self, BadList, Listening},
 };
 
 /// How long a part may take before the line says that it is not done.
@@ -131,7 +131,8 @@ impl Started {
                 changed.push(path.display().to_string());
             }
         }
-        let fault = Parts::load(&self.dir).err().map(|stop| stop.to_string());
+        let (report, _) = preflight::look(&self.dir, Listening::Elsewhere, BadList::GivesWay);
+        let fault = report.stop().map(|stop| stop.to_string());
         (changed, fault)
     }
 }

@@ -2,7 +2,8 @@
 //! names. That it fits its key is checked where the two are put together.
 
 use anyhow::{Context as _, bail, ensure};
-use assay_ca::Issuer;
+use assay_ca::{Issuer, Root};
+use assay_engine::issuance;
 use assay_proto::Timestamp;
 use const_oid::db::rfc5280::ID_KP_SERVER_AUTH;
 use der::Decode as _;
@@ -20,7 +21,7 @@ pub fn check_ca(name: &str, issuer: &Issuer, now: Timestamp) -> anyhow::Result<(
         Timestamp(issuer.not_before()),
         Timestamp(issuer.not_after()),
         now,
-        "make a new CA with `assay init`, in another directory",
+        issuance::renew_ca(name),
     )
 }
 
@@ -58,11 +59,23 @@ pub fn check_server(leaf_der: &[u8], host: Option<&UrlHost>, now: Timestamp) -> 
     Ok(())
 }
 
-/// When a certificate (DER) begins to be valid.
-pub fn begin_of(der: &[u8]) -> anyhow::Result<Timestamp> {
+/// Refuses a root that is not valid at `now`.
+pub fn check_root(root: &Root, now: Timestamp) -> anyhow::Result<()> {
+    check_validity(
+        "root's",
+        Timestamp(root.not_before()),
+        Timestamp(root.not_after()),
+        now,
+        "make a new server with `assay init`, in another directory: what this root vouches for is trusted no more",
+    )
+}
+
+/// When a certificate (DER) begins and ceases to be valid.
+pub fn validity_of(der: &[u8]) -> anyhow::Result<(Timestamp, Timestamp)> {
     let certificate = Certificate::from_der(der).context("the certificate is malformed")?;
     let validity = certificate.tbs_certificate().validity();
-    Ok(Timestamp(validity.not_before.to_unix_duration().as_secs()))
+    let time = |time: &x509_cert::time::Time| Timestamp(time.to_unix_duration().as_secs());
+    Ok((time(&validity.not_before), time(&validity.not_after)))
 }
 
 fn check_validity(

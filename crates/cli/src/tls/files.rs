@@ -12,12 +12,12 @@ use assay_server::TlsIdentity;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::check::check_server;
+use super::check::{check_server, validity_of};
 use crate::{
     certificates::pem_fault,
     config::UrlHost,
     devices::{Stamp, stamp},
-    files, now,
+    files, now, permissions,
     serve::reload::Requests,
 };
 
@@ -58,10 +58,17 @@ impl FileIdentity {
         })
     }
 
-    /// Checks that it can serve TLS now, and for `host` where that is known.
-    pub fn check(&self, host: Option<&UrlHost>) -> anyhow::Result<()> {
-        check_server(&self.leaf, host, Timestamp(now()))
+    /// Checks that it can serve TLS now, and for `host`.
+    pub fn check(&self, host: &UrlHost) -> anyhow::Result<()> {
+        check_server(&self.leaf, Some(host), Timestamp(now()))
             .with_context(|| format!("{}", self.certificate.display()))
+    }
+
+    /// When its certificate ends, where less than a tenth of its life is left.
+    pub fn ends_soon(&self, now: Timestamp) -> Option<Timestamp> {
+        let (begin, end) = validity_of(&self.leaf).ok()?;
+        let life = end.0.saturating_sub(begin.0);
+        (end.0.saturating_sub(now.0) < life / 10).then_some(end)
     }
 
     /// Serves what is in the files, as they change and on SIGHUP. A pair that
@@ -137,6 +144,7 @@ impl Pair {
             "{} holds no certificate",
             certificate.display()
         );
+        permissions::check_key(key)?;
         let der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?);
         // Never the error itself, which quotes the file: it may be a key.
         let der = der.map_err(|error| anyhow!(pem_fault(&error)));

@@ -110,6 +110,8 @@ fn every_command_has_help_with_an_example() {
         &["serve"],
         &["config"],
         &["config", "check"],
+        &["tls"],
+        &["tls", "host"],
         &["orders"],
         &["orders", "list"],
         &["orders", "show"],
@@ -214,6 +216,7 @@ fn json_is_one_document_on_standard_output() {
             "laboratory": false,
             "root_certificate": dir.join("ca/root.pem"),
             "root_key": dir.join("ca/root.key"),
+            "issuing_certificate": dir.join("ca/issuing.pem"),
             "devices": dir.join("devices.csv"),
         })
     );

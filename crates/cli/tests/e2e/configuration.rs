@@ -162,6 +162,8 @@ fn a_ca_that_has_ended_serves_nothing() {
             now: now() - age * 86_400,
         })
         .unwrap();
+        let root = server.dir().join("ca/root.pem");
+        fs::write(root, &cas.root.certificate_pem).unwrap();
         for (name, ca) in [("issuing", &cas.issuing), ("tls", &cas.tls)] {
             let path = server.dir().join("ca").join(name);
             fs::write(path.with_extension("pem"), &ca.certificate_pem).unwrap();
@@ -169,10 +171,14 @@ fn a_ca_that_has_ended_serves_nothing() {
         }
         if ended {
             let message = message(&server.assay(["serve", "--listen", "127.0.0.1:0"]), 2);
-            assert!(
-                message.starts_with("the issuing CA's certificate ended at "),
-                "{message}"
-            );
+            for (ca, remedy) in [
+                ("issuing", "have the root sign a new certificate"),
+                ("TLS", "`assay tls host HOST --root-key FILE`"),
+            ] {
+                let ended = format!("the {ca} CA's certificate ended at ");
+                assert!(message.contains(&ended), "{message}");
+                assert!(message.contains(remedy), "{message}");
+            }
         } else {
             let process = Process::serve(server.command(["serve", "--listen", "127.0.0.1:0"]));
             for name in ["issuing", "TLS"] {
@@ -296,6 +302,7 @@ fn configuration_that_cannot_be_used_is_refused_with_what_to_do() {
 #[test]
 fn config_check_tells_what_serve_would_use() {
     let server = Server::init(SETUP);
+    let root_key = server.dir().join("ca/root.key");
     let told = json_of(&server.assay(["config", "check", "--json"]));
     assert_eq!(
         told,
@@ -306,6 +313,12 @@ fn config_check_tells_what_serve_would_use() {
             "listen": "127.0.0.1:8443",
             "devices": 1,
             "attestation_roots": ["Apple Enterprise Attestation Root CA", "laboratory-root-1.pem"],
+            "problems": [{
+                "severity": "warning",
+                "event": "root_key_online",
+                "what": format!("{} is the root's key, on the same machine as the issuing CA's", root_key.display()),
+                "remedy": "move it to a medium that is kept offline: `serve` never opens it",
+            }],
         })
     );
     let output = server.assay(["config", "check"]);

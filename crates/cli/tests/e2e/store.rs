@@ -332,8 +332,15 @@ async fn another_issuing_ca_is_refused_until_it_is_accepted() {
         fs::copy(from.join(name), server.dir().join("ca").join(name)).unwrap();
     };
     let own = tempfile::tempdir().unwrap();
-    let pair = ["issuing.pem", "issuing.key"];
-    for name in pair {
+    // With its root and all that is under that.
+    let set = [
+        "root.pem",
+        "issuing.pem",
+        "issuing.key",
+        "tls.pem",
+        "tls.key",
+    ];
+    for name in set {
         fs::copy(server.dir().join("ca").join(name), own.path().join(name)).unwrap();
         place(&other.dir().join("ca"), name);
     }
@@ -347,14 +354,14 @@ async fn another_issuing_ca_is_refused_until_it_is_accepted() {
     assert_eq!(message(&serve(), 2), refused);
     assert!(!index.exists());
     // The right one again.
-    for name in pair {
+    for name in set {
         place(own.path(), name);
     }
     let nothing = server.assay(["store", "accept-issuer"]);
     assert_exit(&nothing, 0);
     assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing to accept"));
     // Replaced on purpose.
-    for name in pair {
+    for name in set {
         place(&other.dir().join("ca"), name);
     }
     assert_exit(&server.assay(["store", "accept-issuer"]), 0);

@@ -1,6 +1,9 @@
 //! TLS certificates and CAs that can serve, and those that cannot.
 
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 
 use assay_ca::authority::{self, Authority, AuthorityPlan, Host, KeyType};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
@@ -32,7 +35,9 @@ impl Own {
 
     fn write(&self, server: &Server) {
         fs::write(server.dir().join("own.pem"), &self.certificate).unwrap();
-        fs::write(server.dir().join("own.key"), &self.key).unwrap();
+        let key = server.dir().join("own.key");
+        fs::write(&key, &self.key).unwrap();
+        fs::set_permissions(key, Permissions::from_mode(0o600)).unwrap();
     }
 }
 

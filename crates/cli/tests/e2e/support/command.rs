@@ -25,14 +25,14 @@ pub(crate) fn assert_exit(output: &Output, code: i32) {
     );
 }
 
-/// The message that a command ended with, in one line.
+/// The message that a command ended with: one line, or a list of errors.
 pub(crate) fn message(output: &Output, code: i32) -> String {
     assert_exit(output, code);
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    let last = text.lines().last().unwrap_or_default();
-    last.strip_prefix("assay: ")
-        .unwrap_or_else(|| panic!("no message: {text}"))
-        .to_owned()
+    let lines: Vec<_> = text.lines().collect();
+    let begin = lines.iter().rposition(|line| line.starts_with("assay: "));
+    let begin = begin.unwrap_or_else(|| panic!("no message: {text}"));
+    lines[begin..].join("\n").split_off("assay: ".len())
 }
 
 /// What a command printed, which must be one JSON document.

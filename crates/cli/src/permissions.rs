@@ -1,0 +1,283 @@
+//! Who owns the server's files and who may read and write them.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow, ensure};
+use rustix::{
+    fs::{Access, access},
+    process::geteuid,
+};
+
+/// The super-user.
+const ROOT: u32 = 0;
+
+/// What may be wrong with who owns a file or who may write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its group may write it.
+    Group(String),
+    /// Another user owns it, or every user may write it.
+    Open {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+/// The users whose files a server believes.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners {
+    this: u32,
+    directory: u32,
+}
+
+impl Owners {
+    /// Those of the server in `dir`: the super-user and the user of this process;
+    /// and where that is the super-user, who may check another user's server, the
+    /// owner of the directory.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        let this = geteuid().as_raw();
+        let directory = match this {
+            ROOT => fs::metadata(dir)?.uid(),
+            _ => this,
+        };
+        Ok(Self { this, directory })
+    }
+
+    fn believes(self, uid: u32) -> bool {
+        [ROOT, self.this, self.directory].contains(&uid)
+    }
+
+    /// Looks at a file or directory that decides something: who can write it
+    /// decides that. `None` where nothing is there or all is well.
+    pub fn look_at(self, path: &Path) -> Option<Fault> {
+        let found = fs::metadata(path).ok()?;
+        let shown = path.display();
+        let mode = found.mode() & 0o7777;
+        // With the sticky bit only its owner replaces a file in a directory.
+        let sticky = found.is_dir() && mode & 0o1000 != 0;
+        if !self.believes(found.uid()) {
+            let wanted = user(self.directory);
+            return Some(Fault::Open {
+                what: format!(
+                    "{shown} belongs to {}, who can change it at will",
+                    user(found.uid())
+                ),
+                remedy: format!("chown {wanted} {shown}, and look at what it says"),
+            });
+        }
+        if mode & 0o002 != 0 && !sticky {
+            return Some(Fault::Open {
+                what: format!("{shown} can be written by every user (mode {mode:o})"),
+                remedy: format!("chmod o-w {shown}, and look at what it says"),
+            });
+        }
+        (mode & 0o020 != 0 && !sticky).then(|| {
+            Fault::Group(format!(
+                "{shown} can be written by its group, {} (mode {mode:o})",
+                group(found.gid())
+            ))
+        })
+    }
+}
+
+/// Refuses a private key that users other than its owner and its group have
+/// access to.
+pub fn check_key(path: &Path) -> anyhow::Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(anyhow!(denied(path, Access::READ_OK)));
+        }
+        found => found.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let mode = found.permissions().mode();
+    ensure!(
+        mode & 0o007 == 0,
+        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
+        path.display(),
+        mode & 0o777
+    );
+    Ok(())
+}
+
+/// Whether something is at `path`.
+///
+/// # Errors
+/// That this user may not look, and who may.
+pub fn is_there(path: &Path) -> anyhow::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(anyhow!(denied(path, Access::READ_OK)))
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+/// Why `path` cannot be used, and as whom it can.
+pub fn denied(path: &Path, wanted: Access) -> String {
+    let blocking = blocking(path, wanted);
+    let shown = blocking.display();
+    let me = geteuid().as_raw();
+    let Ok(found) = fs::symlink_metadata(&blocking) else {
+        return format!("permission denied: {shown}, and you are {}", user(me));
+    };
+    let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
+    let remedy = match found.uid() {
+        uid if uid == me => format!("give yourself access: chmod u+rwX {shown}"),
+        ROOT => "run as root: sudo assay ...".to_owned(),
+        _ => format!("run as {owner}: sudo -u {owner} assay ..."),
+    };
+    format!(
+        "permission denied: {shown} belongs to {owner} (mode {mode:o}), you are {}: {remedy}",
+        user(me)
+    )
+}
+
+/// The directory or file that keeps this user from `path`, or from what is in it.
+fn blocking(path: &Path, wanted: Access) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut reached = PathBuf::from("/");
+    for part in absolute.components() {
+        let next = reached.join(part);
+        match fs::metadata(&next) {
+            Ok(_) => reached = next,
+            // What is below cannot be reached, or is not there yet.
+            Err(_) => return reached,
+        }
+    }
+    closed(&reached, wanted, DEPTH).unwrap_or(reached)
+}
+
+/// How deep a directory is looked into: a database has this many levels.
+const DEPTH: usize = 3;
+
+/// What this user has no access to, of `path` and what is in it.
+fn closed(path: &Path, wanted: Access, depth: usize) -> Option<PathBuf> {
+    let is_dir = path.is_dir();
+    let wanted_here = match is_dir {
+        true => wanted | Access::EXEC_OK,
+        false => wanted,
+    };
+    if access(path, wanted_here).is_err() {
+        return Some(path.to_owned());
+    }
+    if !is_dir || depth == 0 {
+        return None;
+    }
+    let mut below: Vec<_> = (fs::read_dir(path).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .collect();
+    below.sort();
+    below
+        .iter()
+        .find_map(|path| closed(path, wanted, depth - 1))
+}
+
+/// A user's name, as the system's file has it, or the number.
+pub fn user(uid: u32) -> String {
+    name(Path::new("/etc/passwd"), uid).unwrap_or_else(|| format!("user {uid}"))
+}
+
+/// The same of a group.
+fn group(gid: u32) -> String {
+    name(Path::new("/etc/group"), gid).unwrap_or_else(|| format!("group {gid}"))
+}
+
+/// passwd(5) and group(5): name, password, number, separated by colons.
+fn name(file: &Path, id: u32) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    found.filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn who_can_write_what_decides_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("devices.csv");
+        fs::write(&file, "").unwrap();
+        let owners = Owners::of(dir.path()).unwrap();
+        for (mode, expected) in [
+            (0o600, None),
+            (0o644, None),
+            (0o640, None),
+            (0o660, Some("by its group")),
+            (0o666, Some("by every user (mode 666)")),
+            (0o602, Some("by every user (mode 602)")),
+        ] {
+            with_mode(&file, mode);
+            let found = owners.look_at(&file).map(|fault| match fault {
+                Fault::Group(what) => what,
+                Fault::Open { what, remedy } => {
+                    assert!(remedy.starts_with("chmod o-w "), "{remedy}");
+                    what
+                }
+            });
+            assert_eq!(found.is_some(), expected.is_some(), "{mode:o}");
+            if let (Some(found), Some(expected)) = (&found, expected) {
+                assert!(found.contains(expected), "{found}");
+            }
+        }
+        assert_eq!(owners.look_at(&dir.path().join("absent")), None);
+        // A directory like /tmp, where only owners replace their files.
+        with_mode(dir.path(), 0o1777);
+        assert_eq!(owners.look_at(dir.path()), None);
+        with_mode(dir.path(), 0o777);
+        assert!(matches!(
+            owners.look_at(dir.path()),
+            Some(Fault::Open { .. })
+        ));
+        with_mode(dir.path(), 0o700);
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("devices.csv");
+        fs::write(&file, "").unwrap();
+        let uid = fs::metadata(&file).unwrap().uid();
+        let foreign = Owners {
+            this: uid + 1,
+            directory: uid + 1,
+        };
+        // The super-user's files are believed by all.
+        assert_eq!(foreign.look_at(&file).is_some(), uid != ROOT);
+        let believed = Owners {
+            this: uid + 1,
+            directory: uid,
+        };
+        assert_eq!(believed.look_at(&file), None);
+        if uid == ROOT {
+            std::os::unix::fs::chown(&file, Some(4711), None).unwrap();
+            let Some(Fault::Open { what, remedy }) = Owners::of(dir.path()).unwrap().look_at(&file)
+            else {
+                panic!("it was believed");
+            };
+            assert!(what.contains("belongs to user 4711"), "{what}");
+            assert!(remedy.starts_with("chown root "), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn users_have_names() {
+        assert_eq!(user(0), "root");
+        assert_eq!(user(4_000_000_000), "user 4000000000");
+    }
+}

@@ -1,0 +1,433 @@
+//! Whether a server's directory can be served, and what of it deserves a look.
+//! `config check` shows all of it; `serve` refuses to start for each error and
+//! logs each warning.
+
+mod authorities;
+pub mod command;
+mod owners;
+
+use std::{fmt, sync::Arc};
+
+use anyhow::{anyhow, ensure};
+use assay_attest::TrustAnchor;
+use assay_ca::Issuer;
+use assay_engine::{
+    SERVER_CERTIFICATE_LIFETIME,
+    admission::{DeviceListWarning, Devices, Findings},
+    issuance,
+    ports::Space as _,
+    profile::{CsrNames, Profile},
+};
+use assay_proto::Timestamp;
+use assay_store::OpenError;
+use serde::Serialize;
+
+use crate::{
+    app::{Parts, TlsEnd, check_host, check_recordings},
+    certificates::load_laboratory_root,
+    config::{BaseUrl, Config, Mode, Tls},
+    devices::ListFiles,
+    dir::Dir,
+    now,
+    permissions::is_there,
+    space::FileSystem,
+    stop::Stop,
+    tls::FileIdentity,
+};
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// `serve` does not start.
+    Error,
+    /// `serve` starts, and logs it.
+    Warning,
+}
+
+/// What is wrong with a server's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Of a warning: the event that `serve` logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<&'static str>,
+    /// What is wrong, and where.
+    pub what: String,
+    /// What to do, where `what` does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The CA that it is about.
+    #[serde(skip)]
+    ca: Option<&'static str>,
+    /// When that ends.
+    #[serde(skip)]
+    end: Option<Timestamp>,
+}
+
+/// Everything that is wrong with a server's directory.
+#[derive(Debug, Default)]
+pub struct Report {
+    problems: Vec<Problem>,
+    /// Whether the machine is at fault, and not only the configuration.
+    is_fault: bool,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Where `server.listen` says.
+    Configured,
+    /// Somewhere else: `--listen`, or a socket that a service manager handed in.
+    Elsewhere,
+}
+
+/// What a list of devices at fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadList {
+    /// An error.
+    Fails,
+    /// A reason to start from the last good one, where there is one.
+    GivesWay,
+}
+
+/// Checks the files in `dir` for a start: logs warnings, and refuses errors.
+pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
+    let (report, parts) = look(dir, listening, BadList::GivesWay);
+    report.log_warnings();
+    match (report.stop(), parts) {
+        (None, Some(parts)) => Ok(parts),
+        (Some(stop), _) => Err(stop),
+        // Nothing is missing without an error that says so.
+        (None, None) => Err(Stop::fault(anyhow!(
+            "{} could not be checked",
+            dir.path().display()
+        ))),
+    }
+}
+
+/// Checks the files in `dir`. The parts are there unless something that they are
+/// made of is not; whether they may be served, the report says.
+pub fn look(dir: &Dir, listening: Listening, bad_list: BadList) -> (Report, Option<Parts>) {
+    let mut report = Report::default();
+    let parts = report.look(dir, listening, bad_list);
+    (report, parts)
+}
+
+impl Report {
+    /// Everything that is wrong, errors first.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        let of = |severity| (self.problems.iter()).filter(move |found| found.severity == severity);
+        of(Severity::Error).chain(of(Severity::Warning))
+    }
+
+    /// The end of a command that these errors end, if there are any.
+    pub fn stop(&self) -> Option<Stop> {
+        let errors: Vec<_> = (self.problems.iter())
+            .filter(|found| found.severity == Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        let said = match errors.as_slice() {
+            [] => return None,
+            [only] => anyhow!(only.clone()),
+            many => anyhow!(
+                "{} errors keep this server from starting:\n{}",
+                many.len(),
+                many.join("\n")
+            ),
+        };
+        Some(match self.is_fault {
+            true => Stop::fault(said),
+            false => Stop::usage(said),
+        })
+    }
+
+    fn log_warnings(&self) {
+        for warning in &self.problems {
+            // The engine measures the free space itself, and says so.
+            let Some(event) = warning.event.filter(|event| *event != FREE_SPACE) else {
+                continue;
+            };
+            tracing::warn!(
+                event,
+                ca = warning.ca,
+                end = warning.end.map(tracing::field::display),
+                "{warning}"
+            );
+        }
+    }
+
+    fn add(&mut self, problem: Problem) {
+        if !(self.problems.iter()).any(|known| known.what == problem.what) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn error(&mut self, what: impl fmt::Display, remedy: Option<&str>) {
+        self.add(Problem {
+            severity: Severity::Error,
+            event: None,
+            what: what.to_string(),
+            remedy: remedy.map(str::to_owned),
+            ca: None,
+            end: None,
+        });
+    }
+
+    fn warn(&mut self, event: &'static str, what: impl fmt::Display, remedy: &str) {
+        self.add(Problem {
+            severity: Severity::Warning,
+            event: Some(event),
+            what: what.to_string(),
+            remedy: Some(remedy.to_owned()),
+            ca: None,
+            end: None,
+        });
+    }
+
+    /// What was read, unless that failed, which becomes an error.
+    fn take<T>(&mut self, read: anyhow::Result<T>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(Stop::usage(error), None);
+                None
+            }
+        }
+    }
+
+    fn look(&mut self, dir: &Dir, listening: Listening, bad_list: BadList) -> Option<Parts> {
+        self.take(check_there(dir))?;
+        let config = self.take(Config::load(&dir.config()));
+        self.look_at_owners(dir, config.as_ref());
+        let present = Timestamp(now());
+        let root = self.root(dir, present);
+        let issuing = self.ca(dir, "issuing", root.as_ref(), present);
+        self.look_for_root_key(dir);
+        self.look_for_database(dir);
+        let config = config?;
+        self.take(check_recordings(dir, &config.recording.directory));
+        self.disk(dir, &config);
+        self.proxies(&config);
+        self.profile(&config.profile, issuing.as_ref().map(|(issuer, _)| issuer));
+        let (tls, tls_issuer) = match &config.server.tls {
+            Tls::Files { certificate, key } => {
+                let read = FileIdentity::read(dir.resolve(certificate), dir.resolve(key));
+                (self.take(read).map(TlsEnd::Files), None)
+            }
+            Tls::Off => (Some(TlsEnd::Off), None),
+            Tls::OwnCa => {
+                let found = self.ca(dir, "tls", root.as_ref(), present);
+                (Some(TlsEnd::OwnCa), found.map(|(issuer, _)| issuer))
+            }
+        };
+        if let Some(tls) = &tls {
+            self.tls(&config, tls, tls_issuer.as_ref(), listening, present);
+        }
+        let lifetime = config.profile.lifetime;
+        if let Some(root) = &root {
+            self.ends("root", Timestamp(root.not_after()), present, lifetime);
+        }
+        if let Some((issuer, _)) = &issuing {
+            self.ends("issuing", Timestamp(issuer.not_after()), present, lifetime);
+        }
+        let is_laboratory = issuing.as_ref().map(|(_, laboratory)| *laboratory);
+        if config.needs_laboratory() && is_laboratory == Some(false) {
+            self.error(
+                "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one",
+                Some("make another with `assay init --laboratory`"),
+            );
+        }
+        let mut anchors = vec![TrustAnchor::apple()];
+        for path in &config.apple.laboratory_roots {
+            anchors.extend(self.take(load_laboratory_root(&dir.resolve(path))));
+        }
+        let devices = match config.admission.mode {
+            Mode::AnyAttested => None,
+            Mode::Listed => {
+                let files = ListFiles::new(dir, &config.admission.devices);
+                Some(Arc::new(self.devices(&files, bad_list)?))
+            }
+        };
+        let (issuer, laboratory) = issuing?;
+        if matches!(tls, Some(TlsEnd::OwnCa)) && tls_issuer.is_none() {
+            return None;
+        }
+        Some(Parts {
+            config,
+            anchors,
+            devices,
+            issuer,
+            laboratory,
+            tls: tls?,
+            tls_issuer,
+        })
+    }
+
+    /// The list of devices. Of one that is served, the server logs the warnings
+    /// itself, as of each that follows.
+    fn devices(&mut self, files: &ListFiles, bad_list: BadList) -> Option<Devices> {
+        match bad_list {
+            BadList::GivesWay => self.take(files.at_start()),
+            BadList::Fails => {
+                let reading = self.take(files.read())?;
+                self.list_warnings(files, &reading.warnings);
+                Some(Devices::new(reading.list))
+            }
+        }
+    }
+
+    fn list_warnings(&mut self, files: &ListFiles, warnings: &Findings<DeviceListWarning>) {
+        let list = files.list().display();
+        let more = (warnings.more > 0).then(|| format!("{list}: {} more warnings", warnings.more));
+        let all = warnings.first.iter().map(|one| format!("{list}: {one}"));
+        for what in all.chain(more) {
+            self.add(Problem {
+                severity: Severity::Warning,
+                event: Some("devices_warning"),
+                what,
+                remedy: None,
+                ca: None,
+                end: None,
+            });
+        }
+    }
+
+    fn proxies(&mut self, config: &Config) {
+        for network in config.trusted_everyone() {
+            self.warn(
+                "trusted_proxies_everyone",
+                format_args!(
+                    "server.trusted_proxies holds every address ({network}): each client may say which address it has, and no limit of addresses holds"
+                ),
+                "name the addresses of the proxies only",
+            );
+        }
+    }
+
+    fn look_for_database(&mut self, dir: &Dir) {
+        if self.take(is_there(&dir.db())) == Some(false) {
+            self.error(Stop::from(OpenError::Missing(dir.db())), None);
+        }
+    }
+
+    /// A disk that is too full is a warning, since what was begun goes on; on one
+    /// that cannot be written nothing does.
+    fn disk(&mut self, dir: &Dir, config: &Config) {
+        let shown = dir.db();
+        let shown = shown.display();
+        let found = FileSystem::of(&dir.db()).and_then(|system| {
+            if system.is_read_only()? {
+                self.error(
+                    format_args!("the file system of {shown} is mounted read-only"),
+                    Some("mount it writable"),
+                );
+                self.is_fault = true;
+            }
+            let wanted = match config.store.free_space {
+                Some(size) => size.bytes(),
+                None => system.usual_reserve()?,
+            };
+            Ok((system.free()?, wanted))
+        });
+        if let Ok((free, wanted)) = found
+            && free < wanted
+        {
+            self.warn(
+                FREE_SPACE,
+                format_args!(
+                    "the disk of {shown} has {free} bytes free, less than store.free_space ({wanted})"
+                ),
+                "make room: new accounts and orders are refused until then",
+            );
+        }
+    }
+
+    fn profile(&mut self, profile: &Profile, issuer: Option<&Issuer>) {
+        if let Some(issuer) = issuer
+            && let Err(error) = issuance::try_profile(issuer, profile)
+        {
+            let error = anyhow!(error).context("profile.default makes no certificate");
+            self.error(Stop::usage(error), None);
+        }
+        if profile.csr_names == CsrNames::Refuse {
+            self.warn(
+                "csr_names_refused",
+                "profile.default.csr_names = \"refuse\" refuses every Apple device: its payload requires a Subject, which its CSR then carries",
+                "set \"ignore\", unless all your clients send CSRs without a subject",
+            );
+        }
+        for variable in profile.foreign_variables() {
+            self.warn(
+                "profile_variable",
+                format_args!(
+                    "profile.default holds {variable}, which goes into every certificate as it stands: variables of an MDM are not filled in here"
+                ),
+                "write {serial}, {udid} or {spki-sha256}",
+            );
+        }
+    }
+
+    fn tls(
+        &mut self,
+        config: &Config,
+        tls: &TlsEnd,
+        issuer: Option<&Issuer>,
+        listening: Listening,
+        present: Timestamp,
+    ) {
+        let listen = config.server.listen;
+        let base_url = config.server.base_url.clone();
+        let url = (base_url.clone()).unwrap_or_else(|| BaseUrl::localhost(listen.port().max(1)));
+        self.take(check_host(tls, issuer, &url));
+        if let Some(issuer) = issuer {
+            let end = Timestamp(issuer.not_after());
+            self.ends("TLS", end, present, SERVER_CERTIFICATE_LIFETIME);
+        }
+        if let TlsEnd::Files(files) = tls
+            && let Some(end) = files.ends_soon(present)
+        {
+            self.warn(
+                "tls_ends",
+                format_args!("the TLS certificate of tls = \"files\" ends at {end}, and less than a tenth of its life is left"),
+                "renew it: the new files are taken up within two seconds",
+            );
+        }
+        // A proxy in front listens where the base URL says.
+        let direct = !matches!(tls, TlsEnd::Off) && config.server.trusted_proxies.is_empty();
+        if let Some(url) = base_url.filter(|_| direct && listening == Listening::Configured)
+            && ![0, url.port()].contains(&listen.port())
+        {
+            self.warn(
+                "base_url_port",
+                format_args!(
+                    "server.base_url is {url}, of port {}, and server.listen is {listen}: clients go to the port of the base URL",
+                    url.port()
+                ),
+                "give both the same port, unless something in between forwards one to the other",
+            );
+        }
+    }
+}
+
+/// The event of too little free space, which the engine logs.
+const FREE_SPACE: &str = "free_space_low";
+
+fn check_there(dir: &Dir) -> anyhow::Result<()> {
+    let shown = dir.path().display();
+    ensure!(
+        is_there(&dir.config())?,
+        "{shown} has no assay.toml: make a server there with `assay --dir {shown} init`, or name the right directory with --dir"
+    );
+    Ok(())
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remedy {
+            Some(remedy) => write!(f, "{}: {remedy}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
