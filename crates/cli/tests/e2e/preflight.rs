@@ -40,7 +40,8 @@ fn warning(server: &Server, event: &str) -> Option<Value> {
 
 /// That both commands refuse the server, and say this.
 fn refused(server: &Server, parts: &[&str]) {
-    for args in [&SERVE[..], &["config", "check"]] {
+    // First the one that ends where it refuses nothing.
+    for args in [&["config", "check"], &SERVE[..]] {
         let message = message(&server.assay(args), 2);
         for part in parts {
             assert!(message.contains(part), "{part}: {message}");

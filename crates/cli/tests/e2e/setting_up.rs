@@ -117,8 +117,8 @@ async fn a_ca_whose_database_is_lost_gets_a_new_one() {
     let kept = files(&server.dir());
     fs::remove_dir_all(server.dir().join("db")).unwrap();
     for args in [
-        &["serve", "--listen", "127.0.0.1:0"][..],
-        &["config", "check"],
+        &["config", "check"][..],
+        &["serve", "--listen", "127.0.0.1:0"],
         &["orders", "list"],
         &["store", "check"],
     ] {
