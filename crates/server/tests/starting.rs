@@ -53,3 +53,33 @@ async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
         "{directory}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_proxy_protocol_a_server_that_starts_answers_proxies_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        let readiness = Arc::new(|| Health::default().readiness());
+        let proxies = ["127.0.0.1/32".parse().unwrap()];
+        answer_while_starting(&listener, None, Some(&proxies), Arc::new(|| 42), readiness).await
+    });
+    let asked = tokio::task::spawn_blocking(move || {
+        let of_client = [
+            &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..],
+            &[203, 0, 113, 7, 127, 0, 0, 1, 0x12, 0x67, 1, 187],
+        ];
+        [of_client.concat(), Vec::new()].map(|header| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            stream.write_all(&[&header[..], request].concat()).unwrap();
+            let mut answer = String::new();
+            // A connection that is closed unread may be reset.
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        })
+    });
+    let [proxied, direct] = asked.await.unwrap();
+    answering.abort();
+    assert!(proxied.starts_with("HTTP/1.1 200 OK\r\n"), "{proxied}");
+    assert_eq!(direct, "");
+}
