@@ -165,18 +165,16 @@ fn proxies_that_are_everyone_are_a_warning_and_wrong_networks_an_error() {
     for network in ["0.0.0.0/0", "::/0"] {
         server.configure(&format!("server.trusted_proxies = [\"{network}\"]"));
         let output = server
-            .command(["config", "check"])
-            .env("ASSAY_LOG_FORMAT", "json")
+            .command(["config", "check", "--json"])
             .output()
             .unwrap();
         assert_exit(&output, 0);
-        let text = String::from_utf8_lossy(&output.stderr);
-        let event: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        assert_eq!(event["event"], "trusted_proxies_everyone");
-        assert_eq!(
-            (&event["level"], &event["network"]),
-            (&"WARN".into(), &network.into())
-        );
+        let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut problems = checked["problems"].as_array().unwrap().iter();
+        let found = problems.find(|found| found["event"] == "trusted_proxies_everyone");
+        let found = found.unwrap_or_else(|| panic!("{checked}"));
+        assert_eq!(found["severity"], "warning");
+        assert!(found["what"].as_str().unwrap().contains(network), "{found}");
     }
     for (config, expected) in [
         (
