@@ -70,15 +70,19 @@ where
 
 /// A server certificate for localhost from a CA of its own, and that CA in PEM.
 fn tls() -> (TlsAcceptor, String) {
+    tls_with(|_| {})
+}
+
+/// The same with a certificate that is changed before it is signed.
+fn tls_with(change: impl FnOnce(&mut CertificateParams)) -> (TlsAcceptor, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, ca_key).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(["localhost".to_owned()])
-        .unwrap()
-        .signed_by(&key, &ca)
-        .unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    change(&mut params);
+    let certificate = params.signed_by(&key, &ca).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -186,6 +190,40 @@ async fn only_the_given_bundle_is_trusted_and_only_for_its_name() {
         ),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn dates_purpose_and_a_server_without_tls_are_told_apart() {
+    let cause = async |acceptor: Option<TlsAcceptor>, ca: &str| {
+        let port = echo(acceptor, usize::MAX).await.port();
+        let mut client = HttpClient::new(Trust::from_pem(ca).unwrap());
+        let failed = get(&mut client, &format!("https://localhost:{port}/x")).await;
+        match failed.unwrap_err() {
+            HttpError::Tls { cause, .. } => cause.as_str(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let changes: [(fn(&mut CertificateParams), _); 3] = [
+        (
+            |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1),
+            "certificate-expired",
+        ),
+        (
+            |params| params.not_before = rcgen::date_time_ymd(2090, 1, 1),
+            "certificate-not-yet-valid",
+        ),
+        (
+            |params| {
+                params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            },
+            "unsupported-certificate",
+        ),
+    ];
+    for (change, expected) in changes {
+        let (acceptor, ca) = tls_with(change);
+        assert_eq!(cause(Some(acceptor), &ca).await, expected);
+    }
+    assert_eq!(cause(None, &tls().1).await, "no-tls");
 }
 
 #[tokio::test]
