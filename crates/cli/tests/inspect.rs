@@ -437,7 +437,12 @@ fn odd_certificates_are_shown_as_far_as_they_go() {
     for (what, der, subject, reason, line) in [
         (
             "empty subject with a SAN",
-            odd_certificate(&v3, &[1], &element(0x30, b""), &extensions(&[san.clone()])),
+            odd_certificate(
+                &v3,
+                &[1],
+                &element(0x30, b""),
+                &extensions(std::slice::from_ref(&san)),
+            ),
             "",
             "certificate-malformed",
             "      dns: a.example",
@@ -451,7 +456,12 @@ fn odd_certificates_are_shown_as_far_as_they_go() {
         ),
         (
             "names out of order",
-            odd_certificate(&v3, &[1], &unsorted, &extensions(&[san.clone()])),
+            odd_certificate(
+                &v3,
+                &[1],
+                &unsorted,
+                &extensions(std::slice::from_ref(&san)),
+            ),
             "CN=b+CN=a",
             "certificate-malformed",
             "  Subject              CN=b+CN=a",

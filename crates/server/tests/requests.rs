@@ -334,6 +334,16 @@ async fn scenario_90_a_strict_envelope() {
 }
 
 #[tokio::test]
+async fn scenario_142_further_members_of_an_envelope_are_ignored() {
+    let client = World::new().client().await;
+    let read = Jws::post_as_get(&url("/acme/directory"))
+        .with_envelope_member("x", json!({"header": {}, "signatures": []}))
+        .with_envelope_member("kid", "https://elsewhere.example/");
+    let answer = client.send(&read).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
 async fn scenario_13_a_short_signature_of_apples_client_is_accepted() {
     let mut client = World::new().stranger();
     client.key = client.key.with_style(SignatureStyle::AppleShort);
