@@ -7,6 +7,7 @@ pub mod apple_extensions;
 pub mod attestation_object;
 pub mod csr;
 pub mod jws_envelope;
+pub mod ledger;
 pub mod order_machine;
 pub mod path;
 pub mod proto_json;

@@ -18,6 +18,8 @@ mod backend;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod ledger;
 mod ledger_store;

@@ -331,8 +331,8 @@ impl Reader {
         if head.previous != self.place.hash {
             return Ok(Step::Bad("an entry does not follow the one before"));
         }
-        let follows = self.last_in_write.is_none_or(|last| head.place == last + 1);
-        if head.place != 0 && !follows {
+        let follows = |last: u16| last.checked_add(1) == Some(head.place);
+        if head.place != 0 && !self.last_in_write.is_none_or(follows) {
             return Ok(Step::Bad("an entry is not where it was written"));
         }
         self.place = Place {
