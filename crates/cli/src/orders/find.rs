@@ -196,7 +196,7 @@ async fn device(
 fn serial_number(text: &str) -> Option<SerialNumber> {
     let text = text.strip_prefix("0x").unwrap_or(text);
     let mut hex: String = text.chars().filter(|letter| *letter != ':').collect();
-    if hex.len() % 2 != 0 {
+    if !hex.len().is_multiple_of(2) {
         hex.insert(0, '0');
     }
     let bytes = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
@@ -248,7 +248,12 @@ fn print_pem(dir: &Dir, story: &Story) -> Result<(), Stop> {
 
 impl fmt::Display for DeviceStory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "device         {:?}: {} orders", self.device, self.total)?;
+        let plural = if self.total == 1 { "" } else { "s" };
+        write!(
+            f,
+            "device         {:?}: {} order{plural}",
+            self.device, self.total
+        )?;
         for (index, story) in self.orders.iter().enumerate() {
             let place = match index {
                 0 => "the newest",

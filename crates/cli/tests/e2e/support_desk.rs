@@ -238,8 +238,8 @@ async fn the_list_says_what_it_left_out_and_is_filtered() {
         of_device.sort();
         assert_eq!(of_device, expected);
         assert_eq!(list(server, &["--device", UDID]).len(), 1);
-        assert_eq!(list(server, &["--status", "invalid"]), [refused.clone()]);
-        assert_eq!(list(server, &["--status", "pending"]), [pending.clone()]);
+        assert!(list(server, &["--status", "invalid"]).iter().eq([&refused]));
+        assert!(list(server, &["--status", "pending"]).iter().eq([&pending]));
         assert_eq!(list(server, &["--since", "1h"]).len(), 3);
         assert_eq!(list(server, &["--since", "2099-01-01T00:00:00Z"]).len(), 0);
         let revoked = json(server, &["orders", "list", "--json", "--status", "revoked"]);
