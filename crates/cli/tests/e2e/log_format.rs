@@ -91,17 +91,25 @@ fn no_filter_silences_an_error() {
             .env("ASSAY_LOG", filter)
             .env("ASSAY_LOG_FORMAT", "json")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        log.read_line(&mut line).unwrap();
-        let event: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(event["event"], "recording_failed", "{filter}: {line}");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        // The thread that writes recordings has tried by the end.
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{filter}");
+        let names: Vec<_> = events(&output)
+            .iter()
+            .map(|event| event["event"].clone())
+            .collect();
+        assert!(
+            names.contains(&"recording_failed".into()),
+            "{filter}: {names:?}"
+        );
     }
 }
 
