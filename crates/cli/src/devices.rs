@@ -61,12 +61,16 @@ impl ListFiles {
     /// Reads the list.
     pub fn read(&self) -> anyhow::Result<ListReading> {
         ensure!(
-            !files::are_one(&self.list, self.last_good.path()),
+            !self.last_good.is_at(&self.list),
             "admission.devices names {}, where the server keeps its last good list: name another file",
-            self.last_good.path().display()
+            self.list.display()
         );
-        let bytes = files::read(&self.list, MAX_DEVICE_LIST)?;
-        DeviceList::read(&bytes).with_context(|| format!("{}", self.list.display()))
+        DeviceList::read(&self.bytes()?).with_context(|| format!("{}", self.list.display()))
+    }
+
+    /// The content of the list: at start, for a check, and while it is watched.
+    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+        files::read(&self.list, MAX_DEVICE_LIST)
     }
 
     /// The devices to serve: those of the list or, where it is at fault or has

@@ -28,6 +28,16 @@ impl LastGood {
         &self.0
     }
 
+    /// What [`LastGood::keep`] writes first.
+    fn unfinished(&self) -> PathBuf {
+        self.0.with_extension("csv.new")
+    }
+
+    /// Whether `path` leads to a file that is written here.
+    pub fn is_at(&self, path: &Path) -> bool {
+        files::are_one(path, &self.0) || files::are_one(path, &self.unfinished())
+    }
+
     /// The list, where there is one that can be used. A symbolic link in its
     /// place is none.
     pub fn read(&self) -> Option<ListReading> {
@@ -45,7 +55,7 @@ impl LastGood {
         }
         // One name, so that a process that is killed leaves one file at most:
         // the database lets only one server in.
-        let new = self.0.with_extension("csv.new");
+        let new = self.unfinished();
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -79,6 +89,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let last_good = LastGood::of(&Dir::new(home.path()));
         assert!(last_good.read().is_none());
+        for (name, is_own) in [
+            ("devices.csv", false),
+            ("./devices.last-good.csv", true),
+            ("devices.last-good.csv.new", true),
+        ] {
+            assert_eq!(last_good.is_at(&home.path().join(name)), is_own, "{name}");
+        }
         let elsewhere = home.path().join("elsewhere");
         fs::write(&elsewhere, LIST).unwrap();
         symlink(&elsewhere, last_good.path()).unwrap();

@@ -22,7 +22,7 @@ use assay_engine::{
 use assay_proto::Timestamp;
 
 use super::{ListFiles, MAX_DEVICE_LIST, Stamp, stamp};
-use crate::{files, now};
+use crate::now;
 
 /// How far apart two looks are that must agree: almost the second between two
 /// ticks.
@@ -151,7 +151,7 @@ impl Watch {
             let error = format!("{} is larger than {MAX_DEVICE_LIST} bytes", list.display());
             return (Err(error), Vec::new());
         }
-        match files::read(list, MAX_DEVICE_LIST) {
+        match self.files.bytes() {
             Ok(bytes) => (Ok(sha256(&bytes)), bytes),
             Err(error) => (Err(format!("{error:#}")), Vec::new()),
         }
