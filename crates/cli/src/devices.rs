@@ -20,7 +20,12 @@ use assay_proto::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::{last_good::LastGood, watch::Watch};
-use crate::{dir::Dir, files, now, serve::reload::Requests};
+use crate::{
+    dir::Dir,
+    files, now,
+    permissions::{Fault, Owners},
+    serve::reload::Requests,
+};
 
 /// The largest list of devices, in bytes: a million of them.
 pub const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
@@ -40,6 +45,7 @@ pub struct Stamp {
 /// The files of the list of devices in a server's directory.
 #[derive(Clone, Debug)]
 pub struct ListFiles {
+    dir: PathBuf,
     list: PathBuf,
     last_good: LastGood,
 }
@@ -48,6 +54,7 @@ impl ListFiles {
     /// The list that the configuration names, and the last good one beside it.
     pub fn new(dir: &Dir, configured: &Path) -> Self {
         Self {
+            dir: dir.path().to_owned(),
             list: dir.resolve(configured),
             last_good: LastGood::of(dir),
         }
@@ -66,6 +73,16 @@ impl ListFiles {
             self.list.display()
         );
         DeviceList::read(&self.bytes()?).with_context(|| format!("{}", self.list.display()))
+    }
+
+    /// Refuses a list that users other than the server's own can change, which
+    /// the preflight refuses at start: it may have become so since.
+    fn check_owner(&self) -> Result<(), String> {
+        let owners = Owners::of(&self.dir).map_err(|error| error.to_string())?;
+        match owners.look_at(&self.list) {
+            Some(Fault::Open { what, remedy }) => Err(format!("{what}: {remedy}")),
+            Some(Fault::Group(_)) | None => Ok(()),
+        }
     }
 
     /// The content of the list: at start, for a check, and while it is watched.

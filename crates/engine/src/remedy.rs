@@ -82,6 +82,10 @@ pub const REMEDIES: &[(&str, &str)] = &[
         "udid-not-attested",
         "list the device by its serial number instead; user enrolment attests neither and is not supported",
     ),
+    (
+        "udid-differs",
+        "nothing was refused: the list has another UDID beside this serial number, or another device enrolled with the same serial number before; compare the device's UDID with `devices.csv` and mend the list; two devices with one serial number are a reason to look",
+    ),
     ("device-could-not-attest", COULD_NOT_ATTEST),
     // The challenge: the object.
     ("object-empty", COULD_NOT_ATTEST),

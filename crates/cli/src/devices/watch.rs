@@ -151,6 +151,9 @@ impl Watch {
             let error = format!("{} is larger than {MAX_DEVICE_LIST} bytes", list.display());
             return (Err(error), Vec::new());
         }
+        if let Err(error) = self.files.check_owner() {
+            return (Err(error), Vec::new());
+        }
         match self.files.bytes() {
             Ok(bytes) => (Ok(sha256(&bytes)), bytes),
             Err(error) => (Err(format!("{error:#}")), Vec::new()),
