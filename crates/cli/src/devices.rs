@@ -90,6 +90,11 @@ impl ListFiles {
         files::read(&self.list, MAX_DEVICE_LIST)
     }
 
+    /// Why a start would keep `list` back and serve the last good one.
+    pub fn kept_back(&self, list: &DeviceList) -> Option<String> {
+        loss_since(&self.last_good.read()?.list, list)
+    }
+
     /// The devices to serve: those of the list or, where it is at fault or has
     /// lost too many, those of the last good one. [`watch`] reports which.
     pub fn at_start(&self) -> anyhow::Result<Devices> {
@@ -97,11 +102,9 @@ impl ListFiles {
         let since = changed_at(&self.list).unwrap_or_else(|| Timestamp(now()));
         match (self.read(), last_good) {
             (Ok(reading), Some(good)) => {
-                let changes = reading.list.changes_since(&good.list);
-                if !changes.is_great_loss(good.list.len()) {
+                let Some(text) = loss_since(&good.list, &reading.list) else {
                     return Ok(Devices::new(reading.list));
-                }
-                let text = watch::loss(&changes, good.list.len(), reading.list.len());
+                };
                 let cause = DoubtCause::KeptBack(text);
                 Ok(Devices::in_doubt(good.list, Some(Doubt { since, cause })))
             }
@@ -113,6 +116,14 @@ impl ListFiles {
             (Err(error), None) => Err(error),
         }
     }
+}
+
+/// What `list` lacks of the one before, where that is so much that it waits for
+/// a confirmation.
+fn loss_since(before: &DeviceList, list: &DeviceList) -> Option<String> {
+    let changes = list.changes_since(before);
+    let is_great = changes.is_great_loss(before.len());
+    is_great.then(|| watch::loss(&changes, before.len(), list.len()))
 }
 
 /// Watches the list indefinitely: it is read again on SIGHUP, and within about

@@ -273,6 +273,19 @@ impl Report {
             BadList::Fails => {
                 let reading = self.take(files.read())?;
                 self.list_warnings(files, &reading.warnings);
+                if let Some(text) = files.kept_back(&reading.list) {
+                    let list = files.list().display();
+                    self.add(Problem {
+                        severity: Severity::Warning,
+                        event: Some("devices_kept_back"),
+                        what: format!(
+                            "{list}: the last list that was in force is served in its place: {text}"
+                        ),
+                        remedy: None,
+                        ca: None,
+                        end: None,
+                    });
+                }
                 Some(Devices::new(reading.list))
             }
         }

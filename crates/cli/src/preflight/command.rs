@@ -1,7 +1,5 @@
 //! `assay config check`: everything that is wrong, in one run.
 
-use std::io::{self, Write as _};
-
 use assay_attest::TrustAnchor;
 
 use super::{BadList, Listening, Report, look};
@@ -18,12 +16,7 @@ pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {
                 let problems: Vec<_> = report.problems().collect();
                 print_json(&serde_json::json!({ "ok": false, "problems": problems }))?;
             } else {
-                let mut errors = io::stderr().lock();
-                for warning in report.problems().filter(|found| found.event.is_some()) {
-                    let said = terminal::escape(&warning.to_string());
-                    // What fails is said by the exit code, too.
-                    let _ = writeln!(errors, "warning: {said}");
-                }
+                report.log_warnings();
             }
             stop.map_or(Ok(()), Err)
         }

@@ -1,7 +1,7 @@
 //! The list of devices: what is found in it, which list is in force, and what
 //! client and operator see of a device that is not admitted.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use assay_simulator::{Device, KeyType, evidence::DeviceProperties};
 use rustix::process::Signal;
@@ -28,6 +28,7 @@ fn is(name: &str) -> impl Fn(&Value) -> bool {
 #[test]
 fn config_check_shows_every_fault_and_every_warning_with_its_line() {
     let server = Server::init(SETUP);
+    fs::remove_file(server.dir().join("ca/root.key")).unwrap();
     let list = server.dir().join("devices.csv");
     let swallowed = format!("serial,udid,comment\n{SERIAL},,Anna{OTHER},,Ben\n{UDID},,\n$SERIAL,,");
     fs::write(&list, swallowed).unwrap();
@@ -35,10 +36,10 @@ fn config_check_shows_every_fault_and_every_warning_with_its_line() {
     assert_exit(&output, 0);
     let text = String::from_utf8(output.stdout).unwrap();
     for said in [
-        "warning: devices.csv: line 2: the comment \"AnnaC02XK0AAJHD3,,Ben\" holds what looks like another device",
-        "warning: devices.csv: line 3: \"00008112-000A1B2C3D4E5F60\" is in the column serial, and has the form of a UDID",
-        "warning: devices.csv: line 4: \"$SERIAL\" can never match: it is a variable",
-        "warning: devices.csv: line 4: the last line has no newline",
+        "devices.csv: line 2: the comment \"AnnaC02XK0AAJHD3,,Ben\" holds what looks like another device",
+        "devices.csv: line 3: \"00008112-000A1B2C3D4E5F60\" is in the column serial, and has the form of a UDID",
+        "devices.csv: line 4: \"$SERIAL\" can never match: it is a variable",
+        "devices.csv: line 4: the last line has no newline",
         "printf",
     ] {
         assert!(text.contains(said), "{said}: {text}");
@@ -103,6 +104,10 @@ async fn a_list_that_lost_most_devices_waits_for_a_hangup_and_says_who_went() {
     assert_eq!(status["parts"]["devices"], "failing");
     let shown = status["reasons"]["devices"].as_str().unwrap();
     assert!(shown.contains("SIGHUP"), "{shown}");
+    let checked = json_of(&server.assay(["config", "check", "--json"]));
+    let mut problems = checked["problems"].as_array().unwrap().iter();
+    let said = problems.find(|one| one["event"] == "devices_kept_back");
+    assert!(said.is_some(), "a start keeps it back, too: {checked}");
     let mut client = server.client().await;
     client.order("C02XK0AA0029").await;
     process.signal(Signal::HUP);
@@ -123,6 +128,30 @@ async fn a_list_that_lost_most_devices_waits_for_a_hangup_and_says_who_went() {
         .new_order(&[("permanent-identifier", "C02XK0AA0029")])
         .await;
     assert_problem(&answer, 403, "rejectedIdentifier");
+}
+
+#[tokio::test]
+async fn a_list_that_others_can_write_is_not_put_in_force() {
+    let server = Server::start(SETUP);
+    let process = server.process();
+    process.event(is("devices_reloaded"));
+    let list = server.dir().join("devices.csv");
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
+    server.write_devices(&["C02XK0AAJHD2,,", "C02XK0AAJHD3,,"]);
+    let refused = process.event(is("devices_refused"));
+    let error = refused["error"].as_str().unwrap();
+    assert!(
+        error.contains("mode 666") && error.contains("chmod"),
+        "{error}"
+    );
+    let mut client = server.client().await;
+    client.order(SERIAL).await;
+    let answer = client.new_order(&[("permanent-identifier", OTHER)]).await;
+    assert_problem(&answer, 503, "serverInternal");
+    fs::set_permissions(&list, fs::Permissions::from_mode(0o600)).unwrap();
+    let reloaded = process.nth_event(1, is("devices_reloaded"));
+    assert_eq!(reloaded["devices"], 2);
+    client.order(OTHER).await;
 }
 
 #[tokio::test]
