@@ -8,6 +8,8 @@ use std::{
 
 use assay_engine::remedy::{REMEDIES, remedy};
 
+use crate::log_events::written;
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -42,30 +44,6 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The events of all crates.
-fn events() -> BTreeSet<String> {
-    fn read(dir: &Path, events: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                read(&path, events);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let after = text.split("event = \"").skip(1);
-                events.extend(after.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
-            }
-        }
-    }
-    let mut events = BTreeSet::new();
-    for entry in fs::read_dir(workspace().join("crates")).unwrap() {
-        let source = entry.unwrap().path().join("src");
-        if source.is_dir() {
-            read(&source, &mut events);
-        }
-    }
-    events
-}
-
 #[test]
 fn errors_md_has_each_reason_with_the_remedy_that_orders_show_prints() {
     let text = document("errors.md");
@@ -89,7 +67,7 @@ fn troubleshooting_md_names_reasons_and_events_that_there_are() {
     let text = document("troubleshooting.md");
     let rows = rows(&text, ["what you see", "what it is", "what to do"]);
     assert!(rows.len() > 40, "{}", rows.len());
-    let events = events();
+    let events = written();
     let names = |name: &&str| {
         let mut letters = name.chars();
         letters.all(|letter| letter.is_ascii_lowercase() || "-_".contains(letter))

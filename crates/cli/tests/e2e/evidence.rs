@@ -14,32 +14,59 @@ use crate::support::{
     Client, Placed, Server, Setup, Shared, assert_dead, assert_problem, assert_ready, mac,
 };
 
-const SERIAL: &str = "C02EVIDENCE1";
+/// A device a few tests have to themselves: of one device's ended orders only the
+/// latest few are kept, and a second has room for more.
+const DEVICES: [&str; 16] = [
+    "C02EVIDENCE0,,",
+    "C02EVIDENCE1,,",
+    "C02EVIDENCE2,,",
+    "C02EVIDENCE3,,",
+    "C02EVIDENCE4,,",
+    "C02EVIDENCE5,,",
+    "C02EVIDENCE6,,",
+    "C02EVIDENCE7,,",
+    "C02EVIDENCE8,,",
+    "C02EVIDENCE9,,",
+    "C02EVIDENCEA,,",
+    "C02EVIDENCEB,,",
+    "C02EVIDENCEC,,",
+    "C02EVIDENCED,,",
+    "C02EVIDENCEE,,",
+    "C02EVIDENCEF,,",
+];
 
 static SERVER: Shared = Shared::new(Setup {
     init: &[],
-    devices: &["C02EVIDENCE1,,"],
+    devices: &DEVICES,
     config: "",
 });
 
-/// Orders for [`SERIAL`] anew, answers with the leaf changed so, and expects
+/// The serial number of the running test's device.
+fn serial() -> &'static str {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let place = Sha256::digest(test)[0] as usize % DEVICES.len();
+    DEVICES[place].trim_end_matches(',')
+}
+
+/// Orders for [`serial`] anew, answers with the leaf changed so, and expects
 /// the refusal.
 async fn leaf_is_refused(server: &Server, reason: &str, change: impl Fn(&mut CertificateTemplate)) {
-    let device = mac(SERIAL);
+    let device = mac(serial());
     object_is_refused(server, reason, |placed| {
         server.forge(&device, &placed.token, &change)
     })
     .await;
 }
 
-/// Orders for [`SERIAL`] anew, answers with an object, and expects the refusal.
+/// Orders for [`serial`] anew, answers with an object, and expects the refusal.
 async fn object_is_refused(
     server: &Server,
     reason: &str,
     object: impl Fn(&Placed) -> Vec<u8>,
 ) -> (Client, Placed) {
     let mut client = server.client().await;
-    let placed = client.order(SERIAL).await;
+    let placed = client.order(serial()).await;
     let answer = client.answer(&placed, &object(&placed)).await;
     assert_dead(server, &mut client, &placed, &answer, reason).await;
     (client, placed)
@@ -61,7 +88,7 @@ async fn scenario_17_a_leaf_without_freshness_is_refused() {
 #[tokio::test]
 async fn scenario_18_the_freshness_of_another_challenge_is_refused() {
     let server = SERVER.server();
-    let other = server.client().await.order(SERIAL).await;
+    let other = server.client().await.order(serial()).await;
     leaf_is_refused(&server, "freshness-mismatch", |leaf| {
         set(leaf, oids::FRESHNESS, &Sha256::digest(&other.token));
     })
@@ -71,9 +98,9 @@ async fn scenario_18_the_freshness_of_another_challenge_is_refused() {
 #[tokio::test]
 async fn scenario_19_the_key_authorization_is_no_freshness() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     let mut client = server.client().await;
-    let placed = client.order(SERIAL).await;
+    let placed = client.order(serial()).await;
     let authorization = format!("{}.{}", placed.token, client.acme.key().thumbprint());
     let evidence = server.attest(&device, &authorization);
     let answer = client.answer(&placed, &evidence).await;
@@ -122,7 +149,7 @@ async fn scenario_21_two_freshness_codes_are_refused_in_either_order() {
 #[tokio::test]
 async fn scenario_22_two_serial_numbers_are_refused() {
     let server = SERVER.server();
-    for value in [SERIAL, "C02ANOTHER"] {
+    for value in [serial(), "C02ANOTHER"] {
         leaf_is_refused(&server, "property-repeated", |leaf| {
             leaf.extensions
                 .push(Extension::new(oids::SERIAL, value.as_bytes()));
@@ -135,7 +162,7 @@ async fn scenario_22_two_serial_numbers_are_refused() {
 async fn scenario_23_a_serial_number_in_a_der_string_is_not_the_serial_number() {
     let server = SERVER.server();
     leaf_is_refused(&server, "property-malformed", |leaf| {
-        set(leaf, oids::SERIAL, &der::element(0x0c, SERIAL.as_bytes()));
+        set(leaf, oids::SERIAL, &der::element(0x0c, serial().as_bytes()));
     })
     .await;
 }
@@ -160,7 +187,7 @@ async fn scenarios_24_and_25_an_integer_that_is_none_is_refused() {
 async fn scenario_31_the_evidence_of_another_device_is_refused_and_not_named() {
     let server = SERVER.server();
     let mut client = server.client().await;
-    let placed = client.order(SERIAL).await;
+    let placed = client.order(serial()).await;
     let evidence = server.attest(&mac("C02STRANGER"), &placed.token);
     let answer = client.answer(&placed, &evidence).await;
     assert_dead(
@@ -179,7 +206,7 @@ async fn scenario_31_the_evidence_of_another_device_is_refused_and_not_named() {
     );
     assert_eq!(
         subproblem["identifier"],
-        json!({"type": "permanent-identifier", "value": SERIAL})
+        json!({"type": "permanent-identifier", "value": serial()})
     );
     for url in [&placed.order, &placed.challenge, &placed.authorizations[0]] {
         let told = client.get(url).await.text();
@@ -192,7 +219,7 @@ async fn scenario_31_the_evidence_of_another_device_is_refused_and_not_named() {
 #[tokio::test]
 async fn scenario_31_the_other_attribute_never_stands_in() {
     let server = SERVER.server();
-    let properties = DeviceProperties::mac("C02STRANGER", SERIAL);
+    let properties = DeviceProperties::mac("C02STRANGER", serial());
     let device = Device::new(properties, Default::default()).unwrap();
     object_is_refused(&server, "identifier-mismatch", |placed| {
         server.attest(&device, &placed.token)
@@ -208,7 +235,7 @@ async fn scenario_31_the_other_attribute_never_stands_in() {
 async fn scenario_32_a_serial_number_in_another_case_is_refused() {
     let server = SERVER.server();
     object_is_refused(&server, "identifier-mismatch", |placed| {
-        server.attest(&mac(&SERIAL.to_lowercase()), &placed.token)
+        server.attest(&mac(&serial().to_lowercase()), &placed.token)
     })
     .await;
 }
@@ -250,7 +277,7 @@ async fn scenario_33_a_device_that_is_not_listed_gets_no_token() {
 async fn scenario_49_a_device_that_could_not_attest_is_refused_and_its_words_are_cleaned() {
     let server = SERVER.server();
     let mut client = server.client().await;
-    let placed = client.order(SERIAL).await;
+    let placed = client.order(serial()).await;
     let error = format!("no key\u{1b}[31m\r\n{}", "x".repeat(10_000));
     let answer = client
         .post(&placed.challenge, &json!({"error": error}))
@@ -277,10 +304,10 @@ async fn scenario_49_a_device_that_could_not_attest_is_refused_and_its_words_are
 async fn scenario_50_a_valid_challenge_is_not_judged_again() {
     let server = SERVER.server();
     let mut client = server.client().await;
-    let placed = client.ready(&server, &mac(SERIAL), SERIAL).await;
+    let placed = client.ready(&server, &mac(serial()), serial()).await;
     let before = client.read(&placed.challenge).await;
     for object in [
-        server.attest(&mac(SERIAL), &placed.token),
+        server.attest(&mac(serial()), &placed.token),
         server.attest(&mac("C02STRANGER"), &placed.token),
         Vec::new(),
     ] {
@@ -296,8 +323,8 @@ async fn scenario_51_another_accounts_key_answers_nothing() {
     let server = SERVER.server();
     let mut client = server.client().await;
     let mut other = server.client().await;
-    let placed = client.order(SERIAL).await;
-    let object = server.attest(&mac(SERIAL), &placed.token);
+    let placed = client.order(serial()).await;
+    let object = server.attest(&mac(serial()), &placed.token);
     // As itself, and in the name of the account.
     let answer = other.answer(&placed, &object).await;
     assert_problem(&answer, 403, "unauthorized");
@@ -316,13 +343,13 @@ async fn scenario_51_another_accounts_key_answers_nothing() {
 #[tokio::test]
 async fn scenario_52_evidence_of_an_earlier_challenge_is_refused() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     let mut client = server.client().await;
-    let first = client.order(SERIAL).await;
+    let first = client.order(serial()).await;
     let object = server.attest(&device, &first.token);
     let answer = client.answer(&first, &object).await;
     assert_ready(&mut client, &first, &answer).await;
-    let second = client.order(SERIAL).await;
+    let second = client.order(serial()).await;
     let answer = client.answer(&second, &object).await;
     assert_dead(&server, &mut client, &second, &answer, "freshness-mismatch").await;
     assert_eq!(client.status(&first.order).await, "ready");

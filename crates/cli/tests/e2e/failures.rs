@@ -43,7 +43,6 @@ fn with_json_a_command_that_fails_prints_one_document() {
     let nothing = nothing.to_str().unwrap();
     for (mut command, code) in [
         (server.command(["init", "--json"]), 2),
-        (with(absent(), &["config", "check", "--json"]), 2),
         (with(absent(), &["orders", "list", "--json"]), 2),
         (with(absent(), &["backup", "--json", nothing]), 2),
         (with(absent(), &["restore", "--json", nothing]), 2),
@@ -108,6 +107,12 @@ fn a_result_that_is_a_failure_is_its_own_document() {
     let server = Server::init(SETUP);
     let told = document(&mut server.command(["status", "--json"]), 1);
     assert_eq!(told, json!({"running": false, "ready": false}));
+    let config = server.read("assay.toml");
+    fs::write(server.dir().join("assay.toml"), "[server\n").unwrap();
+    let told = document(&mut server.command(["config", "check", "--json"]), 2);
+    fs::write(server.dir().join("assay.toml"), config).unwrap();
+    assert_eq!(told["ok"], false, "{told}");
+    assert!(told["error"].is_null(), "{told}");
     let segment = fs::read_dir(server.dir().join("db/ledger")).unwrap();
     let segment = segment
         .map(|entry| entry.unwrap().path())

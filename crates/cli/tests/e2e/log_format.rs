@@ -287,6 +287,7 @@ fn on_a_journal_lines_carry_priorities() {
 #[test]
 fn on_a_journal_each_line_of_a_fatal_message_has_its_priority() {
     let server = Server::init(SETUP);
+    fs::remove_file(server.dir().join("ca/root.key")).unwrap();
     fs::write(server.dir().join("assay.toml"), "[server\n").unwrap();
     let file = server.beside("log");
     let lines = on_journal(&mut server.command(["serve"]), &file, true, false);

@@ -32,6 +32,7 @@ mod permissions;
 mod preflight;
 mod processes;
 mod profile;
+#[cfg(feature = "foreign-programs")]
 mod proxies;
 mod recordings;
 mod reload;
@@ -40,6 +41,8 @@ mod restart;
 mod revocation;
 mod service;
 mod setting_up;
+#[cfg(feature = "foreign-programs")]
+mod small_disk;
 mod status;
 mod store;
 mod strangers;
@@ -47,3 +50,5 @@ mod support;
 mod support_desk;
 mod surface;
 mod tls;
+#[cfg(feature = "foreign-programs")]
+mod unit;

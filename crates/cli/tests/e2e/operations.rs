@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Server, Setup, assert_exit, json_of, mac};
+use crate::{
+    log_events::documented,
+    support::{Server, Setup, assert_exit, json_of, mac},
+};
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -42,45 +45,11 @@ fn first_cells(text: &str) -> String {
     cells.collect::<Vec<_>>().join("\n")
 }
 
-fn documented_events() -> BTreeSet<String> {
-    names(&first_cells(&section(&document("errors.md"), "Log events")))
-}
-
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-#[test]
-fn every_event_of_the_code_is_documented() {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(top().join("crates")).unwrap() {
-        sources(&entry.unwrap().path().join("src"), &mut files);
-    }
-    let mut events = BTreeSet::new();
-    for file in files {
-        let text = fs::read_to_string(file).unwrap();
-        // `event = "name",`, as the macros of tracing have it.
-        let named = text.split("event = \"").skip(1);
-        events.extend(named.map(|rest| rest.split('"').next().unwrap().to_owned()));
-    }
-    assert!(events.len() > 50, "{events:?}");
-    let documented = documented_events();
-    let missing: Vec<_> = events.difference(&documented).collect();
-    assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
-}
-
 #[test]
 fn alarms_name_events_and_parts_that_there_are() {
     let alarms = first_cells(&section(&document("operations.md"), "Alarms"));
     let parts = first_cells(&document("cli.md"));
-    let known: BTreeSet<_> = documented_events().union(&names(&parts)).cloned().collect();
+    let known: BTreeSet<_> = documented().union(&names(&parts)).cloned().collect();
     let named = names(&alarms);
     assert!(named.len() > 20, "{named:?}");
     let unknown: Vec<_> = named.difference(&known).collect();

@@ -1,7 +1,7 @@
 //! SIGHUP: one line says what was read again, what is wrong, and what needs a
 //! restart.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -76,7 +76,9 @@ fn sighup_says_what_became_of_the_files_of_tls() {
     let pem = own.read("ca/serving.pem");
     let server = Server::init(SETUP);
     for file in ["tls.pem", "tls.key"] {
-        fs::write(server.dir().join(file), &pem).unwrap();
+        let path = server.dir().join(file);
+        fs::write(&path, &pem).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     server.configure(
         "server.tls = \"files\"\nserver.tls_certificate = \"tls.pem\"\nserver.tls_key = \"tls.key\"",

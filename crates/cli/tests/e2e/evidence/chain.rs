@@ -6,7 +6,7 @@ use assay_simulator::{
 };
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PublicKeyData};
 
-use super::{SERIAL, SERVER, leaf_is_refused, object_is_refused};
+use super::{SERVER, leaf_is_refused, object_is_refused, serial};
 use crate::support::{Placed, mac, now};
 
 const DAY: u64 = 86_400;
@@ -20,7 +20,7 @@ fn object(chain: Vec<Vec<u8>>) -> Vec<u8> {
 async fn scenario_38_an_unknown_root_is_refused() {
     let server = SERVER.server();
     let stranger = AttestationAuthority::create(now()).unwrap();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     let leaf = |placed: &Placed| {
         let leaf = server.leaf(&device, &placed.token);
         leaf.sign(stranger.sub_key()).unwrap()
@@ -67,7 +67,7 @@ async fn scenario_38_an_unknown_root_is_refused() {
 #[tokio::test]
 async fn scenario_39_a_chain_without_its_intermediate_is_refused() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     object_is_refused(&server, "incomplete-chain", |placed| {
         let leaf = server.leaf(&device, &placed.token);
         object(vec![leaf.sign(server.authority.sub_key()).unwrap()])
@@ -78,7 +78,7 @@ async fn scenario_39_a_chain_without_its_intermediate_is_refused() {
 #[tokio::test]
 async fn scenario_40_an_intermediate_that_is_no_ca_is_refused() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     for (reason, constraints) in [
         ("not-a-ca", Some(Extension::basic_constraints(false, None))),
         ("not-a-ca", None),
@@ -102,7 +102,7 @@ async fn scenario_40_an_intermediate_that_is_no_ca_is_refused() {
 #[tokio::test]
 async fn scenario_40_a_ca_below_an_intermediate_that_allows_none_is_refused() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let sub = server.authority.sub_template(now());
     let name = der::sequence(&[der::element(

@@ -6,7 +6,7 @@ use assay_simulator::evidence::Cbor;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
-use super::{SERIAL, SERVER, object_is_refused};
+use super::{DEVICES, SERVER, object_is_refused, serial};
 use crate::support::{Server, Setup, assert_dead, assert_problem, assert_ready, mac};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn scenario_43_an_answer_without_evidence_is_refused_for_good() {
         ("format-missing", json!({"attObj": "oA"})),
     ] {
         let mut client = server.client().await;
-        let placed = client.order(SERIAL).await;
+        let placed = client.order(serial()).await;
         let answer = client.post(&placed.challenge, &payload).await;
         assert_dead(&server, &mut client, &placed, &answer, reason).await;
     }
@@ -28,9 +28,9 @@ async fn scenario_43_an_answer_without_evidence_is_refused_for_good() {
 #[tokio::test]
 async fn scenario_43_what_cannot_be_read_may_be_sent_again() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     let mut client = server.client().await;
-    let placed = client.order(SERIAL).await;
+    let placed = client.order(serial()).await;
     let object = server.attest(&device, &placed.token);
     let padded = format!("{}=", BASE64URL_NOPAD.encode(&object));
     for text in [padded.as_str(), "not base64url!", "a+b/", "oA==", "o A"] {
@@ -63,7 +63,7 @@ async fn scenario_44_cbor_that_is_no_map_is_refused() {
 async fn scenario_45_bombs_are_refused_quickly_and_in_little_memory() {
     // Its memory is looked at: nobody else may use it.
     let server = Server::start(Setup {
-        devices: &["C02EVIDENCE1,,"],
+        devices: &DEVICES,
         ..Setup::default()
     });
     object_is_refused(&server, "object-empty", |_| Vec::new()).await;
@@ -98,7 +98,7 @@ async fn scenario_45_bombs_are_refused_quickly_and_in_little_memory() {
 #[tokio::test]
 async fn scenario_46_a_key_that_stands_there_twice_is_refused() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     for key in ["fmt", "attStmt", "unknown"] {
         object_is_refused(&server, "duplicate-key", |placed| {
             let evidence = server.evidence(&device, &placed.token);
@@ -122,7 +122,7 @@ async fn scenario_46_a_key_that_stands_there_twice_is_refused() {
 #[tokio::test]
 async fn scenarios_47_and_48_other_formats_are_refused_even_around_a_good_chain() {
     let server = SERVER.server();
-    let device = mac(SERIAL);
+    let device = mac(serial());
     for format in [
         "none",
         "tpm",
