@@ -162,7 +162,8 @@ fn every_key_of_a_csr_is_certified_byte_for_byte() {
     let openssl = OpenSsl::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/csr/good");
     for entry in fs::read_dir(folder).unwrap() {
-        let der = fs::read(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        let der = fs::read(&path).unwrap();
         let template = LeafTemplate {
             spki_der: Csr::parse(&der).unwrap().spki_der().to_vec(),
             ..leaf()
@@ -172,10 +173,21 @@ fn every_key_of_a_csr_is_certified_byte_for_byte() {
             .unwrap();
         openssl.write("csr.der", der);
         openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
-        assert_eq!(
-            openssl.ok("x509 -in leaf.pem -noout -pubkey"),
-            openssl.ok("req -inform DER -in csr.der -noout -pubkey")
-        );
+        let certified = openssl.ok("x509 -in leaf.pem -noout -pubkey");
+        let asked = openssl.run("req -inform DER -in csr.der -noout -pubkey");
+        // What is dropped anyway, and OpenSSL holds strictly.
+        let is_odd = ["subject-padded", "unknown-attributes"]
+            .iter()
+            .any(|name| path.ends_with(format!("dropped.{name}.der")));
+        assert_eq!(asked.status.success(), !is_odd, "{}", path.display());
+        if is_odd {
+            openssl.write("spki.der", &template.spki_der);
+            let key = openssl.ok("pkey -pubin -inform DER -in spki.der -pubout");
+            assert_eq!(certified, key, "{}", path.display());
+        } else {
+            let asked = String::from_utf8(asked.stdout).unwrap();
+            assert_eq!(certified, asked, "{}", path.display());
+        }
     }
 }
 

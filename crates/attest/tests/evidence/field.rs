@@ -158,7 +158,7 @@ fn with_extension(leaf: &[u8], identifier: &str, critical: bool, value: &[u8]) -
 }
 
 #[test]
-fn leaves_of_the_real_shape_are_held_to_the_path_checks() {
+fn scenario_141_leaves_of_the_real_shape_are_held_to_the_path_checks() {
     let recording = recording("macos15");
     let now = recording.time().seconds();
     let (chain, nonces) = answer(&recording);

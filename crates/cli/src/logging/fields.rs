@@ -12,6 +12,9 @@ use tracing::field::{Field, Visit};
 /// The longest value of a field, in bytes as they are written: all that a
 /// client can choose.
 pub const LONGEST: usize = 128;
+/// The longest finding of a gate: our own words, with what a client or its
+/// evidence says quoted in them. Its cause and its remedy must both be there.
+pub const LONGEST_FINDING: usize = 512;
 /// The longest value that only this program can choose.
 pub const LONGEST_OWN: usize = 1024;
 /// Stands in the place of what was cut off.
@@ -62,7 +65,13 @@ impl Fields {
         let origin = self.target.split("::").next().unwrap_or_default();
         let is_own = OWN.contains(&origin)
             || (SERVING.contains(&origin) && matches!(field, "error" | "message" | "remedy"));
-        if is_own { LONGEST_OWN } else { LONGEST }
+        if is_own {
+            LONGEST_OWN
+        } else if origin == "assay_engine" && field == "detail" {
+            LONGEST_FINDING
+        } else {
+            LONGEST
+        }
     }
 
     fn push(&mut self, field: &Field, value: FieldValue) {
@@ -220,9 +229,10 @@ mod tests {
             ("assay::devices", "error", LONGEST_OWN),
             ("assay_store::ledger_store::open", "detail", LONGEST_OWN),
             ("assay_engine::refusal", "identifier", LONGEST),
-            ("assay_engine::refusal", "detail", LONGEST),
             ("assay_engine::engine", "message", LONGEST_OWN),
             ("assay_server::refusal", "error", LONGEST_OWN),
+            ("assay_engine::refusal", "detail", LONGEST_FINDING),
+            ("assay_server::refusal", "detail", LONGEST),
             ("assay_server::surface", "path", LONGEST),
             ("assay_server::surface", "method", LONGEST),
             ("assay_serverless", "error", LONGEST),

@@ -137,7 +137,9 @@ async fn a_list_that_others_can_write_is_not_put_in_force() {
     process.event(is("devices_reloaded"));
     let list = server.dir().join("devices.csv");
     fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
-    server.write_devices(&["C02XK0AAJHD2,,", "C02XK0AAJHD3,,"]);
+    // In place, so that the mode stays.
+    let text = format!("serial,udid,comment\n{SERIAL},,\n{OTHER},,\n");
+    fs::write(&list, text).unwrap();
     let refused = process.event(is("devices_refused"));
     let error = refused["error"].as_str().unwrap();
     assert!(

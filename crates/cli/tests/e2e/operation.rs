@@ -153,6 +153,8 @@ async fn scenario_131_a_bad_list_of_devices_keeps_the_old_one() {
         error.contains("\"C02TWICE\" is listed already in line 4"),
         "{error}"
     );
+    let status = json_of(&server.assay(["status", "--json"]));
+    assert_eq!(status["parts"]["devices"], "failing");
     client.order(SERIAL).await;
     // It may be listed in the list that cannot be used: no refusal that is final.
     let answer = client
