@@ -96,7 +96,7 @@ impl ListFiles {
     }
 
     /// The devices to serve: those of the list or, where it is at fault or has
-    /// lost too many, those of the last good one. [`watch`] reports which.
+    /// lost too many, those of the last good one. [`watch()`] reports which.
     pub fn at_start(&self) -> anyhow::Result<Devices> {
         let last_good = self.last_good.read();
         let since = changed_at(&self.list).unwrap_or_else(|| Timestamp(now()));
