@@ -34,6 +34,9 @@ const LABORATORY: &str = "LABORATORY";
 
 const YEAR: u64 = 365 * 24 * 3600 + 6 * 3600;
 
+/// The longest name of an operator, in characters.
+const MAX_OPERATOR: usize = 40;
+
 /// The last second at which a CA of 20 years can start: 9979-12-01, so that
 /// it ends before the four digits of a certificate's years do.
 const LATEST: u64 = 252_768_470_400;
@@ -139,7 +142,9 @@ pub enum AuthorityError {
 /// # Errors
 /// [`AuthorityError`]
 pub fn create(plan: &AuthorityPlan) -> Result<Authority, AuthorityError> {
-    if !(1..=40).contains(&plan.name.chars().count()) || plan.name.chars().any(char::is_control) {
+    if !(1..=MAX_OPERATOR).contains(&plan.name.chars().count())
+        || plan.name.chars().any(char::is_control)
+    {
         return Err(AuthorityError::BadName);
     }
     if plan.name.contains(LABORATORY) {
@@ -231,7 +236,9 @@ fn operator(root: &Name) -> String {
         .iter()
         .find(|attribute| attribute.oid == ORGANIZATION_NAME)
         .and_then(|attribute| std::str::from_utf8(attribute.value.value()).ok());
-    organization.unwrap_or("Assay").to_owned()
+    // With what is added it must be a common name: RFC 5280, ub-common-name.
+    let fits = |name: &&str| name.chars().count() <= MAX_OPERATOR;
+    organization.filter(fits).unwrap_or("Assay").to_owned()
 }
 
 /// A name, to be written again.

@@ -5,21 +5,25 @@ mod last_good;
 mod watch;
 
 use std::{
+    fs::Metadata,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use assay_engine::{
     admission::{DeviceList, Devices, Doubt, DoubtCause, ListReading},
     health::Health,
+    sha256,
 };
 use assay_proto::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::{last_good::LastGood, watch::Watch};
+pub use self::last_good::LastGood;
+use self::watch::Watch;
 use crate::{
     dir::Dir,
     files, now,
@@ -56,7 +60,7 @@ impl ListFiles {
         Self {
             dir: dir.path().to_owned(),
             list: dir.resolve(configured),
-            last_good: LastGood::of(dir),
+            last_good: LastGood::of(dir, configured),
         }
     }
 
@@ -67,27 +71,55 @@ impl ListFiles {
 
     /// Reads the list.
     pub fn read(&self) -> anyhow::Result<ListReading> {
+        self.parse(&self.bytes(|_| Ok(()))?)
+    }
+
+    fn parse(&self, bytes: &[u8]) -> anyhow::Result<ListReading> {
+        DeviceList::read(bytes).with_context(|| format!("{}", self.list.display()))
+    }
+
+    /// The content of the list: at start, for a check, and while it is watched.
+    fn bytes(
+        &self,
+        check: impl FnOnce(&Metadata) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<u8>> {
         ensure!(
             !self.last_good.is_at(&self.list),
             "admission.devices names {}, where the server keeps its last good list: name another file",
             self.list.display()
         );
-        DeviceList::read(&self.bytes()?).with_context(|| format!("{}", self.list.display()))
+        files::read_checked(&self.list, MAX_DEVICE_LIST, check)
     }
 
-    /// Refuses a list that users other than the server's own can change, which
-    /// the preflight refuses at start: it may have become so since.
-    fn check_owner(&self) -> Result<(), String> {
-        let owners = Owners::of(&self.dir).map_err(|error| error.to_string())?;
-        match owners.look_at(&self.list) {
-            Some(Fault::Open { what, remedy }) => Err(format!("{what}: {remedy}")),
-            Some(Fault::Group(_)) | None => Ok(()),
+    /// The same of a list that users other than the server's own cannot change,
+    /// neither it nor which file it is. The preflight asks at start: it may have
+    /// become so since.
+    fn own_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let owners = Owners::of(&self.dir)?;
+        let refuse = |fault| match fault {
+            Fault::Open { what, remedy } => Err(anyhow!("{what}: {remedy}")),
+            Fault::Group(_) => Ok(()),
+        };
+        owners
+            .look_along(&self.list)
+            .into_iter()
+            .try_for_each(refuse)?;
+        self.bytes(|opened| owners.judge(&self.list, opened).map_or(Ok(()), refuse))
+    }
+
+    /// Reads the list for a start. A content that is not the last good one must
+    /// be there twice: it may be half of what is being written.
+    fn read_settled(&self, last_good: &DeviceList) -> anyhow::Result<ListReading> {
+        let bytes = self.own_bytes()?;
+        if sha256(&bytes) != last_good.digest() {
+            thread::sleep(watch::SETTLED);
+            ensure!(
+                self.own_bytes()? == bytes,
+                "{} is being written: it was another one within a second",
+                self.list.display()
+            );
         }
-    }
-
-    /// The content of the list: at start, for a check, and while it is watched.
-    fn bytes(&self) -> anyhow::Result<Vec<u8>> {
-        files::read(&self.list, MAX_DEVICE_LIST)
+        self.parse(&bytes)
     }
 
     /// Why a start would keep `list` back and serve the last good one.
@@ -98,23 +130,18 @@ impl ListFiles {
     /// The devices to serve: those of the list or, where it is at fault or has
     /// lost too many, those of the last good one. [`watch()`] reports which.
     pub fn at_start(&self) -> anyhow::Result<Devices> {
-        let last_good = self.last_good.read();
+        let Some(good) = self.last_good.read().map(|reading| reading.list) else {
+            return Ok(Devices::new(self.read()?.list));
+        };
+        let cause = match self.read_settled(&good) {
+            Ok(reading) => match loss_since(&good, &reading.list) {
+                None => return Ok(Devices::new(reading.list)),
+                Some(text) => DoubtCause::KeptBack(text),
+            },
+            Err(error) => DoubtCause::Unusable(format!("{error:#}")),
+        };
         let since = changed_at(&self.list).unwrap_or_else(|| Timestamp(now()));
-        match (self.read(), last_good) {
-            (Ok(reading), Some(good)) => {
-                let Some(text) = loss_since(&good.list, &reading.list) else {
-                    return Ok(Devices::new(reading.list));
-                };
-                let cause = DoubtCause::KeptBack(text);
-                Ok(Devices::in_doubt(good.list, Some(Doubt { since, cause })))
-            }
-            (Ok(reading), None) => Ok(Devices::new(reading.list)),
-            (Err(error), Some(good)) => {
-                let cause = DoubtCause::Unusable(format!("{error:#}"));
-                Ok(Devices::in_doubt(good.list, Some(Doubt { since, cause })))
-            }
-            (Err(error), None) => Err(error),
-        }
+        Ok(Devices::in_doubt(good, Some(Doubt { since, cause })))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{
     ffi::OsStr,
-    fs::{OpenOptions, Permissions},
+    fs::{Metadata, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -19,6 +19,16 @@ pub const SMALL: u64 = 1024 * 1024;
 /// The whole of a regular file of at most `limit` bytes. A pipe or a device is
 /// refused before it can hold anything up.
 pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    read_checked(path, limit, |_| Ok(()))
+}
+
+/// The same of a file that `check` approves of: the one that was opened, whatever
+/// is at its path meanwhile.
+pub fn read_checked(
+    path: &Path,
+    limit: u64,
+    check: impl FnOnce(&Metadata) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<u8>> {
     let shown = path.display();
     let file = OpenOptions::new()
         .read(true)
@@ -34,6 +44,7 @@ pub fn read(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         .metadata()
         .with_context(|| format!("cannot read {shown}"))?;
     ensure!(metadata.is_file(), "{shown} is not a regular file");
+    check(&metadata)?;
     let mut bytes = Vec::new();
     file.take(limit + 1)
         .read_to_end(&mut bytes)
@@ -66,14 +77,17 @@ pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Resu
 /// Whether both paths are of one place, or lead through symbolic links to one
 /// file that is there.
 pub fn are_one(a: &Path, b: &Path) -> bool {
-    let place = |path: &Path| {
-        path.canonicalize().ok().or_else(|| {
-            let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-            Some(folder.join(path.file_name()?))
-        })
-    };
     matches!((place(a), place(b)), (Some(a), Some(b)) if a == b)
+}
+
+/// Where `path` leads to through symbolic links, or where a file would be that is
+/// not there.
+pub fn place(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    })
 }
 
 #[cfg(test)]

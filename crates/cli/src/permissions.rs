@@ -1,8 +1,9 @@
 //! Who owns the server's files and who may read and write them.
 
 use std::{
+    ffi::OsString,
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
     path::{Path, PathBuf},
 };
 
@@ -56,20 +57,51 @@ impl Owners {
     /// Looks at a file or directory that decides something: who can write it
     /// decides that. `None` where nothing is there or all is well.
     pub fn look_at(self, path: &Path) -> Option<Fault> {
-        let found = fs::metadata(path).ok()?;
+        self.judge(path, &fs::metadata(path).ok()?)
+    }
+
+    /// The same for everything on the way to `path` that lets another file take
+    /// its place: its directory, and each symbolic link with the directory that
+    /// the link is in.
+    pub fn look_along(self, path: &Path) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for step in way_to(path) {
+            let fault = match fs::symlink_metadata(&step) {
+                // Whoever owns a link says where it leads, in a directory with
+                // the sticky bit, too. Its mode means nothing.
+                Ok(found) if found.is_symlink() => self.check_owner(&step, &found),
+                Ok(found) => self.judge(&step, &found),
+                Err(_) => None,
+            };
+            faults.extend(fault);
+        }
+        faults
+    }
+
+    /// Looks at the owner alone.
+    fn check_owner(self, path: &Path, found: &fs::Metadata) -> Option<Fault> {
+        let shown = path.display();
+        (!self.believes(found.uid())).then(|| Fault::Open {
+            what: format!(
+                "{shown} belongs to {}, who can change it at will",
+                user(found.uid())
+            ),
+            remedy: format!(
+                "chown {}{} {shown}, and look at what it says",
+                if found.is_symlink() { "-h " } else { "" },
+                owner(self.directory)
+            ),
+        })
+    }
+
+    /// What is wrong with this file or directory.
+    pub fn judge(self, path: &Path, found: &fs::Metadata) -> Option<Fault> {
         let shown = path.display();
         let mode = found.mode() & 0o7777;
         // With the sticky bit only its owner replaces a file in a directory.
         let sticky = found.is_dir() && mode & 0o1000 != 0;
-        if !self.believes(found.uid()) {
-            let wanted = user(self.directory);
-            return Some(Fault::Open {
-                what: format!(
-                    "{shown} belongs to {}, who can change it at will",
-                    user(found.uid())
-                ),
-                remedy: format!("chown {wanted} {shown}, and look at what it says"),
-            });
+        if let Some(fault) = self.check_owner(path, found) {
+            return Some(fault);
         }
         if mode & 0o002 != 0 && !sticky {
             return Some(Fault::Open {
@@ -84,6 +116,97 @@ impl Owners {
             ))
         })
     }
+}
+
+/// The most symbolic links that are followed, as the system has it.
+const MAX_LINKS: usize = 40;
+
+/// What decides which file is at `path`: the directory that it is in, and it
+/// itself; before them each symbolic link on the way, and the directory of that.
+/// Directories above are not part of it, nor what is not there.
+fn way_to(path: &Path) -> Vec<PathBuf> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parts = |path: &Path| -> Vec<OsString> {
+        (path.components().rev())
+            .map(|part| part.as_os_str().to_owned())
+            .collect()
+    };
+    let mut left = parts(&absolute);
+    let (mut way, mut reached, mut links) = (Vec::new(), PathBuf::new(), 0);
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            reached.pop();
+            continue;
+        }
+        let folder = reached.clone();
+        // Of an absolute target the first part is the root.
+        reached.push(&part);
+        if let Ok(target) = fs::read_link(&reached) {
+            links += 1;
+            if links > MAX_LINKS {
+                return way;
+            }
+            way.extend([folder.clone(), reached]);
+            reached = folder;
+            left.extend(parts(&target));
+        } else if left.is_empty() {
+            way.extend([folder, reached.clone()]);
+        }
+    }
+    way
+}
+
+/// Gives what the super-user made below `made` to the owner of the directory
+/// `dir`, whose server could not open it otherwise. Only what is the super-user's
+/// and has one name: a second name may be of a file elsewhere.
+pub fn give_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
+    let wanted = fs::metadata(dir)?;
+    if !geteuid().is_root() || wanted.uid() == ROOT {
+        return Ok(());
+    }
+    let found = fs::symlink_metadata(made)?;
+    if found.is_dir() {
+        for entry in fs::read_dir(made)? {
+            give_to_owner_of(dir, &entry?.path())?;
+        }
+    }
+    if found.uid() == ROOT && (found.is_dir() || found.nlink() == 1) {
+        lchown(made, Some(wanted.uid()), Some(wanted.gid()))?;
+    }
+    Ok(())
+}
+
+/// Who owns the directory, where the super-user looks and it is another user's.
+pub fn other_owner(dir: &Path) -> Option<String> {
+    let owner = fs::metadata(dir).ok()?.uid();
+    (geteuid().is_root() && owner != ROOT).then(|| user(owner))
+}
+
+/// What of `path`, and of what is in it, the owner of the directory `dir` cannot
+/// read, though the super-user who looks can; or, where it `is_written`, write.
+pub fn closed_to_owner_of(dir: &Path, path: &Path, is_written: bool) -> Option<PathBuf> {
+    let wanted = fs::metadata(dir).ok()?.uid();
+    let open = if is_written { 0 } else { 0o044 };
+    (geteuid().is_root() && wanted != ROOT)
+        .then(|| of_another(wanted, open, path, DEPTH))
+        .flatten()
+}
+
+/// What is of another user than `wanted`, unless one of the bits `open` says that
+/// it is for others, too.
+fn of_another(wanted: u32, open: u32, path: &Path, depth: usize) -> Option<PathBuf> {
+    let found = fs::symlink_metadata(path).ok()?;
+    if found.uid() != wanted && found.mode() & open == 0 && !found.is_symlink() {
+        return Some(path.to_owned());
+    }
+    if !found.is_dir() || depth == 0 {
+        return None;
+    }
+    let mut below: Vec<_> = (fs::read_dir(path).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .collect();
+    below.sort();
+    (below.iter()).find_map(|path| of_another(wanted, open, path, depth - 1))
 }
 
 /// Refuses a private key that users other than its owner and its group have
@@ -130,7 +253,10 @@ pub fn denied(path: &Path, wanted: Access) -> String {
     let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
     let remedy = match found.uid() {
         uid if uid == me => format!("give yourself access: chmod u+rwX {shown}"),
-        ROOT => "run as root: sudo assay ...".to_owned(),
+        ROOT => format!(
+            "run as root: sudo assay ...; or give it to the server's user: chown {} {shown}",
+            user(me)
+        ),
         _ => format!("run as {owner}: sudo -u {owner} assay ..."),
     };
     format!(
@@ -182,6 +308,11 @@ fn closed(path: &Path, wanted: Access, depth: usize) -> Option<PathBuf> {
 /// A user's name, as the system's file has it, or the number.
 pub fn user(uid: u32) -> String {
     name(Path::new("/etc/passwd"), uid).unwrap_or_else(|| format!("user {uid}"))
+}
+
+/// The same as commands take it: `chown` knows no name that is not there.
+fn owner(uid: u32) -> String {
+    name(Path::new("/etc/passwd"), uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// The same of a group.
@@ -272,6 +403,59 @@ mod tests {
             };
             assert!(what.contains("belongs to user 4711"), "{what}");
             assert!(remedy.starts_with("chown root "), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_looked_at_along_the_way() {
+        use std::os::unix::fs::{chown, symlink};
+
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, open] = ["ours", "open"].map(|name| dir.path().join(name));
+        for folder in [&ours, &open] {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::write(open.join("list"), "").unwrap();
+        symlink("../open/list", ours.join("link")).unwrap();
+        symlink(&open, ours.join("folder")).unwrap();
+        let owners = Owners::of(dir.path()).unwrap();
+        let paths = [ours.join("link"), ours.join("folder/list")];
+        for path in &paths {
+            assert_eq!(owners.look_along(path), [], "{path:?}");
+        }
+        with_mode(&open, 0o777);
+        for path in &paths {
+            let faults = owners.look_along(path);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            let Fault::Open { what, .. } = &faults[0] else {
+                panic!("{faults:?}");
+            };
+            assert!(what.contains("open can be written by every user"), "{what}");
+        }
+        with_mode(&open, 0o755);
+        // Round and round.
+        symlink("loop", ours.join("loop")).unwrap();
+        assert!(owners.look_along(&ours.join("loop")).is_empty());
+        if geteuid().is_root() {
+            with_mode(&open, 0o1777);
+            symlink("list", open.join("foreign")).unwrap();
+            lchown(open.join("foreign"), Some(4711), None).unwrap();
+            let faults = owners.look_along(&open.join("foreign"));
+            assert!(
+                matches!(&faults[..], [Fault::Open { what, .. }] if what.contains("user 4711"))
+            );
+            // What the super-user makes for another user is that user's.
+            chown(dir.path(), Some(4711), None).unwrap();
+            let made = ours.join("made");
+            fs::write(&made, "").unwrap();
+            let closed = |is_written| closed_to_owner_of(dir.path(), &made, is_written);
+            assert_eq!(closed(false), None);
+            assert_eq!(closed(true), Some(made.clone()));
+            with_mode(&made, 0o600);
+            assert_eq!(closed(false), Some(made.clone()));
+            give_to_owner_of(dir.path(), &ours).unwrap();
+            assert_eq!(fs::metadata(&made).unwrap().uid(), 4711);
+            assert_eq!(closed(true), None);
         }
     }
 

@@ -6,7 +6,7 @@ mod authorities;
 pub mod command;
 mod owners;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::{anyhow, ensure};
 use assay_attest::TrustAnchor;
@@ -29,10 +29,10 @@ use crate::{
     devices::ListFiles,
     dir::Dir,
     now,
-    permissions::is_there,
+    permissions::{self, is_there},
     space::FileSystem,
     stop::Stop,
-    tls::FileIdentity,
+    tls::{FileIdentity, check::validity_of},
 };
 
 /// How bad a [`Problem`] is.
@@ -90,12 +90,21 @@ pub enum BadList {
     Fails,
     /// A reason to start from the last good one, where there is one.
     GivesWay,
+    /// Not looked at: a running server watches it.
+    Unread,
 }
 
 /// Checks the files in `dir` for a start: logs warnings, and refuses errors.
 pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
     let (report, parts) = look(dir, listening, BadList::GivesWay);
     report.log_warnings();
+    if let Some(owner) = permissions::other_owner(dir.path()) {
+        tracing::warn!(
+            event = "served_as_root",
+            owner,
+            "the super-user serves the directory of another user: files that it makes there are closed to that user's server. Run as the owner: sudo -u {owner} assay ..."
+        );
+    }
     match (report.stop(), parts) {
         (None, Some(parts)) => Ok(parts),
         (Some(stop), _) => Err(stop),
@@ -241,7 +250,11 @@ impl Report {
         }
         let mut anchors = vec![TrustAnchor::apple()];
         for path in &config.apple.laboratory_roots {
-            anchors.extend(self.take(load_laboratory_root(&dir.resolve(path))));
+            let anchor = self.take(load_laboratory_root(&dir.resolve(path)));
+            if let Some(anchor) = &anchor {
+                self.anchor(&dir.resolve(path), anchor, present);
+            }
+            anchors.extend(anchor);
         }
         let devices = match config.admission.mode {
             Mode::AnyAttested => None,
@@ -265,10 +278,28 @@ impl Report {
         })
     }
 
+    /// Warns of an attestation root under which no evidence is good.
+    fn anchor(&mut self, path: &Path, anchor: &TrustAnchor, present: Timestamp) {
+        let Some((begin, end)) = self.take(validity_of(anchor.der())) else {
+            return;
+        };
+        if present < begin || present > end {
+            self.warn(
+                "attestation_root_out_of_time",
+                format_args!(
+                    "the attestation root in {} is valid from {begin} until {end}, and the clock says {present}: all evidence under it is refused",
+                    path.display()
+                ),
+                "set the clock right, or take it out of laboratory_roots",
+            );
+        }
+    }
+
     /// The list of devices. Of one that is served, the server logs the warnings
     /// itself, as of each that follows.
     fn devices(&mut self, files: &ListFiles, bad_list: BadList) -> Option<Devices> {
         match bad_list {
+            BadList::Unread => Some(Devices::default()),
             BadList::GivesWay => self.take(files.at_start()),
             BadList::Fails => {
                 let reading = self.take(files.read())?;

@@ -1,6 +1,6 @@
 //! `assay store`: looks after the database.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use anyhow::anyhow;
 use assay_store::{
@@ -11,13 +11,31 @@ use assay_store::{
 use crate::{
     args::StoreCommand,
     dir::Dir,
-    issuer, print, print_json,
+    issuer,
+    permissions::give_to_owner_of,
+    print, print_json,
     progress::Progress,
     stop::{OrStop, Stop},
 };
 
 /// `assay store`
 pub fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
+    let ended = run_command(dir, command);
+    hand_over(dir, ended)
+}
+
+/// The end of a command that may have written the database: what the super-user
+/// made belongs to the owner of the directory, or its server could not start.
+pub fn hand_over(dir: &Dir, ended: Result<(), Stop>) -> Result<(), Stop> {
+    let given = match give_to_owner_of(dir.path(), &dir.db()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let doing = format!("cannot give {} to its owner", dir.db().display());
+    ended.and(given.or_fault(&doing))
+}
+
+fn run_command(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
     match command {
         StoreCommand::Check { json } => check(dir, *json),
         StoreCommand::Repair { accept_loss, json } => repair(dir, *accept_loss, *json),

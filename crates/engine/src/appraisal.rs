@@ -18,6 +18,9 @@ use crate::{
 /// The longest text of a device's own error that is kept, in characters.
 const MAX_DEVICE_ERROR: usize = 200;
 
+/// The same where it is beside evidence, of which more must be said.
+const MAX_ERROR_BESIDE: usize = 60;
+
 /// What an operator reads of an answer without an object, which Apple's client
 /// sends where its profile does not ask for an attestation.
 const NO_ATTESTATION: &str = "the device sent no attestation: Attest is false or not supported. \
@@ -89,7 +92,8 @@ impl Appraisal {
             };
         }
         if let Some(error) = &response.error {
-            failure.detail += &format!("; the device sent an error beside it: {}", clean(error));
+            let error: String = clean(error).chars().take(MAX_ERROR_BESIDE).collect();
+            failure.detail += &format!("; the device sent an error beside it: {error}");
         }
     }
 

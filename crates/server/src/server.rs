@@ -44,6 +44,12 @@ impl Server {
         let proxy_protocol = config
             .proxy_protocol
             .then(|| ProxyProtocol::new(config.trusted_proxies.clone()));
+        // Where the PROXY protocol names the client no proxy writes X-Forwarded-For:
+        // it would be the client's own word.
+        let believed = match config.proxy_protocol {
+            true => Vec::new(),
+            false => config.trusted_proxies.clone(),
+        };
         let exempt = [&config.trusted_proxies[..], &config.rate_limits.exempt].concat();
         let places = Places::new(
             config.max_connections,
@@ -55,7 +61,7 @@ impl Server {
             Memory::new(exempt, crowd),
             Arc::clone(&engine),
             config.website,
-            config.trusted_proxies,
+            believed,
             config.rate_limits,
         )
         .with_access_log(config.access_log);

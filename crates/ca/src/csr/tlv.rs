@@ -54,6 +54,12 @@ impl<'a> Elements<'a> {
         // Section 8.1.2.4: of a large tag number, all octets but the last have
         // bit 8.
         if tag & 0x1f == 0x1f {
+            // And such a tag is for what one octet cannot say: a name that decides
+            // must not be hidden behind another spelling of its tag.
+            let first = *input.get(head)?;
+            if first == 0x80 || first < 0x1f {
+                return None;
+            }
             while *input.get(head)? >= 0x80 {
                 head += 1;
             }

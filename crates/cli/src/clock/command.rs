@@ -19,15 +19,17 @@ use crate::{
     orders::{Answer, Question, control},
     print,
     stop::{OrStop, Stop},
+    store::hand_over,
     tls::check::validity_of,
 };
 
 /// `assay store accept-clock` and `reset-clock`
 pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {
-    match command {
+    let ended = match command {
         ClockCommand::AcceptClock { time } => accept(dir, *time).await,
         ClockCommand::ResetClock => reset(dir).await,
-    }
+    };
+    hand_over(dir, ended)
 }
 
 /// Lets the running server follow the clock, or records the clock's time, so

@@ -4,23 +4,43 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use assay_engine::admission::{DeviceList, ListReading};
+use anyhow::ensure;
+use assay_engine::{
+    admission::{DeviceList, ListReading},
+    sha256,
+};
+use data_encoding::HEXLOWER;
 
 use super::MAX_DEVICE_LIST;
-use crate::{dir::Dir, files};
+use crate::{dir::Dir, files, permissions::Owners};
 
-/// `devices.last-good.csv` in the server's directory.
+/// How the names of these files begin.
+const PREFIX: &str = "devices.last-good";
+
+/// `devices.last-good.csv` in the server's directory; of a list that is somewhere
+/// else than usual, with a part of the hash of its path in the name: the last
+/// list of one file is none of another one.
 #[derive(Clone, Debug)]
 pub struct LastGood(PathBuf);
 
 impl LastGood {
-    /// That of a server.
-    pub fn of(dir: &Dir) -> Self {
-        Self(dir.path().join("devices.last-good.csv"))
+    /// The list that `admission.devices` names where nothing is said.
+    pub const USUAL_LIST: &str = "devices.csv";
+
+    /// That of a server whose configuration names this list.
+    pub fn of(dir: &Dir, configured: &Path) -> Self {
+        let name = match configured == Path::new(Self::USUAL_LIST) {
+            true => format!("{PREFIX}.csv"),
+            false => {
+                let hash = sha256(configured.as_os_str().as_bytes());
+                format!("{PREFIX}-{}.csv", HEXLOWER.encode(&hash[..4]))
+            }
+        };
+        Self(dir.path().join(name))
     }
 
     /// Where it is.
@@ -28,22 +48,51 @@ impl LastGood {
         &self.0
     }
 
+    fn folder(&self) -> &Path {
+        self.0.parent().unwrap_or(Path::new("."))
+    }
+
     /// What [`LastGood::keep`] writes first.
     fn unfinished(&self) -> PathBuf {
         self.0.with_extension("csv.new")
     }
 
-    /// Whether `path` leads to a file that is written here.
+    /// Whether `path` leads to a file with a name that is kept for these.
     pub fn is_at(&self, path: &Path) -> bool {
-        files::are_one(path, &self.0) || files::are_one(path, &self.unfinished())
+        let Some(place) = files::place(path) else {
+            return false;
+        };
+        let is_named =
+            (place.file_name()).is_some_and(|name| name.as_bytes().starts_with(PREFIX.as_bytes()));
+        is_named && place.parent() == self.folder().canonicalize().ok().as_deref()
     }
 
     /// The list, where there is one that can be used. A symbolic link in its
-    /// place is none.
+    /// place is none, nor is a file that others can have written.
     pub fn read(&self) -> Option<ListReading> {
         let is_file = fs::symlink_metadata(&self.0).is_ok_and(|found| found.is_file());
-        let bytes = is_file.then(|| files::read(&self.0, MAX_DEVICE_LIST).ok())??;
+        let owners = Owners::of(self.folder()).ok()?;
+        let read = || {
+            files::read_checked(&self.0, MAX_DEVICE_LIST, |found| {
+                let fault = owners.judge(&self.0, found);
+                ensure!(fault.is_none(), "others can write it");
+                Ok(())
+            })
+        };
+        let bytes = is_file.then(|| read().ok())??;
         DeviceList::read(&bytes).ok()
+    }
+
+    /// Removes those of lists that the configuration named before.
+    fn remove_others(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            let is_one = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes());
+            if is_one && entry.path() != self.0 && !entry.file_type()?.is_dir() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the list of this content, durably, whole or not at all. What has
@@ -71,8 +120,8 @@ impl LastGood {
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        let folder = self.0.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        self.remove_others()?;
+        File::open(self.folder())?.sync_all()
     }
 }
 
@@ -87,7 +136,7 @@ mod tests {
     #[test]
     fn it_is_replaced_whole_with_mode_600_and_no_link_is_followed() {
         let home = tempfile::tempdir().unwrap();
-        let last_good = LastGood::of(&Dir::new(home.path()));
+        let last_good = LastGood::of(&Dir::new(home.path()), Path::new("devices.csv"));
         assert!(last_good.read().is_none());
         for (name, is_own) in [
             ("devices.csv", false),

@@ -8,6 +8,7 @@
 mod tests;
 
 use std::{
+    mem::discriminant,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ use crate::now;
 
 /// How far apart two looks are that must agree: almost the second between two
 /// ticks.
-const SETTLED: Duration = Duration::from_millis(900);
+pub const SETTLED: Duration = Duration::from_millis(900);
 /// How often the content is read though the file looks unchanged: times on some
 /// file systems are coarse, or come from another machine.
 const CONTENT: Duration = Duration::from_secs(30);
@@ -61,9 +62,12 @@ pub struct Watch {
 
 /// How many devices a list lacks.
 pub fn loss(changes: &Difference, before: usize, now: usize) -> String {
+    let what = match changes.lost_column(before) {
+        Some((name, lost, of)) => format!("{lost} of the {of} {name}s"),
+        None => format!("{} of the {before}", changes.removed.count),
+    };
     format!(
-        "it has {now} devices and lacks {} of the {before} in force; if that is meant, confirm it by SIGHUP (systemctl reload), else write the whole list",
-        changes.removed.count
+        "it has {now} devices and lacks {what} in force; if that is meant, confirm it by SIGHUP (systemctl reload), else write the whole list"
     )
 }
 
@@ -151,10 +155,7 @@ impl Watch {
             let error = format!("{} is larger than {MAX_DEVICE_LIST} bytes", list.display());
             return (Err(error), Vec::new());
         }
-        if let Err(error) = self.files.check_owner() {
-            return (Err(error), Vec::new());
-        }
-        match self.files.bytes() {
+        match self.files.own_bytes() {
             Ok(bytes) => (Ok(sha256(&bytes)), bytes),
             Err(error) => (Err(format!("{error:#}")), Vec::new()),
         }
@@ -200,7 +201,7 @@ impl Watch {
         let since = *self.changing.get_or_insert(now);
         if now.duration_since(since) >= MAX_CHANGING {
             let text = format!(
-                "{} is another one at each look: write the list beside it and rename it",
+                "{} is another one at each look, a second apart: change it less often, and write the list beside it and rename it",
                 self.files.list.display()
             );
             self.refuse(DoubtCause::Unusable(text));
@@ -267,8 +268,14 @@ impl Watch {
     /// A newer list is in doubt, since the first doubt about one.
     fn doubt(&self, cause: DoubtCause) {
         let since = match self.devices.doubts() {
-            Some(earlier) => earlier.since,
-            None => Timestamp(now()),
+            // A change that came to rest, or the same again.
+            Some(earlier)
+                if earlier.cause == DoubtCause::Changing
+                    || discriminant(&earlier.cause) == discriminant(&cause) =>
+            {
+                earlier.since
+            }
+            _ => Timestamp(now()),
         };
         self.devices.doubt(Some(Doubt { since, cause }));
     }

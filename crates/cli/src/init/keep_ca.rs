@@ -5,11 +5,7 @@
 //! them are revoked, which accounts and orders there were. The new one says so
 //! until that is acknowledged.
 
-use std::{
-    fs, io,
-    os::unix::fs::{MetadataExt, lchown},
-    path::Path,
-};
+use std::{fs, io};
 
 use anyhow::{bail, ensure};
 use assay_proto::Timestamp;
@@ -23,7 +19,7 @@ use crate::{
     certificates::load_issuer,
     dir::Dir,
     now,
-    permissions::{denied, is_there},
+    permissions::{denied, give_to_owner_of, is_there},
     print, print_json,
     staging::Staging,
     stop::{OrStop, Stop},
@@ -91,19 +87,4 @@ fn check(dir: &Dir) -> anyhow::Result<()> {
         db.display()
     );
     Ok(())
-}
-
-/// What the super-user makes in another user's directory is that user's, or its
-/// server could not open it.
-fn give_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
-    let (wanted, found) = (fs::metadata(dir)?, fs::symlink_metadata(made)?);
-    if wanted.uid() == found.uid() {
-        return Ok(());
-    }
-    if found.is_dir() {
-        for entry in fs::read_dir(made)? {
-            give_to_owner_of(dir, &entry?.path())?;
-        }
-    }
-    lchown(made, Some(wanted.uid()), Some(wanted.gid()))
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::Report;
 use crate::{
     config::{Config, Tls},
+    devices::LastGood,
     dir::Dir,
-    permissions::{Fault, Owners},
+    permissions::{Fault, Owners, closed_to_owner_of, other_owner},
 };
 
 impl Report {
@@ -18,19 +19,47 @@ impl Report {
             return;
         };
         for path in deciding(dir, config) {
-            match owners.look_at(&path) {
-                None => {}
-                Some(Fault::Open { what, remedy }) => self.error(what, Some(&remedy)),
-                Some(Fault::Group(what)) => self.warn(
-                    "group_may_write",
-                    what,
-                    &format!(
-                        "chmod g-w {}, unless that group is to decide with you",
-                        path.display()
+            let faults = match path == dir.path() {
+                // What is above is not ours to look at.
+                true => owners.look_at(&path).into_iter().collect(),
+                false => owners.look_along(&path),
+            };
+            for fault in faults {
+                match fault {
+                    Fault::Open { what, remedy } => self.error(what, Some(&remedy)),
+                    Fault::Group(what) => self.warn(
+                        "group_may_write",
+                        what,
+                        &format!(
+                            "chmod g-w {}, unless that group is to decide with you",
+                            path.display()
+                        ),
                     ),
-                ),
+                }
+            }
+            let is_database = path == dir.db();
+            // All of the directory is looked at by its parts.
+            let is_part = path != dir.path() && path != dir.ca();
+            if let Some(closed) =
+                closed_to_owner_of(dir.path(), &path, is_database).filter(|_| is_part)
+            {
+                self.closed_to_owner(dir, &closed);
             }
         }
+    }
+
+    /// Warns the super-user of what the server's own user cannot use.
+    fn closed_to_owner(&mut self, dir: &Dir, closed: &Path) {
+        let owner = other_owner(dir.path()).unwrap_or_default();
+        self.warn(
+            "closed_to_owner",
+            format_args!(
+                "{} is not for {owner}, whose directory {} is: a server of that user cannot use it",
+                closed.display(),
+                dir.path().display()
+            ),
+            &format!("chown -R {owner} {}", closed.display()),
+        );
     }
 }
 
@@ -42,21 +71,23 @@ fn deciding(dir: &Dir, config: Option<&Config>) -> Vec<PathBuf> {
         dir.ca(),
         dir.db(),
         dir.attestation(),
+        LastGood::of(dir, Path::new(LastGood::USUAL_LIST))
+            .path()
+            .to_owned(),
     ];
     for name in ["root", "issuing", "tls"] {
         paths.extend([dir.ca_certificate(name), dir.ca_key(name)]);
     }
     let Some(config) = config else { return paths };
-    let mut named: Vec<&Path> = vec![&config.admission.devices];
+    let configured = &config.admission.devices;
+    paths.push(LastGood::of(dir, configured).path().to_owned());
+    let mut named: Vec<&Path> = vec![configured];
     named.extend(config.apple.laboratory_roots.iter().map(PathBuf::as_path));
     if let Tls::Files { certificate, key } = &config.server.tls {
         named.extend([certificate.as_path(), key.as_path()]);
     }
     for path in named {
-        let path = dir.resolve(path);
-        // Its directory lets it be replaced.
-        paths.extend(path.parent().map(Path::to_owned));
-        paths.push(path);
+        paths.push(dir.resolve(path));
     }
     paths
 }

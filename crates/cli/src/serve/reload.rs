@@ -131,7 +131,7 @@ impl Started {
                 changed.push(path.display().to_string());
             }
         }
-        let (report, _) = preflight::look(&self.dir, Listening::Elsewhere, BadList::GivesWay);
+        let (report, _) = preflight::look(&self.dir, Listening::Elsewhere, BadList::Unread);
         let fault = report.stop().map(|stop| stop.to_string());
         (changed, fault)
     }

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -168,7 +168,8 @@ fn write(path: &Path, bytes: &[u8], owner: &fs::Metadata) -> io::Result<()> {
         .open(path)?;
     file.write_all(bytes)?;
     if file.metadata()?.uid() != owner.uid() {
-        chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        // The file that was opened: another one may be at its path by now.
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.sync_all()
 }

@@ -120,6 +120,20 @@ fn a_root_that_is_missing_or_ended_or_none_is_refused() {
 }
 
 #[test]
+fn an_attestation_root_out_of_its_time_is_a_warning() {
+    let server = Server::init(Setup::default());
+    assert_eq!(warning(&server, "attestation_root_out_of_time"), None);
+    let root = server.dir().join("attestation/laboratory-root-1.pem");
+    for age in [21, -1] {
+        let other = cas(age * 366 * 86_400);
+        fs::write(&root, &other.root.certificate_pem).unwrap();
+        let found = warning(&server, "attestation_root_out_of_time").unwrap();
+        let what = found["what"].as_str().unwrap();
+        assert!(what.contains("laboratory-root-1.pem"), "{what}");
+    }
+}
+
+#[test]
 fn everything_is_shown_in_one_run() {
     let server = Server::init(Setup {
         config: "server.base_url = \"https://ca.example.org:9443\"\n\
@@ -156,6 +170,48 @@ fn everything_is_shown_in_one_run() {
     assert!(text.contains(" WARN "), "{text}");
     assert!(text.contains("event=\"csr_names_refused\""), "{text}");
     assert_eq!(output.stdout, b"");
+}
+
+/// A link is as good as the place that it leads to.
+#[test]
+fn a_list_behind_a_link_into_an_open_directory_is_refused() {
+    let server = Server::init(Setup::default());
+    let elsewhere = server.beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let list = server.dir().join("devices.csv");
+    fs::rename(&list, elsewhere.join("devices.csv")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("devices.csv"), &list).unwrap();
+    assert_eq!(errors(&server), [""; 0]);
+    set_mode(elsewhere.clone(), 0o777);
+    refused(
+        &server,
+        &["elsewhere can be written by every user (mode 777)"],
+    );
+    // A server that runs already puts no other list in force.
+    set_mode(elsewhere.clone(), 0o755);
+    let process = Process::serve(server.command(SERVE));
+    process.event(|event| event["event"] == "devices_reloaded");
+    set_mode(elsewhere.clone(), 0o777);
+    fs::write(
+        elsewhere.join("devices.csv"),
+        "serial,udid,comment\nC02OTHER0001,,\n",
+    )
+    .unwrap();
+    let refused = process.event(|event| event["event"] == "devices_refused");
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("mode 777"), "{error}");
+}
+
+#[test]
+fn a_last_good_list_that_others_can_write_is_refused() {
+    let server = Server::init(Setup::default());
+    let path = server.dir().join("devices.last-good.csv");
+    fs::write(&path, "serial,udid,comment\n").unwrap();
+    set_mode(path, 0o666);
+    refused(
+        &server,
+        &["devices.last-good.csv can be written by every user"],
+    );
 }
 
 /// The list of devices is who gets certificates; the rest decides as much.

@@ -58,12 +58,15 @@ enum Places {
 }
 
 /// Which devices a list has and another one has not, and the reverse.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Those that came.
     pub added: Named,
     /// Those that went.
     pub removed: Named,
+    /// Of the serials and of the UDIDs of before: how many there were, and how
+    /// many are not there any more.
+    pub columns: [(Attribute, usize, usize); 2],
 }
 
 /// Some devices, a few of them by name.
@@ -78,6 +81,12 @@ pub struct Named {
 impl DeviceList {
     /// The header line.
     pub const HEADER: &str = "serial,udid,comment";
+
+    /// Whether a list may have this name in it.
+    #[must_use]
+    pub fn can_hold(name: &str) -> bool {
+        !name.is_empty() && !name.contains(parse::is_forbidden)
+    }
 
     /// How many devices there are.
     #[must_use]
@@ -151,6 +160,15 @@ impl DeviceList {
         Difference {
             added: self.rows_missing_in(before),
             removed: before.rows_missing_in(self),
+            columns: [Attribute::Serial, Attribute::Udid].map(|one| {
+                let names = before.rows.iter().filter_map(|row| row.get(one));
+                let (mut all, mut lost) = (0, 0);
+                for name in names {
+                    all += 1;
+                    lost += usize::from(self.find(name) != Some(one));
+                }
+                (one, all, lost)
+            }),
         }
     }
 
@@ -254,11 +272,34 @@ impl Row {
     }
 }
 
+/// Whether it is more likely cut short than meant.
+fn is_great(lost: usize, before: usize) -> bool {
+    lost > 10 && lost * 2 > before
+}
+
+impl Default for Difference {
+    fn default() -> Self {
+        DeviceList::default().changes_since(&DeviceList::default())
+    }
+}
+
 impl Difference {
     /// Whether so many devices went that the list is more likely cut short than
-    /// meant: more than 10, and more than half of the `before`.
+    /// meant: more than 10, and more than half of the `before`. Serials and UDIDs
+    /// count by themselves, too: a column may be lost.
     #[must_use]
     pub fn is_great_loss(&self, before: usize) -> bool {
-        self.removed.count > 10 && self.removed.count * 2 > before
+        is_great(self.removed.count, before)
+            || (self.columns.iter()).any(|(_, all, lost)| is_great(*lost, *all))
+    }
+
+    /// The column that lost so many names, where not as many devices went: its
+    /// name, how many went, and of how many.
+    #[must_use]
+    pub fn lost_column(&self, before: usize) -> Option<(&'static str, usize, usize)> {
+        let mut columns = self.columns.iter();
+        let lost = columns.find(|(_, all, lost)| is_great(*lost, *all))?;
+        let (attribute, all, lost) = *lost;
+        (!is_great(self.removed.count, before)).then(|| (attribute.as_str(), lost, all))
     }
 }

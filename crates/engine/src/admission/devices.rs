@@ -134,6 +134,8 @@ impl Inventory for Arc<Devices> {
         match (in_force.list.find(name), in_force.doubt) {
             (Some(attribute), _) => Ok(Some(attribute)),
             (None, None) => Ok(None),
+            // In no list at all.
+            (None, Some(_)) if !DeviceList::can_hold(name) => Ok(None),
             // A refusal is final to a device: it may be in the newer list.
             (None, Some(doubt)) => {
                 let hint = if form::is_variable(name) {

@@ -68,7 +68,7 @@ impl Engine {
             let committed = match &appraisal.verdict {
                 Ok(evidence) => {
                     if other_device.is_none() {
-                        other_device = self.other_device(&authorization.value, evidence).await?;
+                        other_device = self.other_device(&authorization.value, evidence).await;
                     }
                     let other_device = other_device.as_ref();
                     self.fulfil(

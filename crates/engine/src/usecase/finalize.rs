@@ -5,8 +5,8 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 use crate::{
     Context, Engine, Error,
     domain::{
-        Authorization, Certificate, CertificateHolder, ChallengeState, EvidenceRecord, Failure,
-        Gate, Intent, NotReady, Order, OrderState, Processing,
+        Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
+        OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
     events,
@@ -121,7 +121,7 @@ impl Engine {
             .await
         {
             Ok(_) => {
-                let evidence = authorizations.iter().find_map(evidence);
+                let evidence = authorizations.iter().find_map(Authorization::evidence);
                 let facts = evidence.map(|evidence| &evidence.facts);
                 tracing::info!(
                     target: events::TARGET,
@@ -303,14 +303,6 @@ impl Engine {
         self.report(context, finding);
         self.note(context, order.id, reason, &error.to_string())
             .await;
-    }
-}
-
-/// The evidence that fulfilled an authorization, ended since or not.
-fn evidence(authorization: &Authorization) -> Option<&EvidenceRecord> {
-    match &authorization.challenge.state {
-        ChallengeState::Valid(validated) => Some(validated.evidence()),
-        ChallengeState::Invalid(_) | ChallengeState::Pending => None,
     }
 }
 

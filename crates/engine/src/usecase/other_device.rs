@@ -2,17 +2,20 @@ use assay_proto::Timestamp;
 
 use crate::{
     Context, Engine,
-    domain::{
-        Attribute, Authorization, ChallengeState, DeviceFacts, EvidenceRecord, Note, Validated,
-    },
+    domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Note, Order},
     ids::OrderId,
     ports::StoreError,
 };
 
 /// The stable name of the note and, with an underscore, of the event.
 const UDID_DIFFERS: &str = "udid-differs";
-/// Orders of the same device that are looked at.
+/// Orders of the same device with good evidence that are looked at.
 const LOOK_BACK: usize = 8;
+/// Orders that are read to find them. More than this many are not open, or kept
+/// without evidence, for one device.
+const MOST_READ: usize = 500;
+/// Orders that are read at once.
+const PAGE: usize = 50;
 
 /// What good evidence says against the list or against earlier evidence: it
 /// attests the ordered name, and beside it another UDID (or serial) than the
@@ -55,15 +58,13 @@ impl OtherDevice {
 impl Engine {
     /// Whether evidence that proves the ordered identifier contradicts the list
     /// or earlier evidence. That is no reason to refuse, since exports often
-    /// hold another UDID; and one to look.
-    ///
-    /// # Errors
-    /// Faults of the store.
+    /// hold another UDID; and one to look. What of it cannot be read keeps no
+    /// device from its certificate.
     pub(crate) async fn other_device(
         &self,
         authorization: &Authorization,
         evidence: &EvidenceRecord,
-    ) -> Result<Option<OtherDevice>, StoreError> {
+    ) -> Option<OtherDevice> {
         let facts = &evidence.facts;
         let listed = self.admission.listed_beside(&authorization.identifier);
         let listed = listed.await.and_then(|(attribute, listed)| {
@@ -73,16 +74,22 @@ impl Engine {
             };
             (attested != listed).then_some((attribute, listed, attested))
         });
-        let earlier = self.earlier_device(authorization, facts).await?;
-        if listed.is_none() && earlier.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(OtherDevice {
+        let earlier = self.earlier_device(authorization, facts).await;
+        let earlier = earlier.unwrap_or_else(|error| {
+            tracing::warn!(
+                event = "earlier_orders_unread",
+                order = %authorization.order,
+                %error,
+                "earlier orders of a device cannot be compared with its evidence: enrolment continues"
+            );
+            None
+        });
+        (listed.is_some() || earlier.is_some()).then(|| OtherDevice {
             listed,
             earlier,
             evidence: facts.clone(),
             at: evidence.at,
-        }))
+        })
     }
 
     /// One of the latest orders that was for another device with the same
@@ -95,24 +102,52 @@ impl Engine {
         let (Some(serial), Some(udid)) = (&facts.serial, &facts.udid) else {
             return Ok(None);
         };
-        let orders = (self.store).orders_of_device(serial, None, LOOK_BACK);
-        for cursor in orders.await? {
-            let order = match self.store.order(cursor.id).await? {
-                Some(order) if order.value.id != authorization.order => order.value,
-                _ => continue,
-            };
-            for id in order.authorizations {
-                let earlier = self.store.authorization(id).await?;
-                let earlier = earlier.map(|earlier| earlier.value.challenge.state);
-                let Some(ChallengeState::Valid(Validated::Evidence(earlier))) = earlier else {
-                    continue;
+        let (mut before, mut read, mut compared) = (None, 0, 0);
+        while read < MOST_READ && compared < LOOK_BACK {
+            let page = self.store.orders_of_device(serial, before, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(*last);
+            read += page.len();
+            for cursor in page {
+                let order = match self.store.order(cursor.id).await? {
+                    // Orders without good evidence say nothing, and each
+                    // client that knows the serial number can make them.
+                    Some(order) if order.value.proven && cursor.id != authorization.order => {
+                        order.value
+                    }
+                    _ => continue,
                 };
-                if earlier.facts.serial.as_ref() == Some(serial)
-                    && let Some(other) = &earlier.facts.udid
-                    && other != udid
-                {
-                    return Ok(Some((order.id, other.clone())));
+                compared += 1;
+                if let Some(other) = self.other_udid(&order, serial, udid).await? {
+                    return Ok(Some((order.id, other)));
                 }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The UDID that the evidence of an order has beside this serial, where it is
+    /// another one.
+    async fn other_udid(
+        &self,
+        order: &Order,
+        serial: &String,
+        udid: &String,
+    ) -> Result<Option<String>, StoreError> {
+        for id in &order.authorizations {
+            let earlier = self.store.authorization(*id).await?;
+            let earlier = earlier.map(|earlier| earlier.value);
+            let Some(facts) = earlier
+                .as_ref()
+                .and_then(|one| Some(&one.evidence()?.facts))
+            else {
+                continue;
+            };
+            if facts.serial.as_ref() == Some(serial)
+                && let Some(other) = &facts.udid
+                && other != udid
+            {
+                return Ok(Some(other.clone()));
             }
         }
         Ok(None)

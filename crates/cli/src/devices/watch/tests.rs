@@ -279,3 +279,76 @@ fn a_list_that_cannot_be_kept_is_kept_later() {
     assert!(!watched.watch.is_unkept);
     assert_eq!(fs::read_to_string(last_good).unwrap(), rows(0, 3));
 }
+
+#[test]
+fn a_list_that_is_written_during_a_start_is_not_taken_half() {
+    let watched = Watched::new(&rows(0, 20));
+    let path = watched.home.path().join("devices.csv");
+    // Not so much less that it would be kept back.
+    watched.write(rows(0, 15));
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(SETTLED / 3);
+        fs::write(path, rows(0, 25)).unwrap();
+    });
+    let mut started = watched.restart().unwrap();
+    writer.join().unwrap();
+    assert_eq!(started.len(), 20);
+    assert!(started.reason().unwrap().contains("is being written"));
+    started.look();
+    started.look();
+    assert_eq!((started.len(), started.reason()), (25, None));
+}
+
+#[test]
+fn a_last_good_list_that_others_can_write_is_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let watched = Watched::new(&rows(0, 3));
+    let last_good = watched.home.path().join("devices.last-good.csv");
+    fs::set_permissions(&last_good, fs::Permissions::from_mode(0o660)).unwrap();
+    watched.write("garbage");
+    let Err(error) = watched.restart() else {
+        panic!("it was believed");
+    };
+    assert!(
+        format!("{error:#}").contains("devices.csv: line 1: "),
+        "{error:#}"
+    );
+}
+
+#[test]
+fn the_last_good_list_of_one_file_is_none_of_another() {
+    let watched = Watched::new(&rows(0, 20));
+    let dir = Dir::new(watched.home.path());
+    fs::write(watched.home.path().join("pilot.csv"), rows(30, 31)).unwrap();
+    let files = ListFiles::new(&dir, Path::new("pilot.csv"));
+    let devices = Arc::new(files.at_start().unwrap());
+    assert_eq!((devices.list().len(), devices.doubts()), (1, None));
+    let mut watch = Watch::new(devices, files, Arc::default());
+    watch.look(false, Instant::now());
+    // It has one of its own from now on, and the other one is gone.
+    let kept: Vec<_> = (fs::read_dir(watched.home.path()).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("last-good"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(kept[0].starts_with("devices.last-good-"), "{kept:?}");
+}
+
+#[test]
+fn another_fault_has_a_time_of_its_own() {
+    let mut watched = Watched::new(&rows(0, 20));
+    watched.write(rows(0, 2));
+    watched.look();
+    watched.look();
+    let since = |watched: &Watched| watched.devices.doubts().unwrap().since;
+    let mut doubt = watched.devices.doubts().unwrap();
+    doubt.since = Timestamp(1);
+    watched.devices.doubt(Some(doubt));
+    watched.look();
+    assert_eq!(since(&watched), Timestamp(1));
+    watched.write("garbage");
+    watched.look();
+    watched.look();
+    assert!(since(&watched) > Timestamp(1));
+}

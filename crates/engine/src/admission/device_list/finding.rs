@@ -111,6 +111,11 @@ pub enum FaultKind {
     /// Neither serial nor UDID.
     #[error("a line needs a serial or a UDID")]
     Nameless,
+    /// A NUL byte, which no text has.
+    #[error(
+        "the file holds a NUL byte: it was not written whole (a power loss, for example). Write it again"
+    )]
+    Nul,
     /// Text in UTF-16.
     #[error("the file is in UTF-16 (\"Unicode Text\"): in Excel save as \"CSV UTF-8\"")]
     Utf16,

@@ -55,12 +55,21 @@ impl DeviceList {
 
 /// The text of a file, without a byte order mark.
 fn decode(bytes: &[u8]) -> Result<&str, DeviceListFault> {
-    // A text of this kind has no NUL; UTF-16 of ASCII has one in two bytes.
-    let beginning = bytes.get(..64).unwrap_or(bytes);
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || beginning.contains(&0) {
+    // UTF-16 of ASCII has a NUL in each pair of bytes. Other NULs are what a disk
+    // has in the place of data that a power loss took.
+    let (pairs, _) = bytes.get(..64).unwrap_or(bytes).as_chunks::<2>();
+    let is_utf16 = !pairs.is_empty() && pairs.iter().all(|[a, b]| (*a == 0) != (*b == 0));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_utf16 {
         return Err(DeviceListFault {
             line: 1,
             kind: FaultKind::Utf16,
+        });
+    }
+    if let Some(place) = bytes.iter().position(|byte| *byte == 0) {
+        let before = &bytes[..place];
+        return Err(DeviceListFault {
+            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            kind: FaultKind::Nul,
         });
     }
     match std::str::from_utf8(bytes) {
@@ -230,7 +239,7 @@ impl Parser {
 }
 
 /// Whether a character can be in no serial or UDID, or could not be seen there.
-fn is_forbidden(letter: char) -> bool {
+pub(in crate::admission) fn is_forbidden(letter: char) -> bool {
     letter.is_whitespace() || disturbs(letter) || "\"'/".contains(letter)
 }
 

@@ -315,3 +315,49 @@ fn a_difference_counts_devices_and_names_ten() {
     let (serial, udid) = (read("X,,\n").list, read(",X,\n").list);
     assert_eq!(udid.changes_since(&serial).removed.count, 1);
 }
+
+#[test]
+fn a_lost_column_is_a_great_loss() {
+    let rows = |with_udid: bool| {
+        let mut text = "serial,udid,comment\n".to_owned();
+        for n in 0..40 {
+            let udid = if with_udid {
+                format!("00008112-{n:016X}")
+            } else {
+                String::new()
+            };
+            text += &format!("C02XK0AA{n:04},{udid},\n");
+        }
+        DeviceList::read(text.as_bytes()).unwrap().list
+    };
+    let (both, serials) = (rows(true), rows(false));
+    let changes = serials.changes_since(&both);
+    assert_eq!(changes.removed.count, 0);
+    assert!(changes.is_great_loss(both.len()));
+    assert_eq!(changes.lost_column(both.len()), Some(("udid", 40, 40)));
+    let back = both.changes_since(&serials);
+    assert!(!back.is_great_loss(serials.len()));
+    // Where the devices went as well, they are what is said.
+    let none = DeviceList::default().changes_since(&both);
+    assert!(none.is_great_loss(both.len()));
+    assert_eq!(none.lost_column(both.len()), None);
+}
+
+#[test]
+fn a_nul_byte_is_no_utf16_by_itself() {
+    let mut bytes = b"serial,udid,comment\nC02XK0AAJHD2,,\n".to_vec();
+    bytes.extend([0; 100]);
+    for (bytes, line) in [(bytes, 3), (vec![0; 100], 1)] {
+        let faults = DeviceList::read(&bytes).unwrap_err().faults.first;
+        assert_eq!(faults.len(), 1);
+        assert_eq!((faults[0].line, &faults[0].kind), (line, &FaultKind::Nul));
+    }
+}
+
+#[test]
+fn what_no_list_can_hold_is_known() {
+    for name in ["", "a b", "a\n", "\u{200b}X", "\"X\"", "X/1.2.3"] {
+        assert!(!DeviceList::can_hold(name), "{name:?}");
+    }
+    assert!(DeviceList::can_hold("C02XK0AAJHD2"));
+}
