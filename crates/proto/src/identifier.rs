@@ -131,12 +131,15 @@ impl Identifier {
         if wire.value.len() > Self::MAX_LENGTH {
             return Err(malformed("longer than 256 bytes"));
         }
+        if wire.value.is_empty() {
+            return Err(malformed("it is empty"));
+        }
         let (name, oid) = match wire.value.split_once('/') {
             Some((name, oid)) => (name, Some(oid)),
             None => (wire.value.as_str(), None),
         };
         if name.is_empty() {
-            return Err(malformed("nothing stands before the \"/\""));
+            return Err(malformed("there is nothing before the \"/\""));
         }
         let oid = oid
             .map(|oid| {
@@ -418,6 +421,13 @@ mod tests {
             detail("permanent-identifier", &"a".repeat(190_000)),
             "the value of the permanent-identifier identifier is malformed: longer than 256 bytes"
         );
+        for kind in ["permanent-identifier", "hardware-module"] {
+            assert_eq!(
+                detail(kind, ""),
+                format!("the value \"\" of the {kind} identifier is malformed: it is empty")
+            );
+            assert!(detail(kind, "/1.2.3").ends_with(": there is nothing before the \"/\""));
+        }
         let kind = "k".repeat(64);
         assert!(detail(&kind, "x").contains(&format!("{kind:?}")));
         assert_eq!(
