@@ -13,19 +13,31 @@ use crate::{
 };
 
 /// What a gate refused.
-pub(crate) struct Finding<'a, I> {
+pub(crate) struct Finding<'a> {
     pub(crate) gate: Gate,
     /// What the client is told.
     pub(crate) kind: ProblemType,
     pub(crate) account: AccountId,
     pub(crate) order: Option<OrderId>,
-    /// The ordered identifier, or all of them.
-    pub(crate) identifier: I,
+    /// The ordered identifier, or all of them: [`joined`].
+    pub(crate) identifier: &'a str,
     /// A stable name.
     pub(crate) reason: &'a str,
     /// Exact and for the operator alone.
     pub(crate) detail: &'a dyn fmt::Display,
     pub(crate) object_sha256: Option<&'a [u8; 32]>,
+}
+
+/// Several identifiers in one text, as the span of the request has them.
+pub(crate) fn joined(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut all = String::new();
+    for value in values {
+        if !all.is_empty() {
+            all.push_str(", ");
+        }
+        all.push_str(value.as_ref());
+    }
+    all
 }
 
 /// Of a request that a limit refused, at most so many identifiers are named.
@@ -91,13 +103,13 @@ impl Engine {
     ) {
         let named = &identifiers[..identifiers.len().min(MOST_NAMED)];
         if limit.is_event {
-            let names: Vec<&str> = named.iter().map(|one| one.value.as_str()).collect();
+            let names = joined(named.iter().map(|one| one.value.as_str()));
             let finding = Finding {
                 gate: Gate::Admission,
                 kind: ProblemType::RateLimited,
                 account,
                 order: None,
-                identifier: names,
+                identifier: &names,
                 reason: limit.reason,
                 detail: &limit.detail,
                 object_sha256: None,
@@ -110,7 +122,7 @@ impl Engine {
     }
 
     /// Reports that a gate refused.
-    pub(crate) fn report<I: fmt::Debug>(&self, context: &Context, finding: Finding<'_, I>) {
+    pub(crate) fn report(&self, context: &Context, finding: Finding<'_>) {
         let Finding { gate, kind, .. } = finding;
         if !self.request_log.found(gate, kind, context.client) {
             return;
@@ -120,7 +132,8 @@ impl Engine {
             gate = finding.gate.as_str(),
             account = %finding.account,
             order = finding.order.map(tracing::field::display),
-            identifier = ?finding.identifier,
+            // As the span has it, so that one search finds both.
+            identifier = %finding.identifier,
             reason = finding.reason,
             detail = %finding.detail,
             evidence_sha256 = finding.object_sha256.map(|hash| HEXLOWER.encode(hash)),
@@ -135,7 +148,7 @@ impl Engine {
         failure: &Failure,
         account: AccountId,
         order: OrderId,
-        identifier: impl fmt::Debug,
+        identifier: &str,
     ) {
         let finding = Finding {
             gate: failure.gate,

@@ -324,7 +324,7 @@ async fn another_udid_than_the_listed_one_is_an_event_and_no_refusal() {
     let id = |url: &str| url.rsplit('/').next().unwrap().to_owned();
     for (field, value) in [
         ("level", "WARN"),
-        ("identifier", &format!("{SERIAL:?}")),
+        ("identifier", SERIAL),
         ("serial", SERIAL),
         ("udid", other),
         ("attribute", "udid"),

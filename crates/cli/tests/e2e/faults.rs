@@ -26,11 +26,10 @@ fn enroll(server: &Server, serial: &str, fault: &str) -> Output {
 /// What the operator is told of the refusal of a device's order, or of what it wanted to order:
 /// then the last letter is another.
 fn told(server: &Server, serial: &str) -> Value {
-    let ordered = format!("\"{}", serial.trim_end_matches('A'));
+    let ordered = serial.trim_end_matches('A');
     server.process().event(|event| {
-        // One identifier, or a list of one.
         let identifier = event["identifier"].as_str().unwrap_or_default();
-        event["event"] == "refused" && identifier.contains(&ordered)
+        event["event"] == "refused" && identifier.starts_with(ordered)
     })
 }
 

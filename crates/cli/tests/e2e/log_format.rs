@@ -316,3 +316,44 @@ async fn in_text_values_with_blanks_are_quoted() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].ends_with("directive=\"a b=debug\""), "{lines:?}");
 }
+
+#[test]
+fn in_text_an_identifier_is_written_alike_in_span_and_event() {
+    let server = Server::init(SETUP);
+    let log = server.beside("log");
+    let mut child = server
+        .command(["serve", "--listen", "127.0.0.1:0"])
+        .env("ASSAY_LOG_FORMAT", "text")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let directory = line.trim().strip_prefix("listening on ").unwrap();
+    let names = [
+        ("C02NOTHERE", "identifier=C02NOTHERE"),
+        (
+            "C02 \"NOT\u{202e}\" HERE",
+            r#"identifier="C02 \"NOT\u{202e}\" HERE""#,
+        ),
+    ];
+    for (name, _) in names {
+        let mut enroll = server.simulate("enroll", directory);
+        let output = enroll.args(["--serial", name, "--udid", "U"]).output();
+        assert_eq!(output.unwrap().status.code(), Some(1), "{name}");
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = fs::read_to_string(&log).unwrap();
+    let refused = text
+        .lines()
+        .filter(|line| line.contains("event=\"refused\""));
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused.len(), names.len(), "{text}");
+    for (line, (_, written)) in refused.into_iter().zip(names) {
+        assert_eq!(line.matches(written).count(), 2, "{written} in {line}");
+    }
+}

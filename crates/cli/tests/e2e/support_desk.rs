@@ -1,5 +1,7 @@
 //! What the support desk finds: by device, by order, by certificate.
 
+use std::process::Command;
+
 use assay_simulator::CsrRequest;
 use serde_json::{Value, json};
 
@@ -83,17 +85,18 @@ async fn a_used_up_limit_names_account_and_identifier() {
     let mut client = server.client().await;
     let mut limited = 0;
     for _ in 0..10 {
-        let answer = client
-            .new_order(&[("permanent-identifier", "C02DESK00003")])
-            .await;
+        let [one, other] = ["C02DESK00003", "C02DESK00001"];
+        let kind = "permanent-identifier";
+        let answer = client.new_order(&[(kind, one), (kind, other)]).await;
         limited += usize::from(answer.status == 429);
     }
     assert!(limited > 0);
     let event = server.process().event(|event| event["event"] == "refused");
     assert_eq!(event["reason"], "rate-limited");
     assert!(event["account"].is_string(), "{event}");
-    let named = event["identifier"].to_string();
-    assert!(named.contains("C02DESK00003"), "{event}");
+    let both = "C02DESK00003, C02DESK00001";
+    assert_eq!(event["identifier"], both, "{event}");
+    assert_eq!(event["span"]["identifier"], both, "{event}");
     let shown = json(&server, &["orders", "show", "--json", "C02DESK00003"]);
     let refusal = &shown["refusals"][0];
     assert_eq!(refusal["reason"], "rate-limited");
@@ -116,6 +119,15 @@ async fn an_order_is_found_by_device_and_certificate_with_its_notes_and_its_pem(
     for _ in 0..3 {
         let answer = client.finalize(&placed, &wrong).await;
         assert_problem(&answer, 400, "badCSR");
+    }
+    // Each gate names the identifier as it was ordered.
+    for (order, gate) in [(&refused.order, "appraisal"), (&placed.order, "issuance")] {
+        let event = server.refused(order);
+        assert_eq!(
+            (&event["gate"], &event["identifier"]),
+            (&json!(gate), &json!(SERIAL)),
+            "{event}"
+        );
     }
     let told = text(&server, &["orders", "show", &placed.order]);
     for expected in [
@@ -193,7 +205,7 @@ async fn an_order_is_found_by_device_and_certificate_with_its_notes_and_its_pem(
         assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2, "{pem}");
         let chain = server.beside("shown.pem");
         std::fs::write(&chain, pem).unwrap();
-        let mut verify = std::process::Command::new("openssl");
+        let mut verify = Command::new("openssl");
         verify.arg("verify").arg("-CAfile").arg(server.root_path());
         verify.arg("-untrusted").arg(&chain).arg(&chain);
         assert!(openssl(&mut verify).contains("OK"));

@@ -14,7 +14,7 @@ use crate::{
     ids::{AccountId, OrderId},
     issuance,
     ports::{Change, CommitError, Versioned},
-    refusal::Finding,
+    refusal::{Finding, joined},
     time::ClockReading,
 };
 
@@ -172,7 +172,7 @@ impl Engine {
                 "issuance failed"
             );
         } else {
-            self.report_failure(&context, &failure, failed.account, id, names(&failed));
+            self.report_failure(&context, &failure, failed.account, id, &names(&failed));
         }
         Ok(failed)
     }
@@ -295,7 +295,7 @@ impl Engine {
             kind,
             account: order.account,
             order: Some(order.id),
-            identifier: names(order),
+            identifier: &names(order),
             reason,
             detail: error,
             object_sha256: None,
@@ -335,9 +335,8 @@ fn certificate(
     }
 }
 
-fn names(order: &Order) -> Vec<String> {
-    let identifiers = order.identifiers.iter();
-    identifiers.map(|one| one.to_wire().value).collect()
+fn names(order: &Order) -> String {
+    joined(order.identifiers.iter().map(|one| one.to_wire().value))
 }
 
 /// That the certificate of an order could not be signed, through no fault of

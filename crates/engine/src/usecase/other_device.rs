@@ -166,7 +166,7 @@ impl Engine {
             account = %authorization.account,
             client = context.client.map(tracing::field::display),
             order = %authorization.order,
-            identifier = ?authorization.identifier.to_wire().value,
+            identifier = %authorization.identifier.to_wire().value,
             serial = other.evidence.serial.as_deref(),
             udid = other.evidence.udid.as_deref(),
             attribute = listed.map(|(attribute, ..)| attribute.as_str()),
