@@ -196,15 +196,18 @@ impl RequestLog {
         logged
     }
 
-    /// Whether a fault that a request met gets a line of its own. It is counted
-    /// otherwise.
+    /// Whether a fault that a request of `client` met gets a line of its own. It
+    /// is counted otherwise.
     #[must_use]
-    pub fn fault(&self, kind: ProblemType) -> bool {
+    pub fn fault(&self, kind: ProblemType, client: IpAddr, authenticated: bool) -> bool {
         let now = self.clock.uptime();
         let mut state = self.lock();
         let logged = FAULTS.take(&mut state.faults, now);
         if !logged {
-            state.sum(kind).requests += 1;
+            let sum = state.sum(kind);
+            sum.requests += 1;
+            sum.authenticated += u64::from(authenticated);
+            sum.client = Some(client);
         }
         logged
     }
@@ -462,9 +465,13 @@ mod tests {
             assert_eq!(sum(&log, kind).findings, 10);
             assert!(log.found(gate, kind, None), "no request, no rate");
         }
-        let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal));
+        let client = client.unwrap();
+        let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal, client, true));
         assert_eq!(faults.count(), 50);
-        assert_eq!(sum(&log, ProblemType::ServerInternal).requests, 10);
+        assert!(!log.fault(ProblemType::ServerInternal, client, false));
+        let left = sum(&log, ProblemType::ServerInternal);
+        assert_eq!((left.requests, left.authenticated), (11, 10));
+        assert_eq!(left.client, Some(client));
     }
 
     #[test]

@@ -240,7 +240,11 @@ fn is_logged(kind: ProblemType) -> bool {
 
 /// Whether a fault that the current request met gets a line of its own.
 pub(crate) fn logs_fault(kind: ProblemType) -> bool {
-    Current::get().is_none_or(|current| current.engine.request_log().fault(kind))
+    Current::get().is_none_or(|current| {
+        let authenticated = current.authenticated.load(Ordering::Relaxed);
+        let log = current.engine.request_log();
+        log.fault(kind, current.client, authenticated)
+    })
 }
 
 #[cfg(test)]

@@ -282,3 +282,29 @@ async fn the_list_says_what_it_left_out_and_is_filtered() {
         (&json!(2), &Value::Null)
     );
 }
+
+#[tokio::test]
+async fn faults_without_a_line_are_counted_with_who_was_authenticated() {
+    let server = Server::start(SETUP);
+    let is = |name: &'static str| move |line: &Value| line["event"] == name;
+    server.process().event(is("devices_reloaded"));
+    server.write_devices(&["not a device"]);
+    server.process().event(is("devices_refused"));
+    let mut client = server.client().await;
+    let counted =
+        |line: &Value| line["event"] == "requests_refused" && line["kind"] == "serverInternal";
+    // 50 lines at once, then 10 a second.
+    for _ in 0..1_500 {
+        let answer = client
+            .new_order(&[("permanent-identifier", "C02NOTYET")])
+            .await;
+        assert_problem(&answer, 503, "serverInternal");
+        if server.process().log().iter().any(counted) {
+            break;
+        }
+    }
+    let line = server.process().event(counted);
+    assert!(line["count"].as_u64().unwrap() > 0, "{line}");
+    assert_eq!(line["authenticated"], line["count"], "{line}");
+    assert_eq!(line["client"], "127.0.0.1", "{line}");
+}
