@@ -55,7 +55,7 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "list-unavailable",
-        "the list of devices cannot be used: `assay config check` says what is wrong with it",
+        "the server does not use the newest list of devices, and the one in use lacks this device: `assay status` says why; SIGHUP puts a list in force that was kept back because it lacks most devices, `assay config check` names the faults of one that cannot be used",
     ),
     (
         "no-space",

@@ -284,6 +284,38 @@ async fn the_list_says_what_it_left_out_and_is_filtered() {
 }
 
 #[tokio::test]
+async fn a_device_that_a_kept_back_list_names_has_a_remedy_that_works() {
+    let all: Vec<String> = (0..12).map(|n| format!("C02DESK{n:05},,")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let server = Server::start(Setup {
+        devices: &all,
+        ..SETUP
+    });
+    let is = |name: &'static str| move |line: &Value| line["event"] == name;
+    server.process().event(is("devices_reloaded"));
+    server.write_devices(&["C02DESK00099,,"]);
+    server.process().event(is("devices_kept_back"));
+    let mut client = server.client().await;
+    let wanted = [("permanent-identifier", "C02DESK00099")];
+    let answer = client.new_order(&wanted).await;
+    assert_problem(&answer, 503, "serverInternal");
+    let listed = json(&server, &["orders", "refusals", "--json"]);
+    let refusal = &listed["refusals"][0];
+    assert_eq!(refusal["reason"], "list-unavailable");
+    let remedy = refusal["remedy"].as_str().unwrap();
+    let place = |text: &str| remedy.find(text).unwrap_or_else(|| panic!("{remedy}"));
+    assert!(place("`assay status`") < place("SIGHUP"), "{remedy}");
+    assert!(place("SIGHUP") < place("`assay config check`"), "{remedy}");
+    // It says so, and what is to be done helps.
+    let status = json(&server, &["status", "--json"]);
+    let reason = status["reasons"]["devices"].as_str().unwrap();
+    assert!(reason.contains("SIGHUP"), "{reason}");
+    server.process().signal(rustix::process::Signal::HUP);
+    server.process().nth_event(1, is("devices_reloaded"));
+    client.order("C02DESK00099").await;
+}
+
+#[tokio::test]
 async fn faults_without_a_line_are_counted_with_who_was_authenticated() {
     let server = Server::start(SETUP);
     let is = |name: &'static str| move |line: &Value| line["event"] == name;
