@@ -76,10 +76,21 @@ pub async fn run(source: &mut Source<'_>, args: &ShowArgs) -> Result<(), Stop> {
         device,
         is_servers,
     } = *found;
-    match (order.or(certificate), device) {
-        (Some(story), None) if args.pem => print_pem(source.dir(), &story),
-        (Some(story), None) if args.json => print_json(&story),
-        (Some(story), None) => print(story),
+    // The server alone makes names of orders and serial numbers, so that they
+    // are never ambiguous. Any client can order a device by such a name.
+    let story = order.or(certificate);
+    if (story.is_some() || is_servers)
+        && let Some(device) = &device
+    {
+        super::message(device.beside());
+    }
+    match (story, device) {
+        (Some(story), _) if args.pem => print_pem(source.dir(), &story),
+        (Some(story), _) if args.json => print_json(&story),
+        (Some(story), _) => print(story),
+        (None, _) if is_servers => Err(Stop::refused(anyhow!(
+            "that is the serial number of a TLS certificate of the server's own: it has no order"
+        ))),
         (None, Some(device)) if args.pem => {
             let issued = device.orders.iter().find(|story| story.issued.is_some());
             match issued {
@@ -92,15 +103,6 @@ pub async fn run(source: &mut Source<'_>, args: &ShowArgs) -> Result<(), Stop> {
         }
         (None, Some(device)) if args.json => print_json(&device),
         (None, Some(device)) => print(device),
-        (Some(story), Some(device)) => Err(Stop::refused(anyhow!(
-            "{:?} is ambiguous: it names the order {} and a device with {} orders; ask with the order's URL, or with `orders list --device`",
-            args.what,
-            story.order.id,
-            device.total
-        ))),
-        (None, None) if is_servers => Err(Stop::refused(anyhow!(
-            "that is the serial number of a TLS certificate of the server's own: it has no order"
-        ))),
         (None, None) => Err(Stop::refused(anyhow!(
             "there is no such order, certificate or device: `assay orders list` names the orders, `assay orders refusals` what was refused without one"
         ))),
@@ -246,6 +248,27 @@ fn print_pem(dir: &Dir, story: &Story) -> Result<(), Stop> {
     }
 }
 
+impl DeviceStory {
+    /// One line for where something else of this name is shown.
+    fn beside(&self) -> String {
+        let refused = self.refusals.as_ref().map_or(0, Vec::len);
+        let ways = [
+            (self.total, "order", "list"),
+            (refused, "recent refusal", "refusals"),
+        ];
+        let ways = ways.into_iter().filter(|(count, ..)| *count > 0);
+        let ways = ways.map(|(count, what, command)| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {what}{plural} (`assay orders {command} --device`)")
+        });
+        format!(
+            "clients asked for a device of the name {:?}, too: {}",
+            self.device,
+            ways.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
 impl fmt::Display for DeviceStory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.total == 1 { "" } else { "s" };
@@ -297,6 +320,37 @@ mod tests {
         for text in ["", "0", "xyz", "C02XK0AAJHD2", &"ab".repeat(21)] {
             assert_eq!(serial_number(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_device_of_the_name_is_mentioned_in_one_line() {
+        let refusal = Refusal {
+            at: Timestamp(0),
+            identifier: WireIdentifier {
+                kind: "permanent-identifier".to_owned(),
+                value: "0cab".to_owned(),
+            },
+            account: String::new(),
+            client: None,
+            reason: String::new(),
+            detail: String::new(),
+            remedy: None,
+        };
+        let mut device = DeviceStory {
+            device: "0cab\n".to_owned(),
+            orders: Vec::new(),
+            earlier: Vec::new(),
+            total: 0,
+            refusals: Some(vec![refusal]),
+        };
+        let start = "clients asked for a device of the name \"0cab\\n\", too: ";
+        let refused = "1 recent refusal (`assay orders refusals --device`)";
+        assert_eq!(device.beside(), format!("{start}{refused}"));
+        device.total = 2;
+        let ordered = "2 orders (`assay orders list --device`)";
+        assert_eq!(device.beside(), format!("{start}{ordered}, {refused}"));
+        device.refusals = None;
+        assert_eq!(device.beside(), format!("{start}{ordered}"));
     }
 
     #[test]

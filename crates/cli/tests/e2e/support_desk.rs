@@ -283,6 +283,98 @@ async fn the_list_says_what_it_left_out_and_is_filtered() {
     );
 }
 
+/// What `orders show` prints, and says beside it.
+fn show(server: &Server, what: &str) -> (Value, String) {
+    let output = server.assay(["orders", "show", "--json", "--", what]);
+    assert_exit(&output, 0);
+    let beside = String::from_utf8(output.stderr).unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), beside)
+}
+
+#[tokio::test]
+async fn a_refused_device_of_its_name_hides_neither_an_order_nor_a_certificate() {
+    let server = Server::start(SETUP);
+    let device = mac(SERIAL);
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, SERIAL).await;
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    let certificate = client.certificate(&placed, &csr).await;
+    let story = server.story(&placed.order);
+    // The server's own certificate is as public.
+    let mut openssl_x509 = Command::new("openssl");
+    openssl_x509.args(["x509", "-noout", "-serial", "-in"]);
+    openssl_x509.arg(server.dir().join("ca/serving.pem"));
+    let own = openssl(&mut openssl_x509);
+    let own = own.trim().strip_prefix("serial=").unwrap();
+
+    let names = [id(&placed.order), id(&certificate.url)];
+    for name in names.iter().map(String::as_str).chain([own]) {
+        let answer = client.new_order(&[("permanent-identifier", name)]).await;
+        assert_problem(&answer, 403, "rejectedIdentifier");
+    }
+    for name in &names {
+        let (shown, beside) = show(&server, name);
+        assert_eq!(shown, story);
+        let expected = format!(
+            "assay: clients asked for a device of the name {name:?}, too: 1 recent refusal (`assay orders refusals --device`)\n"
+        );
+        assert_eq!(beside, expected);
+        let pem = text(&server, &["orders", "show", "--pem", "--", name]);
+        assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2, "{pem}");
+        let told = text(&server, &["orders", "show", "--", name]);
+        assert!(told.starts_with("order  "), "{told}");
+        let device = format!("--device={name}");
+        let listed = json(&server, &["orders", "refusals", "--json", &device]);
+        assert_eq!(listed["total"], 1);
+    }
+    let output = server.assay(["orders", "show", own]);
+    assert_exit(&output, 1);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("of the server's own"), "{said}");
+    assert!(said.contains("1 recent refusal"), "{said}");
+    // A name that is a device's alone is still shown as one.
+    let answer = client
+        .new_order(&[("permanent-identifier", "C02NOTHERE")])
+        .await;
+    assert_problem(&answer, 403, "rejectedIdentifier");
+    let (shown, beside) = show(&server, "C02NOTHERE");
+    assert_eq!((&shown["total"], beside.as_str()), (&json!(0), ""));
+}
+
+#[tokio::test]
+async fn orders_for_a_device_of_its_name_hide_neither_an_order_nor_a_certificate() {
+    let mut server = Server::start(Setup {
+        init: &["--admission", "any-attested"],
+        ..Setup::default()
+    });
+    let device = mac(SERIAL);
+    let mut client = server.client().await;
+    let placed = client.ready(&server, &device, SERIAL).await;
+    let csr = device.csr(&CsrRequest::default()).unwrap();
+    let certificate = client.certificate(&placed, &csr).await;
+    let story = server.story(&placed.order);
+    let names = [id(&placed.order), id(&certificate.url)];
+    let mut others = Vec::new();
+    for name in &names {
+        others.push(id(&client.order(name).await.order));
+    }
+    let check = |server: &Server| {
+        for (name, other) in names.iter().zip(&others) {
+            let (shown, beside) = show(server, name);
+            assert_eq!(shown, story);
+            let expected = "1 order (`assay orders list --device`)\n";
+            assert!(beside.ends_with(expected), "{beside}");
+            let device = format!("--device={name}");
+            let listed = json(server, &["orders", "list", "--json", &device]);
+            assert_eq!(ids(&listed), [other.as_str()]);
+        }
+    };
+    check(&server);
+    // The same from the ledger.
+    assert_eq!(server.terminate().code(), Some(0));
+    check(&server);
+}
+
 #[tokio::test]
 async fn a_device_that_a_kept_back_list_names_has_a_remedy_that_works() {
     let all: Vec<String> = (0..12).map(|n| format!("C02DESK{n:05},,")).collect();
