@@ -66,7 +66,14 @@ pub enum Answer {
     },
     /// How the server is.
     Status(Box<Status>),
+    /// Why the question has no answer.
+    Failed(String),
 }
+
+/// The longest text that orders are looked for by, in bytes: more than any URL
+/// of an order, and than a device's name may have. The control socket takes it
+/// however its JSON escapes it.
+const LONGEST_TEXT: usize = 512;
 
 /// `assay orders`
 pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
@@ -148,6 +155,18 @@ async fn answer_at(
             Ok(Answer::Found(Box::new(found)))
         }
     }
+}
+
+/// Refuses a text that is longer than anything it can mean, `name` of the
+/// command line.
+fn check_length(name: &str, text: &str) -> Result<(), Stop> {
+    if text.len() <= LONGEST_TEXT {
+        return Ok(());
+    }
+    Err(Stop::usage(anyhow!(
+        "{name} has {} bytes, at most {LONGEST_TEXT} are allowed: give an order's name or URL, a certificate's serial number or a device's name",
+        text.len()
+    )))
 }
 
 /// That the running server is of another version, most likely.

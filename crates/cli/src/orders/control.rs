@@ -2,16 +2,17 @@
 //! status` and `assay store accept-clock` ask the running server: the database
 //! lets only one process in.
 //!
-//! One question and one answer a connection, each a line of JSON. Whoever may
+//! One question and one answer a connection, each a line of JSON; a question
+//! that cannot be read or answered has [`Answer::Failed`]. Whoever may
 //! enter the directory (mode 0700) may ask.
 
 use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow, bail};
 use assay_engine::{Engine, ports::Store};
 use rustix::fs::Access;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     time::timeout,
 };
@@ -20,7 +21,7 @@ use super::{Answer, Question};
 use crate::{dir::Dir, permissions, stop::Stop};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const MAX_QUESTION: u64 = 4096;
+const MAX_QUESTION: usize = 4096;
 
 /// Asks the running server. `None` when none runs.
 ///
@@ -42,7 +43,10 @@ pub async fn ask(dir: &Dir, question: &Question) -> Result<Option<anyhow::Result
         stream.write_all(&line).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
-        Ok(serde_json::from_slice(&answer)?)
+        match serde_json::from_slice(&answer)? {
+            Answer::Failed(why) => Err(anyhow!(why)),
+            answer => Ok(answer),
+        }
     };
     Ok(Some(match timeout(PATIENCE, exchange).await {
         Ok(answer) => answer,
@@ -91,14 +95,44 @@ pub async fn serve(listener: UnixListener, store: Arc<dyn Store>, engine: Arc<En
 
 async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(reader.take(MAX_QUESTION))
-        .read_line(&mut line)
-        .await?;
-    let question: Question = serde_json::from_str(&line)?;
-    // The clock may be wrong: the server's time counts.
-    let answer = super::answer_at(store, Some(engine), &question, engine.now()).await?;
+    let answer = match question(&mut BufReader::new(reader)).await {
+        // The clock may be wrong: the server's time counts.
+        Ok(question) => super::answer_at(store, Some(engine), &question, engine.now()).await,
+        Err(error) => Err(error),
+    };
+    let answer = answer.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")));
     writer.write_all(&serde_json::to_vec(&answer)?).await?;
     writer.shutdown().await?;
     Ok(())
+}
+
+/// Reads the question. All of a line is read, however long it is: the other end
+/// could not read the answer to a question that was left unread.
+async fn question(reader: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Question> {
+    let mut line = Vec::new();
+    let most = u64::try_from(MAX_QUESTION + 1)?;
+    (&mut *reader)
+        .take(most)
+        .read_until(b'\n', &mut line)
+        .await?;
+    if line.len() > MAX_QUESTION {
+        if !line.ends_with(b"\n") {
+            skip_line(reader).await?;
+        }
+        bail!("the question has more than {MAX_QUESTION} bytes");
+    }
+    serde_json::from_slice(&line).context("this server does not know the question")
+}
+
+/// Reads on behind the next end of a line, and keeps nothing.
+async fn skip_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<()> {
+    loop {
+        let read = reader.fill_buf().await?;
+        let end = read.iter().position(|byte| *byte == b'\n');
+        let count = end.map_or(read.len(), |end| end + 1);
+        reader.consume(count);
+        if end.is_some() || count == 0 {
+            return Ok(());
+        }
+    }
 }

@@ -63,6 +63,7 @@ pub struct DeviceStory {
 
 /// `assay orders show`
 pub async fn run(source: &mut Source<'_>, args: &ShowArgs) -> Result<(), Stop> {
+    super::check_length("WHAT", &args.what)?;
     let question = FindQuestion {
         text: args.what.clone(),
         certificate: args.certificate,

@@ -73,6 +73,9 @@ pub struct Page {
 
 /// `assay orders list`
 pub async fn run(source: &mut Source<'_>, args: &ListArgs) -> Result<(), Stop> {
+    if let Some(device) = &args.device {
+        super::check_length("--device", device)?;
+    }
     let mut question = PageQuestion {
         filter: Filter {
             device: args.device.clone(),

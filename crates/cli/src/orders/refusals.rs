@@ -43,6 +43,9 @@ impl From<RecentRefusal> for Refusal {
 
 /// `assay orders refusals`
 pub async fn run(source: &mut Source<'_>, args: &RefusalsArgs) -> Result<(), Stop> {
+    if let Some(device) = &args.device {
+        super::check_length("--device", device)?;
+    }
     let question = Question::Refusals {
         device: args.device.clone(),
         limit: args.limit as usize,

@@ -1,6 +1,10 @@
 //! What the support desk finds: by device, by order, by certificate.
 
-use std::process::Command;
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    process::Command,
+};
 
 use assay_simulator::CsrRequest;
 use serde_json::{Value, json};
@@ -373,6 +377,56 @@ async fn orders_for_a_device_of_its_name_hide_neither_an_order_nor_a_certificate
     // The same from the ledger.
     assert_eq!(server.terminate().code(), Some(0));
     check(&server);
+}
+
+#[test]
+fn a_text_that_is_too_long_is_a_usage_error_whether_a_server_runs_or_not() {
+    let stopped = Server::init(SETUP);
+    for server in [&stopped, &SERVER.server()] {
+        for length in [513, 100_000] {
+            let long = "x".repeat(length);
+            for (args, name) in [
+                (["orders", "show", "--", &long], "WHAT"),
+                (["orders", "list", "--device", &long], "--device"),
+                (["orders", "refusals", "--device", &long], "--device"),
+            ] {
+                let said = message(&server.assay(args), 2);
+                let expected = format!("{name} has {length} bytes, at most 512 are allowed");
+                assert!(said.contains(&expected), "{said}");
+                assert!(said.len() < 300, "{said}");
+            }
+        }
+        // What JSON escapes most.
+        let escaped = "\u{1}".repeat(512);
+        let said = message(&server.assay(["orders", "show", &escaped]), 1);
+        assert!(said.contains("there is no such order"), "{said}");
+        let listed = json(server, &["orders", "list", "--json", "--device", &escaped]);
+        assert_eq!(listed["total"], 0);
+    }
+}
+
+#[test]
+fn the_control_socket_answers_what_it_cannot_take_with_an_error() {
+    let server = SERVER.server();
+    let ask = |question: &str| -> String {
+        let mut stream = UnixStream::connect(server.dir().join("control.sock")).unwrap();
+        stream.write_all(question.as_bytes()).unwrap();
+        stream.write_all(b"\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["failed"].as_str().unwrap_or_default().to_owned()
+    };
+    for length in [4096, 4097, 100_000, 10_000_000] {
+        let long = ask(&"x".repeat(length));
+        assert_eq!(long, "the question has more than 4096 bytes", "{length}");
+    }
+    for unknown in ["", "x", "{\"teleport\":1}", &"x".repeat(4095)] {
+        let said = ask(unknown);
+        let expected = "this server does not know the question: ";
+        assert!(said.starts_with(expected), "{said}");
+    }
+    assert_eq!(ask("\"status\""), "");
 }
 
 #[tokio::test]
