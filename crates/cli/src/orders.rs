@@ -20,7 +20,7 @@ pub use refusals::Refusal;
 use crate::{
     args::OrdersCommand,
     dir::Dir,
-    now,
+    logging, now,
     status::Status,
     stop::{OrStop, Stop},
 };
@@ -180,6 +180,10 @@ fn another_answer() -> Stop {
 fn message(text: impl std::fmt::Display) {
     use std::io::Write as _;
 
+    if logging::is_json() {
+        tracing::info!(event = "note", "{text}");
+        return;
+    }
     // A reader that went away is no reason to fail.
     let _ = writeln!(std::io::stderr(), "assay: {text}");
 }

@@ -149,9 +149,8 @@ fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
     }
     let value = match value {
         FieldValue::Text(text) => quoted(text),
-        // A value ends where the next blank is.
         FieldValue::Shown(text) if needs_quotes(text) => quoted(text),
-        FieldValue::Shown(text) => terminal::escape(text),
+        FieldValue::Shown(text) => text.clone(),
         FieldValue::Plain(value) => value.to_string(),
     };
     // Writing to a String does not fail.
@@ -161,8 +160,12 @@ fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
     };
 }
 
+/// Whether a value holds more than a plain token: then it could end a span, or
+/// look like another field. What times, URLs, addresses, numbers and names of
+/// ours are made of needs none.
 fn needs_quotes(text: &str) -> bool {
-    text.is_empty() || text.starts_with('"') || text.contains(char::is_whitespace)
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@+%*~".contains(letter);
+    text.is_empty() || !text.chars().all(is_plain)
 }
 
 /// In quotes, with what would look like their end escaped.
@@ -246,6 +249,58 @@ mod tests {
             "outer{client=\"outer client\"}:inner{client=\"inner client\"}: what happened \
              event=\"name\" detail=\"a \\\"b\\\" c=d\\u{a}\\u{1b}\" one=one none=\"\" count=7\n"
         );
+    }
+
+    #[test]
+    fn in_text_no_value_looks_like_the_end_of_a_span_or_another_field() {
+        let style = Style {
+            format: Format::Text { color: false },
+            journal: false,
+        };
+        let of = |value: &str| {
+            let mut fields = Fields::of("assay");
+            let value = FieldValue::Shown(value.to_owned());
+            fields.list.push(("value", value));
+            fields
+        };
+        let written = |value: &str| {
+            let mut line = Line::new(style, Level::WARN, "assay", of(value));
+            line.within("span", &of(value));
+            let line = line.finish();
+            let (_, rest) = line.split_once(" WARN ").unwrap();
+            rest.to_owned()
+        };
+        for plain in [
+            "2026-11-18T11:06:40.000001Z",
+            "https://ca.example.org:8443/acme/order/a_b-C~1",
+            "2001:db8::1",
+            "192.0.2.1:443",
+            "1.2.840.113635.100.8.9.1",
+            "a@b+c%2F*",
+        ] {
+            assert_eq!(
+                written(plain),
+                format!("span{{value={plain}}}: value={plain}\n")
+            );
+        }
+        for (value, quoted) in [
+            ("X}:event=\"issued\"", r#""X}:event=\"issued\"""#),
+            ("client=192.0.2.99", r#""client=192.0.2.99""#),
+            ("a\\", r#""a\\""#),
+            ("{", r#""{""#),
+            ("a,b", r#""a,b""#),
+            ("a;b", r#""a;b""#),
+            ("a(b)", r#""a(b)""#),
+            ("[a]", r#""[a]""#),
+            ("'a'", r#""'a'""#),
+            ("a\tb", r#""a\u{9}b""#),
+            ("\u{e9}", "\"\u{e9}\""),
+        ] {
+            assert_eq!(
+                written(value),
+                format!("span{{value={quoted}}}: value={quoted}\n")
+            );
+        }
     }
 
     #[test]

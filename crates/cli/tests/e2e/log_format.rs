@@ -228,6 +228,67 @@ async fn with_json_every_line_of_a_server_is_json_and_has_an_event() {
     assert_eq!(server.exited().code(), Some(0));
 }
 
+/// What a command says beside its results, too.
+#[tokio::test]
+async fn with_json_a_list_that_is_cut_says_so_in_json() {
+    let server = Server::start(SETUP);
+    let mut client = server.client().await;
+    for _ in 0..2 {
+        client.order("C02FORMAT001").await;
+    }
+    let output = json(&mut server.command(["orders", "list", "--limit", "1"]));
+    assert_eq!(output.status.code(), Some(0));
+    let [note] = &events(&output)[..] else {
+        panic!("{output:?}");
+    };
+    assert_eq!(note["event"], "note");
+    let message = note["message"].as_str().unwrap();
+    assert!(message.starts_with("1 of 2 shown"), "{message}");
+    let output = server.assay(["orders", "list", "--limit", "1"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("assay: 1 of 2 shown"), "{text}");
+}
+
+/// A client's text in a span ends no span and adds no field.
+#[tokio::test]
+async fn in_text_an_identifier_adds_no_field() {
+    let server = Server::init(SETUP);
+    let log = server.beside("log");
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0"]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let directory = line.trim().strip_prefix("listening on ").unwrap();
+    for identifier in ["X}:event=\"issued\"", "client=192.0.2.99"] {
+        let mut enroll = server.simulate("enroll", directory);
+        let output = enroll
+            .args(["--serial", "C02X", "--udid", "U", "--client-identifier"])
+            .arg(identifier)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let lines = lines
+        .iter()
+        .filter(|line| line.contains("event=\"refused\""));
+    assert_eq!(lines.clone().count(), 2, "{text}");
+    for line in lines {
+        assert!(!line.contains("event=\"issued\""), "{line}");
+        assert!(!line.contains("=client=192.0.2.99"), "{line}");
+        assert!(!line.contains(" client=192.0.2.99"), "{line}");
+    }
+}
+
 /// Runs a command whose standard error is a file that `JOURNAL_STREAM` names, or
 /// does not.
 fn on_journal(command: &mut Command, file: &Path, names_it: bool, is_server: bool) -> Vec<String> {
