@@ -1,7 +1,13 @@
 //! The wiring: from a directory to an engine. `serve` and `demo` come through
 //! here.
 
-use std::{collections::HashSet, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{anyhow, ensure};
 use assay_attest::{TrustAnchor, recording::Rule};
@@ -14,7 +20,7 @@ use assay_engine::{
     urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
-use assay_store::{LedgerStore, OpenError, OpenMode, Options, maintenance};
+use assay_store::{LedgerStore, OlderDatabase, OpenError, OpenMode, Options, maintenance};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
@@ -144,7 +150,15 @@ impl Parts {
         options.keep_ledger = self.config.store.keep_ledger.seconds();
         options.health = Arc::clone(&health);
         options.on_rebuild = on_rebuild;
-        let store = match (LedgerStore::open_with(&dir.db(), mode, options), wrong_mark) {
+        // A start that is refused migrates nothing: the program that wrote the
+        // database would be locked out of it.
+        let check_older = |older: &OlderDatabase| {
+            clock::check_start(older.latest_time, clock_says, max_rest)
+                .and_then(|()| issuer::check_older(dir, &self.issuer, older))
+                .map_err(|error| error.to_string())
+        };
+        let opened = LedgerStore::open_checked(&dir.db(), mode, options, &check_older);
+        let store = match (opened, wrong_mark) {
             (Err(OpenError::IsLaboratory(_)), Some(wrong)) => return Err(Stop::usage(wrong)),
             (opened, _) => opened?,
         };
@@ -250,7 +264,7 @@ pub fn check_host(
 /// Recordings have a folder of their own, which nothing else of the server's is
 /// in.
 pub fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
-    let folder = dir.resolve(directory);
+    let folder = resolved(&dir.resolve(directory));
     let own = [
         dir.db(),
         dir.ca(),
@@ -258,12 +272,30 @@ pub fn check_recordings(dir: &Dir, directory: &Path) -> anyhow::Result<()> {
         dir.config(),
         dir.control(),
     ];
-    let taken = own.iter().any(|own| folder.starts_with(own));
+    let taken = own.iter().any(|own| folder.starts_with(resolved(own)));
     ensure!(
-        !taken && folder != dir.path() && !folder.as_os_str().as_bytes().contains(&0),
+        !taken && folder != resolved(dir.path()) && !folder.as_os_str().as_bytes().contains(&0),
         "recording.directory is {directory:?}, which is no place for recordings: name a folder of their own"
     );
     Ok(())
+}
+
+/// Where a path leads: through its symbolic links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut place = PathBuf::new();
+    for step in path.components() {
+        match step {
+            Component::ParentDir => {
+                place.pop();
+            }
+            step => place.push(step),
+        }
+        if let Ok(real) = place.canonicalize() {
+            place = real;
+        }
+    }
+    place
 }
 
 /// The system's clocks.

@@ -4,10 +4,10 @@
 //! one, and revocations recorded here would be of no use for its certificates. A
 //! planned replacement is confirmed once.
 
-use anyhow::{anyhow, bail};
+use anyhow::{bail, ensure};
 use assay_ca::Issuer;
-use assay_engine::domain::CertificateHolder;
-use assay_store::{LedgerStore, OpenMode};
+use assay_engine::domain::{Certificate, CertificateHolder};
+use assay_store::{LedgerStore, OlderDatabase, OpenMode};
 use data_encoding::HEXLOWER;
 
 use crate::{
@@ -47,17 +47,33 @@ pub fn check(dir: &Dir, issuer: &Issuer, store: &LedgerStore) -> Result<(), Stop
     }
     // A database of a version that noted none: its certificates say.
     let certificates = store.certificates(SAMPLE).or_fault(reading)?;
+    check_certificates(dir, issuer, &certificates).map_err(Stop::usage)?;
+    note(store, issuer)
+}
+
+/// The same before a database of an older layout is migrated. Nothing is noted.
+pub fn check_older(dir: &Dir, issuer: &Issuer, older: &OlderDatabase) -> anyhow::Result<()> {
+    match older.issuer {
+        Some(noted) => check_noted(dir, issuer, noted),
+        None => check_certificates(dir, issuer, &older.certificates),
+    }
+}
+
+fn check_certificates(
+    dir: &Dir,
+    issuer: &Issuer,
+    certificates: &[Certificate],
+) -> anyhow::Result<()> {
     let mut of_devices = (certificates.iter())
         .filter(|found| matches!(found.holder, CertificateHolder::Device { .. }))
         .peekable();
-    if of_devices.peek().is_some() && !of_devices.any(|found| issuer.is_named_by(&found.der)) {
-        return Err(Stop::usage(anyhow!(
-            "{} is not the CA that issues for the database in {}: the certificates in it name another issuer. {REMEDY}",
-            dir.ca_certificate("issuing").display(),
-            dir.db().display(),
-        )));
-    }
-    note(store, issuer)
+    ensure!(
+        of_devices.peek().is_none() || of_devices.any(|found| issuer.is_named_by(&found.der)),
+        "{} is not the CA that issues for the database in {}: the certificates in it name another issuer. {REMEDY}",
+        dir.ca_certificate("issuing").display(),
+        dir.db().display(),
+    );
+    Ok(())
 }
 
 fn note(store: &LedgerStore, issuer: &Issuer) -> Result<(), Stop> {
@@ -99,7 +115,6 @@ mod tests {
         authority::{self, AuthorityPlan, Host, KeyType},
     };
     use assay_engine::{
-        domain::Certificate,
         ids::{AccountId, OrderId},
         ports::{Change, ChangeSet, Store},
         sha256,

@@ -4,6 +4,7 @@ mod error;
 mod index;
 mod migrate;
 mod note;
+mod older;
 mod open;
 mod options;
 mod progress;
@@ -47,6 +48,7 @@ use crate::{
 
 pub use self::{
     error::{OpenError, OpenMode},
+    older::{MigrationCheck, OlderDatabase},
     options::{Options, Sizes},
 };
 pub(crate) use self::{
@@ -128,7 +130,22 @@ impl Backed<Durable> {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(dir: &Path, mode: OpenMode, options: Options) -> Result<Self, OpenError> {
-        let opened = open::open(dir, mode, &options)?;
+        Self::open_checked(dir, mode, options, &|_| Ok(()))
+    }
+
+    /// As [`open_with`](Self::open_with). A database of an older layout is
+    /// migrated only where `check` agrees; otherwise nothing is changed, and the
+    /// program that wrote it still opens it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_checked(
+        dir: &Path,
+        mode: OpenMode,
+        options: Options,
+        check: &MigrationCheck<'_>,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open(dir, mode, &options, check)?;
         Durable::start(dir, opened, options).map(Self::over)
     }
 

@@ -33,7 +33,9 @@ mod view;
 
 pub use crate::{
     ledger::fault::Damage,
-    ledger_store::{LedgerStore, OpenError, OpenMode, Options, Sizes},
+    ledger_store::{
+        LedgerStore, MigrationCheck, OlderDatabase, OpenError, OpenMode, Options, Sizes,
+    },
     memory::MemoryStore,
     view::LedgerView,
 };

@@ -12,7 +12,7 @@ mod snapshot;
 pub use self::{
     check::{Report, check},
     clean::{Leftover, clean},
-    peek::{Facts, peek},
+    peek::{Facts, check_present, peek},
     rebuild::rebuild,
     repair::{Repaired, repair},
     restored::{Restored, RestoredFrom},

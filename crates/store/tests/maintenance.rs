@@ -6,12 +6,14 @@ mod common;
 mod files;
 #[path = "maintenance/layout_5.rs"]
 mod layout_5;
+#[path = "maintenance/older.rs"]
+mod older_layouts;
 
 use std::{fs, path::Path, thread, time::Duration};
 
 use assay_engine::ports::{Change, CommitError, Store, Version};
 use assay_store::{
-    LedgerStore, LedgerView, OpenError, OpenMode, Options,
+    LedgerStore, LedgerView, OlderDatabase, OpenError, OpenMode, Options,
     maintenance::{
         Repaired, Restored, RestoredFrom, Snapshot, check, clean, rebuild, repair, restore,
     },

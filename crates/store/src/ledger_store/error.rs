@@ -106,6 +106,12 @@ pub enum OpenError {
         .0.display()
     )]
     NotMigrated(PathBuf),
+    /// The caller refuses to have a database of an older layout migrated.
+    #[error(
+        "{0}. The database is of an older layout, and was not migrated: nothing was changed, and \
+         the program that wrote it still opens it"
+    )]
+    NotToMigrate(String),
     /// The layout is not the one of this program.
     #[error(
         "the database in {} has layout {found}, this program reads layouts up to {}: use the \

@@ -26,7 +26,9 @@ use assay_proto::Timestamp;
 use super::{
     error::{OpenError, OpenMode},
     index::{self, Refusal, guarded, open_sled},
-    note, open,
+    note,
+    older::{self, MigrationCheck, OlderDatabase},
+    open,
     options::Options,
     salvage::forget_index,
 };
@@ -75,11 +77,16 @@ fn complete_ledger(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Migrates the database in `dir`.
-pub(super) fn run(dir: &Path, mode: OpenMode, options: &Options) -> Result<(), OpenError> {
+pub(super) fn run(
+    dir: &Path,
+    mode: OpenMode,
+    options: &Options,
+    check: &MigrationCheck<'_>,
+) -> Result<(), OpenError> {
     let disk = options.disk.as_ref();
     let ledger = match complete_ledger(dir) {
         Some(ledger) => ledger,
-        None => convert(dir, mode, options).inspect_err(|_| {
+        None => convert(dir, mode, options, check).inspect_err(|_| {
             // A database that is refused stays as it is. What cannot be removed
             // now, the next start removes.
             for name in UNFINISHED_OF_CONVERT {
@@ -91,7 +98,36 @@ pub(super) fn run(dir: &Path, mode: OpenMode, options: &Options) -> Result<(), O
 }
 
 /// Brings the ledger in `dir` to the present layout.
-pub(super) fn upgrade(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Fault> {
+pub(super) fn upgrade(
+    dir: &Path,
+    survey: &Survey,
+    options: &Options,
+    check: &MigrationCheck<'_>,
+) -> Result<(), OpenError> {
+    let damaged = |fault| OpenError::fault(dir, fault);
+    let older = describe(options.disk.as_ref(), survey).map_err(damaged)?;
+    check(&older).map_err(OpenError::NotToMigrate)?;
+    write_anew(dir, survey, options).map_err(damaged)
+}
+
+/// What a ledger of an older layout says of itself.
+fn describe(disk: &dyn Disk, survey: &Survey) -> Result<OlderDatabase, Fault> {
+    let identity = survey.identity();
+    let mut older = OlderDatabase::new(identity.layout, identity.laboratory, Timestamp(0));
+    let mut walk = Walk::new(Checkpoint::open_file(disk, survey.checkpoint.path())?)?;
+    while let Some((key, value)) = walk.peek() {
+        older.note(key, value)?;
+        walk.advance()?;
+    }
+    let end = survey.read(disk, survey.start(), |entry, _| {
+        (entry.writes()).try_for_each(|(key, value)| older.note(key, value))
+    })?;
+    older.latest_time = end.place.time;
+    Ok(older)
+}
+
+/// Writes the ledger in `dir` anew, in the present layout.
+fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Fault> {
     let disk = options.disk.as_ref();
     let old = survey.identity();
     tracing::info!(
@@ -162,7 +198,12 @@ fn upgrade_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(),
 const UNFINISHED_OF_CONVERT: [&str; 2] = ["copy", "ledger"];
 
 /// Reads the old database and writes the ledger.
-fn convert(dir: &Path, mode: OpenMode, options: &Options) -> Result<PathBuf, OpenError> {
+fn convert(
+    dir: &Path,
+    mode: OpenMode,
+    options: &Options,
+    check: &MigrationCheck<'_>,
+) -> Result<PathBuf, OpenError> {
     let io = |error| OpenError::io(dir, &error);
     let disk = options.disk.as_ref();
     if !dir.join("conf").is_file() {
@@ -182,6 +223,7 @@ fn convert(dir: &Path, mode: OpenMode, options: &Options) -> Result<PathBuf, Ope
     })?;
     let old = Old::read(dir, disk, &tree)?;
     mode.check(dir, old.laboratory)?;
+    check(&old.describe(dir, &tree)?).map_err(OpenError::NotToMigrate)?;
     tracing::info!(
         event = "migrating",
         from = old.layout,
@@ -367,6 +409,19 @@ impl Old {
                 time: Timestamp(number(LATEST_TIME)?),
             },
         })
+    }
+
+    fn describe(&self, dir: &Path, tree: &sled::Db) -> Result<OlderDatabase, OpenError> {
+        let mut older = OlderDatabase::new(self.layout, self.laboratory, self.place.time);
+        let mut entries = tree.scan_prefix([keys::CERTIFICATE]).take(older::SAMPLE);
+        while let Some((key, value)) =
+            guarded(|| entries.next().transpose()).map_err(|detail| damaged(dir, detail))?
+        {
+            older
+                .note(&key, Some(&value))
+                .map_err(|fault| OpenError::fault(dir, fault))?;
+        }
+        Ok(older)
     }
 }
 

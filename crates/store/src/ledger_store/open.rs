@@ -16,6 +16,7 @@ use super::{
     index::{self, Refusal},
     migrate,
     note::{self, Note, NoteFile, State},
+    older::MigrationCheck,
     options::Options,
     upkeep,
 };
@@ -136,19 +137,24 @@ pub(crate) fn finish_ledger(
 }
 
 /// See [`LedgerStore::open`](super::LedgerStore::open).
-pub(super) fn open(dir: &Path, mode: OpenMode, options: &Options) -> Result<Opened, OpenError> {
+pub(super) fn open(
+    dir: &Path,
+    mode: OpenMode,
+    options: &Options,
+    check: &MigrationCheck<'_>,
+) -> Result<Opened, OpenError> {
     if !ledger::path(dir).is_dir() {
         if !migrate::is_older_layout(dir) {
             return Err(no_ledger(dir));
         }
         let lock = lock(dir)?;
         (options.on_rebuild)(0, 1);
-        migrate::run(dir, mode, options)?;
+        migrate::run(dir, mode, options, check)?;
         drop(lock);
     }
     let locked_before = dir.join(LOCK).exists();
     let lock = lock(dir)?;
-    open_locked(dir, lock, mode, options).inspect_err(|_| {
+    open_locked(dir, lock, mode, options, check).inspect_err(|_| {
         // A database that is refused stays as it is, without a lock as well.
         if !locked_before {
             let _ = fs::remove_file(dir.join(LOCK));
@@ -161,6 +167,7 @@ fn open_locked(
     lock: File,
     mode: OpenMode,
     options: &Options,
+    check: &MigrationCheck<'_>,
 ) -> Result<Opened, OpenError> {
     let disk = options.disk.as_ref();
     let damaged = |fault| OpenError::fault(dir, fault);
@@ -170,7 +177,7 @@ fn open_locked(
     mode.check(dir, found.identity().laboratory)?;
     if found.identity().layout < keys::SCHEMA_VERSION {
         (options.on_rebuild)(0, 1);
-        migrate::upgrade(dir, &found, options).map_err(damaged)?;
+        migrate::upgrade(dir, &found, options, check)?;
         found = survey(disk, dir).map_err(damaged)?;
     }
     let survey = found;

@@ -46,6 +46,21 @@ pub fn peek(dir: &Path) -> Result<Option<Facts>, OpenError> {
         .map_err(|fault| OpenError::fault(dir, fault))
 }
 
+/// Checks that there is a database in `dir`, of whichever layout, without
+/// reading it. Changes nothing.
+///
+/// # Errors
+/// [`OpenError`], as the start would have it.
+pub fn check_present(dir: &Path) -> Result<(), OpenError> {
+    match ledger::path(dir).is_dir() {
+        true => Ok(()),
+        false => match ledger_store::no_ledger(dir) {
+            OpenError::NotMigrated(_) => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
 fn read(disk: &dyn Disk, dir: &Path) -> Result<Facts, Fault> {
     let survey = ledger_store::survey(disk, dir)?;
     let mut issuer = in_checkpoint(&survey.checkpoint, keys::ISSUER)?;

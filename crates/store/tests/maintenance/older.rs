@@ -1,0 +1,41 @@
+//! Whether a database of an older layout is migrated at all.
+
+use std::sync::Mutex;
+
+use super::*;
+
+#[tokio::test]
+async fn what_must_not_be_migrated_stays_as_it_is() {
+    for layout in 1..=5 {
+        let dir = older(layout);
+        let listed = listed(dir.path());
+        let db = dir.path().join("db");
+        let before = contents(&db);
+        let seen = Mutex::new(None);
+        let check = |older: &OlderDatabase| {
+            *seen.lock().unwrap() = Some(older.clone());
+            Err("no".to_owned())
+        };
+        let options = Options::default();
+        let refused = LedgerStore::open_checked(&db, OpenMode::Any, options, &check);
+        let said = refused.map(drop).unwrap_err();
+        assert_eq!(said, OpenError::NotToMigrate("no".to_owned()));
+        assert!(contents(&db) == before, "{layout}");
+        let older = seen.lock().unwrap().take().unwrap();
+        assert_eq!((older.layout, older.laboratory), (layout, true));
+        // Where it is agreed to, it is what the migrated one says.
+        let store = open(&db).unwrap();
+        assert_eq!(older.latest_time, store.latest_time(), "{layout}");
+        assert_eq!(older.issuer, store.issuer().unwrap(), "{layout}");
+        let certificates = store.certificates(9).unwrap();
+        assert!(!certificates.is_empty());
+        for certificate in certificates {
+            assert!(older.certificates.contains(&certificate), "{layout}");
+        }
+        drop(store);
+        assert_migrated(&db, &listed).await;
+        // One of the present layout is not asked about.
+        let options = Options::default();
+        LedgerStore::open_checked(&db, OpenMode::Any, options, &check).unwrap();
+    }
+}
