@@ -15,7 +15,8 @@ use x509_cert::{
         Extension,
         pkix::{
             AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
-            SubjectAltName as SubjectAltNames, SubjectKeyIdentifier,
+            NameConstraints, PolicyConstraints, SubjectAltName as SubjectAltNames,
+            SubjectKeyIdentifier,
         },
     },
     name::Name,
@@ -24,8 +25,8 @@ use x509_cert::{
 };
 
 use crate::{
-    IssuedCert, LeafTemplate, PrepareError, PreparedCert, SerialNumber, SignError, Signer,
-    certificate_pem,
+    IssuedCert, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SignError,
+    Signer, certificate_pem,
     leaf::subject_der,
     tbs::{Certificate, TbsCertificate},
 };
@@ -39,6 +40,7 @@ pub struct Issuer {
     name: String,
     key_identifier: Vec<u8>,
     extended_key_usage: Option<Vec<ObjectIdentifier>>,
+    has_name_constraints: bool,
     not_before: u64,
     not_after: u64,
     signer: Box<dyn Signer>,
@@ -89,6 +91,20 @@ impl Issuer {
         if tbs.subject.value().is_empty() {
             return Err(IssuerError::EmptySubject);
         }
+        if let Some(extension) = tbs.unprocessed() {
+            return Err(IssuerError::UnknownExtension(extension));
+        }
+        // RFC 5280 section 4.2.1.11: requireExplicitPolicy is "the number of
+        // additional certificates that may appear in the path before an
+        // explicit policy is required for the entire path". No certificate that
+        // is issued here names a policy.
+        let policies = tbs.extension::<PolicyConstraints>().map_err(malformed)?;
+        if policies.is_some_and(|(_, policies)| policies.require_explicit_policy.is_some()) {
+            return Err(IssuerError::PolicyRequired);
+        }
+        let has_name_constraints = (tbs.extension::<NameConstraints>())
+            .map_err(malformed)?
+            .is_some();
         let spki_der = tbs.subject_public_key_info.to_der().map_err(malformed)?;
         if spki_der != signer.spki_der() {
             return Err(IssuerError::OtherKey);
@@ -104,6 +120,7 @@ impl Issuer {
             ),
             key_identifier: key_identifier.into_bytes().into_vec(),
             extended_key_usage,
+            has_name_constraints,
             not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
             signer,
@@ -170,6 +187,20 @@ impl Issuer {
         self.not_before
     }
 
+    /// Whether its extended key usage allows certificates for `usage`.
+    #[must_use]
+    pub fn may_certify(&self, usage: LeafUsage) -> bool {
+        (self.extended_key_usage.as_ref()).is_none_or(|allowed| {
+            allowed.contains(&usage.oid()) || allowed.contains(&ANY_EXTENDED_KEY_USAGE)
+        })
+    }
+
+    /// Whether relying parties accept only some names below it.
+    #[must_use]
+    pub fn has_name_constraints(&self) -> bool {
+        self.has_name_constraints
+    }
+
     /// Builds the whole `TBSCertificate` of a leaf.
     ///
     /// # Errors
@@ -180,11 +211,7 @@ impl Issuer {
         serial: SerialNumber,
     ) -> Result<PreparedCert, PrepareError> {
         self.check_validity(leaf.not_before, leaf.not_after)?;
-        let usage = leaf.usage.oid();
-        if let Some(allowed) = &self.extended_key_usage
-            && !allowed.contains(&usage)
-            && !allowed.contains(&ANY_EXTENDED_KEY_USAGE)
-        {
+        if !self.may_certify(leaf.usage) {
             return Err(PrepareError::UsageOutsideIssuer);
         }
         let spki =
@@ -377,6 +404,16 @@ pub enum IssuerError {
     /// A deterministic key without the laboratory mark.
     #[error("the CA certificate is no laboratory's: no deterministic key may sign for it")]
     NotALaboratory,
+    /// It requires certificate policies, and no certificate issued here has one.
+    #[error(
+        "the CA certificate requires certificate policies (policy constraints), and the certificates issued here name none: relying parties refuse them"
+    )]
+    PolicyRequired,
+    /// A critical extension that relying parties do not know.
+    #[error(
+        "the CA certificate's critical extension {0} is one that relying parties do not know: they refuse what it issues"
+    )]
+    UnknownExtension(ObjectIdentifier),
     /// The signer's public key is not the certificate's.
     #[error("the key does not belong to the CA certificate")]
     OtherKey,

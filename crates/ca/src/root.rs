@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use const_oid::db::rfc5280::ANY_EXTENDED_KEY_USAGE;
-use der::{Decode, Encode};
+use der::{Decode, Encode, asn1::ObjectIdentifier};
 use thiserror::Error;
 use x509_cert::{
     certificate::Version,
@@ -54,6 +54,11 @@ pub enum RootError {
     /// The key or the algorithm is of a kind that is not supported.
     #[error("its signature is of a kind that is not supported")]
     UnsupportedSignature,
+    /// A critical extension that relying parties do not know.
+    #[error(
+        "its critical extension {0} is one that relying parties do not know: they refuse every certificate below it"
+    )]
+    UnknownExtension(ObjectIdentifier),
     /// The root's extended key usage does not allow what the CA is for.
     #[error("the root's extended key usage does not allow what this CA is for")]
     UsageOutsideRoot,
@@ -76,6 +81,9 @@ impl Root {
             || usage.is_some_and(|(_, usage)| !usage.key_cert_sign())
         {
             return Err(RootError::NotACa);
+        }
+        if let Some(extension) = tbs.unprocessed() {
+            return Err(RootError::UnknownExtension(extension));
         }
         if tbs.issuer != tbs.subject {
             return Err(RootError::NotSelfSigned);

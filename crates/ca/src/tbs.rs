@@ -4,12 +4,23 @@
 //! issuer's name and the certified key are copied byte for byte, so they are
 //! kept undecoded; everything else uses x509-cert's types.
 
+use const_oid::AssociatedOid as _;
 use der::{
     Decode, Sequence,
-    asn1::{AnyRef, BitStringRef, UintRef},
+    asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef},
 };
 use x509_cert::{
-    certificate::Version, ext::Extension, spki::AlgorithmIdentifierRef, time::Validity,
+    certificate::Version,
+    ext::{
+        Extension,
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage,
+            InhibitAnyPolicy, KeyUsage, NameConstraints, PolicyConstraints, PolicyMappings,
+            SubjectAltName, SubjectKeyIdentifier,
+        },
+    },
+    spki::AlgorithmIdentifierRef,
+    time::Validity,
 };
 
 /// RFC 5280 section 4.1:
@@ -59,7 +70,33 @@ pub(crate) struct TbsCertificate<'a> {
     pub(crate) extensions: Option<Vec<Extension>>,
 }
 
+/// The extensions of a CA that relying parties process, even where they are
+/// critical: those of RFC 5280 section 4.2 that matter to a path.
+const PROCESSED: [ObjectIdentifier; 11] = [
+    AuthorityKeyIdentifier::OID,
+    BasicConstraints::OID,
+    CertificatePolicies::OID,
+    ExtendedKeyUsage::OID,
+    InhibitAnyPolicy::OID,
+    KeyUsage::OID,
+    NameConstraints::OID,
+    PolicyConstraints::OID,
+    PolicyMappings::OID,
+    SubjectAltName::OID,
+    SubjectKeyIdentifier::OID,
+];
+
 impl TbsCertificate<'_> {
+    /// The first critical extension that relying parties do not process. RFC
+    /// 5280 section 4.2: "A certificate-using system MUST reject the certificate
+    /// if it encounters a critical extension it does not recognize or a critical
+    /// extension that contains information that it cannot process."
+    pub(crate) fn unprocessed(&self) -> Option<ObjectIdentifier> {
+        (self.extensions.iter().flatten())
+            .find(|extension| extension.critical && !PROCESSED.contains(&extension.extn_id))
+            .map(|extension| extension.extn_id)
+    }
+
     /// Decodes the one extension of the type, with its critical flag. `None`
     /// where there is none, `Err` where it is there twice or does not decode.
     pub(crate) fn extension<'b, T>(&'b self) -> Result<Option<(bool, T)>, der::Error>

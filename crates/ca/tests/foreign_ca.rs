@@ -112,3 +112,29 @@ fn certificates_that_may_not_issue_are_refused() {
         assert_eq!(made.err(), expected, "{subject} {extensions}");
     }
 }
+
+#[test]
+fn what_relying_parties_refuse_below_a_ca_is_refused_before() {
+    let made = |extensions: &str| {
+        let issuer = make(&OpenSsl::new(), "/CN=CA", &format!("{CA}{extensions}\n"));
+        issuer.map(|issuer| issuer.has_name_constraints())
+    };
+    let id = "1.3.6.1.4.1.99999.1";
+    let unknown = IssuerError::UnknownExtension(id.parse().unwrap());
+    let critical = format!("{id} = critical,ASN1:NULL");
+    assert_eq!(made(&critical), Err(unknown));
+    assert_eq!(made(&format!("{id} = ASN1:NULL")), Ok(false));
+    for text in [
+        "requireExplicitPolicy:0",
+        "critical,requireExplicitPolicy:3",
+    ] {
+        let policies = format!("policyConstraints = {text}");
+        assert_eq!(made(&policies), Err(IssuerError::PolicyRequired), "{text}");
+    }
+    assert_eq!(
+        made("policyConstraints = inhibitPolicyMapping:0"),
+        Ok(false)
+    );
+    let constraints = "nameConstraints = critical,permitted;DNS:example.org";
+    assert_eq!(made(constraints), Ok(true));
+}

@@ -9,8 +9,8 @@ use assay_ca::{
     authority::{self, AuthorityError, AuthorityPlan, Host, is_constrained_to, is_laboratory},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 
 use support::{DAY, NOW, OpenSsl, der, issuer, plan};
@@ -109,6 +109,22 @@ fn what_no_relying_party_would_accept_is_refused() {
         root(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
     ] {
         assert_eq!(Root::from_der(no_ca.der()), Err(RootError::NotACa));
+    }
+}
+
+#[test]
+fn a_root_with_an_unknown_critical_extension_is_refused() {
+    for critical in [true, false] {
+        let marked = root(|params| {
+            let id = [1, 3, 6, 1, 4, 1, 99999, 1];
+            let mut extension = CustomExtension::from_oid_content(&id, vec![5, 0]);
+            extension.set_criticality(critical);
+            params.custom_extensions.push(extension);
+        });
+        let read = Root::from_der(marked.der()).map(drop);
+        let id = "1.3.6.1.4.1.99999.1".parse().unwrap();
+        let refused = Err(RootError::UnknownExtension(id));
+        assert_eq!(read, if critical { refused } else { Ok(()) });
     }
 }
 

@@ -10,7 +10,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::{anyhow, ensure};
 use assay_attest::TrustAnchor;
-use assay_ca::Issuer;
+use assay_ca::{Issuer, LeafUsage};
 use assay_engine::{
     SERVER_CERTIFICATE_LIFETIME,
     admission::{DeviceListWarning, Devices, Findings},
@@ -19,7 +19,7 @@ use assay_engine::{
     profile::{CsrNames, Profile},
 };
 use assay_proto::Timestamp;
-use assay_store::OpenError;
+use assay_store::{OpenError, maintenance};
 use serde::Serialize;
 
 use crate::{
@@ -32,7 +32,10 @@ use crate::{
     permissions::{self, is_there},
     space::FileSystem,
     stop::Stop,
-    tls::{FileIdentity, check::validity_of},
+    tls::{
+        FileIdentity,
+        check::{check_ca, validity_of},
+    },
 };
 
 /// How bad a [`Problem`] is.
@@ -219,7 +222,14 @@ impl Report {
         self.take(check_recordings(dir, &config.recording.directory));
         self.disk(dir, &config);
         self.proxies(&config);
-        self.profile(&config.profile, issuing.as_ref().map(|(issuer, _)| issuer));
+        // A CA that can issue nothing has its own error.
+        let issuer = (issuing.as_ref())
+            .map(|(issuer, _)| issuer)
+            .filter(|issuer| {
+                issuer.may_certify(LeafUsage::ClientAuth)
+                    && check_ca("issuing", issuer, present).is_ok()
+            });
+        self.profile(&config.profile, issuer);
         let (tls, tls_issuer) = match &config.server.tls {
             Tls::Files { certificate, key } => {
                 let read = FileIdentity::read(dir.resolve(certificate), dir.resolve(key));
@@ -351,8 +361,16 @@ impl Report {
     }
 
     fn look_for_database(&mut self, dir: &Dir) {
-        if self.take(is_there(&dir.db())) == Some(false) {
-            self.error(Stop::from(OpenError::Missing(dir.db())), None);
+        match self.take(is_there(&dir.db())) {
+            Some(false) => self.error(Stop::from(OpenError::Missing(dir.db())), None),
+            Some(true) => {
+                if let Err(error) = maintenance::check_present(&dir.db()) {
+                    let stop = Stop::from(error);
+                    self.is_fault |= stop.exit_code() != Stop::USAGE;
+                    self.error(stop, None);
+                }
+            }
+            None => {}
         }
     }
 

@@ -40,8 +40,31 @@ impl Report {
         let named = || format!("{}", path.display());
         let (issuer, laboratory) = self.take(load_issuer(dir, name))?;
         self.take(check_ca(shown, &issuer, present));
-        if usage == LeafUsage::ServerAuth {
+        if !issuer.may_certify(usage) {
+            let (wanted, work) = match usage {
+                LeafUsage::ClientAuth => ("clientAuth", "certificates of devices"),
+                LeafUsage::ServerAuth => ("serverAuth", "the server's TLS certificate"),
+            };
+            self.error(
+                format_args!(
+                    "{} is not a CA for {work}: its extended key usage lacks {wanted}",
+                    path.display()
+                ),
+                Some(
+                    "put the certificate and key of the right CA back, or take one with that usage",
+                ),
+            );
+        } else if usage == LeafUsage::ServerAuth {
             self.take(issuance::try_server_certificates(&issuer).with_context(named));
+        } else if issuer.has_name_constraints() {
+            self.warn(
+                "ca_name_constraints",
+                format_args!(
+                    "{} has name constraints: relying parties refuse certificates of devices whose subject or names are outside of them",
+                    path.display()
+                ),
+                "compare the constraints with profile.default, and verify a first certificate with `openssl verify`",
+            );
         }
         if let Some(root) = root
             && let Err(error) = root.check_issued(issuer.certificate_der(), usage)
