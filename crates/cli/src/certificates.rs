@@ -59,6 +59,7 @@ pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
 
 /// The one certificate in a PEM text, DER.
 pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
+    let pem = pem.trim_start_matches('\u{feff}');
     let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     match (certificates.next(), certificates.next()) {
         (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
@@ -76,5 +77,20 @@ pub fn pem_fault(error: &pem::Error) -> &'static str {
         pem::Error::MissingSectionEnd { .. } => "a section does not end",
         pem::Error::SectionTooLarge => "a section is too large",
         _ => "it holds nothing of the kind",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_before_a_certificate_is_skipped() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::default()
+            .self_signed(&key)
+            .unwrap();
+        let marked = format!("\u{feff}{}", made.pem());
+        assert_eq!(one_certificate(&marked).unwrap(), made.der().to_vec());
     }
 }

@@ -11,6 +11,7 @@ mod size;
 mod tests;
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -278,9 +279,7 @@ impl Config {
     /// Reads the file at `path`, and the process's environment.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = files::read_text(path, files::SMALL)?;
-        let overrides: Vec<_> = environment()
-            .filter(|(name, _)| keys::overridden(name).is_some())
-            .collect();
+        let overrides = overrides(std::env::vars_os())?;
         let mut sources = path.display().to_string();
         for (name, _) in &overrides {
             sources = format!("{sources} with {name}");
@@ -302,10 +301,11 @@ impl Config {
         tables.check()
     }
 
-    /// The networks of `server.trusted_proxies` that hold every address.
-    pub fn trusted_everyone(&self) -> impl Iterator<Item = &ipnet::IpNet> {
-        let proxies = self.server.trusted_proxies.iter();
-        proxies.filter(|network| network::is_everyone(network))
+    /// What `server.trusted_proxies`, taken together, holds of networks that are
+    /// every address there is.
+    pub fn trusted_everyone(&self) -> impl Iterator<Item = ipnet::IpNet> {
+        let networks = ipnet::IpNet::aggregate(&self.server.trusted_proxies);
+        networks.into_iter().filter(network::is_everyone)
     }
 
     /// The most connections of one address: as configured, or a quarter of all,
@@ -322,10 +322,45 @@ impl Config {
     }
 }
 
-/// The variables that are text; no key of ours has another name or value.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// The variables that override keys. One that is not text overrides nothing, and
+/// its server would run with another setting than its operator believes.
+fn overrides(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (name, value) in variables {
+        let shown = name.to_string_lossy();
+        if keys::overridden(&shown).is_none() {
+            continue;
+        }
+        match (name.to_str(), value.into_string()) {
+            (Some(name), Ok(value)) => found.push((name.to_owned(), value)),
+            (None, _) => anyhow::bail!(
+                "the environment variable {shown:?} names no key of the configuration: its name is not UTF-8 text"
+            ),
+            (_, Err(_)) => anyhow::bail!(
+                "the environment variable {shown} is not UTF-8 text: mend or unset it"
+            ),
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses the address of a page that clients could not open.
+fn check_page(key: &str, page: Option<&str>) -> anyhow::Result<()> {
+    let is_page = |text: &str| {
+        let uri = text.parse::<hyper::Uri>().ok();
+        let scheme = uri.as_ref().and_then(hyper::Uri::scheme_str);
+        text.chars().all(|letter| letter.is_ascii_graphic())
+            && matches!(scheme, Some("http" | "https"))
+    };
+    if let Some(page) = page {
+        anyhow::ensure!(
+            is_page(page),
+            "{key}: {page:?} is not the URL of a page: write it as \"https://example.org/page\""
+        );
+    }
+    Ok(())
 }
 
 impl Tables {
@@ -365,12 +400,15 @@ impl Tables {
             !server.proxy_protocol || !trusted_proxies.is_empty(),
             "server.proxy_protocol is true and server.trusted_proxies is empty, so that every connection would be refused: name the proxies there"
         );
-        anyhow::ensure!(
-            health
-                .listen
-                .is_none_or(|listen| listen.port() == 0 || listen != server.listen),
-            "health.listen is server.listen: give it an address or port of its own"
-        );
+        if let Some(listen) = health.listen {
+            anyhow::ensure!(
+                !network::overlap(listen, server.listen),
+                "health.listen ({listen}) is server.listen ({}), or one holds the other: give it an address or port of its own",
+                server.listen
+            );
+        }
+        check_page("acme.terms_of_service", acme.terms_of_service.as_deref())?;
+        check_page("acme.website", acme.website.as_deref())?;
         for assigner in &apple.assigners {
             anyhow::ensure!(
                 DottedOid::parse(assigner).is_some(),

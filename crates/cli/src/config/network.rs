@@ -1,6 +1,6 @@
 //! Networks, as the configuration writes them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, bail, ensure};
 use ipnet::IpNet;
@@ -61,6 +61,17 @@ pub(super) fn parse(text: &str) -> anyhow::Result<IpNet> {
 /// Whether a network is every address there is.
 pub(super) fn is_everyone(network: &IpNet) -> bool {
     network.prefix_len() == 0
+}
+
+/// Whether two sockets cannot listen at once: of one port, where they have one
+/// address or one of them takes every address. That of IPv6 takes those of IPv4
+/// too.
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let takes = |all: IpAddr, one: IpAddr| {
+        all == one || (all.is_unspecified() && (all.is_ipv6() || one.is_ipv4()))
+    };
+    let [one, other] = [a, b].map(|address| address.ip().to_canonical());
+    a.port() != 0 && a.port() == b.port() && (takes(one, other) || takes(other, one))
 }
 
 #[cfg(test)]

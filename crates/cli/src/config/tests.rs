@@ -293,3 +293,65 @@ fn every_sample_configuration_can_be_used() {
     }
     assert!(count >= 3, "{count}");
 }
+
+#[test]
+fn two_listeners_of_one_port_are_refused_where_one_holds_the_other() {
+    for (server, health, clash) in [
+        ("127.0.0.1:9000", "127.0.0.1:9000", true),
+        ("0.0.0.0:9000", "127.0.0.1:9000", true),
+        ("127.0.0.1:9000", "[::]:9000", true),
+        ("[::]:9000", "[::1]:9000", true),
+        ("[::ffff:127.0.0.1]:9000", "127.0.0.1:9000", true),
+        ("0.0.0.0:9000", "[::1]:9000", false),
+        ("127.0.0.1:9000", "127.0.0.2:9000", false),
+        ("0.0.0.0:9000", "127.0.0.1:9001", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ] {
+        let text = format!("[server]\nlisten = \"{server}\"\n[health]\nlisten = \"{health}\"\n");
+        let parsed = parse(&text);
+        assert_eq!(parsed.is_err(), clash, "{text}: {parsed:?}");
+    }
+    let said = error("[server]\nlisten = \"[::]:1\"\n[health]\nlisten = \"127.0.0.1:1\"\n");
+    assert!(said.contains("health.listen (127.0.0.1:1)"), "{said}");
+}
+
+#[test]
+fn a_page_is_a_url() {
+    for key in ["terms_of_service", "website"] {
+        let with = |value: &str| format!("[acme]\n{key} = {value:?}\n");
+        for good in ["https://example.org/terms", "http://example.org/?a=b#c"] {
+            parse(&with(good)).unwrap();
+        }
+        for bad in [
+            "",
+            "x y",
+            "example.org",
+            "mailto:a@example.org",
+            "https://",
+            "https://e\u{e9}/",
+            "/terms",
+        ] {
+            let said = error(&with(bad));
+            assert!(said.contains(key), "{said}");
+        }
+    }
+}
+
+#[test]
+fn networks_that_are_every_address_together_are_seen() {
+    for (networks, everyone) in [
+        (&["0.0.0.0/1", "128.0.0.0/1"][..], "0.0.0.0/0"),
+        (&["::/1", "10.0.0.0/8", "8000::/1"], "::/0"),
+        (&["0.0.0.0/0"], "0.0.0.0/0"),
+        (&["0.0.0.0/1", "128.0.0.0/2"], ""),
+        (&[], ""),
+    ] {
+        let text = format!("[server]\ntrusted_proxies = {networks:?}\n");
+        let config = parse(&text).unwrap();
+        let found: Vec<_> = config
+            .trusted_everyone()
+            .map(|net| net.to_string())
+            .collect();
+        assert_eq!(found.concat(), everyone, "{text}");
+    }
+}

@@ -7,7 +7,8 @@
 
 use std::{fs, io};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
+use assay_ca::LeafUsage;
 use assay_proto::Timestamp;
 use assay_store::{
     LedgerStore,
@@ -16,7 +17,7 @@ use assay_store::{
 use rustix::fs::Access;
 
 use crate::{
-    certificates::load_issuer,
+    certificates::{load_issuer, load_root},
     dir::Dir,
     now,
     permissions::{denied, give_to_owner_of, is_there},
@@ -30,6 +31,17 @@ pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {
     let db = dir.db();
     check(dir).map_err(Stop::usage)?;
     let (issuer, laboratory) = load_issuer(dir, "issuing").map_err(Stop::usage)?;
+    // As a start would: a database without its CA is of no use.
+    let root = load_root(dir).map_err(Stop::usage)?;
+    root.check_issued(issuer.certificate_der(), LeafUsage::ClientAuth)
+        .with_context(|| {
+            format!(
+                "{} was not issued by the root in {}",
+                dir.ca_certificate("issuing").display(),
+                dir.ca_certificate("root").display()
+            )
+        })
+        .map_err(Stop::usage)?;
     let staging = Staging::create(&db)?;
     let doing = format!("cannot make a database in {}", db.display());
     let store = LedgerStore::create(staging.path(), laboratory)?;
@@ -65,7 +77,11 @@ pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {
 /// Refuses a directory that has a database, or no CA.
 fn check(dir: &Dir) -> anyhow::Result<()> {
     let (shown, db) = (dir.path().display(), dir.db());
-    for path in [dir.config(), dir.ca_certificate("issuing")] {
+    for path in [
+        dir.config(),
+        dir.ca_certificate("issuing"),
+        dir.ca_certificate("root"),
+    ] {
         ensure!(
             is_there(&path)?,
             "{} is not there: --keep-ca makes a database for a server whose CA and configuration are left; make a new server with `assay --dir {shown} init`, or restore a backup",

@@ -24,15 +24,14 @@ pub(super) enum Found {
 /// # Errors
 /// The input is none of them.
 pub(super) fn detect(input: &[u8]) -> Result<Found, InspectError> {
+    // No binary form begins with a byte order mark; files of text may.
+    let input = input.strip_prefix("\u{feff}".as_bytes()).unwrap_or(input);
     if let Some(found) = plain(input) {
         return found;
     }
     // Base64 wraps any of the plain forms, itself not again.
     let text = std::str::from_utf8(input).map_err(|_| InspectError::Unknown)?;
-    let text: String = text
-        .trim_start_matches('\u{feff}')
-        .split_ascii_whitespace()
-        .collect();
+    let text: String = text.split_ascii_whitespace().collect();
     if text.is_empty() {
         return Err(InspectError::Empty);
     }

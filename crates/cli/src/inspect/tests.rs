@@ -309,3 +309,15 @@ proptest! {
         show(&input);
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_pem_is_skipped() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap();
+    let marked = format!("\u{feff}{}", made.pem());
+    let found = detect(marked.as_bytes()).unwrap();
+    let expected = Found::Certificates(vec![made.der().to_vec()]);
+    assert_eq!(found, expected);
+}
