@@ -3,6 +3,14 @@
 //! is sent.
 
 use std::{
+    env, io,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            ffi::OsStrExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -30,7 +38,7 @@ const PER_LIMIT: u32 = 3;
 pub async fn report(store: Weak<LedgerStore>, health: Arc<Health>, directory: String) {
     let text = || status(&directory, &health.readiness());
     let first = text();
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&first)]) {
+    if let Err(error) = notify(&[NotifyState::Ready, NotifyState::Status(&first)]) {
         tracing::warn!(
             event = "notify_failed",
             %error,
@@ -107,9 +115,23 @@ pub fn stopping(why: &str) {
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = notify(states) {
         tracing::debug!(%error, "the service manager cannot be reached");
     }
+}
+
+/// Sends to `NOTIFY_SOCKET`. sd_notify(3): a value that begins with "@" is "a
+/// Linux abstract namespace socket", which the crate takes for a path.
+fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let socket = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    let Some(name) = socket.as_bytes().strip_prefix(b"@") else {
+        return sd_notify::notify(states);
+    };
+    let manager = SocketAddr::from_abstract_name(name)?;
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    // A datagram is sent whole or not at all.
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &manager)?;
+    Ok(())
 }
 
 /// One line: a line break would begin another notification.

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    os::unix::net::UnixDatagram,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -102,6 +105,26 @@ fn a_server_reports_that_it_serves_that_it_lives_and_that_it_ends() {
     process.signal(Signal::TERM);
     let stopping = manager.until(|line| line == "STOPPING=1");
     assert!(stopping.contains("\nSTATUS=Ending"), "{stopping}");
+    assert_eq!(process.exited().code(), Some(0));
+}
+
+/// sd_notify(3): "@" begins the name of an abstract socket.
+#[test]
+fn a_service_manager_is_reached_at_an_abstract_socket() {
+    let server = Server::init(SETUP);
+    let name = format!("assay-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    let timeout = Some(Duration::from_secs(120));
+    socket.set_read_timeout(timeout).unwrap();
+    let mut command = server.command(["serve", "--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let process = Process::serve(command);
+    let mut message = [0; 4096];
+    let length = socket.recv(&mut message).unwrap();
+    let ready = std::str::from_utf8(&message[..length]).unwrap();
+    assert!(ready.starts_with("READY=1\nSTATUS=Serving "), "{ready}");
+    process.signal(Signal::TERM);
     assert_eq!(process.exited().code(), Some(0));
 }
 
