@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use assay_engine::text::disturbs;
 use assay_proto::Timestamp;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// The operator's name, which goes into the CAs' names.
-    #[arg(long, default_value = "Assay", value_name = "N")]
+    #[arg(long, default_value = "Assay", value_name = "N", value_parser = plain_name)]
     pub name: String,
     /// The origin of all URLs, for example `https://ca.example.org`.
     #[arg(long, value_name = "URL")]
@@ -438,6 +439,18 @@ pub enum KeyKind {
     P256,
     /// ECDSA on P-384.
     P384,
+}
+
+/// A name that everyone reads as it is: without controls, invisible characters
+/// and what changes the direction of text.
+fn plain_name(text: &str) -> Result<String, String> {
+    match text.chars().find(|letter| disturbs(*letter)) {
+        None => Ok(text.to_owned()),
+        Some(letter) => Err(format!(
+            "it holds {}, a control or invisible character: leave it out",
+            letter.escape_unicode()
+        )),
+    }
 }
 
 /// A DNS name or an address, as the host of a base URL has it.

@@ -40,7 +40,7 @@ mod terminal;
 mod tls;
 
 use std::{
-    io, panic,
+    env, io, panic,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -52,7 +52,7 @@ use crate::{
     args::{Cli, Command, ConfigCommand, StoreCommand},
     dir::Dir,
     logging::{Delivery, Fatal},
-    output::{print, print_json},
+    output::{print, print_json, print_styled},
     stop::{OrStop, Stop},
 };
 
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     logging::log_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return not_parsed(&error),
+        Err(error) => return not_parsed(error),
     };
     let filter = match &cli.command {
         // These tell their own story.
@@ -103,23 +103,34 @@ fn main() -> ExitCode {
 
 /// The end where the command line is no command: an error, or what `--help` and
 /// `--version` ask for.
-fn not_parsed(error: &clap::Error) -> ExitCode {
+fn not_parsed(error: clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // A reader that went away is no error.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let message = error.render().to_string();
+    // It quotes arguments. What a terminal would obey in them is escaped, and
+    // then the same error has to say so.
+    let escaped = env::args_os().map(|argument| terminal::escape(&argument.to_string_lossy()));
+    let error = match Cli::try_parse_from(escaped) {
+        Err(safe) if safe.kind() == error.kind() => Ok(safe),
+        _ => Err(error),
+    };
+    let message = match &error {
+        Ok(safe) => safe.render().to_string(),
+        Err(raw) => terminal::escape_lines(&raw.render().to_string()),
+    };
     let last = Fatal {
         message: message.trim_end(),
         exit_code: Stop::USAGE,
     };
     output::print_failure(&last);
-    if logging::is_plain() {
-        // With colours, where those are wanted.
-        let _ = error.print();
-    } else {
-        logging::end_of_usage(&last);
+    match &error {
+        Ok(safe) if logging::is_plain() => {
+            // With colours, where those are wanted.
+            let _ = safe.print();
+        }
+        _ => logging::end_of_usage(&last),
     }
     ExitCode::from(last.exit_code)
 }

@@ -17,8 +17,17 @@ use crate::{
 /// Whether there is a JSON document on standard output.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line to standard output. A reader that went away is no error.
-pub fn print(line: impl Display) -> Result<(), Stop> {
+/// Writes text, of one line or several, to standard output. What a terminal would
+/// obey is escaped: names of files and texts of clients may be part of it. A
+/// reader that went away is no error.
+pub fn print(text: impl Display) -> Result<(), Stop> {
+    let text = text.to_string();
+    let lines: Vec<_> = text.split('\n').map(terminal::escape).collect();
+    print_styled(lines.join("\n"))
+}
+
+/// Writes text that has colours, and in which the rest is escaped already.
+pub fn print_styled(line: impl Display) -> Result<(), Stop> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

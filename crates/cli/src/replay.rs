@@ -17,7 +17,7 @@ use assay_attest::recording::{Difference, Time, Verdict};
 use assay_proto::Timestamp;
 
 use crate::{
-    certificates, now, print, print_json,
+    certificates, now, print_json, print_styled,
     replay::bench::{Bench, When},
     stop::{OrStop, Stop},
 };
@@ -112,7 +112,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
     if args.json {
         print_json(&json::report(&rows, &totals))?;
     } else {
-        print(table::report(&rows, &totals))?;
+        print_styled(table::report(&rows, &totals))?;
     }
     totals.end(&rows)
 }
