@@ -41,6 +41,7 @@ mod restart;
 mod revocation;
 mod service;
 mod setting_up;
+mod setup_faults;
 #[cfg(feature = "foreign-programs")]
 mod small_disk;
 mod status;
