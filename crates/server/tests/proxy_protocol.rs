@@ -108,6 +108,44 @@ async fn the_rate_of_requests_is_the_clients() {
     assert_eq!(nonce(2).await, "200");
 }
 
+/// No proxy writes the header behind TLS that it passes through.
+#[tokio::test]
+async fn what_a_named_client_says_of_its_address_is_not_believed() {
+    let one = NonZeroU32::MIN;
+    let server = Running::start(|config| {
+        proxied(config);
+        // Clients and proxies in one network.
+        config
+            .trusted_proxies
+            .push("203.0.113.0/24".parse().unwrap());
+        let mut rates = RateLimits::off();
+        let rate = Rate {
+            per_second: one,
+            burst: one,
+        };
+        rates.rates.set(Limit::NewNonce, Some(rate));
+        config.rate_limits = rates;
+    })
+    .await;
+    let limited = async {
+        for address in 1_u8.. {
+            let mut stream = connect(&server, &of(1)).await;
+            let request = format!(
+                "HEAD /acme/new-nonce HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 198.51.{address}.1\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut start = [0; 12];
+            stream.read_exact(&mut start).await.unwrap();
+            if start.ends_with(b"429") {
+                return true;
+            }
+        }
+        false
+    };
+    let limited = timeout(Duration::from_secs(60), limited).await;
+    assert!(limited.unwrap());
+}
+
 #[tokio::test]
 async fn only_trusted_proxies_connect_and_only_with_a_header() {
     let server = Running::start(proxied).await;

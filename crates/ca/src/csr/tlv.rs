@@ -163,6 +163,10 @@ mod tests {
             &[0x1f],
             &[0x1f, 0x81],
             &[0x1f, 0x81, 1],
+            // What one octet says: [0] and [30], and a padded number.
+            &[0xbf, 0, 0],
+            &[0x1f, 0x1e, 0],
+            &[0xbf, 0x80, 1, 0],
         ] {
             assert!(Elements::of(bad).next().is_none(), "{bad:02x?}");
         }
