@@ -34,7 +34,7 @@ pub(crate) enum Network {
 
 impl Network {
     /// The networks around `origin`, widest first.
-    fn around(origin: Option<Origin>) -> [Self; LEVELS.len()] {
+    pub(crate) fn around(origin: Option<Origin>) -> [Self; LEVELS.len()] {
         let mut level = 0;
         LEVELS.map(|(v4, v6)| {
             level += 1;

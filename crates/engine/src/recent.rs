@@ -9,7 +9,7 @@ use std::{
 
 use assay_proto::{Identifier, Timestamp, WireIdentifier, cut};
 
-use crate::{Context, Engine, domain::Origin, ids::AccountId};
+use crate::{Context, Engine, census::Network, domain::Origin, ids::AccountId};
 
 /// How many devices are remembered.
 const DEVICES: usize = 4096;
@@ -42,8 +42,8 @@ pub(crate) struct RecentRefusals(Mutex<State>);
 #[derive(Default)]
 struct State {
     devices: HashMap<String, Device>,
-    /// How many devices were refused to each network last.
-    networks: HashMap<Option<Origin>, usize>,
+    /// How many devices were first refused to each network, on every level.
+    networks: HashMap<Network, usize>,
     /// Counts the refusals.
     sequence: u64,
 }
@@ -51,7 +51,9 @@ struct State {
 struct Device {
     /// The latest of its refusals, by [`State::sequence`].
     latest: u64,
-    network: Option<Origin>,
+    /// The networks of the client that was refused first, widest first: another
+    /// one that knows the name does not take the place over.
+    networks: [Network; 3],
     refusals: VecDeque<RecentRefusal>,
 }
 
@@ -62,17 +64,17 @@ impl RecentRefusals {
     }
 
     /// Remembers a refusal. Where there are too many devices, the oldest of the
-    /// network with the most gives way: a client that invents names forgets its
-    /// own.
+    /// heaviest network gives way, weighed as accounts are: a client that invents
+    /// names forgets its own.
     fn add(&self, refusal: RecentRefusal) {
         let name = device(&refusal.identifier);
-        let network = refusal.client.map(Origin::of);
+        let networks = Network::around(refusal.client.map(Origin::of));
         let mut state = self.lock();
         state.sequence += 1;
         let latest = state.sequence;
-        let mut refusals = match state.remove(&name) {
-            Some(device) => device.refusals,
-            None => VecDeque::new(),
+        let (mut refusals, networks) = match state.remove(&name) {
+            Some(device) => (device.refusals, device.networks),
+            None => (VecDeque::new(), networks),
         };
         refusals.push_back(refusal);
         if refusals.len() > OF_DEVICE {
@@ -81,10 +83,12 @@ impl RecentRefusals {
         if state.devices.len() >= DEVICES {
             state.make_room();
         }
-        *state.networks.entry(network).or_default() += 1;
+        for network in networks {
+            *state.networks.entry(network).or_default() += 1;
+        }
         let device = Device {
             latest,
-            network,
+            networks,
             refusals,
         };
         state.devices.insert(name, device);
@@ -108,26 +112,26 @@ impl RecentRefusals {
 impl State {
     fn remove(&mut self, name: &str) -> Option<Device> {
         let device = self.devices.remove(name)?;
-        if let Some(count) = self.networks.get_mut(&device.network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&device.network);
+        for network in device.networks {
+            if let Some(count) = self.networks.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.networks.remove(&network);
+                }
             }
         }
         Some(device)
     }
 
     fn make_room(&mut self) {
-        let heaviest = self.networks.iter().max_by_key(|(_, count)| **count);
-        let Some(heaviest) = heaviest.map(|(network, _)| *network) else {
-            return;
-        };
-        let of_it = self.devices.iter();
-        let oldest = of_it
-            .filter(|(_, device)| device.network == heaviest)
-            .min_by_key(|(_, device)| device.latest)
-            .map(|(name, _)| name.clone());
-        if let Some(oldest) = oldest {
+        let mut left: Vec<(&String, &Device)> = self.devices.iter().collect();
+        for level in 0..3 {
+            let networks = left.iter().map(|(_, device)| device.networks[level]);
+            let heaviest = networks.max_by_key(|one| (self.networks.get(one), *one));
+            left.retain(|(_, device)| Some(device.networks[level]) == heaviest);
+        }
+        let oldest = left.into_iter().min_by_key(|(_, device)| device.latest);
+        if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
             self.remove(&oldest);
         }
     }
@@ -222,10 +226,29 @@ mod tests {
         }
         assert_eq!(refusals.lock().devices.len(), DEVICES);
         let counted: usize = refusals.lock().networks.values().sum();
-        assert_eq!(counted, DEVICES);
+        assert_eq!(counted, 3 * DEVICES);
         assert_eq!(times(&refusals, Some("GENUINE")), [1]);
         assert!(times(&refusals, Some("INVENTED0")).is_empty());
         let last = format!("INVENTED{}", 3 * DEVICES - 1);
         assert_eq!(times(&refusals, Some(&last)), [2]);
+    }
+
+    #[test]
+    fn many_networks_of_one_provider_push_out_no_other_providers() {
+        let refusals = RecentRefusals::default();
+        for n in 0..3 {
+            refusals.add(refusal(&format!("GENUINE{n}"), "198.51.100.1", 1));
+        }
+        for n in 0..2 * DEVICES {
+            let client = format!("2001:db8:1:{n:x}::1");
+            refusals.add(refusal(&format!("INVENTED{n}"), &client, 2));
+            // Nor does a client that knows a name take its place over.
+            refusals.add(refusal("GENUINE0", &client, 3));
+        }
+        assert_eq!(refusals.lock().devices.len(), DEVICES);
+        assert_eq!(times(&refusals, Some("GENUINE0")), [3; 4]);
+        for name in ["GENUINE1", "GENUINE2"] {
+            assert_eq!(times(&refusals, Some(name)), [1], "{name}");
+        }
     }
 }
