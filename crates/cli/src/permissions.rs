@@ -67,7 +67,7 @@ impl Owners {
         let mut faults = Vec::new();
         for step in way_to(path) {
             let fault = match fs::symlink_metadata(&step) {
-                // Whoever owns a link says where it leads, in a directory with
+                // The owner of a link decides where it leads, in a directory with
                 // the sticky bit, too. Its mode means nothing.
                 Ok(found) if found.is_symlink() => self.check_owner(&step, &found),
                 Ok(found) => self.judge(&step, &found),

@@ -3,7 +3,7 @@
 //! lets only one process in.
 //!
 //! One question and one answer a connection, each a line of JSON; a question
-//! that cannot be read or answered has [`Answer::Failed`]. Whoever may
+//! that cannot be read or answered has [`Answer::Failed`]. A user who may
 //! enter the directory (mode 0700) may ask.
 
 use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
