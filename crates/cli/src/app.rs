@@ -226,6 +226,7 @@ impl Parts {
             store: Arc::clone(&store) as _,
             terms_of_service: self.config.acme.terms_of_service.clone(),
             urls: Urls::new(base_url.to_string()),
+            validators: Vec::new(),
         });
         Ok(App {
             config: self.config,

@@ -145,6 +145,9 @@ pub async fn prepare(
     let served = match replay {
         None => {
             background.spawn(recover(Arc::clone(engine)));
+            if engine.has_validators() {
+                background.spawn(validate(Arc::clone(engine)));
+            }
             Served {
                 devices: app.devices.clone(),
                 engine: Arc::clone(engine),
@@ -308,6 +311,36 @@ async fn recover(engine: Arc<Engine>) {
             }
         };
         tokio::time::sleep(wait.min(LATER)).await;
+    }
+}
+
+/// Validates challenges as their attempts become due. What a crash interrupts is
+/// found again in the store.
+async fn validate(engine: Arc<Engine>) {
+    /// How many are validated at once: most of the time of one is waiting.
+    const AT_ONCE: usize = 64;
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut under_way = tokio::task::JoinSet::new();
+    loop {
+        seconds.tick().await;
+        while under_way.try_join_next().is_some() {}
+        let free = AT_ONCE - under_way.len();
+        match engine.due_validations(free).await {
+            Ok(due) => {
+                for id in due {
+                    let engine = Arc::clone(&engine);
+                    under_way.spawn(async move {
+                        if let Err(error) = engine.validate(id).await {
+                            tracing::debug!(%id, %error, "an attempt to validate failed");
+                        }
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "challenges cannot be validated: trying again");
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use std::{
 };
 
 use assay_engine::{
-    Context, Engine, Limits, Setup,
+    Context, Engine, Limits, Request, Setup,
     admission::{Admission, AdmissionPolicy, Bind},
     ports::Store,
     profile::Profile,
@@ -76,6 +76,7 @@ impl House {
             store: Arc::clone(&store) as _,
             terms_of_service: None,
             urls: Urls::new("https://localhost"),
+            validators: Vec::new(),
         });
         Self {
             engine,
@@ -95,8 +96,9 @@ impl House {
                 for n in (task..count).step_by(AT_ONCE as usize) {
                     let (high, low) = ((n >> 8) as u16, n as u16);
                     let client = IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, 1]);
-                    let (context, request) = (Context::of_client(client), NewAccount::default());
-                    let made = house.engine.new_account(&context, any_key(), &request);
+                    let context = Context::new(any_key(), Request::from(client));
+                    let request = NewAccount::default();
+                    let made = house.engine.new_account(&context, &request);
                     made.await.unwrap();
                     let made = house.made.fetch_add(1, Ordering::Relaxed);
                     if made.is_multiple_of(A_SECOND) {

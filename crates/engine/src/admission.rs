@@ -20,7 +20,7 @@ pub use devices::{Devices, Doubt, DoubtCause};
 pub use not_admitted::{ListHint, NotAdmitted};
 
 use crate::{
-    domain::Attribute,
+    domain::{AdmissionRule, Admitted, Attribute},
     error::{Error, IdentifierFault},
 };
 
@@ -112,7 +112,7 @@ impl AdmissionPolicy {
     pub async fn admit(
         &self,
         identifier: &Identifier,
-    ) -> Result<Result<Attribute, IdentifierFault>, Error> {
+    ) -> Result<Result<Admitted, IdentifierFault>, Error> {
         let named_by_type = match identifier {
             Identifier::HardwareModule(module) => match module.hw_type().as_str() {
                 APPLE_SERIAL => Some(Attribute::Serial),
@@ -128,10 +128,11 @@ impl AdmissionPolicy {
                 None
             }
         };
-        let attribute = match &self.admission {
-            Admission::AnyAttested { bind } => {
-                named_by_type.unwrap_or_else(|| bind.attribute(identifier.device()))
-            }
+        let (rule, attribute) = match &self.admission {
+            Admission::AnyAttested { bind } => (
+                AdmissionRule::AnyAttested,
+                named_by_type.unwrap_or_else(|| bind.attribute(identifier.device())),
+            ),
             Admission::Listed(inventory) => {
                 let name = identifier.device();
                 let found = inventory
@@ -139,8 +140,10 @@ impl AdmissionPolicy {
                     .await
                     .map_err(|fault| Error::Inventory(fault.to_string()))?;
                 match (found, named_by_type) {
-                    (Some(listed), None) => listed,
-                    (Some(listed), Some(named)) if listed == named => listed,
+                    (Some(listed), None) => (AdmissionRule::Listed, listed),
+                    (Some(listed), Some(named)) if listed == named => {
+                        (AdmissionRule::Listed, listed)
+                    }
                     _ => {
                         let not_admitted = NotAdmitted {
                             name: name.to_owned(),
@@ -151,7 +154,8 @@ impl AdmissionPolicy {
                 }
             }
         };
-        Ok(Ok(attribute))
+        let rule = Some(rule);
+        Ok(Ok(Admitted { attribute, rule }))
     }
 
     /// The other attribute under which the device of `identifier` is listed,

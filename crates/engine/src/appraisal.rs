@@ -8,7 +8,9 @@ use assay_attest::{
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
 
 use crate::{
-    domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Failure, Gate, KeyKind},
+    domain::{
+        Attribute, Authorization, DeviceFacts, EvidenceRecord, Failure, Gate, KeyKind, Token,
+    },
     error::Error,
     sha256,
     stale::{self, SecondLooks},
@@ -130,16 +132,17 @@ impl Answer {
     }
 }
 
-/// Judges `answer` for `authorization`: the evidence must be genuine and fresh,
+/// Judges `answer` to a challenge of `authorization`, which has this `token`: the evidence must be genuine and fresh,
 /// and attest the ordered identifier. Whether the attested key is the CSR's is
 /// asked at finalize.
 pub(crate) fn appraise(
     verifier: &Verifier,
     answer: Answer,
     authorization: &Authorization,
+    token: &Token,
     now: Timestamp,
 ) -> Appraisal {
-    let (device, verdict) = judge(verifier, &answer, authorization, now);
+    let (device, verdict) = judge(verifier, &answer, authorization, token, now);
     Appraisal {
         answer,
         device,
@@ -151,6 +154,7 @@ fn judge(
     verifier: &Verifier,
     answer: &Answer,
     authorization: &Authorization,
+    token: &Token,
     now: Timestamp,
 ) -> (Option<AttestedDevice>, Result<EvidenceRecord, Box<Failure>>) {
     let object = match answer {
@@ -164,7 +168,7 @@ fn judge(
     let object_sha256 = sha256(object);
     let failure =
         |cause: Cause| Box::new(cause.into_failure(authorization, Some(object_sha256), now));
-    let freshness = authorization.challenge.token.apple_freshness();
+    let freshness = token.apple_freshness();
     let device = match verifier.verify_object(object, &freshness, now.0) {
         Ok(device) => device,
         Err(refusal) => return (None, Err(failure(Cause::Unverified(refusal)))),
@@ -177,7 +181,10 @@ fn judge(
 
 /// The attribute is the one that admission named.
 fn check_identity(device: &AttestedDevice, authorization: &Authorization) -> Result<(), Cause> {
-    let (attribute, ordered) = (authorization.attribute, authorization.identifier.device());
+    let (attribute, ordered) = (
+        authorization.admitted.attribute,
+        authorization.identifier.device(),
+    );
     device
         .check_identity(attribute, ordered)
         .map_err(|fault| Cause::Identity {

@@ -1,7 +1,7 @@
 //! The one place where a request's signature is checked. No route has a way
 //! around it: payloads come out of here only.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use assay_jws::{Envelope, PublicKey, Signer, Verified};
 use assay_proto::{Object, cut};
@@ -10,27 +10,46 @@ use serde::de::DeserializeOwned;
 use crate::{
     Engine, Error,
     domain::{Account, AccountState},
+    ids::AccountId,
     nonce::Genuine,
     ports::{Redemption, Versioned},
 };
 
-/// The request that a use-case works for. Every use-case that commits takes it
-/// by reference, and its commits carry what it holds. The default is work
-/// behind which there is no request.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Context {
-    /// The address that the request came from.
-    pub(crate) client: Option<IpAddr>,
+/// A request, apart from its payload and its signer. The default is work behind
+/// which there is no request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The address that it came from.
+    pub client: Option<IpAddr>,
+    /// Its name in the log.
+    pub id: Option<RequestId>,
     /// The nonce that authentication redeemed.
-    pub(crate) redemption: Option<Redemption>,
+    redemption: Option<Redemption>,
 }
+
+/// The name of one request, in the log and in the answer where it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub u64);
+
+/// What a use-case works for: an authenticated request, and what authentication
+/// found out about its signer. Every use-case takes it by reference, and its
+/// commits carry what it holds: nothing of it is read a second time.
+#[derive(Clone, Debug)]
+pub struct Context<By> {
+    /// Who signed the request.
+    pub by: By,
+    /// The request.
+    pub request: Request,
+}
+
+/// A request that was signed by the holder of an account.
+pub type AccountContext = Context<Versioned<Account>>;
+/// A request that was signed by the holder of a key, with or without an account.
+pub type KeyContext = Context<PublicKey>;
 
 /// A payload whose signature, URL and nonce were right.
 #[derive(Debug)]
-pub struct Payload {
-    context: Context,
-    verified: Verified,
-}
+pub struct Payload(Verified);
 
 /// Why a request was not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,10 +81,12 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(Versioned<Account>, Payload), Unauthenticated> {
-        match self.authenticate(body, url).await? {
-            (Requester::Account(account), payload) => Ok((*account, payload)),
-            (Requester::Key(_), _) => Err(Unauthenticated::with_nonce(Error::Signer(
+        request: Request,
+    ) -> Result<(AccountContext, Payload), Unauthenticated> {
+        let (context, payload) = self.authenticate(body, url, request).await?;
+        match context.by {
+            Requester::Account(account) => Ok((Context::new(*account, context.request), payload)),
+            Requester::Key(_) => Err(Unauthenticated::with_nonce(Error::Signer(
                 "this resource takes a JWS with \"kid\", the account's URL",
             ))),
         }
@@ -80,10 +101,12 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(PublicKey, Payload), Unauthenticated> {
-        match self.authenticate(body, url).await? {
-            (Requester::Key(key), payload) => Ok((key, payload)),
-            (Requester::Account(_), _) => Err(Unauthenticated::with_nonce(Error::Signer(
+        request: Request,
+    ) -> Result<(KeyContext, Payload), Unauthenticated> {
+        let (context, payload) = self.authenticate(body, url, request).await?;
+        match context.by {
+            Requester::Key(key) => Ok((Context::new(key, context.request), payload)),
+            Requester::Account(_) => Err(Unauthenticated::with_nonce(Error::Signer(
                 "this resource takes a JWS with \"jwk\", the new account's key",
             ))),
         }
@@ -97,7 +120,8 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-    ) -> Result<(Requester, Payload), Unauthenticated> {
+        request: Request,
+    ) -> Result<(Context<Requester>, Payload), Unauthenticated> {
         let now = self.now();
         let envelope = Envelope::parse(body).map_err(Unauthenticated::without_nonce)?;
         // A forged, stale or used nonce costs a MAC, not a signature.
@@ -125,11 +149,11 @@ impl Engine {
         {
             return Err(Unauthenticated::with_nonce(Error::AccountDeactivated));
         }
-        let context = Context {
-            client: None,
+        let request = Request {
             redemption,
+            ..request
         };
-        Ok((requester, Payload { context, verified }))
+        Ok((Context::new(requester, request), Payload(verified)))
     }
 
     /// Finds the signer of an envelope, and verifies the signature.
@@ -198,50 +222,67 @@ impl From<Unauthenticated> for Error {
     }
 }
 
-impl Context {
-    /// Work for a client behind which there is no request.
+impl Request {
+    /// A request from `client`.
     #[must_use]
-    pub fn of_client(client: IpAddr) -> Self {
+    pub fn from(client: IpAddr) -> Self {
         Self {
             client: Some(client),
             ..Self::default()
         }
+    }
+
+    /// The request under this name in the log.
+    #[must_use]
+    pub fn named(self, id: Option<RequestId>) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The nonce that authentication redeemed.
+    pub(crate) fn redemption(&self) -> Option<Redemption> {
+        self.redemption
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl<By> Context<By> {
+    /// A request of `by`. [`Engine::authenticate`] makes those of clients.
+    #[must_use]
+    pub fn new(by: By, request: Request) -> Self {
+        Self { by, request }
+    }
+}
+
+impl AccountContext {
+    /// The account's name.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.by.value.id
     }
 }
 
 impl Payload {
     /// What an inner JWS of an authenticated request holds. Only the engine can
     /// make one: outside, a payload has been through [`Engine::authenticate`].
-    pub(crate) fn of_inner(context: Context, verified: Verified) -> Self {
-        Self { context, verified }
-    }
-
-    /// The payload of a request that came from `client`.
-    #[must_use]
-    pub fn from_client(self, client: IpAddr) -> Self {
-        let context = Context {
-            client: Some(client),
-            ..self.context
-        };
-        Self { context, ..self }
-    }
-
-    /// The request, for the use-case that is to act on it.
-    #[must_use]
-    pub fn context(&self) -> Context {
-        self.context
+    pub(crate) fn of_inner(verified: Verified) -> Self {
+        Self(verified)
     }
 
     /// Whether the request is a POST-as-GET (RFC 8555 section 6.3).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.verified.is_empty()
+        self.0.is_empty()
     }
 
     /// The payload's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.verified.payload()
+        self.0.payload()
     }
 
     /// The payload, a JSON object, as a `T`.

@@ -6,15 +6,17 @@ use assay_proto::{Readiness, Timestamp};
 use ipnet::IpNet;
 
 use crate::{
-    Context, Error,
+    Error,
     admission::AdmissionPolicy,
+    attempts::CommitCounts,
+    authenticate::Request,
     health::{Health, Part},
     issuance::{ValidityLimits, end_of_ca},
     nonce::Nonces,
     notes::Noting,
     ports::{
         Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Space, Store,
-        Version,
+        Validator, Version,
     },
     profile::Profile,
     provisional::Provisional,
@@ -28,12 +30,10 @@ use crate::{
     usecase::GivingWay,
 };
 
-/// The most attempts at a decision that others keep overtaking.
-pub(crate) const ATTEMPTS: usize = 8;
-
 /// All decisions of the certificate authority. One value serves all requests.
 pub struct Engine {
     pub(crate) admission: AdmissionPolicy,
+    pub(crate) commit_counts: CommitCounts,
     pub(crate) displaced_accounts: Tally,
     pub(crate) displaced_orders: Tally,
     pub(crate) second_looks: SecondLooks,
@@ -54,6 +54,7 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) terms_of_service: Option<String>,
     pub(crate) urls: Urls,
+    pub(crate) validators: Vec<Arc<dyn Validator>>,
     pub(crate) verifier: Verifier,
     clock: Arc<dyn Clock>,
     time: Mutex<ServerTime>,
@@ -96,6 +97,9 @@ pub struct Setup {
     pub terms_of_service: Option<String>,
     /// The URLs.
     pub urls: Urls,
+    /// What validates challenges in the background, one a challenge type: those
+    /// types are offered beside `device-attest-01`.
+    pub validators: Vec<Arc<dyn Validator>>,
 }
 
 /// How much clients may do.
@@ -139,6 +143,7 @@ impl Engine {
     pub fn new(setup: Setup) -> Self {
         Self {
             admission: setup.admission,
+            commit_counts: CommitCounts::default(),
             displaced_accounts: Tally::default(),
             displaced_orders: Tally::default(),
             second_looks: SecondLooks::default(),
@@ -169,6 +174,7 @@ impl Engine {
             store: setup.store,
             terms_of_service: setup.terms_of_service,
             urls: setup.urls,
+            validators: setup.validators,
             trusted_roots: setup
                 .anchors
                 .iter()
@@ -243,7 +249,7 @@ impl Engine {
     /// Faults of the store.
     pub async fn record_time(&self, name: &'static str) -> Result<Timestamp, Error> {
         let now = self.now();
-        self.commit(&Context::default(), name, now, Vec::new())
+        self.commit(&Request::default(), name, now, Vec::new())
             .await?;
         Ok(now)
     }
@@ -366,13 +372,13 @@ impl Engine {
 
     pub(crate) async fn commit(
         &self,
-        context: &Context,
+        request: &Request,
         name: &'static str,
         now: Timestamp,
         changes: Vec<Change>,
     ) -> Result<Version, CommitError> {
         let set = ChangeSet {
-            redeemed: context.redemption.into_iter().collect(),
+            redeemed: request.redemption().into_iter().collect(),
             ..ChangeSet::new(now, changes)
         };
         self.commit_set(name, set).await
@@ -380,7 +386,9 @@ impl Engine {
 
     async fn commit_set(&self, name: &'static str, set: ChangeSet) -> Result<Version, CommitError> {
         let redeemed = set.redeemed.clone();
-        let version = self.store.commit(name, set).await?;
+        let committed = self.store.commit(name, set).await;
+        self.commit_counts.add(name, &committed);
+        let version = committed?;
         self.nonces.recorded(&redeemed);
         Ok(version)
     }

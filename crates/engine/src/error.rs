@@ -7,7 +7,7 @@ use assay_proto::{
 
 use crate::{
     admission::NotAdmitted,
-    domain::{Failure, NotReady},
+    domain::{Failure, IllegalTransition, NotReady},
     ids::AccountId,
     nonce::NonceError,
     ports::{CommitError, ConflictOn, StoreError},
@@ -346,6 +346,13 @@ impl From<CommitError> for Error {
 
 /// The one bridge from errors to what a client is told. Faults of ours say
 /// nothing of their cause: that is for the log.
+impl From<IllegalTransition> for Error {
+    /// The state was looked at before: this is a fault of ours.
+    fn from(transition: IllegalTransition) -> Self {
+        Self::Internal(transition.to_string())
+    }
+}
+
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         use ProblemType as P;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use assay_jws::Thumbprint;
 
 use crate::{
-    Context, Engine,
+    Engine, Request,
     ids::{AccountId, AuthorizationId, OrderId},
 };
 
@@ -68,8 +68,8 @@ pub struct Event {
 impl Engine {
     /// Reports what a commit has made true. The one place where adapters for
     /// such events belong.
-    pub(crate) fn happened(&self, context: &Context, account: AccountId, what: What) {
-        let client = context.client;
+    pub(crate) fn happened(&self, request: &Request, account: AccountId, what: What) {
+        let client = request.client;
         let event = Event {
             account,
             client,

@@ -1,4 +1,4 @@
-//! The names of accounts, orders and authorizations.
+//! The names of accounts, orders, authorizations and challenges.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::ports::{Purpose, Random};
 
-/// Makes one identifier type: 128 bits of chance, 22 characters of base64url
+/// Makes one identifier type: 128 random bits, 22 characters of base64url
 /// in URLs.
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
@@ -56,12 +56,25 @@ id_type! {
     AccountId
 }
 id_type! {
-    /// Names an authorization and its challenge.
+    /// Names an authorization.
     AuthorizationId
+}
+id_type! {
+    /// Names a challenge. The first one of an authorization has the bytes of its
+    /// authorization's name: no index has to lead from it to its authorization.
+    ChallengeId
 }
 id_type! {
     /// Names an order.
     OrderId
+}
+
+impl ChallengeId {
+    /// The name of the first challenge of an authorization.
+    #[must_use]
+    pub const fn first_of(authorization: AuthorizationId) -> Self {
+        Self(authorization.0)
+    }
 }
 
 #[cfg(test)]

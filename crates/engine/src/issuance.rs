@@ -10,7 +10,7 @@ use assay_ca::{
 use assay_proto::{Identifier, Timestamp};
 
 use crate::{
-    domain::{Authorization, DeviceFacts, EvidenceRecord, Order, Validated},
+    domain::{Authorization, Basis, DeviceFacts, EvidenceRecord, Order},
     error::{CsrRefusal, Error, IssuanceRefusal},
     profile::{Attested, CsrNames, Profile, SanRule, legible},
     sha256,
@@ -139,12 +139,15 @@ pub fn check_csr<'a>(
     // and an order without authorizations has none.
     let mut evidence = None;
     for authorization in authorizations {
-        match authorization.validated(now).map(Validated::evidence) {
-            Some(record) if record.spki_sha256 == *csr.spki_sha256() => {
+        match authorization.basis(now) {
+            Some(Basis::Evidence(record)) if record.spki_sha256 == *csr.spki_sha256() => {
                 // With several roots in play, the one of the first is recorded.
                 evidence.get_or_insert(record);
             }
-            _ => return Err(CsrRefusal::KeyNotAttested),
+            // Control over a name says nothing of a key.
+            Some(Basis::Control { .. } | Basis::Evidence(_)) | None => {
+                return Err(CsrRefusal::KeyNotAttested);
+            }
         }
     }
     let evidence = evidence.ok_or(CsrRefusal::KeyNotAttested)?;
@@ -209,8 +212,8 @@ pub fn check_one_device(
     let one = |of: fn(&DeviceFacts) -> Option<&str>| {
         let stated: HashSet<_> = authorizations
             .iter()
-            .filter_map(|authorization| authorization.validated(now))
-            .filter_map(|validated| of(&validated.evidence().facts))
+            .filter_map(|authorization| authorization.basis(now)?.evidence())
+            .filter_map(|evidence| of(&evidence.facts))
             .collect();
         stated.len() <= 1
     };

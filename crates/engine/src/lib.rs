@@ -21,6 +21,7 @@ pub mod time;
 pub mod urls;
 
 mod appraisal;
+mod attempts;
 mod authenticate;
 mod census;
 mod engine;
@@ -39,7 +40,10 @@ mod usecase;
 pub use assay_ca::SerialNumber;
 pub use assay_jws::PublicKey;
 
-pub use authenticate::{Context, Payload, Requester, Unauthenticated};
+pub use attempts::CommitCount;
+pub use authenticate::{
+    AccountContext, Context, KeyContext, Payload, Request, RequestId, Requester, Unauthenticated,
+};
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
 pub use recent::RecentRefusal;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Context, Engine,
+    Engine, Request,
     domain::Note,
     ids::OrderId,
     ports::{Change, StoreError},
@@ -47,18 +47,18 @@ impl Drop for Turn<'_> {
 impl Engine {
     /// Notes that a request was refused without ending `order`. The answer is
     /// the same whether or not the note can be kept; the log has the refusal.
-    pub(crate) async fn note(&self, context: &Context, order: OrderId, reason: &str, detail: &str) {
+    pub(crate) async fn note(&self, request: &Request, order: OrderId, reason: &str, detail: &str) {
         let Some(_turn) = self.noting.begin(order, reason) else {
             return;
         };
-        if let Err(error) = self.try_to_note(context, order, reason, detail).await {
+        if let Err(error) = self.try_to_note(request, order, reason, detail).await {
             tracing::debug!(%order, reason, %error, "a note of an order was not kept");
         }
     }
 
     async fn try_to_note(
         &self,
-        context: &Context,
+        request: &Request,
         order: OrderId,
         reason: &str,
         detail: &str,
@@ -75,7 +75,7 @@ impl Engine {
             detail: detail.to_owned(),
         };
         let changes = vec![Change::AddNote(order, note)];
-        let committed = self.commit(context, "note", now, changes).await;
+        let committed = self.commit(request, "note", now, changes).await;
         committed
             .map(drop)
             .map_err(|error| StoreError(error.to_string()))

@@ -6,7 +6,7 @@ use std::fmt;
 use assay_attest::AttestedDevice;
 use assay_ca::SerialNumber;
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, Timestamp};
+use assay_proto::{ChallengeType, Identifier, Problem, Timestamp};
 use async_trait::async_trait;
 
 pub use crate::appraisal::Answer;
@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Account, Attribute, Authorization, Certificate, Note, Order, Origin, ServerIntent, Token,
     },
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
 };
 
 /// Tells the time.
@@ -43,6 +43,8 @@ pub enum Purpose {
     AccountId,
     /// The name of an authorization.
     AuthorizationId,
+    /// The name of a challenge that is not the first of its authorization.
+    ChallengeId,
     /// The number in every nonce of one process: once for each engine.
     NonceEpoch,
     /// The key that nonces are sealed under: once for each engine whose store
@@ -63,6 +65,7 @@ impl Purpose {
         match self {
             Self::AccountId => "account-id",
             Self::AuthorizationId => "authorization-id",
+            Self::ChallengeId => "challenge-id",
             Self::NonceEpoch => "nonce-epoch",
             Self::NonceKey => "nonce-key",
             Self::OrderId => "order-id",
@@ -125,6 +128,50 @@ pub struct Judged {
     pub at: Timestamp,
 }
 
+/// Validates challenges of one type by asking elsewhere: a web server, a name
+/// server.
+#[async_trait]
+pub trait Validator: Send + Sync {
+    /// The type of challenge.
+    fn kind(&self) -> ChallengeType;
+
+    /// Whether such a challenge is offered for `identifier`.
+    fn serves(&self, identifier: &Identifier) -> bool;
+
+    /// Makes one attempt. It must end within
+    /// [`Engine::VALIDATION_LEASE`](crate::Engine::VALIDATION_LEASE): after
+    /// that another process makes the next one.
+    ///
+    /// # Errors
+    /// [`NotValidated`], and whether another attempt may succeed.
+    async fn validate(&self, asked: AskedToValidate) -> Result<(), NotValidated>;
+}
+
+/// What a [`Validator`] is to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedToValidate {
+    /// The identifier whose control is to be shown.
+    pub identifier: Identifier,
+    /// The challenge's token.
+    pub token: Token,
+    /// RFC 8555 section 8.1: the token, a dot, and the thumbprint of the
+    /// account's key.
+    pub key_authorization: String,
+}
+
+/// An attempt to validate that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotValidated {
+    /// What the client reads.
+    pub problem: Problem,
+    /// The stable name of the reason.
+    pub reason: &'static str,
+    /// The operator's explanation.
+    pub detail: String,
+    /// Whether no further attempt is made.
+    pub is_final: bool,
+}
+
 /// Where everything is kept.
 ///
 /// A read shows durable data only. A commit that returned `Ok` is durable, and
@@ -152,6 +199,17 @@ pub trait Store: Send + Sync {
         &self,
         id: AuthorizationId,
     ) -> Result<Option<Versioned<Authorization>>, StoreError>;
+
+    /// The authorization that has the challenge of this name.
+    async fn authorization_of_challenge(
+        &self,
+        id: ChallengeId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError>;
+
+    /// At most `limit` authorizations that are
+    /// [in validation](Authorization::in_validation), the one whose next attempt
+    /// is due first.
+    async fn validations(&self, limit: usize) -> Result<Vec<DueValidation>, StoreError>;
 
     /// The certificate with this serial number.
     async fn certificate(
@@ -208,7 +266,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<OrderId>, StoreError>;
 
     /// The orders of all accounts that name `identifier` and are not
-    /// [`Order::proven`], that end after `after`, where it is given. The ones
+    /// [`Order::is_proven`], that end after `after`, where it is given. The ones
     /// that end first, at most `limit`.
     async fn unproven_orders(
         &self,
@@ -284,7 +342,7 @@ pub struct ProvisionalAccount {
     pub origin: Option<Origin>,
 }
 
-/// An order that is not [`Order::proven`].
+/// An order that is not [`Order::is_proven`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnprovenOrder {
     /// The order.
@@ -308,6 +366,15 @@ pub struct OpenOrder {
     pub expires: Timestamp,
     /// The order.
     pub id: OrderId,
+}
+
+/// An authorization with a challenge that is validated in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueValidation {
+    /// When the next attempt is due.
+    pub at: Timestamp,
+    /// The authorization.
+    pub authorization: AuthorizationId,
 }
 
 /// A value as it was read, and the version that a change of it must name.
@@ -419,7 +486,7 @@ pub struct OpenOrders {
     /// Of the same account, for each of the order's identifiers.
     pub of_identifier: usize,
     /// Of all accounts, for each of the order's identifiers: those that are
-    /// pending and not [`Order::proven`].
+    /// pending and not [`Order::is_proven`].
     pub pending: usize,
 }
 

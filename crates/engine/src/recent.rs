@@ -9,7 +9,7 @@ use std::{
 
 use assay_proto::{Identifier, Timestamp, WireIdentifier, cut};
 
-use crate::{Context, Engine, census::Network, domain::Origin, ids::AccountId};
+use crate::{AccountContext, Engine, census::Network, domain::Origin, ids::AccountId};
 
 /// How many devices are remembered.
 const DEVICES: usize = 4096;
@@ -157,8 +157,7 @@ impl Engine {
     /// Remembers that an order for `identifier` was refused.
     pub(crate) fn remember_refusal(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         identifier: &WireIdentifier,
         reason: &str,
         detail: &str,
@@ -173,8 +172,8 @@ impl Engine {
                 kind: cut(&identifier.kind),
                 value: cut(&identifier.value),
             },
-            account,
-            client: context.client,
+            account: context.account(),
+            client: context.request.client,
             reason: reason.to_owned(),
             detail: detail[..end].to_owned(),
         });

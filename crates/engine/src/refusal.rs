@@ -7,8 +7,8 @@ use assay_proto::{ProblemType, WireIdentifier};
 use data_encoding::HEXLOWER;
 
 use crate::{
-    Context, Engine, Error,
-    domain::{Failure, Gate},
+    AccountContext, Engine, Error, Request,
+    domain::{Authorization, Failure, Gate},
     ids::{AccountId, OrderId},
 };
 
@@ -79,8 +79,7 @@ impl Engine {
     /// that is.
     pub fn order_rate_limited(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         identifiers: &[WireIdentifier],
         detail: String,
     ) {
@@ -89,15 +88,14 @@ impl Engine {
             detail,
             is_event: true,
         };
-        self.report_limit(context, account, identifiers, &limit);
+        self.report_limit(context, identifiers, &limit);
     }
 
     /// Reports that a limit refused an order, and remembers it for each
     /// identifier.
     pub(crate) fn report_limit(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         identifiers: &[WireIdentifier],
         limit: &LimitReached,
     ) {
@@ -107,24 +105,24 @@ impl Engine {
             let finding = Finding {
                 gate: Gate::Admission,
                 kind: ProblemType::RateLimited,
-                account,
+                account: context.account(),
                 order: None,
                 identifier: &names,
                 reason: limit.reason,
                 detail: &limit.detail,
                 object_sha256: None,
             };
-            self.report(context, finding);
+            self.report(&context.request, finding);
         }
         for identifier in named {
-            self.remember_refusal(context, account, identifier, limit.reason, &limit.detail);
+            self.remember_refusal(context, identifier, limit.reason, &limit.detail);
         }
     }
 
     /// Reports that a gate refused.
-    pub(crate) fn report(&self, context: &Context, finding: Finding<'_>) {
+    pub(crate) fn report(&self, request: &Request, finding: Finding<'_>) {
         let Finding { gate, kind, .. } = finding;
-        if !self.request_log.found(gate, kind, context.client) {
+        if !self.request_log.found(gate, kind, request.client) {
             return;
         }
         tracing::warn!(
@@ -141,13 +139,24 @@ impl Engine {
         );
     }
 
-    /// Reports a failed challenge or order.
+    /// Reports a failed challenge.
+    pub(crate) fn report_challenge_failure(
+        &self,
+        request: &Request,
+        authorization: &Authorization,
+        failure: &Failure,
+    ) {
+        let identifier = authorization.identifier.to_wire().value;
+        let order = (authorization.account, authorization.order);
+        self.report_failure(request, failure, order, &identifier);
+    }
+
+    /// Reports a failed order, or challenge of an order.
     pub(crate) fn report_failure(
         &self,
-        context: &Context,
+        request: &Request,
         failure: &Failure,
-        account: AccountId,
-        order: OrderId,
+        (account, order): (AccountId, OrderId),
         identifier: &str,
     ) {
         let finding = Finding {
@@ -160,6 +169,6 @@ impl Engine {
             detail: &failure.detail,
             object_sha256: failure.object_sha256.as_ref(),
         };
-        self.report(context, finding);
+        self.report(request, finding);
     }
 }

@@ -244,6 +244,10 @@ pub const REMEDIES: &[(&str, &str)] = &[
         "the order was open when a wrong recorded time was taken back: install the profile again",
     ),
     (
+        "order-over",
+        "the order ended while its challenge was validated: install the profile again",
+    ),
+    (
         "signing-failed",
         "the CA's key did not sign: the log has the cause, event `issuance_failed`; then install the profile again",
     ),

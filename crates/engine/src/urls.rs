@@ -5,7 +5,7 @@ use assay_ca::SerialNumber;
 use assay_proto::Timestamp;
 
 use crate::{
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::OrderCursor,
 };
 
@@ -110,9 +110,9 @@ impl Urls {
         format!("{}/acme/authorization/{id}", self.base)
     }
 
-    /// The challenge of an authorization.
+    /// A challenge.
     #[must_use]
-    pub fn challenge(&self, id: AuthorizationId) -> String {
+    pub fn challenge(&self, id: ChallengeId) -> String {
         format!("{}/acme/challenge/{id}", self.base)
     }
 

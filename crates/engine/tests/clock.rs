@@ -4,7 +4,7 @@
 mod support;
 
 use assay_engine::{
-    Context, Error,
+    Error,
     domain::{Account, Order, OrderState},
     ports::{Clock, Store},
     time::{ClockInDoubt, ClockRefusal},
@@ -47,17 +47,18 @@ async fn answer_made_at(
 ) -> Result<(), Error> {
     let id = order.authorizations[0];
     let stored = glass.store.authorization(id).await.unwrap().unwrap().value;
-    let freshness = assay_engine::sha256(stored.challenge.token.as_str().as_bytes());
+    let freshness = assay_engine::sha256(stored.challenges()[0].token().as_str().as_bytes());
     let evidence =
         glass
             .authority
             .attest(&device.properties, &device.spki_der(), &freshness, made.0);
     let object = evidence.unwrap().attestation_object();
     let response = response(&object);
-    let context = Context::default();
+    let context = glass.by(order.account).await;
+    let challenge = glass.challenge(order, 0).await;
     let answered = glass
         .engine
-        .answer_challenge(&context, order.account, id, &response);
+        .answer_challenge(&context, challenge, &response);
     answered.await.map(drop)
 }
 
@@ -67,10 +68,11 @@ async fn stored(glass: &Glass, order: &Order) -> Order {
 
 /// The validity of an order's certificate.
 async fn validity(glass: &Glass, order: &Order) -> (Timestamp, Timestamp) {
-    let OrderState::Valid(valid) = stored(glass, order).await.state else {
+    let stored = stored(glass, order).await;
+    let OrderState::Valid { certificate } = stored.state() else {
         panic!("no certificate");
     };
-    let certificate = glass.store.certificate(valid.certificate).await.unwrap();
+    let certificate = glass.store.certificate(certificate.clone()).await.unwrap();
     read_validity(&certificate.unwrap().value.der)
 }
 
@@ -132,7 +134,7 @@ async fn expired_evidence_is_no_verdict_while_the_clock_is_in_doubt() {
     let error = answer_made_at(&glass, &order, &device, old).await;
     assert!(matches!(error, Err(Error::Attestation(_))), "{error:?}");
     assert!(matches!(
-        stored(&glass, &order).await.state,
+        stored(&glass, &order).await.state(),
         OrderState::Invalid(_)
     ));
 }
@@ -159,18 +161,27 @@ async fn nothing_expires_while_the_clock_is_in_doubt() {
     move_wall(&glass, -3600);
     let engine = &glass.engine;
     let doubt = in_doubt(&glass);
-    assert_eq!(engine.order(account.id, order.id).await.unwrap_err(), doubt);
+    assert_eq!(
+        engine
+            .order(&glass.by(account.id).await, order.id)
+            .await
+            .unwrap_err(),
+        doubt
+    );
     assert_eq!(glass.finalize(&order, &device).await.unwrap_err(), doubt);
     let id = pending.authorizations[0];
     assert_eq!(
-        engine.authorization(account.id, id).await.unwrap_err(),
+        engine
+            .authorization(&glass.by(account.id).await, id)
+            .await
+            .unwrap_err(),
         doubt
     );
     let update = AuthorizationUpdate {
         status: "deactivated".to_owned(),
     };
     let deactivated = engine
-        .update_authorization(&Context::default(), account.id, id, &update)
+        .update_authorization(&glass.by(account.id).await, id, &update)
         .await;
     assert_eq!(deactivated.unwrap_err(), doubt);
     let answered = answer_made_at(&glass, &pending, &device, engine.now()).await;
@@ -195,7 +206,7 @@ async fn a_wanted_validity_is_not_refused_while_the_clock_is_in_doubt() {
         let account = glass.authenticated(&account).await;
         glass
             .engine
-            .new_order(&Context::default(), account, &request)
+            .new_order(&account, &request)
             .await
             .unwrap_err()
     };
@@ -217,13 +228,13 @@ async fn an_interrupted_signature_is_not_given_up_while_the_clock_is_in_doubt() 
     move_wall(&glass, -3600);
     assert_eq!(glass.engine.recover().await.unwrap_err(), in_doubt(&glass));
     assert!(matches!(
-        stored(&glass, &order).await.state,
+        stored(&glass, &order).await.state(),
         OrderState::Processing(_)
     ));
     move_wall(&glass, 3600);
     assert_eq!(glass.engine.recover().await.unwrap(), None);
     assert!(matches!(
-        stored(&glass, &order).await.state,
+        stored(&glass, &order).await.state(),
         OrderState::Invalid(_)
     ));
 }
@@ -362,10 +373,7 @@ async fn a_wanted_validity_is_judged_by_the_clock_that_is_behind() {
             not_after,
             ..new_order(&[SERIAL])
         };
-        glass
-            .engine
-            .new_order(&Context::default(), account, &request)
-            .await
+        glass.engine.new_order(&account, &request).await
     };
     let device = device(SERIAL);
     let longest = order(None, Some(present.plus(90 * DAY))).await.unwrap();

@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::{
-    Context, Error, IssuanceRefusal,
+    Error, IssuanceRefusal,
     domain::{NotReady, Order, OrderState},
     ports::{Change, ChangeSet, Clock, Store},
     time::ClockInDoubt,
@@ -43,7 +43,7 @@ async fn scenario_62_of_twenty_parallel_finalizes_one_issues() {
             tokio::spawn(async move {
                 glass
                     .engine
-                    .finalize(&Context::default(), order.account, order.id, &csr)
+                    .finalize(&glass.by(order.account).await, order.id, &csr)
                     .await
             })
         })
@@ -77,7 +77,7 @@ async fn scenario_64_a_restart_between_challenge_and_finalize() {
     let (order, device) = glass.ready(&glass.account().await).await;
     let engine = glass.restart(&[&glass.authority], &glass.cas);
     let valid = engine
-        .finalize(&Context::default(), order.account, order.id, &csr(&device))
+        .finalize(&glass.by(order.account).await, order.id, &csr(&device))
         .await
         .unwrap();
     assert_eq!(valid.status(START), OrderStatus::Valid);
@@ -94,8 +94,8 @@ async fn interrupted(glass: &Glass, commit: &'static str, fault: CommitFault) ->
 
 /// The serial number and TBS that the order's intent names.
 fn intent(order: &Order) -> (String, Vec<u8>) {
-    let OrderState::Processing(processing) = &order.state else {
-        panic!("{:?}", order.state);
+    let OrderState::Processing(processing) = order.state() else {
+        panic!("{:?}", order.state());
     };
     (processing.serial.to_string(), processing.intent.tbs.clone())
 }
@@ -122,21 +122,25 @@ async fn scenario_65_recovery_signs_the_recorded_bytes_once_the_lease_is_over() 
         glass.clock.advance(Order::LEASE - 1);
         let lease = engine.recover().await.unwrap();
         assert_eq!(lease, Some(START.plus(Order::LEASE)));
-        let read = engine.order(order.account, order.id).await.unwrap().value;
+        let read = engine
+            .order(&glass.by(order.account).await, order.id)
+            .await
+            .unwrap()
+            .value;
         assert_eq!(read, order);
 
         glass.clock.advance(1);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine.order(order.account, order.id).await.unwrap().value;
-        let OrderState::Valid(valid) = &read.state else {
-            panic!("{:?}", read.state);
-        };
-        assert_eq!(valid.certificate.to_string(), serial);
-        let certificate = glass
-            .store
-            .certificate(valid.certificate.clone())
+        let read = engine
+            .order(&glass.by(order.account).await, order.id)
             .await
-            .unwrap();
+            .unwrap()
+            .value;
+        let OrderState::Valid { certificate } = read.state() else {
+            panic!("{:?}", read.state());
+        };
+        assert_eq!(certificate.to_string(), serial);
+        let certificate = glass.store.certificate(certificate.clone()).await.unwrap();
         let der = certificate.unwrap().value.der;
         assert!(
             der.windows(tbs.len()).any(|window| window == tbs),
@@ -179,9 +183,10 @@ async fn scenario_65_two_recoveries_at_once_make_one_certificate() {
     let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
     glass.clock.advance(Order::LEASE);
     let other = glass.restart(&[&glass.authority], &glass.cas);
+    let context = glass.by(order.account).await;
     let (first, second) = tokio::join!(
-        glass.engine.order(order.account, order.id),
-        other.order(order.account, order.id)
+        glass.engine.order(&context, order.id),
+        other.order(&context, order.id)
     );
     assert_eq!(first.unwrap().value, second.unwrap().value);
 }
@@ -192,11 +197,15 @@ async fn scenario_65_without_its_ca_the_order_fails_and_never_hangs() {
     let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
     let engine = glass.restart(&[&glass.authority], &new_cas());
     glass.clock.advance(Order::LEASE);
-    let read = engine.order(order.account, order.id).await.unwrap().value;
-    let OrderState::Invalid(invalid) = &read.state else {
-        panic!("{:?}", read.state);
+    let read = engine
+        .order(&glass.by(order.account).await, order.id)
+        .await
+        .unwrap()
+        .value;
+    let OrderState::Invalid(failure) = read.state() else {
+        panic!("{:?}", read.state());
     };
-    assert_eq!(invalid.failure.reason, "issuer-gone");
+    assert_eq!(failure.reason, "issuer-gone");
 }
 
 #[tokio::test]
@@ -216,21 +225,21 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
             "no-longer-admitted" => glass.inventory.serials.lock().unwrap().clear(),
             "root-no-longer-trusted" => roots.clear(),
             "account-deactivated" => {
-                let account = glass.store.account(order.account).await.unwrap().unwrap();
+                let account = glass.by(order.account).await;
                 let update = AccountUpdate {
                     status: Some("deactivated".to_owned()),
                     ..AccountUpdate::default()
                 };
                 glass
                     .engine
-                    .update_account(&Context::default(), account, &update)
+                    .update_account(&account, &update)
                     .await
                     .unwrap();
             }
             "authorization-deactivated" => {
                 let id = order.authorizations[0];
                 let found = glass.store.authorization(id).await.unwrap().unwrap();
-                let deactivated = found.value.deactivate(START);
+                let deactivated = found.value.deactivate(START).unwrap();
                 let change = Change::UpdateAuthorization(deactivated, found.version);
                 let changes = ChangeSet::new(START, vec![change]);
                 glass.store.commit("test", changes).await.unwrap();
@@ -239,16 +248,20 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
         }
         let engine = glass.restart(&roots, &glass.cas);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine.order(order.account, order.id).await.unwrap().value;
-        let OrderState::Invalid(invalid) = &read.state else {
-            panic!("{:?}", read.state);
+        let read = engine
+            .order(&glass.by(order.account).await, order.id)
+            .await
+            .unwrap()
+            .value;
+        let OrderState::Invalid(failure) = read.state() else {
+            panic!("{:?}", read.state());
         };
-        assert_eq!(invalid.failure.reason, reason);
+        assert_eq!(failure.reason, reason);
         let kind = match reason {
             "intent-ended" => ProblemType::ServerInternal,
             _ => ProblemType::Unauthorized,
         };
-        assert_eq!(invalid.failure.problem.kind, kind);
+        assert_eq!(failure.problem.kind, kind);
     }
     // Where nobody can say, the order waits.
     let glass = Glass::new();
@@ -359,7 +372,7 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
         assert_eq!(engine.now(), now);
         assert_eq!(
             engine
-                .finalize(&Context::default(), order.account, order.id, &csr(&device))
+                .finalize(&glass.by(order.account).await, order.id, &csr(&device))
                 .await
                 .unwrap_err(),
             Error::Clock(ClockInDoubt {
@@ -390,7 +403,7 @@ async fn finalize_asks_again_whether_the_device_is_admitted_and_its_root_trusted
     let engine = glass.restart(&[], &glass.cas);
     assert_eq!(
         engine
-            .finalize(&Context::default(), order.account, order.id, &csr(&device))
+            .finalize(&glass.by(order.account).await, order.id, &csr(&device))
             .await
             .unwrap_err(),
         Error::Issuance(IssuanceRefusal::RootNoLongerTrusted)

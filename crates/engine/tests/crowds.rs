@@ -14,13 +14,13 @@ use std::{
 };
 
 use assay_engine::{
-    Context, Engine, Error, Limits,
+    Context, Engine, Error, Limits, Request,
     domain::{Account, AccountState, Order},
     ports::{Space, Store},
 };
 use assay_proto::{AccountUpdate, NewAccount, Problem};
 use support::{
-    Glass, Knobs, SERIAL, START, account_key, any_key, device, faulty_store::CommitFault,
+    Glass, Knobs, SERIAL, START, account_key, any_key, device, faulty_store::CommitFault, keyed,
     new_order, wait,
 };
 
@@ -63,7 +63,7 @@ async fn an_account_is_established_by_its_first_valid_authorization() {
     };
     assert_eq!(established().await, Some(START.plus(7)));
     assert_eq!(glass.engine.count_provisional_accounts().await, Ok(0));
-    assert!(glass.read(&order).await.proven);
+    assert!(glass.read(&order).await.is_proven());
     // The next one changes nothing of it.
     glass.clock.advance(7);
     glass.ready(&account).await;
@@ -87,8 +87,8 @@ async fn beyond_the_bound_the_oldest_account_of_the_heaviest_network_gives_way()
         assert!(is_there(&glass, kept).await);
     }
     // Its key may come again, as another account; its old URL is of no use.
-    let (context, request) = (Context::default(), NewAccount::default());
-    let again = (glass.engine).new_account(&context, first.key.clone(), &request);
+    let (context, request) = (keyed(first.key.clone()), NewAccount::default());
+    let again = (glass.engine).new_account(&context, &request);
     let (again, made) = again.await.unwrap();
     assert!(made && again.id != first.id);
     assert_eq!(listed(&glass).await, 4);
@@ -159,9 +159,9 @@ async fn the_bound_holds_over_a_restart() {
     let heavy = glass.account_from("192.0.2.1").await.unwrap();
     glass.clock.advance(600);
     let engine = glass.restart(&[&glass.authority], &glass.cas);
-    let context = Context::of_client("198.51.100.1".parse().unwrap());
-    let request = NewAccount::default();
-    let made = engine.new_account(&context, any_key(), &request);
+    let from = Request::from("198.51.100.1".parse().unwrap());
+    let (context, request) = (Context::new(any_key(), from), NewAccount::default());
+    let made = engine.new_account(&context, &request);
     made.await.unwrap();
     assert_eq!(listed(&glass).await, 2);
     let kept = [is_there(&glass, &old).await, is_there(&glass, &heavy).await];
@@ -180,7 +180,7 @@ async fn a_deactivated_provisional_account_keeps_its_key_until_it_gives_way() {
     };
     let signer = glass.authenticated(&account).await;
     (glass.engine)
-        .update_account(&Context::default(), signer, &update)
+        .update_account(&signer, &update)
         .await
         .unwrap();
     let found = glass.store.account(account.id).await.unwrap().unwrap();
@@ -190,8 +190,8 @@ async fn a_deactivated_provisional_account_keeps_its_key_until_it_gives_way() {
     ));
     assert_eq!(listed(&glass).await, 1, "it counts");
     let again = async || {
-        let (context, request) = (Context::default(), NewAccount::default());
-        let made = (glass.engine).new_account(&context, account.key.clone(), &request);
+        let (context, request) = (keyed(account.key.clone()), NewAccount::default());
+        let made = (glass.engine).new_account(&context, &request);
         made.await.map(|(account, _)| account)
     };
     assert_eq!(again().await.unwrap_err(), Error::AccountDeactivated);
@@ -332,18 +332,17 @@ async fn below_the_guard_new_accounts_and_orders_are_refused_and_the_rest_goes_o
     // What the system does not say changes nothing.
     assert!(measure(u64::MAX));
     let new_account = async |engine: &Engine| {
-        let (context, request) = (Context::default(), NewAccount::default());
-        engine.new_account(&context, account_key(), &request).await
+        let (context, request) = (keyed(account_key()), NewAccount::default());
+        engine.new_account(&context, &request).await
     };
     let signer = glass.authenticated(&account).await;
-    let (context, request) = (Context::default(), new_order(&[SERIAL]));
-    let order = (glass.engine).new_order(&context, signer, &request);
-    let signer = glass.authenticated(&account).await;
+    let request = new_order(&[SERIAL]);
+    let order = (glass.engine).new_order(&signer, &request);
     let contacts = AccountUpdate {
         contact: Some(vec!["mailto:a@example.org".to_owned()]),
         ..AccountUpdate::default()
     };
-    let update = (glass.engine).update_account(&context, signer, &contacts);
+    let update = (glass.engine).update_account(&signer, &contacts);
     let refused = [
         new_account(&glass.engine).await.map(drop),
         order.await.map(drop),
@@ -356,8 +355,8 @@ async fn below_the_guard_new_accounts_and_orders_are_refused_and_the_rest_goes_o
         assert!(!error.is_fault(), "the log has it once");
     }
     // An account that is there is found, and what was begun is finished.
-    let request = NewAccount::default();
-    let found = (glass.engine).new_account(&context, account.key.clone(), &request);
+    let (context, request) = (keyed(account.key.clone()), NewAccount::default());
+    let found = (glass.engine).new_account(&context, &request);
     assert_eq!(found.await.unwrap().0.id, account.id);
     glass.answer(&pending, 0, &its_device).await.unwrap();
     glass.finalize(&ready, &its_device).await.unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::ports::Store;
 use assay_engine::{
-    Context, CsrRefusal, Error, IdentifierFault,
+    CsrRefusal, Error, IdentifierFault,
     domain::{Account, ChallengeState, NotReady},
 };
 use assay_proto::{
@@ -15,7 +15,7 @@ use assay_proto::{
     ProblemType,
 };
 use support::{
-    Glass, SERIAL, START, account_key, device, device_with_udid, faulty_store::CommitFault,
+    Glass, SERIAL, START, account_key, device, device_with_udid, faulty_store::CommitFault, keyed,
     new_order, response,
 };
 
@@ -26,8 +26,7 @@ async fn scenario_33_a_device_that_is_not_listed_is_refused_before_it_attests() 
     let error = glass
         .engine
         .new_order(
-            &Context::default(),
-            glass.authenticated(&account).await,
+            &glass.authenticated(&account).await,
             &new_order(&["C02ZZZ"]),
         )
         .await
@@ -72,14 +71,15 @@ async fn scenario_50_a_challenge_is_answered_once() {
     let id = order.authorizations[0];
     let before = glass
         .engine
-        .authorization(order.account, id)
+        .authorization(&glass.by(order.account).await, id)
         .await
         .unwrap()
         .value;
     let junk = response(b"junk");
+    let challenge = glass.challenge(&order, 0).await;
     let after = glass
         .engine
-        .answer_challenge(&Context::default(), order.account, id, &junk)
+        .answer_challenge(&glass.by(order.account).await, challenge, &junk)
         .await
         .unwrap();
     assert_eq!(after, before);
@@ -97,9 +97,10 @@ async fn a_refusal_is_recorded_before_it_is_told() {
         .store
         .fail_next("challenge-invalid", CommitFault::Lost);
     let empty = AttestationResponse::default();
+    let challenge = glass.challenge(&order, 0).await;
     let error = glass
         .engine
-        .answer_challenge(&Context::default(), account.id, id, &empty)
+        .answer_challenge(&glass.by(account.id).await, challenge, &empty)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Store(_)), "{error:?}");
@@ -107,7 +108,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
 
     let error = glass
         .engine
-        .answer_challenge(&Context::default(), account.id, id, &empty)
+        .answer_challenge(&glass.by(account.id).await, challenge, &empty)
         .await
         .unwrap_err();
     let Error::Attestation(failure) = &error else {
@@ -120,12 +121,12 @@ async fn a_refusal_is_recorded_before_it_is_told() {
     );
     let authorization = glass
         .engine
-        .authorization(account.id, id)
+        .authorization(&glass.by(account.id).await, id)
         .await
         .unwrap()
         .value;
     assert_eq!(
-        authorization.challenge.state,
+        *authorization.challenges()[0].state(),
         ChallengeState::Invalid((**failure).clone())
     );
     assert_eq!(
@@ -135,7 +136,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
     // Dead, and the account goes on.
     let again = glass
         .engine
-        .answer_challenge(&Context::default(), account.id, id, &empty)
+        .answer_challenge(&glass.by(account.id).await, challenge, &empty)
         .await
         .unwrap();
     assert_eq!(again, authorization);
@@ -197,7 +198,7 @@ async fn scenario_92_twenty_parallel_new_accounts_make_one() {
             tokio::spawn(async move {
                 glass
                     .engine
-                    .new_account(&Context::default(), key, &NewAccount::default())
+                    .new_account(&keyed(key), &NewAccount::default())
                     .await
                     .unwrap()
             })
@@ -230,13 +231,13 @@ async fn scenario_102_deactivating_an_authorization() {
         let id = order.authorizations[0];
         let first = glass
             .engine
-            .update_authorization(&Context::default(), account.id, id, &update)
+            .update_authorization(&glass.by(account.id).await, id, &update)
             .await
             .unwrap();
-        assert_eq!(first.deactivated, Some(START));
+        assert_eq!(first.deactivated(), Some(START));
         let again = glass
             .engine
-            .update_authorization(&Context::default(), account.id, id, &update)
+            .update_authorization(&glass.by(account.id).await, id, &update)
             .await
             .unwrap();
         assert_eq!(again, first);
@@ -257,7 +258,7 @@ async fn a_csr_for_another_accounts_key_is_refused() {
     let spki = assay_jws::PublicKey::from_spki_der(&device.spki_der()).unwrap();
     glass
         .engine
-        .new_account(&Context::default(), spki, &NewAccount::default())
+        .new_account(&keyed(spki), &NewAccount::default())
         .await
         .unwrap();
     assert_eq!(
@@ -273,8 +274,7 @@ async fn a_csr_for_another_accounts_key_is_refused() {
     let error = glass
         .engine
         .finalize(
-            &Context::default(),
-            account.id,
+            &glass.authenticated(&account).await,
             order.id,
             &other.csr(&request).unwrap(),
         )
@@ -307,7 +307,7 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
     let authenticated = glass.authenticated(&account).await;
     glass
         .engine
-        .update_account(&Context::default(), authenticated, &update)
+        .update_account(&authenticated, &update)
         .await
         .unwrap();
     for (order, status) in [

@@ -5,7 +5,7 @@ mod support;
 
 use assay_attest::UnverifiedCertificate;
 use assay_engine::{
-    Context, Engine, Error, IssuanceRefusal,
+    Engine, Error, IssuanceRefusal,
     domain::{Failure, Order, OrderState},
     sha256,
 };
@@ -35,14 +35,13 @@ async fn order_of_two(glass: &Glass) -> Order {
         not_before: None,
         not_after: None,
     };
-    let context = Context::default();
-    let made = glass.engine.new_order(&context, account, &order);
-    made.await.unwrap()
+    glass.engine.new_order(&account, &order).await.unwrap()
 }
 
 /// Answers challenge `index` with evidence of this authority for `token`, or for
 /// the challenge's own.
 async fn answer(
+    glass: &Glass,
     engine: &Engine,
     authority: &AttestationAuthority,
     order: &Order,
@@ -51,13 +50,9 @@ async fn answer(
     token: Option<&str>,
     change: impl FnOnce(&mut CertificateTemplate),
 ) -> Result<(), Error> {
-    let id = order.authorizations[index];
-    let challenge = engine
-        .authorization(order.account, id)
-        .await?
-        .value
-        .challenge;
-    let token = token.unwrap_or(challenge.token.as_str());
+    let challenges = glass.challenges(order, index).await;
+    let challenge = &challenges[0];
+    let token = token.unwrap_or(challenge.token().as_str());
     let freshness = sha256(token.as_bytes());
     let spki = device.spki_der();
     let now = engine.now().0;
@@ -69,8 +64,8 @@ async fn answer(
     ];
     let object = assay_simulator::evidence::Evidence { chain }.attestation_object();
     let response = support::response(&object);
-    let context = Context::default();
-    let answered = engine.answer_challenge(&context, order.account, id, &response);
+    let context = glass.by(order.account).await;
+    let answered = engine.answer_challenge(&context, challenge.id(), &response);
     answered.await.map(drop)
 }
 
@@ -92,12 +87,23 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
     for (left, gone) in [(vec![first], "the second"), (vec![&second], "the first")] {
         let order = order_of_two(&glass).await;
         for (index, authority) in [first, &second].into_iter().enumerate() {
-            let answered = answer(&both, authority, &order, index, &device, None, |_| {});
+            let answered = answer(
+                &glass,
+                &both,
+                authority,
+                &order,
+                index,
+                &device,
+                None,
+                |_| {},
+            );
             answered.await.unwrap();
         }
         let engine = glass.restart(&left, &glass.cas);
         assert_eq!(
-            finalize(&engine, &order, &device).await.unwrap_err(),
+            finalize(&glass, &engine, &order, &device)
+                .await
+                .unwrap_err(),
             Error::Issuance(IssuanceRefusal::RootNoLongerTrusted),
             "{gone}"
         );
@@ -107,30 +113,48 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
         glass
             .store
             .fail_next("finalize-complete", CommitFault::Lost);
-        let error = finalize(&both, &order, &device).await.unwrap_err();
+        let error = finalize(&glass, &both, &order, &device).await.unwrap_err();
         assert!(matches!(error, Error::Store(_)), "{error:?}");
         glass.clock.advance(Order::LEASE);
         let engine = glass.restart(&left, &glass.cas);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine.order(order.account, order.id).await.unwrap().value;
-        let OrderState::Invalid(invalid) = &read.state else {
-            panic!("{gone}: {:?}", read.state);
+        let read = engine
+            .order(&glass.by(order.account).await, order.id)
+            .await
+            .unwrap()
+            .value;
+        let OrderState::Invalid(failure) = read.state() else {
+            panic!("{gone}: {:?}", read.state());
         };
-        assert_eq!(invalid.failure.reason, "root-no-longer-trusted", "{gone}");
+        assert_eq!(failure.reason, "root-no-longer-trusted", "{gone}");
     }
     // With both it is issued.
     let order = order_of_two(&glass).await;
     for (index, authority) in [first, &second].into_iter().enumerate() {
-        let answered = answer(&both, authority, &order, index, &device, None, |_| {});
+        let answered = answer(
+            &glass,
+            &both,
+            authority,
+            &order,
+            index,
+            &device,
+            None,
+            |_| {},
+        );
         answered.await.unwrap();
     }
-    finalize(&both, &order, &device).await.unwrap();
+    finalize(&glass, &both, &order, &device).await.unwrap();
 }
 
-async fn finalize(engine: &Engine, order: &Order, device: &Device) -> Result<Order, Error> {
+async fn finalize(
+    glass: &Glass,
+    engine: &Engine,
+    order: &Order,
+    device: &Device,
+) -> Result<Order, Error> {
     let csr = csr(device);
     engine
-        .finalize(&Context::default(), order.account, order.id, &csr)
+        .finalize(&glass.by(order.account).await, order.id, &csr)
         .await
 }
 
@@ -145,7 +169,17 @@ async fn stale(
         .unwrap();
     let device = device(SERIAL);
     let token = Some("another-token");
-    let refused = answer(&glass.engine, authority, &order, 0, &device, token, change).await;
+    let refused = answer(
+        &glass,
+        &glass.engine,
+        authority,
+        &order,
+        0,
+        &device,
+        token,
+        change,
+    )
+    .await;
     let failure = failure(refused);
     assert_eq!(failure.reason, "freshness-mismatch");
     // The client reads the failed check alone.
@@ -211,9 +245,8 @@ async fn stale_evidence_with_a_bad_signature_is_no_genuine_one() {
     let refused = glass
         .engine
         .answer_challenge(
-            &Context::default(),
-            order.account,
-            order.authorizations[0],
+            &glass.by(order.account).await,
+            glass.challenge(&order, 0).await,
             &support::response(&object),
         )
         .await;
@@ -248,11 +281,11 @@ async fn refused(glass: &Glass, payload: serde_json::Value) -> Failure {
         .await
         .unwrap();
     let response: AttestationResponse = serde_json::from_value(payload).unwrap();
-    let id = order.authorizations[0];
-    let context = Context::default();
+    let context = glass.by(order.account).await;
+    let challenge = glass.challenge(&order, 0).await;
     let answered = glass
         .engine
-        .answer_challenge(&context, order.account, id, &response);
+        .answer_challenge(&context, challenge, &response);
     failure(answered.await.map(drop))
 }
 
@@ -283,10 +316,10 @@ async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_i
             .order(&glass.account().await, &[SERIAL])
             .await
             .unwrap();
-        let id = order.authorizations[0];
-        let challenge = glass.engine.authorization(order.account, id).await.unwrap();
+        let challenges = glass.challenges(&order, 0).await;
+        let challenge = &challenges[0];
         let token = match good {
-            true => challenge.value.challenge.token.as_str().to_owned(),
+            true => challenge.token().as_str().to_owned(),
             false => "another-token".to_owned(),
         };
         let spki = device.spki_der();
@@ -300,7 +333,7 @@ async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_i
         };
         let answered = glass
             .engine
-            .answer_challenge(&Context::default(), order.account, id, &response)
+            .answer_challenge(&glass.by(order.account).await, challenge.id(), &response)
             .await;
         if good {
             answered.unwrap();

@@ -45,10 +45,10 @@ async fn a_new_order_ends_the_accounts_own_oldest_for_the_same_device() {
     glass.answer(&ready, 0, &its_device).await.unwrap();
     glass.order(&account, &[SERIAL]).await.unwrap();
     let ended = glass.read(&made[0]).await;
-    let OrderState::Invalid(invalid) = &ended.state else {
+    let OrderState::Invalid(failure) = ended.state() else {
         panic!("{ended:?}");
     };
-    assert_eq!(invalid.failure.reason, "displaced");
+    assert_eq!(failure.reason, "displaced");
     let problem = ended.error(START).unwrap();
     assert_eq!(problem.kind, ProblemType::RateLimited);
     assert!(problem.detail.contains("same identifier"), "{problem:?}");
@@ -243,14 +243,21 @@ async fn of_ended_orders_without_evidence_the_latest_twenty_stay() {
         assert_eq!(glass.store.order(order.id).await, Ok(None));
         let authorization = glass.store.authorization(order.authorizations[0]).await;
         assert_eq!(authorization, Ok(None));
-        let read = glass.engine.order(account.id, order.id).await;
+        let read = glass
+            .engine
+            .order(&glass.by(account.id).await, order.id)
+            .await;
         assert_eq!(read.unwrap_err(), Error::NotFound("order"));
     }
     for order in kept.iter().chain([&proven, &last]) {
         assert!(glass.store.order(order.id).await.unwrap().is_some());
     }
     // The account's list has no holes.
-    let page = glass.engine.orders(account.id, None).await.unwrap();
+    let page = glass
+        .engine
+        .orders(&glass.authenticated(&account).await, None)
+        .await
+        .unwrap();
     assert_eq!(page.orders.len(), 22);
 }
 

@@ -5,8 +5,8 @@ mod support;
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    Context, Error, Payload,
-    domain::{Account, Failure, Gate, OrderState, Valid},
+    AccountContext, Error, Payload, Request,
+    domain::{Account, Failure, Gate, Intent, Processing},
     ports::{Change, ChangeSet, Store, Versioned},
 };
 use assay_jws::PublicKey;
@@ -26,7 +26,7 @@ fn public(key: &AccountKey) -> PublicKey {
 /// An account that has asked for a key change, and what it sent.
 struct Asking {
     glass: Glass,
-    account: Versioned<Account>,
+    context: AccountContext,
     payload: Payload,
     url: String,
     new: PublicKey,
@@ -44,14 +44,14 @@ impl Asking {
         let nonce = glass.engine.nonce();
         let outer = Jws::new(&url, &inner).sign(&old, Some(&kid), Some(&nonce));
         let body = outer.unwrap().to_string();
-        let (account, payload) = glass
+        let (context, payload) = glass
             .engine
-            .authenticate_account(body.as_bytes(), &url)
+            .authenticate_account(body.as_bytes(), &url, Request::default())
             .await
             .unwrap();
         Self {
             glass,
-            account,
+            context,
             payload,
             url,
             new: public(&new),
@@ -62,14 +62,15 @@ impl Asking {
         &self,
         change: impl FnOnce(Account) -> Account,
     ) -> Result<Account, Error> {
-        let Versioned { value, version } = self.account.clone();
+        let Versioned { value, version } = self.context.by.clone();
         let change = Change::UpdateAccount(change(value), version);
         self.glass
             .store
             .overtake_next("key-change", changes(change));
-        let account = self.account.clone();
         let engine = &self.glass.engine;
-        engine.change_key(account, &self.payload, &self.url).await
+        engine
+            .change_key(&self.context, &self.payload, &self.url)
+            .await
     }
 }
 
@@ -99,8 +100,8 @@ async fn scenario_98_of_two_key_changes_the_first_one_stays() {
         matches!(error, Error::KeyChange(text) if text.contains("oldKey")),
         "{error:?}"
     );
-    let stored = asking.glass.authenticated(&asking.account.value).await;
-    assert_eq!(stored.value.key, first);
+    let stored = asking.glass.authenticated(&asking.context.by.value).await;
+    assert_eq!(stored.by.value.key, first);
 }
 
 #[tokio::test]
@@ -109,10 +110,18 @@ async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes(
     let account = glass.account().await;
     let (order, _) = glass.ready(&account).await;
     let found = glass.store.order(order.id).await.unwrap().unwrap();
-    let valid = OrderState::Valid(Valid {
-        certificate: SerialNumber::from_random([7; 16]),
-    });
-    let finalized = found.value.with_state(valid);
+    let processing = Processing {
+        intent: Intent {
+            issuer: [1; 32],
+            tbs: Vec::new(),
+        },
+        serial: SerialNumber::from_random([7; 16]),
+        spki_sha256: [1; 32],
+        root_sha256: [1; 32],
+        lease_until: START,
+    };
+    let begun = found.value.begin(processing, START).unwrap();
+    let finalized = begun.complete().unwrap();
     let change = Change::UpdateOrder(finalized.clone(), found.version);
     glass.store.overtake_next("update-account", changes(change));
     let update = AccountUpdate {
@@ -122,7 +131,7 @@ async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes(
     let authenticated = glass.authenticated(&account).await;
     let engine = &glass.engine;
     engine
-        .update_account(&Context::default(), authenticated, &update)
+        .update_account(&authenticated, &update)
         .await
         .unwrap();
     assert_eq!(glass.read(&order).await, finalized);
@@ -143,7 +152,7 @@ async fn a_finalize_that_recovery_overtook_tells_what_is_stored() {
         at: START,
     };
     let version = assay_engine::ports::Version(ready.version.0 + 1);
-    let change = Change::UpdateOrder(ready.value.fail(failure), version);
+    let change = Change::UpdateOrder(ready.value.fail(failure).unwrap(), version);
     glass
         .store
         .overtake_next("finalize-complete", changes(change));

@@ -8,7 +8,7 @@
 mod support;
 
 use assay_engine::{
-    Context, Error,
+    Error,
     domain::{Attribute, Authorization, Order},
     ports::{Answer, Judged},
 };
@@ -19,7 +19,10 @@ use support::{
 
 async fn authorization(glass: &Glass, order: &Order) -> Authorization {
     let id = order.authorizations[0];
-    let read = glass.engine.authorization(order.account, id).await;
+    let read = glass
+        .engine
+        .authorization(&glass.by(order.account).await, id)
+        .await;
     read.unwrap().value
 }
 
@@ -46,7 +49,7 @@ async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_again
         (judged.order, judged.authorization),
         (order.id, authorization.id)
     );
-    assert_eq!(judged.token, authorization.challenge.token);
+    assert_eq!(judged.token, *authorization.challenges()[0].token());
     assert_eq!(judged.account_key, *account.key.thumbprint());
     assert_eq!(judged.identifier, order.identifiers[0]);
     assert_eq!(judged.attribute, Attribute::Serial);
@@ -63,7 +66,7 @@ async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_again
     let request = csr(&device);
     let finalized = glass
         .engine
-        .finalize(&Context::default(), account.id, order.id, &request)
+        .finalize(&glass.by(account.id).await, order.id, &request)
         .await;
     assert_eq!(finalized.unwrap().status(START), OrderStatus::Valid);
     let told = Told::Csr(order.id, order.authorizations.clone(), request);
@@ -84,12 +87,10 @@ async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
     assert_eq!(found.attribute(Attribute::Serial), Some("C02OTHER"));
 
     let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    let id = order.authorizations[0];
+    let id = glass.challenge(&order, 0).await;
     let junk = response(b"junk");
-    let context = Context::default();
-    let junk = glass
-        .engine
-        .answer_challenge(&context, account.id, id, &junk);
+    let context = glass.authenticated(&account).await;
+    let junk = glass.engine.answer_challenge(&context, id, &junk);
     assert!(matches!(junk.await, Err(Error::Attestation(_))));
     let told = judged(&glass);
     assert_eq!(told.refused.as_deref(), Some("object-not-map"));
@@ -97,15 +98,13 @@ async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
     assert_eq!(told.device, None);
 
     let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    let id = order.authorizations[0];
+    let id = glass.challenge(&order, 0).await;
     let sorry = AttestationResponse {
         att_obj: None,
         error: Some("sorry".into()),
     };
-    let context = Context::default();
-    let answer = glass
-        .engine
-        .answer_challenge(&context, account.id, id, &sorry);
+    let context = glass.authenticated(&account).await;
+    let answer = glass.engine.answer_challenge(&context, id, &sorry);
     assert!(matches!(answer.await, Err(Error::Attestation(_))));
     let told = judged(&glass);
     assert_eq!(told.refused.as_deref(), Some("device-could-not-attest"));

@@ -70,10 +70,11 @@ async fn scenario_145_after_reset_clock_the_time_is_right_and_nothing_is_lost() 
     assert_eq!(engine.now(), wall);
     assert!(!engine.read_clock().in_doubt);
     // The certificate, its order and the accounts are there.
-    let OrderState::Valid(valid) = wrong.stored(&wrong.valid).await.state else {
+    let valid = wrong.stored(&wrong.valid).await;
+    let OrderState::Valid { certificate } = valid.state() else {
         panic!("a valid order ended");
     };
-    let certificate = glass.store.certificate(valid.certificate).await.unwrap();
+    let certificate = glass.store.certificate(certificate.clone()).await.unwrap();
     assert!(certificate.is_some());
     assert!(glass.store.account(wrong.idle.id).await.unwrap().is_some());
 }
@@ -98,10 +99,11 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
             }
             Expiring::Orders => {
                 for order in &wrong.open {
-                    let OrderState::Invalid(invalid) = wrong.stored(order).await.state else {
+                    let ended = wrong.stored(order).await;
+                    let OrderState::Invalid(failure) = ended.state() else {
                         panic!("an open order did not end");
                     };
-                    assert_eq!(invalid.failure.reason, "clock-reset");
+                    assert_eq!(failure.reason, "clock-reset");
                 }
                 for order in wrong.open.iter().chain([&wrong.valid_in_future]) {
                     let id = order.authorizations[0];
@@ -114,7 +116,7 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
                 // Made under the right clock, it ends when it should.
                 let id = wrong.valid.authorizations[0];
                 let one = glass.store.authorization(id).await.unwrap().unwrap();
-                assert!(one.value.expires <= wall.plus(8 * 3600));
+                assert!(one.value.expires() <= wall.plus(8 * 3600));
                 let open = glass
                     .store
                     .open_orders(wrong.valid.account, Timestamp(0), 10);

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use assay_engine::{
-    Context, Error, Limits,
+    Error, Limits, Request,
     domain::Order,
     ports::{OpenOrders, Store},
 };
@@ -43,10 +43,8 @@ async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
     // Other reasons are notes of their own: of the CSR, and of the operator's
     // policy.
     let junk = b"junk".as_slice();
-    let context = Context::default();
-    let refused = glass
-        .engine
-        .finalize(&context, order.account, order.id, junk);
+    let context = glass.by(order.account).await;
+    let refused = glass.engine.finalize(&context, order.id, junk);
     assert!(refused.await.is_err());
     glass.inventory.serials.lock().unwrap().clear();
     assert!(glass.finalize(&order, &right).await.is_err());
@@ -78,8 +76,8 @@ async fn the_same_refusal_within_a_minute_writes_nothing_more() {
     let (order, _) = glass.ready(&glass.account().await).await;
     let wrong = csr(&device(SERIAL));
     let refuse = async || {
-        let context = Context::default();
-        let refused = (glass.engine).finalize(&context, order.account, order.id, &wrong);
+        let context = glass.by(order.account).await;
+        let refused = (glass.engine).finalize(&context, order.id, &wrong);
         assert!(refused.await.is_err());
     };
     let before = glass.store.commits();
@@ -138,15 +136,15 @@ async fn a_note_that_cannot_be_kept_changes_no_answer() {
 async fn an_order_that_is_not_made_is_remembered_by_its_device() {
     let glass = Glass::new();
     let account = glass.account().await;
-    let context = Context::of_client("192.0.2.7".parse().unwrap());
+    let from = Request::from("192.0.2.7".parse().unwrap());
     let mut request = new_order(&["C02ZZZ"]);
     request.identifiers.push(WireIdentifier {
         kind: "dns".to_owned(),
         value: "example.org".to_owned(),
     });
     let order = async |request: &NewOrder| {
-        let account = glass.authenticated(&account).await;
-        let refused = glass.engine.new_order(&context, account, request);
+        let context = glass.authenticated_from(&account, from).await;
+        let refused = glass.engine.new_order(&context, request);
         refused.await.unwrap_err()
     };
     order(&request).await;
@@ -204,10 +202,11 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
     assert_eq!(refusals(&glass, "C02CCC").last(), Some(&expected));
 
     // The address's, which the server counts.
-    let context = Context::of_client("192.0.2.8".parse().unwrap());
+    let from = Request::from("192.0.2.8".parse().unwrap());
+    let context = glass.authenticated_from(&account, from).await;
     let named = new_order(&["C02DDD"]).identifiers;
     let why = "too many newOrder requests".to_owned();
-    (glass.engine).order_rate_limited(&context, account.id, &named, why);
+    (glass.engine).order_rate_limited(&context, &named, why);
     let expected = ("rate-limited".to_owned(), Some("192.0.2.8".to_owned()));
     assert_eq!(refusals(&glass, "C02DDD"), [expected]);
 }

@@ -54,7 +54,7 @@ pub struct Challenge {
     pub url: String,
     /// Its status.
     pub status: ChallengeStatus,
-    /// base64url of at least 128 bits of chance; for fmt "apple" the device
+    /// base64url of at least 128 random bits; for fmt "apple" the device
     /// proves freshness with the SHA-256 of this text.
     pub token: String,
     /// When the server validated it.
@@ -65,19 +65,23 @@ pub struct Challenge {
     pub error: Option<Problem>,
 }
 
-/// The challenge types that Assay offers.
+/// The challenge types that Assay knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChallengeType {
     /// `device-attest-01`
     #[serde(rename = "device-attest-01")]
     DeviceAttest01,
+    /// `test-01`: a challenge that is validated in the background. No server
+    /// offers it: only a test gives an engine a validator for it.
+    #[serde(rename = "test-01")]
+    Test01,
 }
 
 /// The status of a challenge (RFC 8555 section 7.1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeStatus {
-    /// Answered in vain.
+    /// Answered, without success.
     Invalid,
     /// Waiting for an answer.
     Pending,

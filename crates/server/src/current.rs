@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use assay_engine::{Engine, ids::AccountId};
+use assay_engine::{Engine, RequestId, ids::AccountId};
 use assay_proto::{Problem, ProblemType, WireIdentifier, cut};
 use tracing::Span;
 
@@ -34,16 +34,6 @@ pub(crate) struct Current {
     id: RequestId,
     /// The log's span, which the lines of this request are in.
     span: OnceLock<Span>,
-}
-
-/// The name of one request, in the log and in the answer where it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(u64);
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 /// Names requests. The names do not show how many there were.
@@ -138,6 +128,11 @@ impl Current {
     fn get() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
+}
+
+/// The name of the current request.
+pub(crate) fn id() -> Option<RequestId> {
+    Current::get().map(|current| current.id)
 }
 
 /// Works for the current request, if there is one, in whatever task.

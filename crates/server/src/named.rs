@@ -2,7 +2,7 @@ use std::convert::Infallible;
 
 use assay_engine::{
     Error, SerialNumber,
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
 };
 use axum::{
     extract::{FromRequestParts, Path},
@@ -61,6 +61,14 @@ impl Name for AccountId {
 
 impl Name for AuthorizationId {
     const RESOURCE: &str = "authorization";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Name for ChallengeId {
+    const RESOURCE: &str = "challenge";
 
     fn parse(text: &str) -> Option<Self> {
         Self::parse(text)

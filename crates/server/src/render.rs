@@ -2,8 +2,8 @@
 
 use assay_engine::{
     domain::{
-        Account, AccountState, Authorization, AuthorizationStatus, ChallengeState, Order,
-        OrderState,
+        Account, AccountState, Authorization, AuthorizationStatus, Challenge, ChallengeState,
+        Order, OrderState,
     },
     urls::Urls,
 };
@@ -45,15 +45,17 @@ pub(crate) fn order(urls: &Urls, order: &Order, now: Timestamp) -> proto::Order 
             .map(|id| urls.authorization(*id))
             .collect(),
         finalize: urls.finalize(order.id),
-        certificate: match &order.state {
-            OrderState::Valid(valid) => Some(urls.certificate(&valid.certificate)),
+        certificate: match order.state() {
+            OrderState::Valid { certificate } => Some(urls.certificate(certificate)),
             _ => None,
         },
     }
 }
 
-/// An authorization as it is at `now` (RFC 8555 section 7.1.4). It has one
-/// challenge, so that this is the one that was tried, too.
+/// An authorization as it is at `now` (RFC 8555 section 7.1.4): "For pending
+/// authorizations, the challenges that the client can fulfill [...] For valid
+/// authorizations, the challenge that was validated. For invalid
+/// authorizations, the challenge that was attempted and failed."
 pub(crate) fn authorization(
     urls: &Urls,
     authorization: &Authorization,
@@ -68,32 +70,47 @@ pub(crate) fn authorization(
             AuthorizationStatus::Pending => proto::AuthorizationStatus::Pending,
             AuthorizationStatus::Valid => proto::AuthorizationStatus::Valid,
         },
-        expires: Some(authorization.expires),
-        challenges: vec![challenge(urls, authorization)],
+        expires: Some(authorization.expires()),
+        challenges: offered(authorization)
+            .map(|one| challenge(urls, one))
+            .collect(),
     }
 }
 
-/// The challenge of an authorization (RFC 8555 section 7.1.5).
-pub(crate) fn challenge(urls: &Urls, authorization: &Authorization) -> proto::Challenge {
-    let challenge = &authorization.challenge;
-    let (status, validated, error) = match &challenge.state {
+/// The challenge that decided the authorization, or all of them before.
+fn offered(authorization: &Authorization) -> impl Iterator<Item = &Challenge> {
+    let is_final = |one: &Challenge| {
+        matches!(
+            one.state(),
+            ChallengeState::Invalid(_) | ChallengeState::Valid(_)
+        )
+    };
+    let challenges = authorization.challenges();
+    let is_decided = challenges.iter().any(is_final);
+    (challenges.iter()).filter(move |one| !is_decided || is_final(one))
+}
+
+/// A challenge (RFC 8555 section 7.1.5).
+pub(crate) fn challenge(urls: &Urls, challenge: &Challenge) -> proto::Challenge {
+    let (status, validated, error) = match challenge.state() {
         ChallengeState::Invalid(failure) => (
             proto::ChallengeStatus::Invalid,
             None,
             Some(failure.problem.clone()),
         ),
         ChallengeState::Pending => (proto::ChallengeStatus::Pending, None, None),
-        ChallengeState::Valid(validated) => (
-            proto::ChallengeStatus::Valid,
-            Some(validated.evidence().at),
+        ChallengeState::Processing(validating) => (
+            proto::ChallengeStatus::Processing,
             None,
+            validating.error.clone(),
         ),
+        ChallengeState::Valid(basis) => (proto::ChallengeStatus::Valid, Some(basis.at()), None),
     };
     proto::Challenge {
-        kind: challenge.kind,
-        url: urls.challenge(authorization.id),
+        kind: challenge.kind(),
+        url: urls.challenge(challenge.id()),
         status,
-        token: challenge.token.as_str().to_owned(),
+        token: challenge.token().as_str().to_owned(),
         validated,
         error,
     }

@@ -1,8 +1,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use assay_engine::{
-    Engine, Payload, PublicKey, Requester, Unauthenticated, domain::Account, ids::AccountId,
-    ports::Versioned,
+    self as engine, Context, Engine, Payload, PublicKey, Requester, Unauthenticated,
+    domain::Account, ids::AccountId, ports::Versioned,
 };
 use axum::{
     extract::{FromRequest, Request},
@@ -19,9 +19,9 @@ const MEDIA_TYPE: &str = "application/jose+json";
 
 /// A request that was authenticated, the only way to a payload: media type,
 /// size, then all that the engine checks.
-pub(crate) struct Signed<S> {
-    /// Who signed it.
-    pub(crate) signer: S,
+pub(crate) struct Signed<By> {
+    /// Who signed it, and where it came from.
+    pub(crate) context: Context<By>,
     /// What was signed.
     pub(crate) payload: Payload,
     /// The URL that it was signed for.
@@ -29,7 +29,7 @@ pub(crate) struct Signed<S> {
     client: IpAddr,
 }
 
-impl<S> Signed<S> {
+impl<By> Signed<By> {
     /// Charges the request to a limit of its sender's. Only what was
     /// authenticated is charged: junk takes nothing of what good requests need.
     ///
@@ -47,7 +47,8 @@ pub(crate) trait Signer: Sized {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> impl Future<Output = Result<(Self, Payload), Unauthenticated>> + Send;
+        request: engine::Request,
+    ) -> impl Future<Output = Result<(Context<Self>, Payload), Unauthenticated>> + Send;
 
     /// The account whose holder signed it.
     fn account(&self) -> Option<AccountId>;
@@ -58,8 +59,9 @@ impl Signer for Versioned<Account> {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Unauthenticated> {
-        engine.authenticate_account(body, url).await
+        request: engine::Request,
+    ) -> Result<(Context<Self>, Payload), Unauthenticated> {
+        engine.authenticate_account(body, url, request).await
     }
 
     fn account(&self) -> Option<AccountId> {
@@ -72,8 +74,9 @@ impl Signer for PublicKey {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Unauthenticated> {
-        engine.authenticate_key(body, url).await
+        request: engine::Request,
+    ) -> Result<(Context<Self>, Payload), Unauthenticated> {
+        engine.authenticate_key(body, url, request).await
     }
 
     fn account(&self) -> Option<AccountId> {
@@ -86,8 +89,9 @@ impl Signer for Requester {
         engine: &Engine,
         body: &[u8],
         url: &str,
-    ) -> Result<(Self, Payload), Unauthenticated> {
-        engine.authenticate(body, url).await
+        request: engine::Request,
+    ) -> Result<(Context<Self>, Payload), Unauthenticated> {
+        engine.authenticate(body, url, request).await
     }
 
     fn account(&self) -> Option<AccountId> {
@@ -98,7 +102,7 @@ impl Signer for Requester {
     }
 }
 
-impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
+impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
@@ -121,14 +125,15 @@ impl<S: Signer> FromRequest<Arc<App>> for Signed<S> {
             .map_or("/", axum::http::uri::PathAndQuery::as_str);
         let url = app.engine.urls().of_request(path);
         let turn = app.limits.turn(client).await;
-        let authenticated = S::authenticate(&app.engine, &body.bytes, &url).await;
+        let request = engine::Request::from(client).named(current::id());
+        let authenticated = By::authenticate(&app.engine, &body.bytes, &url, request).await;
         drop(turn);
         match authenticated {
-            Ok((signer, payload)) => {
-                current::authenticated(signer.account());
+            Ok((context, payload)) => {
+                current::authenticated(context.by.account());
                 Ok(Self {
-                    signer,
-                    payload: payload.from_client(client),
+                    context,
+                    payload,
                     url,
                     client,
                 })

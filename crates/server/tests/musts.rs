@@ -6,7 +6,7 @@
 mod common;
 
 use assay_engine::{
-    domain::{OrderState, Valid},
+    domain::{Intent, Processing},
     ports::{Change, ChangeSet, Store},
 };
 use assay_proto::{Base64Url, Timestamp};
@@ -193,10 +193,18 @@ async fn a_valid_authorization_expires_and_an_order_keeps_its_lists() {
     assert_eq!(challenge.get("error"), None);
 
     let stored = world.store.order(ready.id).await.unwrap().unwrap();
-    let valid = Valid {
-        certificate: assay_engine::SerialNumber::from_random([1; 16]),
+    let processing = Processing {
+        intent: Intent {
+            issuer: [1; 32],
+            tbs: Vec::new(),
+        },
+        serial: assay_engine::SerialNumber::from_random([1; 16]),
+        spki_sha256: [1; 32],
+        root_sha256: [1; 32],
+        lease_until: Timestamp(NOW),
     };
-    let change = Change::UpdateOrder(ready.with_state(OrderState::Valid(valid)), stored.version);
+    let valid = ready.begin(processing, Timestamp(NOW)).unwrap();
+    let change = Change::UpdateOrder(valid.complete().unwrap(), stored.version);
     let changes = ChangeSet::new(Timestamp(NOW), vec![change]);
     world.store.commit("test", changes).await.unwrap();
     let valid = client.read(&order_url).await.json().unwrap();

@@ -41,8 +41,7 @@ use std::{
 use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{
-        Account, Authorization, Certificate, CertificateHolder, ChallengeState, Intent, Order,
-        OrderState, Pending, Processing, Valid,
+        Account, Authorization, Certificate, CertificateHolder, Order, OrderState, Processing,
     },
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, Store, Version},
@@ -257,9 +256,9 @@ impl Enrolment {
         let number = self.0;
         let order = store.order(self.order_id()).await.unwrap();
         let order = order.unwrap_or_else(|| panic!("order {number} is only listed"));
-        let stage = match order.value.state {
-            OrderState::Pending(_) => 1,
-            OrderState::Ready(_) => 2,
+        let stage = match order.value.state() {
+            OrderState::Pending => 1,
+            OrderState::Ready => 2,
             OrderState::Processing(_) => 3,
             _ => 4,
         };
@@ -289,41 +288,33 @@ impl Enrolment {
     }
 
     fn order(&self, stage: u8) -> Order {
-        Order {
-            id: self.order_id(),
-            account: self.account_id(),
-            authorizations: vec![self.authorization_id()],
-            state: match stage {
-                1 => OrderState::Pending(Pending),
-                2 => common::ready(),
-                3 => OrderState::Processing(Processing {
-                    intent: Intent {
-                        issuer: [3; 32],
-                        tbs: vec![0x30; 800],
-                    },
-                    serial: self.serial(),
-                    spki_sha256: [4; 32],
-                    root_sha256: [5; 32],
-                    lease_until: common::NOW.plus(60),
-                }),
-                _ => OrderState::Valid(Valid {
-                    certificate: self.serial(),
-                }),
-            },
-            ..common::order(1)
-        }
+        let order = common::with(common::order(1), |order| {
+            order.id = self.order_id();
+            order.account = self.account_id();
+            order.authorizations = vec![self.authorization_id()];
+        });
+        let processing = Processing {
+            serial: self.serial(),
+            ..common::being_signed(1, 800)
+        };
+        let state = match stage {
+            1 => common::Stage::Pending,
+            2 => common::Stage::Ready,
+            3 => common::Stage::Processing(processing),
+            _ => common::Stage::Valid(processing),
+        };
+        common::in_state(order, state)
     }
 
     fn authorization(&self, stage: u8) -> Authorization {
-        let state = match stage {
-            1 => ChallengeState::Pending,
-            _ => common::evidence(12),
-        };
-        Authorization {
-            id: self.authorization_id(),
-            account: self.account_id(),
-            order: self.order_id(),
-            ..common::authorization(1, state)
+        let pending = common::authorization_with(1, |one| {
+            one.id = self.authorization_id();
+            one.account = self.account_id();
+            one.order = self.order_id();
+        });
+        match stage {
+            1 => pending,
+            _ => common::fulfilled(pending, common::evidence(12)),
         }
     }
 

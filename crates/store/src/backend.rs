@@ -4,10 +4,10 @@
 use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::{
-        AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
-        Redemption, Store, StoreError, UnprovenOrder, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
+        ProvisionalAccount, Redemption, Store, StoreError, UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -103,6 +103,17 @@ impl<B: Backend> Store for Backed<B> {
         id: AuthorizationId,
     ) -> Result<Option<Versioned<Authorization>>, StoreError> {
         self.one::<StoredAuthorization>(&keys::authorization(id))
+    }
+
+    async fn authorization_of_challenge(
+        &self,
+        id: ChallengeId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
+        (self.backend).read(|map| query::authorization_of_challenge(map, &self.cache, id))
+    }
+
+    async fn validations(&self, limit: usize) -> Result<Vec<DueValidation>, StoreError> {
+        self.backend.read(|map| query::validations(map, limit))
     }
 
     async fn certificate(

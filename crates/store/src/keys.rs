@@ -6,6 +6,7 @@
 //! | `c` | serial number | certificate record |
 //! | `d` | device, time, order | nothing: the orders of a device, by each name that was ordered or attested |
 //! | `e` | account, end, order | nothing: the account's open orders |
+//! | `h` | challenge | authorization: whose challenge it is, but for the first one of each |
 //! | `i` | account, identifier, end, order | nothing: its open orders by identifier |
 //! | `k` | thumbprint | account: whose key it is |
 //! | `l` | account, creation, order | nothing: the account's orders |
@@ -16,6 +17,7 @@
 //! | `r` | order | record of the order's notes |
 //! | `s` | serial number | server intent record |
 //! | `u` | identifier, end, order | [`Unproven`](crate::record::Unproven): orders of all accounts without a valid authorization |
+//! | `v` | time, authorization | nothing: the authorizations with a challenge that is validated, by their next attempt |
 //! | `w` | creation, account | origin: the provisional accounts |
 //! | `z` | authorization | authorization record |
 //!
@@ -24,7 +26,7 @@
 //! an identifier is the SHA-256 of its type, a zero byte and its value; a device
 //! the first half of the SHA-256 of its name.
 
-use assay_engine::ids::{AccountId, AuthorizationId, OrderId};
+use assay_engine::ids::{AccountId, AuthorizationId, ChallengeId, OrderId};
 use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
 
@@ -36,9 +38,11 @@ pub(crate) const ORDER: u8 = b'o';
 pub(crate) const PROCESSING: u8 = b'p';
 pub(crate) const PROVISIONAL_ACCOUNTS: u8 = b'w';
 pub(crate) const SERVER_INTENT: u8 = b's';
+pub(crate) const VALIDATIONS: u8 = b'v';
 
 const ACCOUNT_BY_KEY: u8 = b'k';
 const ALL_ORDERS: u8 = b'n';
+const CHALLENGE: u8 = b'h';
 const OPEN_ORDERS: u8 = b'e';
 const OPEN_ORDERS_BY_IDENTIFIER: u8 = b'i';
 const ORDERS_OF_ACCOUNT: u8 = b'l';
@@ -65,7 +69,7 @@ pub(crate) const PROBE: &[u8] = b"mprobe";
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 
 /// The layout that this code reads and writes.
-pub(crate) const SCHEMA_VERSION: u32 = 6;
+pub(crate) const SCHEMA_VERSION: u32 = 7;
 
 /// What an entry has besides its list: a moment and an order.
 const ENTRY_LEN: usize = 8 + 16;
@@ -87,6 +91,14 @@ pub(crate) fn provisional_account(created: u64, id: AccountId) -> Vec<u8> {
 
 pub(crate) fn authorization(id: AuthorizationId) -> Vec<u8> {
     join(AUTHORIZATION, &[id.as_bytes()])
+}
+
+pub(crate) fn challenge(id: ChallengeId) -> Vec<u8> {
+    join(CHALLENGE, &[id.as_bytes()])
+}
+
+pub(crate) fn validation(next_attempt: u64, id: AuthorizationId) -> Vec<u8> {
+    join(VALIDATIONS, &[&next_attempt.to_be_bytes(), id.as_bytes()])
 }
 
 pub(crate) fn certificate(serial: &[u8]) -> Vec<u8> {

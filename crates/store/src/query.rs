@@ -1,11 +1,11 @@
 //! From a question to reads, for every store.
 
 use assay_engine::{
-    domain::{Account, Certificate, ServerIntent},
-    ids::{AccountId, OrderId},
+    domain::{Account, Authorization, Certificate, ServerIntent},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::{
-        AccountCursor, OpenOrder, OrderCursor, ProvisionalAccount, StoreError, UnprovenOrder,
-        Versioned,
+        AccountCursor, DueValidation, OpenOrder, OrderCursor, ProvisionalAccount, StoreError,
+        UnprovenOrder, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -15,7 +15,8 @@ use crate::{
     keys,
     map::{Entries, Scan},
     record::{
-        self, KeyCache, Record, StoredAccount, StoredCertificate, StoredServerIntent, Unproven,
+        self, KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate,
+        StoredServerIntent, Unproven,
     },
 };
 
@@ -43,6 +44,42 @@ pub(crate) fn account_by_key(
     let found = one::<StoredAccount>(map, cache, &keys::account(id))?;
     // Between the two reads the account may have taken another key.
     Ok(found.filter(|account| account.value.key.thumbprint() == thumbprint))
+}
+
+/// The authorization that has this challenge.
+pub(crate) fn authorization_of_challenge(
+    map: &dyn Scan,
+    cache: &KeyCache,
+    id: ChallengeId,
+) -> Result<Option<Versioned<Authorization>>, StoreError> {
+    // The first one of each has its authorization's name.
+    let first = keys::authorization(AuthorizationId::from_bytes(*id.as_bytes()));
+    if let Some(found) = one::<StoredAuthorization>(map, cache, &first)? {
+        return Ok(Some(found));
+    }
+    let Some(found) = map.get(&keys::challenge(id))? else {
+        return Ok(None);
+    };
+    let bytes = found.as_ref().try_into().map_err(|_| damaged_index())?;
+    let key = keys::authorization(AuthorizationId::from_bytes(bytes));
+    one::<StoredAuthorization>(map, cache, &key)
+}
+
+/// At most `limit` authorizations in validation, by their next attempt.
+pub(crate) fn validations(map: &dyn Scan, limit: usize) -> Result<Vec<DueValidation>, StoreError> {
+    let list = vec![keys::VALIDATIONS];
+    map.scan(&list, &keys::end_of(list.clone()))
+        .take(limit)
+        .map(|entry| {
+            let (key, _) = entry?;
+            let (rest, id) = key.split_last_chunk().ok_or_else(damaged_index)?;
+            let at = rest.last_chunk().ok_or_else(damaged_index)?;
+            Ok(DueValidation {
+                at: Timestamp(u64::from_be_bytes(*at)),
+                authorization: AuthorizationId::from_bytes(*id),
+            })
+        })
+        .collect()
 }
 
 /// At most `limit` orders, oldest first, from the one after `after` on.

@@ -14,7 +14,7 @@ mod notes;
 mod order;
 mod origin;
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use assay_ca::SerialNumber;
 use assay_engine::ports::{StoreError, Version, Versioned};
@@ -23,6 +23,7 @@ use minicbor::{Decode, Encode};
 
 use crate::keys;
 
+use self::authorization::before_layout_7::OldAuthorization;
 pub(crate) use self::{
     account::StoredAccount,
     authorization::StoredAuthorization,
@@ -166,6 +167,28 @@ pub(crate) fn check(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
     }
 }
 
+/// The record under `key` in the present layout; `layout` is the one that it
+/// was written in.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn upgrade<'a>(
+    key: &[u8],
+    bytes: &'a [u8],
+    layout: u32,
+) -> Result<Cow<'a, [u8]>, StoreError> {
+    match key.first() {
+        Some(&keys::AUTHORIZATION) if layout < 7 => {
+            let damaged = |damage| damaged(StoredAuthorization::NAME, key, &damage);
+            let (version, old) = cbor::<OldAuthorization>(bytes).map_err(damaged)?;
+            let mut bytes = encode(&StoredAuthorization::from(old))?;
+            stamp(&mut bytes, version);
+            Ok(Cow::Owned(bytes))
+        }
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
+}
+
 /// The index entries that lead to the record under `key`.
 pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
     fn of<R: Record>(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
@@ -182,15 +205,21 @@ pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, Stor
     }
 }
 
-fn parse<R: Record>(key: &[u8], bytes: &[u8]) -> Result<(Version, R), Damage> {
+/// The version of a record, and what its CBOR holds.
+fn cbor<T: for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<(Version, T), Damage> {
     let (version, cbor) = split(bytes)?;
     let mut decoder = minicbor::Decoder::new(cbor);
-    let record: R = decoder
+    let value: T = decoder
         .decode()
         .map_err(|error| Damage::Cbor(error.to_string()))?;
     if decoder.position() != cbor.len() {
         return Err(Damage::Cbor("bytes follow it".to_owned()));
     }
+    Ok((version, value))
+}
+
+fn parse<R: Record>(key: &[u8], bytes: &[u8]) -> Result<(Version, R), Damage> {
+    let (version, record) = cbor::<R>(bytes)?;
     if record.key() != key {
         return Err(Damage::Misplaced);
     }

@@ -22,7 +22,7 @@ async fn filled(laboratory: bool) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::create(dir.path(), laboratory).unwrap();
     assert_eq!(store.is_laboratory(), laboratory);
-    let ready = order(1).with_state(ready());
+    let ready = in_state(order(1), ready());
     let changes = vec![insert_order(ready), Change::InsertAccount(account(1))];
     commit(&store, changes).await.unwrap();
     dir
@@ -57,7 +57,7 @@ async fn scenario_64_a_ready_order_outlives_a_restart() {
     let dir = filled(false).await;
     let store = open(dir.path()).unwrap();
     let found = store.order(order_id(1)).await.unwrap().unwrap();
-    assert_eq!(found.value, order(1).with_state(ready()));
+    assert_eq!(found.value, in_state(order(1), ready()));
     assert_eq!(found.version, Version(1));
     assert_eq!(store.latest_time(), NOW);
     let by_key = store.account_by_key(*key(1).thumbprint()).await.unwrap();

@@ -189,10 +189,10 @@ async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
             .await
             .unwrap();
         assert_eq!(open, [], "both orders have ended");
-        if let assay_engine::domain::OrderState::Valid(state) = &order.state {
+        if let assay_engine::domain::OrderState::Valid { certificate } = order.state() {
             assert!(
                 store
-                    .certificate(state.certificate.clone())
+                    .certificate(certificate.clone())
                     .await
                     .unwrap()
                     .is_some()
@@ -261,7 +261,7 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
     assert_eq!(store.orders(Some(account), None, 9).await, Ok(vec![]));
     for cursor in store.orders(None, None, 9).await.unwrap() {
         let order = store.order(cursor.id).await.unwrap().unwrap().value;
-        assert!(order.proven);
+        assert!(order.is_proven());
         let account = store.account(order.account).await.unwrap().unwrap();
         assert!(account.value.established.is_some());
         let unproven = store.unproven_orders(&order.identifiers[0], None, 9).await;

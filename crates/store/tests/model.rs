@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use assay_engine::{
-    domain::{Account, Order, OrderState, Pending},
+    domain::{Account, Order},
     ports::{Change, CommitError, ConflictOn, Store, Version},
 };
 use assay_store::{LedgerStore, OpenMode};
@@ -297,18 +297,15 @@ fn an_account(n: u8, (with, established): Shape) -> Account {
 
 /// State 5 is that of an order that ended with evidence.
 fn an_order(n: u8, account: u8, state: u8) -> Order {
-    let proven = ![0, 4].contains(&state);
     let state = match state {
-        0 => OrderState::Pending(Pending),
+        0 => Stage::Pending,
         1 => ready(),
         2 => processing(n, 300),
         3 => valid(n),
         _ => invalid(),
     };
-    let mut order = order(n).with_state(state);
-    order.account = account_id(account);
-    order.proven = proven;
-    order
+    let order = with(order(n), |order| order.account = account_id(account));
+    in_state(order, state)
 }
 
 fn step() -> impl Strategy<Value = Step> {

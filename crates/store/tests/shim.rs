@@ -275,8 +275,8 @@ async fn records(db: &Path) -> Vec<String> {
         for id in &order.authorizations {
             records.push(format!("{:?}", view.authorization(*id).await.unwrap()));
         }
-        if let OrderState::Valid(state) = &order.state {
-            let serial = state.certificate.clone();
+        if let OrderState::Valid { certificate } = order.state() {
+            let serial = certificate.clone();
             records.push(format!("{:?}", view.certificate(serial).await.unwrap()));
         }
         records.push(format!("{order:?}"));

@@ -232,7 +232,7 @@ fn grouped(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use assay_engine::{
-        domain::{OrderState, Pending, Ready},
+        domain::{OrderDetails, OrderState},
         ids::AccountId,
         ports::{Change, ChangeSet, OpenOrders},
     };
@@ -248,7 +248,7 @@ mod tests {
         let orders = (0..count).map(|n| {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&n.to_be_bytes());
-            let order = Order {
+            let details = OrderDetails {
                 id: OrderId::from_bytes(id),
                 account: AccountId::from_bytes([1; 16]),
                 identifiers: Vec::new(),
@@ -257,13 +257,13 @@ mod tests {
                 not_after: None,
                 created: START.plus(n),
                 expires: START.plus(1_000_000),
-                state: match n % 10 {
-                    0 => OrderState::Ready(Ready),
-                    _ => OrderState::Pending(Pending),
-                },
                 origin: None,
-                proven: true,
             };
+            let state = match n % 10 {
+                0 => OrderState::Ready,
+                _ => OrderState::Pending,
+            };
+            let order = Order::restore(details, state, true);
             let limits = OpenOrders {
                 of_account: usize::MAX,
                 of_identifier: usize::MAX,

@@ -4,8 +4,8 @@ use std::fmt;
 
 use assay_engine::{
     domain::{
-        AuthorizationStatus, Certificate, CertificateHolder, ChallengeState, DeviceFacts, Failure,
-        Note, Order, OrderState,
+        AuthorizationStatus, Certificate, CertificateHolder, DeviceFacts, Failure, Note, Order,
+        OrderState,
     },
     ports::Store,
     remedy::remedy,
@@ -126,13 +126,13 @@ impl Summary {
             created: order.created,
             account: order.account.to_string(),
             identifiers: order.identifiers.iter().map(|one| one.to_wire()).collect(),
-            reason: match &order.state {
-                OrderState::Invalid(invalid) => Some(invalid.failure.reason.clone()),
+            reason: match order.state() {
+                OrderState::Invalid(failure) => Some(failure.reason.clone()),
                 _ if order.is_expired(now) => Some("expired".to_owned()),
                 _ => None,
             },
-            certificate: match &order.state {
-                OrderState::Valid(valid) => Some(valid.certificate.to_string()),
+            certificate: match order.state() {
+                OrderState::Valid { certificate } => Some(certificate.to_string()),
                 _ => None,
             },
             not_after: certificate.map(|certificate| certificate.not_after),
@@ -154,10 +154,10 @@ impl Summary {
 
 /// The order's certificate.
 async fn certificate(store: &dyn Store, order: &Order) -> anyhow::Result<Option<Certificate>> {
-    let OrderState::Valid(valid) = &order.state else {
+    let OrderState::Valid { certificate } = order.state() else {
         return Ok(None);
     };
-    let found = store.certificate(valid.certificate.clone()).await?;
+    let found = store.certificate(certificate.clone()).await?;
     Ok(found.map(|found| found.value))
 }
 
@@ -170,14 +170,11 @@ impl Story {
                 continue;
             };
             let authorization = authorization.value;
-            let evidence = match &authorization.challenge.state {
-                ChallengeState::Valid(validated) => Some(evidence(validated.evidence())),
-                _ => None,
-            };
+            let evidence = authorization.evidence().map(evidence);
             authorizations.push(AuthorizationStory {
                 id: id.to_string(),
                 identifier: authorization.identifier.to_wire(),
-                compared_with: authorization.attribute.as_str().to_owned(),
+                compared_with: authorization.admitted.attribute.as_str().to_owned(),
                 status: status(authorization.status(now)).to_owned(),
                 evidence,
             });
@@ -185,8 +182,8 @@ impl Story {
         let certificate = certificate(store, &order).await?;
         let notes = store.notes(order.id).await?.into_iter().map(note);
         let summary = Summary::of(&order, certificate.as_ref(), now);
-        let failure = match &order.state {
-            OrderState::Invalid(invalid) => Some(failure(&invalid.failure)),
+        let failure = match order.state() {
+            OrderState::Invalid(ended_by) => Some(failure(ended_by)),
             _ => None,
         };
         Ok(Self {

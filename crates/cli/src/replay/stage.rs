@@ -71,6 +71,7 @@ impl Stage {
             store: Arc::clone(&store) as _,
             terms_of_service: None,
             urls: Urls::new(scenery.base_url),
+            validators: Vec::new(),
         });
         Ok(Self {
             engine: Arc::new(engine),

@@ -1,11 +1,14 @@
 //! What the engine decides about: accounts, orders, authorizations with their
-//! challenge, certificates. States are enums of structs; a transition consumes
-//! the old state. Wire types ([`assay_proto`]) and stored records are other
-//! types.
+//! challenges, certificates. States are private: a transition consumes the
+//! value and refuses what RFC 8555 section 7.1.6 does not have; a store rebuilds
+//! a value by its `restore`. Wire types ([`assay_proto`]) and stored records are
+//! other types.
 
 mod account;
+mod admitted;
 mod authorization;
 mod certificate;
+mod challenge;
 mod evidence;
 mod failure;
 mod note;
@@ -13,12 +16,14 @@ mod order;
 mod origin;
 
 pub use account::{Account, AccountState};
+pub use admitted::{AdmissionRule, Admitted};
 pub use authorization::{
-    Authorization, AuthorizationStatus, Challenge, ChallengeState, Token, Validated,
+    Authorization, AuthorizationDetails, AuthorizationState, AuthorizationStatus,
 };
 pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, Revoker, ServerIntent};
+pub use challenge::{Basis, Challenge, ChallengeState, Token, Validating};
 pub use evidence::{Attribute, DeviceFacts, EvidenceRecord, KeyKind};
 pub use failure::{Failure, Gate};
 pub use note::Note;
-pub use order::{Invalid, NotReady, Order, OrderState, Pending, Processing, Ready, Valid};
+pub use order::{IllegalTransition, NotReady, Order, OrderDetails, OrderState, Processing};
 pub use origin::Origin;

@@ -1,12 +1,14 @@
+use std::ops::Deref;
+
 use assay_ca::SerialNumber;
 use assay_proto::{Identifier, OrderStatus, Problem, ProblemType, Timestamp};
 
 use super::{Failure, Intent, Origin};
 use crate::ids::{AccountId, AuthorizationId, OrderId};
 
-/// An order (RFC 8555 section 7.1.3).
+/// What of an order never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct OrderDetails {
     /// Its name.
     pub id: OrderId,
     /// Whose it is.
@@ -23,37 +25,37 @@ pub struct Order {
     pub created: Timestamp,
     /// When it ends, unless it is processing or final by then.
     pub expires: Timestamp,
-    /// How far it is.
-    pub state: OrderState,
-    /// Where the request came from that made it; absent where that is not known.
+    /// The network that the order was requested from; absent where that is not
+    /// known.
     pub origin: Option<Origin>,
-    /// Whether one of its authorizations was ever valid. Of ended orders
-    /// without only the latest few of an identifier are kept.
-    pub proven: bool,
 }
 
-/// How far an order is.
+/// An order (RFC 8555 section 7.1.3): its details, which can be read as its own
+/// fields, and its state, which changes by the transitions below alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    details: OrderDetails,
+    state: OrderState,
+    proven: bool,
+}
+
+/// How far an order is (RFC 8555 section 7.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderState {
-    /// It came to nothing.
-    Invalid(Invalid),
+    /// It failed.
+    Invalid(Failure),
     /// Authorizations are pending.
-    Pending(Pending),
+    Pending,
     /// The certificate is being signed.
     Processing(Processing),
-    /// The CSR may come.
-    Ready(Ready),
-    /// The certificate is there.
-    Valid(Valid),
+    /// The CSR may be sent.
+    Ready,
+    /// The certificate was issued.
+    Valid {
+        /// The certificate's serial number.
+        certificate: SerialNumber,
+    },
 }
-
-/// The order waits for its authorizations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending;
-
-/// The order waits for its CSR.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ready;
 
 /// The order's certificate is being signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,22 +68,8 @@ pub struct Processing {
     pub spki_sha256: [u8; 32],
     /// SHA-256 of the root that vouched for the device.
     pub root_sha256: [u8; 32],
-    /// From when on anybody may finish or fail the order.
+    /// From when on any process may finish or fail the order.
     pub lease_until: Timestamp,
-}
-
-/// The order's certificate was issued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Valid {
-    /// The certificate's serial number.
-    pub certificate: SerialNumber,
-}
-
-/// The order came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// Why.
-    pub failure: Failure,
 }
 
 /// A finalize came while the order was not ready.
@@ -89,61 +77,99 @@ pub struct Invalid {
 #[error("the order is {}, not ready", .0.as_str())]
 pub struct NotReady(pub OrderStatus);
 
-impl Pending {
-    /// All authorizations are valid.
-    #[must_use]
-    pub fn authorized(self) -> Ready {
-        Ready
-    }
+/// A transition that RFC 8555 section 7.1.6 does not have: the caller did not
+/// look at the state first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} that is {from} cannot become {to}")]
+pub struct IllegalTransition {
+    /// The kind of resource, with its article.
+    pub(super) what: &'static str,
+    /// The state that it is in.
+    pub(super) from: &'static str,
+    /// The state that it was to be in.
+    pub(super) to: &'static str,
 }
 
-impl Ready {
-    /// The certificate is about to be signed.
-    #[must_use]
-    pub fn begin(self, processing: Processing) -> Processing {
-        processing
-    }
-}
-
-impl Processing {
-    /// The certificate was signed.
-    #[must_use]
-    pub fn complete(self) -> Valid {
-        Valid {
-            certificate: self.serial,
+impl OrderState {
+    fn status(&self) -> OrderStatus {
+        match self {
+            Self::Invalid(_) => OrderStatus::Invalid,
+            Self::Pending => OrderStatus::Pending,
+            Self::Processing(_) => OrderStatus::Processing,
+            Self::Ready => OrderStatus::Ready,
+            Self::Valid { .. } => OrderStatus::Valid,
         }
     }
 }
 
 impl Order {
-    /// How long a finalize may take before anybody may end it, in seconds.
+    /// How long a finalize may take before another process may end it, in
+    /// seconds.
     pub const LEASE: u64 = 60;
 
-    /// Whether its time was up at `now` before it came to an end. Time decides
+    /// A new order, which is pending.
+    #[must_use]
+    pub fn new(details: OrderDetails) -> Self {
+        Self::restore(details, OrderState::Pending, false)
+    }
+
+    /// An order as a store kept it: the only way to a state that is not a
+    /// transition.
+    #[must_use]
+    pub fn restore(details: OrderDetails, state: OrderState, proven: bool) -> Self {
+        Self {
+            details,
+            state,
+            proven,
+        }
+    }
+
+    /// What [`Order::restore`] makes an order of.
+    #[must_use]
+    pub fn into_parts(self) -> (OrderDetails, OrderState, bool) {
+        (self.details, self.state, self.proven)
+    }
+
+    /// How far it is. Time is not looked at: see [`Order::status`].
+    #[must_use]
+    pub fn state(&self) -> &OrderState {
+        &self.state
+    }
+
+    /// Whether one of its authorizations was ever valid. Of ended orders
+    /// without only the latest few of an identifier are kept.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Whether its time was up at `now` before it reached an end. Time decides
     /// on every read: nothing waits for a sweeper.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        now >= self.expires && matches!(self.state, OrderState::Pending(_) | OrderState::Ready(_))
+        now >= self.expires && matches!(self.state, OrderState::Pending | OrderState::Ready)
     }
 
     /// The status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> OrderStatus {
-        match &self.state {
-            _ if self.is_expired(now) => OrderStatus::Invalid,
-            OrderState::Invalid(_) => OrderStatus::Invalid,
-            OrderState::Pending(_) => OrderStatus::Pending,
-            OrderState::Processing(_) => OrderStatus::Processing,
-            OrderState::Ready(_) => OrderStatus::Ready,
-            OrderState::Valid(_) => OrderStatus::Valid,
+        match self.is_expired(now) {
+            true => OrderStatus::Invalid,
+            false => self.state.status(),
         }
     }
 
-    /// Why it is invalid at `now`, as the client is told.
+    /// Whether it waits for its client at `now`: it is pending or ready.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        matches!(self.status(now), OrderStatus::Pending | OrderStatus::Ready)
+    }
+
+    /// Why it is invalid at `now`, as the client reads it.
     #[must_use]
     pub fn error(&self, now: Timestamp) -> Option<Problem> {
         match &self.state {
-            OrderState::Invalid(invalid) => Some(invalid.failure.problem.clone()),
+            OrderState::Invalid(failure) => Some(failure.problem.clone()),
             _ if self.is_expired(now) => Some(Problem::new(
                 ProblemType::Malformed,
                 format!("the order expired at {}: make a new one", self.expires),
@@ -152,35 +178,95 @@ impl Order {
         }
     }
 
-    /// The ready state of an order that may be finalized at `now`.
+    /// Whether it may be finalized at `now`.
     ///
     /// # Errors
     /// [`NotReady`] with the status that it has instead.
-    pub fn ready(&self, now: Timestamp) -> Result<Ready, NotReady> {
-        match &self.state {
-            OrderState::Ready(ready) if !self.is_expired(now) => Ok(ready.clone()),
-            _ => Err(NotReady(self.status(now))),
+    pub fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
+        match self.status(now) {
+            OrderStatus::Ready => Ok(()),
+            status => Err(NotReady(status)),
         }
     }
 
-    /// The same order in another state.
-    #[must_use]
-    pub fn with_state(self, state: OrderState) -> Self {
+    /// Pending, with a first valid authorization: others are pending still.
+    ///
+    /// # Errors
+    /// When it is not pending.
+    pub fn prove(self) -> Result<Self, IllegalTransition> {
+        match self.state {
+            OrderState::Pending => Ok(Self {
+                proven: true,
+                ..self
+            }),
+            _ => Err(self.illegal("proven")),
+        }
+    }
+
+    /// Pending to ready: all authorizations are valid.
+    ///
+    /// # Errors
+    /// When it is not pending.
+    pub fn authorize(self) -> Result<Self, IllegalTransition> {
+        let order = self.prove()?;
+        Ok(order.with_state(OrderState::Ready))
+    }
+
+    /// Ready to processing: the certificate is about to be signed.
+    ///
+    /// # Errors
+    /// [`NotReady`] with the status at `now`.
+    pub fn begin(self, processing: Processing, now: Timestamp) -> Result<Self, NotReady> {
+        self.check_ready(now)?;
+        Ok(self.with_state(OrderState::Processing(processing)))
+    }
+
+    /// Processing to valid: the certificate was signed.
+    ///
+    /// # Errors
+    /// When it is not processing.
+    pub fn complete(self) -> Result<Self, IllegalTransition> {
+        match &self.state {
+            OrderState::Processing(processing) => {
+                let certificate = processing.serial.clone();
+                Ok(self.with_state(OrderState::Valid { certificate }))
+            }
+            _ => Err(self.illegal(OrderStatus::Valid.as_str())),
+        }
+    }
+
+    /// To invalid, from every state that is not final.
+    ///
+    /// # Errors
+    /// When it is valid or invalid.
+    pub fn fail(self, failure: Failure) -> Result<Self, IllegalTransition> {
+        match self.state {
+            OrderState::Pending | OrderState::Processing(_) | OrderState::Ready => {
+                Ok(self.with_state(OrderState::Invalid(failure)))
+            }
+            OrderState::Invalid(_) | OrderState::Valid { .. } => {
+                Err(self.illegal(OrderStatus::Invalid.as_str()))
+            }
+        }
+    }
+
+    fn illegal(&self, to: &'static str) -> IllegalTransition {
+        IllegalTransition {
+            what: "an order",
+            from: self.state.status().as_str(),
+            to,
+        }
+    }
+
+    fn with_state(self, state: OrderState) -> Self {
         Self { state, ..self }
     }
+}
 
-    /// The order, with an authorization that became valid.
-    #[must_use]
-    pub fn prove(self) -> Self {
-        Self {
-            proven: true,
-            ..self
-        }
-    }
+impl Deref for Order {
+    type Target = OrderDetails;
 
-    /// The order, come to nothing.
-    #[must_use]
-    pub fn fail(self, failure: Failure) -> Self {
-        self.with_state(OrderState::Invalid(Invalid { failure }))
+    fn deref(&self) -> &OrderDetails {
+        &self.details
     }
 }

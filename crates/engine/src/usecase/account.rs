@@ -1,13 +1,13 @@
-use assay_jws::PublicKey;
-use assay_proto::{AccountUpdate, Contact, NewAccount, OrderStatus, Timestamp};
+use assay_proto::{AccountUpdate, Contact, NewAccount, Timestamp};
 
+use super::end::end_order;
 use crate::{
-    Context, Engine, Error,
+    AccountContext, Engine, Error, KeyContext,
+    attempts::Attempts,
     domain::{Account, AccountState, Failure, Origin},
-    engine::ATTEMPTS,
     events::What,
     ids::AccountId,
-    ports::{Change, CommitError, Versioned},
+    ports::{Change, Versioned},
 };
 
 /// Provisional accounts that are read at once.
@@ -26,11 +26,12 @@ impl Engine {
     /// [`Error::Crowded`], faults.
     pub async fn new_account(
         &self,
-        context: &Context,
-        key: PublicKey,
-        request: &NewAccount,
+        context: &KeyContext,
+        asked: &NewAccount,
     ) -> Result<(Account, bool), Error> {
-        for _ in 0..ATTEMPTS {
+        let key = &context.by;
+        let mut attempts = self.attempts(&context.request);
+        loop {
             // RFC 8555 section 7.3.1: "If the server receives a newAccount
             // request signed with a key for which it already has an account
             // registered with the provided account key, then it MUST return a
@@ -41,48 +42,23 @@ impl Engine {
                     AccountState::Valid => Ok((account.value, false)),
                 };
             }
-            if request.only_return_existing {
-                return Err(Error::AccountDoesNotExist("key"));
-            }
-            if self.is_space_low() {
-                return Err(Error::NoSpace);
-            }
-            let now = self.now();
-            let contacts = Contact::parse_all(request.contact.as_deref().unwrap_or_default())?;
-            let terms_agreed = match (&self.terms_of_service, request.terms_of_service_agreed) {
-                (Some(terms), false) => {
-                    return Err(Error::TermsNotAgreed {
-                        terms: terms.clone(),
-                    });
-                }
-                (_, agreed) => agreed.then_some(now),
-            };
-            let account = Account {
-                id: AccountId::draw(self.random.as_ref()),
-                key: key.clone(),
-                contacts,
-                terms_agreed,
-                created: now,
-                established: None,
-                origin: context.client.map(Origin::of),
-                state: AccountState::Valid,
-            };
-            match self.insert_account(context, &account).await {
-                Ok(()) => {
-                    let thumbprint = *key.thumbprint();
-                    self.happened(context, account.id, What::AccountCreated { thumbprint });
-                    return Ok((account, true));
-                }
-                Err(Error::Contention) => {}
-                Err(error) => return Err(error),
+            let account = self.provisional_account(context, asked)?;
+            if self.insert_account(&mut attempts, &account).await? {
+                let thumbprint = *key.thumbprint();
+                let what = What::AccountCreated { thumbprint };
+                self.happened(&context.request, account.id, what);
+                return Ok((account, true));
             }
         }
-        Err(Error::Contention)
     }
 
     /// Inserts a provisional account; where there are too many, others give way
-    /// in the same commit.
-    async fn insert_account(&self, context: &Context, account: &Account) -> Result<(), Error> {
+    /// in the same commit. `false` when another commit was faster.
+    async fn insert_account(
+        &self,
+        attempts: &mut Attempts<'_>,
+        account: &Account,
+    ) -> Result<bool, Error> {
         self.count_provisional_accounts().await?;
         let now = account.created;
         let reservation = self.provisional.reserve(account, now).map_err(|wait| {
@@ -95,17 +71,48 @@ impl Engine {
             changes.extend(self.removal_of_account(displaced.member.id).await?);
         }
         changes.push(Change::InsertAccount(account.clone()));
-        match self.commit(context, "new-account", now, changes).await {
-            Ok(_) => {
-                self.displaced_accounts.add_displaced(&reservation.made());
-                Ok(())
-            }
-            Err(CommitError::Conflict(_)) => {
-                reservation.refused();
-                Err(Error::Contention)
-            }
-            Err(error) => Err(error.into()),
+        let made = attempts.commit("new-account", now, changes).await;
+        match &made {
+            Ok(true) => self.displaced_accounts.add_displaced(&reservation.made()),
+            Ok(false) | Err(Error::Contention) => reservation.refused(),
+            // Whether it was made is not known.
+            Err(_) => {}
         }
+        made
+    }
+
+    /// The account that is asked for.
+    fn provisional_account(
+        &self,
+        context: &KeyContext,
+        asked: &NewAccount,
+    ) -> Result<Account, Error> {
+        if asked.only_return_existing {
+            return Err(Error::AccountDoesNotExist("key"));
+        }
+        if self.is_space_low() {
+            return Err(Error::NoSpace);
+        }
+        let now = self.now();
+        let contacts = Contact::parse_all(asked.contact.as_deref().unwrap_or_default())?;
+        let terms_agreed = match (&self.terms_of_service, asked.terms_of_service_agreed) {
+            (Some(terms), false) => {
+                return Err(Error::TermsNotAgreed {
+                    terms: terms.clone(),
+                });
+            }
+            (_, agreed) => agreed.then_some(now),
+        };
+        Ok(Account {
+            id: AccountId::draw(self.random.as_ref()),
+            key: context.by.clone(),
+            contacts,
+            terms_agreed,
+            created: now,
+            established: None,
+            origin: context.request.client.map(Origin::of),
+            state: AccountState::Valid,
+        })
     }
 
     /// How many provisional accounts there are, but those of exempt networks;
@@ -143,7 +150,7 @@ impl Engine {
         let orders = self.store.orders(Some(id), None, ORDERS_WITH_ACCOUNT);
         for cursor in orders.await? {
             match self.store.order(cursor.id).await? {
-                Some(order) if !order.value.proven => {
+                Some(order) if !order.value.is_proven() => {
                     changes.extend(self.removal_of_order(order).await?);
                 }
                 _ => {}
@@ -158,8 +165,7 @@ impl Engine {
     /// [`Error::Contact`], [`Error::NoSpace`] for contacts, faults.
     pub async fn update_account(
         &self,
-        context: &Context,
-        account: Versioned<Account>,
+        context: &AccountContext,
         update: &AccountUpdate,
     ) -> Result<Account, Error> {
         // RFC 8555 section 7.3.2: "The server MUST ignore any updates to the
@@ -173,73 +179,70 @@ impl Engine {
             .map(Contact::parse_all)
             .transpose()?;
         if !deactivate && contacts.is_none() {
-            return Ok(account.value);
+            return Ok(context.by.value.clone());
         }
         // What ends something goes on; contacts can be written without end.
         if !deactivate && self.is_space_low() {
             return Err(Error::NoSpace);
         }
-        let id = account.value.id;
-        let mut current = account;
-        for _ in 0..ATTEMPTS {
+        let id = context.account();
+        let mut attempts = self.attempts(&context.request);
+        loop {
+            let Versioned { value, version } = match attempts.conflict() {
+                None => context.by.clone(),
+                Some(_) => self.usable_account(id).await?,
+            };
             let now = self.now();
-            let contacts_before = current.value.contacts.len();
-            let mut changed = current.value;
+            let mut happened = Vec::new();
+            let mut changes = Vec::new();
+            let mut changed = value;
             if let Some(contacts) = &contacts {
+                happened.push(What::AccountChanged {
+                    contacts_before: changed.contacts.len(),
+                    contacts: contacts.len(),
+                });
                 changed.contacts.clone_from(contacts);
             }
-            let mut changes = Vec::new();
             if deactivate {
                 changed = changed.deactivate(now);
-                changes = self.cancel_open_orders(id, now).await?;
+                let orders_ended;
+                (changes, orders_ended) = self.cancel_open_orders(id, now).await?;
+                happened.push(What::AccountDeactivated { orders_ended });
             }
-            let orders_ended = changes.len();
-            changes.push(Change::UpdateAccount(changed.clone(), current.version));
-            match self.commit(context, "update-account", now, changes).await {
-                Ok(_) => {
-                    if let Some(contacts) = &contacts {
-                        let contacts = contacts.len();
-                        let what = What::AccountChanged {
-                            contacts_before,
-                            contacts,
-                        };
-                        self.happened(context, id, what);
-                    }
-                    if deactivate {
-                        let what = What::AccountDeactivated { orders_ended };
-                        self.happened(context, id, what);
-                    }
-                    return Ok(changed);
+            changes.push(Change::UpdateAccount(changed.clone(), version));
+            if attempts.commit("update-account", now, changes).await? {
+                for what in happened {
+                    self.happened(&context.request, id, what);
                 }
-                Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
-                Err(error) => return Err(error.into()),
+                return Ok(changed);
             }
         }
-        Err(Error::Contention)
     }
 
     /// RFC 8555 section 7.3.6: "The server SHOULD cancel any pending operations
     /// authorized by the account's key, such as certificate orders." An order
     /// whose certificate is being signed comes to its end, and one that is made
     /// at this very moment stays behind: every request for it is refused.
+    ///
+    /// Returns how many orders end, too.
     async fn cancel_open_orders(
         &self,
         account: AccountId,
         now: Timestamp,
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
+    ) -> Result<(Vec<Change>, usize), Error> {
+        let (mut changes, mut ended) = (Vec::new(), 0);
         for id in self.store.open_orders(account, now, usize::MAX).await? {
-            let Some(Versioned { value, version }) = self.store.order(id).await? else {
+            // It may have gone on since it was listed.
+            let order = self.store.order(id).await?;
+            let Some(order) = order.filter(|order| order.value.is_open(now)) else {
                 continue;
             };
-            // It may have gone on since it was listed.
-            if matches!(value.status(now), OrderStatus::Pending | OrderStatus::Ready) {
-                let detail = "the client deactivated the account".to_owned();
-                let failure = Failure::deactivated("account", detail, now);
-                changes.push(Change::UpdateOrder(value.fail(failure), version));
-            }
+            let detail = "the client deactivated the account".to_owned();
+            let failure = Failure::deactivated("account", detail, now);
+            changes.extend(end_order(&*self.store, order, failure, &[]).await?.changes);
+            ended += 1;
         }
-        Ok(changes)
+        Ok((changes, ended))
     }
 
     pub(crate) async fn usable_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {

@@ -1,12 +1,12 @@
-use assay_proto::{AuthorizationUpdate, OrderStatus, cut};
+use assay_proto::{AuthorizationUpdate, cut};
 
+use super::end::end_order;
 use crate::{
-    Context, Engine, Error,
+    AccountContext, Engine, Error,
     domain::{Authorization, AuthorizationStatus, Failure},
-    engine::ATTEMPTS,
     events::What,
     ids::{AccountId, AuthorizationId},
-    ports::{Change, CommitError, Versioned},
+    ports::{Change, Versioned},
 };
 
 impl Engine {
@@ -17,10 +17,29 @@ impl Engine {
     /// clock is in doubt, faults.
     pub async fn authorization(
         &self,
+        context: &AccountContext,
+        id: AuthorizationId,
+    ) -> Result<Versioned<Authorization>, Error> {
+        self.authorization_of(context.account(), id).await
+    }
+
+    pub(super) async fn authorization_of(
+        &self,
         account: AccountId,
         id: AuthorizationId,
     ) -> Result<Versioned<Authorization>, Error> {
-        match self.store.authorization(id).await? {
+        let found = self.store.authorization(id).await?;
+        self.check_authorization(account, found, "authorization")
+    }
+
+    /// What was found as this kind of resource, where it is the account's own.
+    pub(super) fn check_authorization(
+        &self,
+        account: AccountId,
+        found: Option<Versioned<Authorization>>,
+        resource: &'static str,
+    ) -> Result<Versioned<Authorization>, Error> {
+        match found {
             Some(authorization) if authorization.value.account == account => {
                 let clock = self.read_clock();
                 if authorization.value.status(clock.now) == AuthorizationStatus::Expired {
@@ -28,7 +47,7 @@ impl Engine {
                 }
                 Ok(authorization)
             }
-            _ => Err(Error::NotFound("authorization")),
+            _ => Err(Error::NotFound(resource)),
         }
     }
 
@@ -40,17 +59,17 @@ impl Engine {
     /// [`Error::AuthorizationFinal`], faults.
     pub async fn update_authorization(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         id: AuthorizationId,
         update: &AuthorizationUpdate,
     ) -> Result<Authorization, Error> {
         if update.status != "deactivated" {
             return Err(Error::StatusNotSettable(cut(&update.status)));
         }
-        for _ in 0..ATTEMPTS {
+        let mut attempts = self.attempts(&context.request);
+        loop {
             let now = self.now();
-            let Versioned { value, version } = self.authorization(account, id).await?;
+            let Versioned { value, version } = self.authorization(context, id).await?;
             match value.status(now) {
                 AuthorizationStatus::Deactivated => return Ok(value),
                 AuthorizationStatus::Expired | AuthorizationStatus::Invalid => {
@@ -58,39 +77,27 @@ impl Engine {
                 }
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => {}
             }
-            let order = self.order(account, value.order).await?;
-            let deactivated = value.deactivate(now);
-            let order_id = order.value.id;
-            let order_ended = matches!(
-                order.value.status(now),
-                OrderStatus::Pending | OrderStatus::Ready
-            );
+            let order = self.order(context, value.order).await?;
+            let what = What::AuthorizationDeactivated {
+                authorization: id,
+                order: order.value.id,
+                order_ended: order.value.is_open(now),
+            };
+            let deactivated = value.deactivate(now)?;
             let mut changes = vec![Change::UpdateAuthorization(deactivated.clone(), version)];
-            if order_ended {
+            if order.value.is_open(now) {
                 let detail = format!("the client deactivated the authorization {id}");
                 let failure = Failure::deactivated("authorization", detail, now);
-                changes.push(Change::UpdateOrder(
-                    order.value.fail(failure),
-                    order.version,
-                ));
+                let ended = end_order(&*self.store, order, failure, &[id]).await?;
+                changes.extend(ended.changes);
             }
-            match self
-                .commit(context, "deactivate-authorization", now, changes)
-                .await
+            if attempts
+                .commit("deactivate-authorization", now, changes)
+                .await?
             {
-                Ok(_) => {
-                    let what = What::AuthorizationDeactivated {
-                        authorization: id,
-                        order: order_id,
-                        order_ended,
-                    };
-                    self.happened(context, account, what);
-                    return Ok(deactivated);
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
+                self.happened(&context.request, context.account(), what);
+                return Ok(deactivated);
             }
         }
-        Err(Error::Contention)
     }
 }

@@ -2,13 +2,12 @@ use assay_ca::SerialNumber;
 use assay_proto::{RevocationReason, RevokeCert};
 
 use crate::{
-    Context, Engine, Error,
+    AccountContext, Context, Engine, Error,
     authenticate::Requester,
     domain::{Certificate, Revocation, Revoker},
-    engine::ATTEMPTS,
     events,
     ids::AccountId,
-    ports::{Change, CommitError, Versioned},
+    ports::{Change, Versioned},
     sha256,
 };
 
@@ -27,14 +26,14 @@ impl Engine {
     /// [`Error::NotFound`], faults.
     pub async fn certificate(
         &self,
-        account: AccountId,
+        context: &AccountContext,
         serial: SerialNumber,
     ) -> Result<Chain, Error> {
         let Some(certificate) = self.store.certificate(serial).await? else {
             return Err(Error::NotFound("certificate"));
         };
         let certificate = certificate.value;
-        if owner(&certificate) != Some(account) {
+        if owner(&certificate) != Some(context.account()) {
             return Err(Error::NotFound("certificate"));
         }
         if certificate.issuer != self.issuer.id() {
@@ -58,24 +57,22 @@ impl Engine {
     /// [`Error::AlreadyRevoked`], faults.
     pub async fn revoke(
         &self,
-        context: &Context,
-        requester: &Requester,
-        request: &RevokeCert,
+        context: &Context<Requester>,
+        asked: &RevokeCert,
     ) -> Result<(), Error> {
-        let reason = request
+        let reason = asked
             .reason
             .map(|code| RevocationReason::from_code(code).ok_or(Error::RevocationReason(code)))
             .transpose()?;
-        let der = &request.certificate.0;
+        let der = &asked.certificate.0;
         let serial = assay_ca::serial_number_of(der).ok_or(Error::RevocationUnauthorized)?;
-        for _ in 0..ATTEMPTS {
-            let Some(Versioned { value, version }) = self.store.certificate(serial.clone()).await?
-            else {
-                return Err(Error::RevocationUnauthorized);
-            };
+        let mut attempts = self.attempts(&context.request);
+        loop {
+            let found = self.store.certificate(serial.clone()).await?;
+            let Versioned { value, version } = found.ok_or(Error::RevocationUnauthorized)?;
             // The bytes must be those that were issued: another CA may use the
             // same serial number.
-            let by = revoker(requester, &value).filter(|_| value.der == *der);
+            let by = revoker(&context.by, &value).filter(|_| value.der == *der);
             let by = by.ok_or(Error::RevocationUnauthorized)?;
             if value.revocation.is_some() {
                 return Err(Error::AlreadyRevoked);
@@ -91,25 +88,20 @@ impl Engine {
                 ..value
             };
             let change = Change::UpdateCertificate(revoked, version);
-            match self.commit(context, "revoke", now, vec![change]).await {
-                Ok(_) => {
-                    tracing::info!(
-                        target: events::TARGET,
-                        event = "revoked",
-                        account = ordered.map(|(account, _)| tracing::field::display(account)),
-                        order = ordered.map(|(_, order)| tracing::field::display(order)),
-                        serial = %serial,
-                        reason = reason.map(RevocationReason::code),
-                        by = %by,
-                        "revoked"
-                    );
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
+            if attempts.commit("revoke", now, vec![change]).await? {
+                tracing::info!(
+                    target: events::TARGET,
+                    event = "revoked",
+                    account = ordered.map(|(account, _)| tracing::field::display(account)),
+                    order = ordered.map(|(_, order)| tracing::field::display(order)),
+                    serial = %serial,
+                    reason = reason.map(RevocationReason::code),
+                    by = %by,
+                    "revoked"
+                );
+                return Ok(());
             }
         }
-        Err(Error::Contention)
     }
 }
 

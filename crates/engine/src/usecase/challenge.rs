@@ -1,24 +1,65 @@
-use assay_proto::{AttestationResponse, OrderStatus, Timestamp};
+use assay_proto::{AttestationResponse, ChallengeType, OrderStatus, Timestamp};
 
+use super::{end::end_order, other_device::OtherDevice};
 use crate::{
-    Context, Engine, Error,
-    appraisal::{self, Answer},
+    AccountContext, Engine, Error,
+    appraisal::{self, Answer, Appraisal},
     domain::{
-        Authorization, AuthorizationStatus, ChallengeState, EvidenceRecord, Failure, Order,
-        OrderState, Validated,
+        Account, Authorization, AuthorizationStatus, Basis, Challenge, ChallengeState, Failure,
+        Order, Validating,
     },
-    engine::ATTEMPTS,
-    ids::{AccountId, AuthorizationId},
-    ports::{Change, CommitError, Versioned},
-    usecase::other_device::OtherDevice,
+    ids::{AccountId, ChallengeId},
+    ports::{Change, Version, Versioned},
 };
 
+/// A challenge that may be answered, with its authorization and its order.
+pub(super) struct Answerable {
+    pub(super) authorization: Versioned<Authorization>,
+    pub(super) challenge: Challenge,
+    pub(super) order: Versioned<Order>,
+    pub(super) now: Timestamp,
+}
+
+/// What an answer comes to.
+pub(super) struct Verdict {
+    pub(super) authorization: Authorization,
+    /// The account, where it was provisional before.
+    pub(super) established: Option<Account>,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Verdict {
+    /// A changed authorization, and nothing besides.
+    pub(super) fn of(authorization: Authorization, version: Version) -> Self {
+        Self {
+            changes: vec![Change::UpdateAuthorization(authorization.clone(), version)],
+            authorization,
+            established: None,
+        }
+    }
+}
+
 impl Engine {
-    /// A POST to a challenge: the second gate. The evidence is judged here and
-    /// now; a challenge that was answered before is returned as it is.
+    /// A challenge of the account's: its authorization.
     ///
-    /// A refusal is committed, with authorization and order, before it is
-    /// told: RFC 8555 section 7.1.6 and the device-attest draft, section 5.
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
+    /// clock is in doubt, faults.
+    pub async fn challenge(
+        &self,
+        context: &AccountContext,
+        id: ChallengeId,
+    ) -> Result<Versioned<Authorization>, Error> {
+        let found = self.store.authorization_of_challenge(id).await?;
+        self.check_authorization(context.account(), found, "challenge")
+    }
+
+    /// A POST to a challenge: the second gate. Evidence is judged here and now,
+    /// any other answer in the background; a challenge that was answered before
+    /// is returned as it is.
+    ///
+    /// A refusal is committed, with authorization and order, before the client
+    /// reads it: RFC 8555 section 7.1.6 and the device-attest draft, section 5.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AttestationEncoding`],
@@ -26,165 +67,232 @@ impl Engine {
     /// evidence is out of its time and the clock is in doubt, faults.
     pub async fn answer_challenge(
         &self,
-        context: &Context,
-        account: AccountId,
-        id: AuthorizationId,
+        context: &AccountContext,
+        id: ChallengeId,
         response: &AttestationResponse,
     ) -> Result<Authorization, Error> {
-        let mut authorization = self.authorization(account, id).await?;
-        let mut appraisal = None;
-        let mut other_device = None;
-        for _ in 0..ATTEMPTS {
-            let clock = self.read_clock();
-            let now = clock.now;
-            if authorization.value.challenge.state != ChallengeState::Pending {
-                return Ok(authorization.value);
+        let Some(answerable) = self.answerable(context, id).await? else {
+            return Ok(self.challenge(context, id).await?.value);
+        };
+        if answerable.challenge.kind() != ChallengeType::DeviceAttest01 {
+            return self.begin_validation(context, answerable).await;
+        }
+        // Judged once, however often others overtake the commit.
+        let appraisal = self.appraise(&answerable, response)?;
+        let other_device = match &appraisal.verdict {
+            Ok(evidence) => {
+                self.other_device(&answerable.authorization.value, evidence)
+                    .await
             }
-            let order = self.order(account, authorization.value.order).await?;
-            if authorization.value.status(now) != AuthorizationStatus::Pending
-                || order.value.status(now) != OrderStatus::Pending
-            {
-                return Err(Error::OrderOver);
-            }
-            // Judged once, however often others overtake the commit.
-            let appraisal = match &appraisal {
-                Some(appraisal) => appraisal,
-                None => {
-                    let mut judged = appraisal::appraise(
-                        &self.verifier,
-                        Answer::read(response)?,
-                        &authorization.value,
-                        now,
-                    );
-                    judged.explain(response, &self.verifier, &self.second_looks, now);
-                    // Another time might judge otherwise, and a refusal is final:
-                    // the challenge stays pending.
-                    if judged.refused_by_time() {
-                        clock.settled()?;
-                    }
-                    appraisal.insert(judged)
-                }
-            };
-            let committed = match &appraisal.verdict {
+            Err(_) => None,
+        };
+        let mut attempts = self.attempts(&context.request);
+        let mut answerable = answerable;
+        loop {
+            let (now, token) = (answerable.now, answerable.challenge.token().clone());
+            let (name, mut verdict) = match &appraisal.verdict {
                 Ok(evidence) => {
-                    if other_device.is_none() {
-                        other_device = self.other_device(&authorization.value, evidence).await;
-                    }
-                    let other_device = other_device.as_ref();
-                    self.fulfil(
-                        context,
-                        &authorization,
-                        order,
-                        (evidence, other_device),
-                        now,
-                    )
-                    .await?
+                    let account = match attempts.conflict() {
+                        None => context.by.clone(),
+                        Some(_) => self.stored_account(context.account()).await?,
+                    };
+                    let basis = Basis::Evidence(evidence.clone());
+                    let verdict = self.fulfil(answerable, basis, account).await?;
+                    ("challenge-valid", verdict)
                 }
                 Err(failure) => {
-                    self.fail(context, &authorization, order, failure, now)
-                        .await?
+                    let verdict = self.fail(answerable, failure.as_ref().clone()).await?;
+                    ("challenge-invalid", verdict)
                 }
             };
-            match committed {
-                Some(changed) => {
-                    self.record_verdict(&changed, appraisal).await;
-                    return match &appraisal.verdict {
-                        Ok(_) => Ok(changed),
-                        Err(failure) => Err(Error::Attestation(failure.clone())),
-                    };
-                }
-                None => authorization = self.authorization(account, id).await?,
+            let order = verdict.authorization.order;
+            let note = (other_device.as_ref()).map(|other| Change::AddNote(order, other.note()));
+            let mut changes = std::mem::take(&mut verdict.changes);
+            changes.extend(note);
+            if attempts.commit(name, now, changes).await? {
+                self.report_answer(context, &verdict, &appraisal, other_device.as_ref());
+                self.record_verdict(context, &verdict.authorization, &token, &appraisal);
+                return match appraisal.verdict {
+                    Ok(_) => Ok(verdict.authorization),
+                    Err(failure) => Err(Error::Attestation(failure)),
+                };
             }
+            answerable = match self.answerable(context, id).await? {
+                Some(answerable) => answerable,
+                // Another request answered it first.
+                None => return Ok(self.challenge(context, id).await?.value),
+            };
         }
-        Err(Error::Contention)
     }
 
-    /// `None` when others were faster.
-    async fn fulfil(
+    /// The challenge, where it is pending and may be answered; `None` where it
+    /// was answered before.
+    async fn answerable(
         &self,
-        context: &Context,
-        authorization: &Versioned<Authorization>,
-        order: Versioned<Order>,
-        (evidence, other_device): (&EvidenceRecord, Option<&OtherDevice>),
-        now: Timestamp,
-    ) -> Result<Option<Authorization>, Error> {
+        context: &AccountContext,
+        id: ChallengeId,
+    ) -> Result<Option<Answerable>, Error> {
+        let authorization = self.challenge(context, id).await?;
+        let challenge = authorization.value.challenge(id).cloned();
+        let challenge = challenge.ok_or(Error::NotFound("challenge"))?;
+        if *challenge.state() != ChallengeState::Pending {
+            return Ok(None);
+        }
+        let order = self.order(context, authorization.value.order).await?;
+        let now = self.now();
+        if authorization.value.status(now) != AuthorizationStatus::Pending
+            || order.value.status(now) != OrderStatus::Pending
+        {
+            return Err(Error::OrderOver);
+        }
+        Ok(Some(Answerable {
+            authorization,
+            challenge,
+            order,
+            now,
+        }))
+    }
+
+    fn appraise(
+        &self,
+        answerable: &Answerable,
+        response: &AttestationResponse,
+    ) -> Result<Appraisal, Error> {
+        let clock = self.read_clock();
+        let mut judged = appraisal::appraise(
+            &self.verifier,
+            Answer::read(response)?,
+            &answerable.authorization.value,
+            answerable.challenge.token(),
+            clock.now,
+        );
+        judged.explain(response, &self.verifier, &self.second_looks, clock.now);
+        // Another time might judge otherwise, and a refusal is final: the
+        // challenge stays pending.
+        if judged.refused_by_time() {
+            clock.settled()?;
+        }
+        Ok(judged)
+    }
+
+    /// The challenge is answered, and validated in the background.
+    async fn begin_validation(
+        &self,
+        context: &AccountContext,
+        answerable: Answerable,
+    ) -> Result<Authorization, Error> {
+        let id = answerable.challenge.id();
+        let mut attempts = self.attempts(&context.request);
+        let mut answerable = answerable;
+        loop {
+            let now = answerable.now;
+            let Versioned { value, version } = answerable.authorization;
+            let validating = Validating {
+                since: now,
+                attempts: 0,
+                next_attempt: now,
+                error: None,
+            };
+            let begun = value.begin(id, validating)?;
+            let change = Change::UpdateAuthorization(begun.clone(), version);
+            if attempts
+                .commit("challenge-processing", now, vec![change])
+                .await?
+            {
+                return Ok(begun);
+            }
+            answerable = match self.answerable(context, id).await? {
+                Some(answerable) => answerable,
+                None => return Ok(self.challenge(context, id).await?.value),
+            };
+        }
+    }
+
+    /// What goes with a fulfilled challenge. Its order is ready once all its
+    /// authorizations are valid.
+    pub(super) async fn fulfil(
+        &self,
+        answerable: Answerable,
+        basis: Basis,
+        account: Versioned<Account>,
+    ) -> Result<Verdict, Error> {
+        let Answerable {
+            authorization,
+            challenge,
+            order,
+            now,
+        } = answerable;
         let mut all_valid = true;
         for other in &order.value.authorizations {
             if *other != authorization.value.id {
-                let other = self.authorization(order.value.account, *other).await?;
+                let other = self.authorization_of(order.value.account, *other).await?;
                 all_valid &= other.value.status(now) == AuthorizationStatus::Valid;
             }
         }
-        let state = match order.value.state.clone() {
-            OrderState::Pending(pending) if all_valid => OrderState::Ready(pending.authorized()),
-            unchanged => unchanged,
+        let proven = match all_valid {
+            true => order.value.authorize()?,
+            false => order.value.prove()?,
         };
-        let fulfilled = authorization
-            .value
-            .clone()
-            .fulfil(Validated::Evidence(evidence.clone()));
-        let account = (self.store.account(order.value.account).await?)
-            .ok_or(Error::AccountDoesNotExist("kid"))?;
+        let fulfilled = authorization.value.fulfil(challenge.id(), basis)?;
         // The order is written even when it stays pending: two answers at once
         // to two of its challenges must not both see the other one pending.
         let mut changes = vec![
             Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
-            Change::UpdateOrder(order.value.prove().with_state(state), order.version),
+            Change::UpdateOrder(proven, order.version),
         ];
-        changes.extend(other_device.map(|other| Change::AddNote(fulfilled.order, other.note())));
         // In the same commit, so that no account with a valid authorization is
         // dropped as a provisional one.
-        let established =
-            (account.value.established.is_none()).then(|| account.value.clone().establish(now));
-        if let Some(established) = established.clone() {
-            changes.push(Change::UpdateAccount(established, account.version));
-        }
-        match self.commit(context, "challenge-valid", now, changes).await {
-            Ok(_) => {
-                if let Some(established) = established {
-                    self.provisional.established(&established);
-                }
-                if let Some(other_device) = other_device {
-                    self.report_other_device(context, &fulfilled, other_device);
-                }
-                Ok(Some(fulfilled))
-            }
-            Err(CommitError::Conflict(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let Versioned { value, version } = account;
+        let established = (value.established.is_none()).then(|| value.establish(now));
+        let establish = |account: &Account| Change::UpdateAccount(account.clone(), version);
+        changes.extend(established.as_ref().map(establish));
+        Ok(Verdict {
+            authorization: fulfilled,
+            established,
+            changes,
+        })
     }
 
-    /// `None` when others were faster.
-    async fn fail(
+    /// What goes with a failed challenge: its order ends.
+    pub(super) async fn fail(
         &self,
-        context: &Context,
-        authorization: &Versioned<Authorization>,
-        order: Versioned<Order>,
-        failure: &Failure,
-        now: Timestamp,
-    ) -> Result<Option<Authorization>, Error> {
-        let failed = authorization.value.clone().fail(failure.clone());
-        let order_id = order.value.id;
-        let changes = vec![
-            Change::UpdateAuthorization(failed.clone(), authorization.version),
-            Change::UpdateOrder(order.value.fail(failure.clone()), order.version),
-        ];
-        match self
-            .commit(context, "challenge-invalid", now, changes)
-            .await
-        {
-            Ok(_) => {
-                self.report_failure(
-                    context,
-                    failure,
-                    failed.account,
-                    order_id,
-                    &failed.identifier.to_wire().value,
-                );
-                Ok(Some(failed))
-            }
-            Err(CommitError::Conflict(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        answerable: Answerable,
+        failure: Failure,
+    ) -> Result<Verdict, Error> {
+        let Versioned { value, version } = answerable.authorization;
+        let failed = value.fail(answerable.challenge.id(), failure.clone())?;
+        let ended = end_order(&*self.store, answerable.order, failure, &[failed.id]).await?;
+        let mut verdict = Verdict::of(failed, version);
+        verdict.changes.extend(ended.changes);
+        Ok(verdict)
+    }
+
+    /// The account as it is stored now.
+    pub(super) async fn stored_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {
+        let found = self.store.account(id).await?;
+        found.ok_or(Error::AccountDoesNotExist("kid"))
+    }
+
+    fn report_answer(
+        &self,
+        context: &AccountContext,
+        verdict: &Verdict,
+        appraisal: &Appraisal,
+        other_device: Option<&OtherDevice>,
+    ) {
+        let Verdict {
+            authorization,
+            established,
+            ..
+        } = verdict;
+        if let Some(established) = established {
+            self.provisional.established(established);
+        }
+        if let Some(other_device) = other_device {
+            self.report_other_device(&context.request, authorization, other_device);
+        }
+        if let Err(failure) = &appraisal.verdict {
+            self.report_challenge_failure(&context.request, authorization, failure);
         }
     }
 }

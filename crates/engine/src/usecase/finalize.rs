@@ -2,8 +2,9 @@ use assay_ca::{Csr, IssuedCert, PreparedCert};
 use assay_jws::PublicKey;
 use assay_proto::{Problem, ProblemType, Timestamp};
 
+use super::end::end_order;
 use crate::{
-    Context, Engine, Error,
+    AccountContext, Engine, Error, Request,
     domain::{
         Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
         OrderState, Processing,
@@ -11,7 +12,7 @@ use crate::{
     error::{CsrRefusal, IssuanceRefusal},
     events,
     health::Part,
-    ids::{AccountId, OrderId},
+    ids::OrderId,
     issuance,
     ports::{Change, CommitError, Versioned},
     refusal::{Finding, joined},
@@ -30,30 +31,30 @@ impl Engine {
     /// [`Error::Issuance`], faults.
     pub async fn finalize(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         id: OrderId,
         csr: &[u8],
     ) -> Result<Order, Error> {
-        let order = self.order(account, id).await?;
+        let order = self.order(context, id).await?;
         let clock = self.read_clock();
         let now = clock.now;
         // RFC 8555 section 7.4: "A request to finalize an order will result in
         // error if the order is not in the "ready" state. In such cases, the
         // server MUST return a 403 (Forbidden) error with a problem document of
         // type "orderNotReady"."
-        let ready = order.value.ready(now)?;
+        order.value.check_ready(now)?;
         self.record_csr(&order.value, csr);
-        let authorizations = self.valid_authorizations(&order, now).await?;
+        let authorizations = self.valid_authorizations(context, &order, now).await?;
         let prepared = self.prepare(&order.value, &authorizations, csr, &clock);
         let prepared = match prepared.await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.report_issuance(context, &order.value, &error).await;
+                self.report_issuance(&context.request, &order.value, &error)
+                    .await;
                 return Err(error);
             }
         };
-        let processing = ready.begin(Processing {
+        let processing = Processing {
             intent: Intent {
                 issuer: prepared.cert.issuer_id(),
                 tbs: prepared.cert.tbs_der().to_vec(),
@@ -62,22 +63,19 @@ impl Engine {
             spki_sha256: prepared.spki_sha256,
             root_sha256: prepared.root_sha256,
             lease_until: now.plus(Order::LEASE),
-        });
-        let value = order
-            .value
-            .with_state(OrderState::Processing(processing.clone()));
-        let begin = Change::UpdateOrder(value.clone(), order.version);
+        };
+        let value = order.value.begin(processing, now)?;
+        let begin = vec![Change::UpdateOrder(value.clone(), order.version)];
         match self
-            .commit(context, "finalize-begin", now, vec![begin])
+            .commit(&context.request, "finalize-begin", now, begin)
             .await
         {
             Ok(version) => {
                 let begun = Versioned { value, version };
-                self.complete(begun, &authorizations, processing, prepared.cert)
-                    .await
+                self.complete(begun, &authorizations, prepared.cert).await
             }
             Err(CommitError::Conflict(_)) => {
-                let overtaken = self.order(account, id).await?;
+                let overtaken = self.order(context, id).await?;
                 Err(NotReady(overtaken.value.status(now)).into())
             }
             Err(error) => Err(error.into()),
@@ -91,7 +89,6 @@ impl Engine {
         &self,
         order: Versioned<Order>,
         authorizations: &[Authorization],
-        processing: Processing,
         prepared: PreparedCert,
     ) -> Result<Order, Error> {
         let now = self.now();
@@ -105,19 +102,17 @@ impl Engine {
             }
         };
         self.health.recover(Part::Signer);
-        let certificate = certificate(&order.value, &processing, &issued, now);
-        let finished = order
-            .value
-            .with_state(OrderState::Valid(processing.complete()));
+        let certificate = certificate(&order.value, &issued, now)?;
+        let finished = order.value.complete()?;
         let not_after = certificate.not_after;
         let changes = vec![
             Change::InsertCertificate(certificate),
             Change::UpdateOrder(finished.clone(), order.version),
         ];
         // The commit before it carried the request's nonce, if there is a request.
-        let context = Context::default();
+        let request = Request::default();
         match self
-            .commit(&context, "finalize-complete", now, changes)
+            .commit(&request, "finalize-complete", now, changes)
             .await
         {
             Ok(_) => {
@@ -149,13 +144,11 @@ impl Engine {
         order: Versioned<Order>,
         failure: Failure,
     ) -> Result<Order, Error> {
-        let Versioned { value, version } = order;
-        let (id, now) = (value.id, failure.at);
-        let failed = value.fail(failure.clone());
-        let change = Change::UpdateOrder(failed.clone(), version);
-        let context = Context::default();
+        let (id, now) = (order.value.id, failure.at);
+        let ended = end_order(&*self.store, order, failure.clone(), &[]).await?;
+        let (failed, request) = (ended.order, Request::default());
         match self
-            .commit(&context, "finalize-abandon", now, vec![change])
+            .commit(&request, "finalize-abandon", now, ended.changes)
             .await
         {
             Ok(_) => {}
@@ -172,7 +165,7 @@ impl Engine {
                 "issuance failed"
             );
         } else {
-            self.report_failure(&context, &failure, failed.account, id, &names(&failed));
+            self.report_failure(&request, &failure, (failed.account, id), &names(&failed));
         }
         Ok(failed)
     }
@@ -186,15 +179,16 @@ impl Engine {
     /// The authorizations of a ready order, all of them valid.
     async fn valid_authorizations(
         &self,
+        context: &AccountContext,
         order: &Versioned<Order>,
         now: Timestamp,
     ) -> Result<Vec<Authorization>, Error> {
         let authorizations = self.authorizations(&order.value).await?;
         let mut all = authorizations.iter();
-        if let Some(other) = all.find(|one| one.validated(now).is_none()) {
+        if let Some(other) = all.find(|one| one.basis(now).is_none()) {
             // One that was deactivated meanwhile took its order along.
             let (id, version) = (order.value.id, order.version);
-            let current = self.order(order.value.account, id).await?;
+            let current = self.order(context, id).await?;
             if current.version != version {
                 return Err(NotReady(current.value.status(now)).into());
             }
@@ -210,7 +204,8 @@ impl Engine {
     pub(crate) async fn authorizations(&self, order: &Order) -> Result<Vec<Authorization>, Error> {
         let mut authorizations = Vec::with_capacity(order.authorizations.len());
         for id in &order.authorizations {
-            authorizations.push(self.authorization(order.account, *id).await?.value);
+            let authorization = self.authorization_of(order.account, *id).await?;
+            authorizations.push(authorization.value);
         }
         Ok(authorizations)
     }
@@ -230,7 +225,8 @@ impl Engine {
     ) -> Result<(), Error> {
         for authorization in authorizations {
             let admitted = self.admission.admit(&authorization.identifier).await?;
-            if admitted != Ok(authorization.attribute) {
+            let attribute = authorization.admitted.attribute;
+            if admitted.map(|admitted| admitted.attribute) != Ok(attribute) {
                 return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
             }
         }
@@ -284,7 +280,7 @@ impl Engine {
 
     /// Reports that a certificate is refused, and notes it at its order, which
     /// stays ready.
-    async fn report_issuance(&self, context: &Context, order: &Order, error: &Error) {
+    async fn report_issuance(&self, request: &Request, order: &Order, error: &Error) {
         let (kind, reason) = match error {
             Error::Csr(refused) => (ProblemType::BadCsr, refused.as_str()),
             Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),
@@ -300,8 +296,8 @@ impl Engine {
             detail: error,
             object_sha256: None,
         };
-        self.report(context, finding);
-        self.note(context, order.id, reason, &error.to_string())
+        self.report(request, finding);
+        self.note(request, order.id, reason, &error.to_string())
             .await;
     }
 }
@@ -313,13 +309,15 @@ struct Prepared {
     root_sha256: [u8; 32],
 }
 
-fn certificate(
-    order: &Order,
-    processing: &Processing,
-    issued: &IssuedCert,
-    now: Timestamp,
-) -> Certificate {
-    Certificate {
+/// The certificate of an order that is being signed.
+fn certificate(order: &Order, issued: &IssuedCert, now: Timestamp) -> Result<Certificate, Error> {
+    let OrderState::Processing(processing) = order.state() else {
+        return Err(Error::Internal(format!(
+            "the order {} was signed and is not processing",
+            order.id
+        )));
+    };
+    Ok(Certificate {
         serial: issued.serial().clone(),
         issuer: processing.intent.issuer,
         der: issued.der().to_vec(),
@@ -332,7 +330,7 @@ fn certificate(
         issued: now,
         not_after: Timestamp(issued.not_after()),
         revocation: None,
-    }
+    })
 }
 
 fn names(order: &Order) -> String {

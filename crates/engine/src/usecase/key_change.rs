@@ -2,12 +2,11 @@ use assay_jws::{Envelope, PublicKey, Signer};
 use assay_proto::KeyChange;
 
 use crate::{
-    Engine, Error,
+    AccountContext, Engine, Error,
     authenticate::Payload,
     domain::Account,
-    engine::ATTEMPTS,
     events::What,
-    ports::{Change, CommitError, Versioned},
+    ports::{Change, Versioned},
 };
 
 impl Engine {
@@ -19,7 +18,7 @@ impl Engine {
     /// signature errors of the inner JWS, faults.
     pub async fn change_key(
         &self,
-        account: Versioned<Account>,
+        context: &AccountContext,
         payload: &Payload,
         url: &str,
     ) -> Result<Account, Error> {
@@ -30,7 +29,6 @@ impl Engine {
         // well-formed JWS object", 3: "Check that the JWS protected header of
         // the inner JWS has a "jwk" field."
         let inner = Envelope::parse_inner(payload.bytes())?;
-        let context = payload.context();
         // 6: "Check that the "url" parameters of the inner and outer JWSs are the
         // same." First, since it costs nothing.
         if inner.url() != url {
@@ -45,10 +43,10 @@ impl Engine {
         let verified = inner.verify(&new_key)?;
         // 5: "Check that the payload of the inner JWS is a well-formed keyChange
         // object".
-        let change: KeyChange = Payload::of_inner(context, verified).read()?;
+        let change: KeyChange = Payload::of_inner(verified).read()?;
         // 7: "Check that the "account" field of the keyChange object contains the
         // URL for the account matching the old key".
-        if self.urls.account_id(&change.account) != Some(account.value.id) {
+        if self.urls.account_id(&change.account) != Some(context.account()) {
             return Err(Error::KeyChange(
                 "\"account\" is not the URL of this account",
             ));
@@ -57,10 +55,14 @@ impl Engine {
         // the account key for the account in question."
         let old_key = PublicKey::from_jwk(change.old_key.get().as_bytes())
             .map_err(|_| Error::KeyChange("\"oldKey\" is not a key of this account"))?;
-        let mut current = account;
-        for _ in 0..ATTEMPTS {
-            let Versioned { value, version } = current;
-            let (id, now) = (value.id, self.now());
+        let id = context.account();
+        let mut attempts = self.attempts(&context.request);
+        loop {
+            let Versioned { value, version } = match attempts.conflict() {
+                None => context.by.clone(),
+                Some(_) => self.usable_account(id).await?,
+            };
+            let now = self.now();
             if old_key != value.key {
                 return Err(Error::KeyChange(
                     "\"oldKey\" is not the key of this account",
@@ -74,19 +76,14 @@ impl Engine {
             }
             let changed = value.with_key(new_key.clone());
             let change = Change::UpdateAccount(changed.clone(), version);
-            match self.commit(&context, "key-change", now, vec![change]).await {
-                Ok(_) => {
-                    let what = What::AccountKeyChanged {
-                        old: *old_key.thumbprint(),
-                        new: *new_key.thumbprint(),
-                    };
-                    self.happened(&context, id, what);
-                    return Ok(changed);
-                }
-                Err(CommitError::Conflict(_)) => current = self.usable_account(id).await?,
-                Err(error) => return Err(error.into()),
+            if attempts.commit("key-change", now, vec![change]).await? {
+                let what = What::AccountKeyChanged {
+                    old: *old_key.thumbprint(),
+                    new: *new_key.thumbprint(),
+                };
+                self.happened(&context.request, id, what);
+                return Ok(changed);
             }
         }
-        Err(Error::Contention)
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod authorization;
 mod certificate;
 mod challenge;
+mod end;
 mod finalize;
 mod key_change;
 mod order;
@@ -13,6 +14,7 @@ mod record;
 mod recover;
 mod reset_clock;
 mod server_certificate;
+mod validate;
 
 pub(crate) use order_room::GivingWay;
 

@@ -3,15 +3,14 @@ use std::collections::HashSet;
 use assay_proto::{ChallengeType, Identifier, NewOrder, WireIdentifier};
 
 use crate::{
-    Context, Engine, Error,
+    AccountContext, Engine, Error,
     domain::{
-        Account, Attribute, Authorization, Challenge, ChallengeState, Gate, Order, OrderState,
-        Origin, Pending, Token,
+        Admitted, Authorization, AuthorizationDetails, Challenge, Gate, Order, OrderDetails,
+        Origin, Token,
     },
-    engine::ATTEMPTS,
     error::{IdentifierFault, IdentifierRefusal},
-    ids::{AccountId, AuthorizationId, OrderId},
-    ports::{Change, CommitError, ConflictOn, OrderCursor, Versioned},
+    ids::{AuthorizationId, ChallengeId, OrderId},
+    ports::{Change, ConflictOn, OrderCursor, Versioned},
     refusal::{Finding, LimitReached},
     time::ClockReading,
 };
@@ -38,108 +37,105 @@ impl Engine {
     /// faults.
     pub async fn new_order(
         &self,
-        context: &Context,
-        account: Versioned<Account>,
-        request: &NewOrder,
+        context: &AccountContext,
+        asked: &NewOrder,
     ) -> Result<Order, Error> {
-        let account = account.value.id;
-        let made = self.make_order(context, account, request).await;
+        let made = self.make_order(context, asked).await;
         if let Err(error) = &made
             && let Some(limit) = LimitReached::of(error)
         {
-            self.report_limit(context, account, &request.identifiers, &limit);
+            self.report_limit(context, &asked.identifiers, &limit);
         }
         made
     }
 
-    async fn make_order(
-        &self,
-        context: &Context,
-        account: AccountId,
-        request: &NewOrder,
-    ) -> Result<Order, Error> {
+    async fn make_order(&self, context: &AccountContext, asked: &NewOrder) -> Result<Order, Error> {
         if self.is_space_low() {
             return Err(Error::NoSpace);
         }
         let clock = self.read_clock();
         let now = clock.now;
-        let identifiers = self.parse_identifiers(context, account, &request.identifiers)?;
-        let wanted = self.validity_limits(&clock)?.check(
-            request.not_before,
-            request.not_after,
-            clock.issuing(),
-        );
-        clock.settle(wanted)?;
-        let attributes = self.admit_all(context, account, &identifiers).await?;
+        let identifiers = self.parse_identifiers(context, &asked.identifiers)?;
+        let limits = self.validity_limits(&clock)?;
+        clock.settle(limits.check(asked.not_before, asked.not_after, clock.issuing()))?;
+        let admitted = self.admit_all(context, &identifiers).await?;
 
-        let id = OrderId::draw(self.random.as_ref());
+        let order = OrderId::draw(self.random.as_ref());
         let latest = now.plus(self.limits.order_lifetime);
-        let expires = request.not_after.map_or(latest, |end| end.min(latest));
+        let expires = asked.not_after.map_or(latest, |end| end.min(latest));
         let authorizations: Vec<Authorization> = identifiers
             .iter()
-            .zip(attributes)
-            .map(|(identifier, attribute)| Authorization {
-                id: AuthorizationId::draw(self.random.as_ref()),
-                account,
-                order: id,
-                identifier: identifier.clone(),
-                attribute,
-                expires,
-                deactivated: None,
-                challenge: Challenge {
-                    kind: ChallengeType::DeviceAttest01,
-                    token: Token::draw(self.random.as_ref()),
-                    state: ChallengeState::Pending,
-                },
+            .zip(admitted)
+            .map(|(identifier, admitted)| {
+                let id = AuthorizationId::draw(self.random.as_ref());
+                let details = AuthorizationDetails {
+                    id,
+                    account: context.account(),
+                    order,
+                    identifier: identifier.clone(),
+                    admitted,
+                };
+                let challenges = self.challenges_for(&details);
+                Authorization::new(details, expires, challenges)
             })
             .collect();
-        let order = Order {
-            id,
-            account,
+        let order = Order::new(OrderDetails {
+            id: order,
+            account: context.account(),
             identifiers,
             authorizations: authorizations.iter().map(|one| one.id).collect(),
-            not_before: request.not_before,
-            not_after: request.not_after,
+            not_before: asked.not_before,
+            not_after: asked.not_after,
             created: now,
             expires,
-            state: OrderState::Pending(Pending),
-            origin: context.client.map(Origin::of),
-            proven: false,
-        };
+            origin: context.request.client.map(Origin::of),
+        });
         self.insert_order(context, &clock, &order, authorizations)
             .await?;
         Ok(order)
+    }
+
+    /// The challenges that are offered for an identifier: `device-attest-01`,
+    /// and those that a validator serves.
+    fn challenges_for(&self, authorization: &AuthorizationDetails) -> Vec<Challenge> {
+        let random = self.random.as_ref();
+        let first = ChallengeId::first_of(authorization.id);
+        let attest = ChallengeType::DeviceAttest01;
+        let mut challenges = vec![Challenge::new(first, attest, Token::draw(random))];
+        let validators = self.validators.iter();
+        let serving = validators.filter(|one| one.serves(&authorization.identifier));
+        challenges.extend(serving.map(|one| {
+            let id = ChallengeId::draw(random);
+            Challenge::new(id, one.kind(), Token::draw(random))
+        }));
+        challenges
     }
 
     /// Inserts an order; where there are too many, others give way in the same
     /// commit.
     async fn insert_order(
         &self,
-        context: &Context,
+        context: &AccountContext,
         clock: &ClockReading,
         order: &Order,
         authorizations: Vec<Authorization>,
     ) -> Result<(), Error> {
         let mut is_full = false;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = self.attempts(&context.request);
+        loop {
             let mut room = self.room_among_all(order, clock).await?;
+            is_full |= attempts.conflict() == Some(ConflictOn::OpenOrders);
             if is_full {
                 self.room_in_account(order, clock.now, &mut room).await?;
             }
             let mut changes = std::mem::take(&mut room.changes);
             changes.push(Change::InsertOrder(order.clone(), room.limits));
             changes.extend((authorizations.iter().cloned()).map(Change::InsertAuthorization));
-            match self.commit(context, "new-order", clock.now, changes).await {
-                Ok(_) => {
-                    self.displaced_orders.add_displaced(&room.displaced);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(ConflictOn::OpenOrders)) => is_full = true,
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
+            if attempts.commit("new-order", clock.now, changes).await? {
+                self.displaced_orders.add_displaced(&room.displaced);
+                return Ok(());
             }
         }
-        Err(Error::Contention)
     }
 
     /// An order of the account's. One whose signing was interrupted is brought
@@ -148,9 +144,13 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
     /// clock is in doubt, faults.
-    pub async fn order(&self, account: AccountId, id: OrderId) -> Result<Versioned<Order>, Error> {
+    pub async fn order(
+        &self,
+        context: &AccountContext,
+        id: OrderId,
+    ) -> Result<Versioned<Order>, Error> {
         match self.store.order(id).await? {
-            Some(order) if order.value.account == account => {
+            Some(order) if order.value.account == context.account() => {
                 let order = self.resolve(order).await?;
                 let clock = self.read_clock();
                 if order.value.is_expired(clock.now) {
@@ -168,9 +168,10 @@ impl Engine {
     /// Faults.
     pub async fn orders(
         &self,
-        account: AccountId,
+        context: &AccountContext,
         after: Option<OrderCursor>,
     ) -> Result<OrdersPage, Error> {
+        let account = context.account();
         let mut found = self.store.orders(Some(account), after, PAGE + 1).await?;
         let more = found.len() > PAGE;
         found.truncate(PAGE);
@@ -182,8 +183,7 @@ impl Engine {
 
     fn parse_identifiers(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         wire: &[WireIdentifier],
     ) -> Result<Vec<Identifier>, Error> {
         if wire.is_empty() {
@@ -209,7 +209,7 @@ impl Engine {
                 }),
             }
         }
-        self.report_all(context, account, &refusals);
+        self.report_all(context, &refusals);
         if !refusals.is_empty() {
             return Err(Error::Identifiers(refusals));
         }
@@ -222,44 +222,43 @@ impl Engine {
 
     async fn admit_all(
         &self,
-        context: &Context,
-        account: AccountId,
+        context: &AccountContext,
         identifiers: &[Identifier],
-    ) -> Result<Vec<Attribute>, Error> {
-        let mut attributes = Vec::with_capacity(identifiers.len());
+    ) -> Result<Vec<Admitted>, Error> {
+        let mut admitted = Vec::with_capacity(identifiers.len());
         let mut refusals = Vec::new();
         for identifier in identifiers {
             match self.admission.admit(identifier).await? {
-                Ok(attribute) => attributes.push(attribute),
+                Ok(by) => admitted.push(by),
                 Err(fault) => refusals.push(IdentifierRefusal {
                     identifier: identifier.to_wire(),
                     fault,
                 }),
             }
         }
-        self.report_all(context, account, &refusals);
+        self.report_all(context, &refusals);
         if refusals.is_empty() {
-            Ok(attributes)
+            Ok(admitted)
         } else {
             Err(Error::Identifiers(refusals))
         }
     }
 
-    fn report_all(&self, context: &Context, account: AccountId, refusals: &[IdentifierRefusal]) {
+    fn report_all(&self, context: &AccountContext, refusals: &[IdentifierRefusal]) {
         for IdentifierRefusal { identifier, fault } in refusals {
             let finding = Finding {
                 gate: Gate::Admission,
                 kind: fault.kind(),
-                account,
+                account: context.account(),
                 order: None,
                 identifier: &identifier.value,
                 reason: fault.as_str(),
                 detail: fault,
                 object_sha256: None,
             };
-            self.report(context, finding);
+            self.report(&context.request, finding);
             let detail = fault.to_string();
-            self.remember_refusal(context, account, identifier, fault.as_str(), &detail);
+            self.remember_refusal(context, identifier, fault.as_str(), &detail);
         }
     }
 }

@@ -8,10 +8,11 @@ use std::{
 
 use assay_proto::{Identifier, OrderStatus, Timestamp};
 
+use super::end::end_order;
 use crate::{
     Engine, Error,
     census::{Bound, Census, Displaced, Member, Refused, Room},
-    domain::{Failure, Order, OrderState},
+    domain::{Failure, Order},
     ids::OrderId,
     ports::{Change, OpenOrders, UnprovenOrder, Versioned},
     time::ClockReading,
@@ -110,7 +111,8 @@ impl Engine {
                      from {}",
                     one.network
                 );
-                room.end(found, Failure::displaced(why, detail, now));
+                let failure = Failure::displaced(why, detail, now);
+                self.give_way(found, failure, room).await?;
                 room.displaced.push(one);
             }
         }
@@ -183,7 +185,7 @@ impl Engine {
             }
             match self.store.order(one.id).await? {
                 Some(order)
-                    if !order.value.proven
+                    if !order.value.is_proven()
                         && order.value.status(clock.now) == OrderStatus::Invalid =>
                 {
                     (room.changes).extend(self.removal_of_order(order).await?);
@@ -200,9 +202,9 @@ impl Engine {
         order: Versioned<Order>,
     ) -> Result<Vec<Change>, Error> {
         let mut changes = vec![Change::DeleteOrder(order.value.id, order.version)];
-        for id in order.value.authorizations {
-            if let Some(found) = self.store.authorization(id).await? {
-                changes.push(Change::DeleteAuthorization(id, found.version));
+        for id in &order.value.authorizations {
+            if let Some(found) = self.store.authorization(*id).await? {
+                changes.push(Change::DeleteAuthorization(*id, found.version));
             }
         }
         Ok(changes)
@@ -263,8 +265,21 @@ impl Engine {
         for order in pending {
             let of = identifier.map_or("", |_| " for the same identifier");
             let detail = format!("the account has more than {limit} open orders{of}");
-            room.end(order, Failure::displaced(why, detail, now));
+            let failure = Failure::displaced(why, detail, now);
+            self.give_way(order, failure, room).await?;
         }
+        Ok(())
+    }
+
+    async fn give_way(
+        &self,
+        order: Versioned<Order>,
+        failure: Failure,
+        room: &mut OrderRoom<'_>,
+    ) -> Result<(), Error> {
+        room.chosen.insert(order.value.id);
+        let ended = end_order(&*self.store, order, failure, &[]).await?;
+        room.changes.extend(ended.changes);
         Ok(())
     }
 }
@@ -278,14 +293,6 @@ impl Drop for OrderRoom<'_> {
     }
 }
 
-impl OrderRoom<'_> {
-    fn end(&mut self, order: Versioned<Order>, failure: Failure) {
-        let Versioned { value, version } = order;
-        self.chosen.insert(value.id);
-        (self.changes).push(Change::UpdateOrder(value.fail(failure), version));
-    }
-}
-
 fn is_pending(order: &Order, now: Timestamp) -> bool {
-    matches!(order.state, OrderState::Pending(_)) && !order.is_expired(now)
+    order.status(now) == OrderStatus::Pending
 }

@@ -1,7 +1,7 @@
 use assay_proto::Timestamp;
 
 use crate::{
-    Context, Engine,
+    Engine, Request,
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Note, Order},
     ids::OrderId,
     ports::StoreError,
@@ -112,7 +112,7 @@ impl Engine {
                 let order = match self.store.order(cursor.id).await? {
                     // Orders without good evidence say nothing, and each
                     // client that knows the serial number can make them.
-                    Some(order) if order.value.proven && cursor.id != authorization.order => {
+                    Some(order) if order.value.is_proven() && cursor.id != authorization.order => {
                         order.value
                     }
                     _ => continue,
@@ -156,7 +156,7 @@ impl Engine {
     /// Logs it, once it is durable.
     pub(crate) fn report_other_device(
         &self,
-        context: &Context,
+        request: &Request,
         authorization: &Authorization,
         other: &OtherDevice,
     ) {
@@ -164,7 +164,7 @@ impl Engine {
         tracing::warn!(
             event = "udid_differs",
             account = %authorization.account,
-            client = context.client.map(tracing::field::display),
+            client = request.client.map(tracing::field::display),
             order = %authorization.order,
             identifier = %authorization.identifier.to_wire().value,
             serial = other.evidence.serial.as_deref(),

@@ -1,27 +1,21 @@
 use crate::{
-    Engine,
+    AccountContext, Engine,
     appraisal::Appraisal,
-    domain::{Authorization, Order},
+    domain::{Authorization, Order, Token},
     ports::Judged,
 };
 
 impl Engine {
-    /// Tells the recorder, where there is one, of a verdict that is committed.
-    pub(crate) async fn record_verdict(&self, authorization: &Authorization, given: &Appraisal) {
+    /// Gives the recorder, where there is one, a verdict that is committed.
+    pub(crate) fn record_verdict(
+        &self,
+        context: &AccountContext,
+        authorization: &Authorization,
+        token: &Token,
+        given: &Appraisal,
+    ) {
         let Some(recorder) = &self.recorder else {
             return;
-        };
-        let account = match self.store.account(authorization.account).await {
-            Ok(Some(account)) => account.value,
-            // The verdict stands; the store will say more at the next commit.
-            Ok(None) | Err(_) => {
-                tracing::warn!(
-                    event = "not_recorded",
-                    authorization = %authorization.id,
-                    "a verdict was not recorded: its account cannot be read"
-                );
-                return;
-            }
         };
         let (refused, at) = match &given.verdict {
             Ok(evidence) => (None, evidence.at),
@@ -30,10 +24,10 @@ impl Engine {
         recorder.judged(Judged {
             order: authorization.order,
             authorization: authorization.id,
-            token: authorization.challenge.token.clone(),
-            account_key: *account.key.thumbprint(),
+            token: token.clone(),
+            account_key: *context.by.value.key.thumbprint(),
             identifier: authorization.identifier.clone(),
-            attribute: authorization.attribute,
+            attribute: authorization.admitted.attribute,
             answer: given.answer.clone(),
             device: given.device.clone(),
             refused,
@@ -41,7 +35,7 @@ impl Engine {
         });
     }
 
-    /// Tells the recorder, where there is one, of a CSR for an order that is
+    /// Gives the recorder, where there is one, a CSR for an order that is
     /// ready. One that is too long to be looked at is not kept either.
     pub(crate) fn record_csr(&self, order: &Order, csr: &[u8]) {
         if let Some(recorder) = &self.recorder

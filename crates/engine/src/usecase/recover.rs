@@ -16,7 +16,7 @@ impl Engine {
     /// The recorded bytes are signed, or the order fails: there is no second
     /// serial number.
     pub(crate) async fn resolve(&self, order: Versioned<Order>) -> Result<Versioned<Order>, Error> {
-        let OrderState::Processing(processing) = &order.value.state else {
+        let OrderState::Processing(processing) = order.value.state() else {
             return Ok(order);
         };
         if self.now() < processing.lease_until {
@@ -25,8 +25,7 @@ impl Engine {
         let (id, processing) = (order.value.id, processing.clone());
         match self.take_up(&order.value, &processing).await? {
             Ok((prepared, authorizations)) => {
-                self.complete(order, &authorizations, processing, prepared)
-                    .await?
+                self.complete(order, &authorizations, prepared).await?
             }
             Err(failure) => self.abandon(order, failure).await?,
         };
@@ -67,7 +66,7 @@ impl Engine {
             _ => return deactivated("account"),
         }
         let authorizations = self.authorizations(order).await?;
-        if authorizations.iter().any(|one| one.deactivated.is_some()) {
+        if authorizations.iter().any(|one| one.deactivated().is_some()) {
             return deactivated("authorization");
         }
         match self.check_still_good(&authorizations).await {
@@ -101,7 +100,7 @@ impl Engine {
         let Some(order) = self.store.order(id).await? else {
             return Ok(None);
         };
-        Ok(match self.resolve(order).await?.value.state {
+        Ok(match self.resolve(order).await?.value.state() {
             OrderState::Processing(processing) => Some(processing.lease_until),
             _ => None,
         })

@@ -2,6 +2,7 @@
 
 use assay_proto::{Problem, ProblemType, Timestamp};
 
+use super::end::end_order;
 use crate::{
     domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState},
     error::Error,
@@ -142,29 +143,35 @@ async fn end_order_and_authorizations(
         return Ok(0);
     };
     let mut changes = Vec::new();
+    let will_end = would_last(&order.value, wall);
     for id in &order.value.authorizations {
         let authorization = store.authorization(*id).await?;
         changes.extend(authorization.and_then(|found| end_authorization(found, wall)));
     }
-    let order = end_order(order, wall);
-    let ended = usize::from(order.is_some());
-    changes.extend(order);
+    if will_end {
+        let failure = clock_reset(&order.value, wall);
+        let authorizations = order.value.authorizations.clone();
+        let ended = end_order(store, order, failure, &authorizations).await?;
+        changes.extend(ended.changes);
+    }
     if !changes.is_empty() {
         commit(store, changes).await?;
     }
-    Ok(ended)
+    Ok(usize::from(will_end))
 }
 
 /// An order whose certificate is being signed ends as well: its lease may last
 /// as long as the clock was ahead, and nothing of it was given out.
-fn end_order(order: Versioned<Order>, wall: Timestamp) -> Option<Change> {
-    let Versioned { value, version } = order;
-    let open = match value.state {
-        OrderState::Pending(_) | OrderState::Ready(_) => value.expires > wall,
+fn would_last(order: &Order, wall: Timestamp) -> bool {
+    match order.state() {
+        OrderState::Pending | OrderState::Ready => order.expires > wall,
         OrderState::Processing(_) => true,
-        OrderState::Invalid(_) | OrderState::Valid(_) => false,
-    };
-    let failure = Failure {
+        OrderState::Invalid(_) | OrderState::Valid { .. } => false,
+    }
+}
+
+fn clock_reset(order: &Order, wall: Timestamp) -> Failure {
+    Failure {
         problem: Problem::new(
             ProblemType::Malformed,
             "the order ended when the server's clock was corrected: make a new one",
@@ -174,22 +181,21 @@ fn end_order(order: Versioned<Order>, wall: Timestamp) -> Option<Change> {
         detail: format!(
             "the recorded time was taken back to {wall} by `assay store reset-clock`; the order \
              was to expire at {}",
-            value.expires
+            order.expires
         ),
         object_sha256: None,
         at: wall,
-    };
-    open.then(|| Change::UpdateOrder(value.fail(failure), version))
+    }
 }
 
+/// The authorization, ending at `wall`.
 fn end_authorization(authorization: Versioned<Authorization>, wall: Timestamp) -> Option<Change> {
     let Versioned { value, version } = authorization;
     let lives = matches!(
         value.status(wall),
         AuthorizationStatus::Pending | AuthorizationStatus::Valid
     );
-    let expires = wall;
-    lives.then(|| Change::UpdateAuthorization(Authorization { expires, ..value }, version))
+    lives.then(|| Change::UpdateAuthorization(value.end_at(wall), version))
 }
 
 /// Under the time that is recorded still: only the last commit takes it back.

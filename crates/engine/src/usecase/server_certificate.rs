@@ -4,7 +4,7 @@ use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName, authority::BACKDATE};
 use assay_proto::Timestamp;
 
 use crate::{
-    Context, Engine, Error,
+    Engine, Error, Request,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
     issuance::end_of_ca,
     ports::{Change, Versioned},
@@ -74,7 +74,7 @@ impl Engine {
         };
         let version = self
             .commit(
-                &Context::default(),
+                &Request::default(),
                 "server-intent",
                 now,
                 vec![Change::InsertServerIntent(intent)],
@@ -94,7 +94,7 @@ impl Engine {
             revocation: None,
         };
         self.commit(
-            &Context::default(),
+            &Request::default(),
             "server-certificate",
             now,
             vec![
@@ -122,7 +122,7 @@ impl Engine {
                 "a TLS certificate was not finished by an earlier process and never will be"
             );
             self.commit(
-                &Context::default(),
+                &Request::default(),
                 "drop-server-intent",
                 self.now(),
                 vec![Change::DeleteServerIntent(value.serial, version)],

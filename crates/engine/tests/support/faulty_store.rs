@@ -8,10 +8,11 @@ use std::sync::{
 use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::{
-        AccountCursor, ChangeSet, CommitError, OpenOrder, OrderCursor, ProvisionalAccount,
-        Redemption, Store, StoreError, TimeReset, UnprovenOrder, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
+        ProvisionalAccount, Redemption, Store, StoreError, TimeReset, UnprovenOrder, Version,
+        Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -109,6 +110,15 @@ impl Store for FaultyStore {
         id: AuthorizationId,
     ) -> Result<Option<Versioned<Authorization>>, StoreError> {
         self.inner.authorization(id).await
+    }
+    async fn authorization_of_challenge(
+        &self,
+        id: ChallengeId,
+    ) -> Result<Option<Versioned<Authorization>>, StoreError> {
+        self.inner.authorization_of_challenge(id).await
+    }
+    async fn validations(&self, limit: usize) -> Result<Vec<DueValidation>, StoreError> {
+        self.inner.validations(limit).await
     }
     async fn certificate(
         &self,

@@ -25,10 +25,11 @@ use assay_ca::{
     authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
 };
 use assay_engine::{
-    Context, Engine, Error, Limits, Setup,
+    AccountContext, Context, Engine, Error, KeyContext, Limits, Request, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
-    domain::{Account, Attribute, Authorization, Order},
-    ports::{Clock, Purpose, Random, Space, Store, Version, Versioned},
+    domain::{Account, Attribute, Authorization, Challenge, Order},
+    ids::{AccountId, ChallengeId},
+    ports::{Clock, Purpose, Random, Space, Store, Validator, Version, Versioned},
     profile::Profile,
     time::MAX_JUMP,
     urls::Urls,
@@ -148,6 +149,7 @@ pub struct Knobs {
     pub exempt: Vec<&'static str>,
     pub limits: Limits,
     pub space: Option<Arc<dyn Space>>,
+    pub validators: Vec<Arc<dyn Validator>>,
 }
 
 impl Glass {
@@ -198,9 +200,9 @@ impl Glass {
 
     /// newAccount from an address.
     pub async fn account_from(&self, address: &str) -> Result<Account, Error> {
-        let context = Context::of_client(address.parse().unwrap());
+        let context = Context::new(any_key(), Request::from(address.parse().unwrap()));
         let request = NewAccount::default();
-        let made = self.engine.new_account(&context, any_key(), &request);
+        let made = self.engine.new_account(&context, &request);
         made.await.map(|(account, _)| account)
     }
 
@@ -215,17 +217,15 @@ impl Glass {
             let mut listed = self.inventory.serials.lock().unwrap();
             listed.insert((*serial).to_owned());
         }
-        let context = Context::of_client(address.parse().unwrap());
-        let account = self.authenticated(account).await;
-        self.engine
-            .new_order(&context, account, &new_order(serials))
-            .await
+        let request = Request::from(address.parse().unwrap());
+        let context = self.authenticated_from(account, request).await;
+        self.engine.new_order(&context, &new_order(serials)).await
     }
 
     pub async fn account_of(&self, key: PublicKey) -> Account {
         let (account, created) = self
             .engine
-            .new_account(&Context::default(), key, &NewAccount::default())
+            .new_account(&keyed(key), &NewAccount::default())
             .await
             .unwrap();
         assert!(created);
@@ -241,21 +241,41 @@ impl Glass {
                 .insert((*serial).to_owned());
         }
         self.engine
-            .new_order(
-                &Context::default(),
-                self.authenticated(account).await,
-                &new_order(serials),
-            )
+            .new_order(&self.authenticated(account).await, &new_order(serials))
             .await
     }
 
-    /// The account as authentication finds it; where it is gone, as it was.
-    pub async fn authenticated(&self, account: &Account) -> Versioned<Account> {
+    /// A request of the account's, as authentication finds it; where it is gone,
+    /// as it was.
+    pub async fn authenticated(&self, account: &Account) -> AccountContext {
+        self.authenticated_from(account, Request::default()).await
+    }
+
+    pub async fn authenticated_from(&self, account: &Account, request: Request) -> AccountContext {
         let stored = self.store.account(account.id).await.unwrap();
-        stored.unwrap_or_else(|| Versioned {
+        let account = stored.unwrap_or_else(|| Versioned {
             value: account.clone(),
             version: Version(0),
-        })
+        });
+        Context::new(account, request)
+    }
+
+    /// A request of the account of this name.
+    pub async fn by(&self, id: AccountId) -> AccountContext {
+        let stored = self.store.account(id).await.unwrap().unwrap();
+        Context::new(stored, Request::default())
+    }
+
+    /// The name of an order's challenge.
+    pub async fn challenge(&self, order: &Order, index: usize) -> ChallengeId {
+        self.challenges(order, index).await[0].id()
+    }
+
+    /// The challenges of an order's authorization number `index`.
+    pub async fn challenges(&self, order: &Order, index: usize) -> Vec<Challenge> {
+        let id = order.authorizations[index];
+        let found = self.store.authorization(id).await.unwrap().unwrap();
+        found.value.challenges().to_vec()
     }
 
     /// The device's answer to the order's challenge number `index`.
@@ -265,14 +285,9 @@ impl Glass {
         index: usize,
         device: &Device,
     ) -> Result<Authorization, Error> {
-        let id = order.authorizations[index];
-        let token = self
-            .engine
-            .authorization(order.account, id)
-            .await?
-            .value
-            .challenge
-            .token;
+        let challenges = self.challenges(order, index).await;
+        let challenge = &challenges[0];
+        let token = challenge.token();
         let evidence = self
             .authority
             .attest(
@@ -284,9 +299,8 @@ impl Glass {
             .unwrap();
         self.engine
             .answer_challenge(
-                &Context::default(),
-                order.account,
-                id,
+                &self.by(order.account).await,
+                challenge.id(),
                 &response(&evidence.attestation_object()),
             )
             .await
@@ -294,7 +308,7 @@ impl Glass {
 
     pub async fn finalize(&self, order: &Order, device: &Device) -> Result<Order, Error> {
         self.engine
-            .finalize(&Context::default(), order.account, order.id, &csr(device))
+            .finalize(&self.by(order.account).await, order.id, &csr(device))
             .await
     }
 
@@ -308,7 +322,7 @@ impl Glass {
 
     pub async fn read(&self, order: &Order) -> Order {
         self.engine
-            .order(order.account, order.id)
+            .order(&self.by(order.account).await, order.id)
             .await
             .unwrap()
             .value
@@ -348,6 +362,7 @@ fn engine(
         store: Arc::clone(store) as _,
         terms_of_service: None,
         urls: Urls::new("https://localhost:8443"),
+        validators: knobs.validators.clone(),
     })
 }
 
@@ -387,6 +402,11 @@ pub fn any_key() -> PublicKey {
     let x = data_encoding::BASE64URL_NOPAD.encode(&bytes);
     let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
     PublicKey::from_jwk(jwk.as_bytes()).unwrap()
+}
+
+/// A request that a key signed.
+pub fn keyed(key: PublicKey) -> KeyContext {
+    Context::new(key, Request::default())
 }
 
 pub fn account_key() -> PublicKey {

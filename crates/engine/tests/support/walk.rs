@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_engine::{
-    Context, Engine,
+    Engine,
     domain::{Account, CertificateHolder, ChallengeState, Order, OrderState},
     ids::OrderId,
     ports::{Store, Versioned},
@@ -136,8 +136,7 @@ impl<'a> Walk<'a> {
                 if let Ok(order) = self
                     .engine
                     .new_order(
-                        &Context::default(),
-                        self.glass.authenticated(&self.account).await,
+                        &self.glass.authenticated(&self.account).await,
                         &new_order(&[SERIAL]),
                     )
                     .await
@@ -158,7 +157,10 @@ impl<'a> Walk<'a> {
             }
             Step::Read { order } => {
                 if let Some(id) = chosen(order) {
-                    let _ = self.engine.order(self.account.id, id).await;
+                    let _ = self
+                        .engine
+                        .order(&self.glass.by(self.account.id).await, id)
+                        .await;
                 }
             }
             Step::Finalize { order, device } => {
@@ -166,7 +168,7 @@ impl<'a> Walk<'a> {
                     let csr = &self.cast.csrs[device];
                     let _ = self
                         .engine
-                        .finalize(&Context::default(), self.account.id, id, csr)
+                        .finalize(&self.glass.by(self.account.id).await, id, csr)
                         .await;
                 }
             }
@@ -179,8 +181,7 @@ impl<'a> Walk<'a> {
                     let _ = self
                         .engine
                         .update_authorization(
-                            &Context::default(),
-                            self.account.id,
+                            &self.glass.by(self.account.id).await,
                             authorization,
                             &update,
                         )
@@ -209,7 +210,8 @@ impl<'a> Walk<'a> {
             .unwrap()
             .unwrap();
         let device = &self.cast.devices[device];
-        let mut freshness = assay_engine::sha256(stored.value.challenge.token.as_str().as_bytes());
+        let mut freshness =
+            assay_engine::sha256(stored.value.challenges()[0].token().as_str().as_bytes());
         freshness[0] ^= u8::from(!good);
         let evidence = self
             .glass
@@ -224,9 +226,8 @@ impl<'a> Walk<'a> {
         let _ = self
             .engine
             .answer_challenge(
-                &Context::default(),
-                self.account.id,
-                authorization,
+                &self.glass.by(self.account.id).await,
+                stored.value.challenges()[0].id(),
                 &response(&evidence.attestation_object()),
             )
             .await;
@@ -245,7 +246,7 @@ impl<'a> Walk<'a> {
                 None => {
                     let last = self.finished.remove(id);
                     assert!(
-                        last.is_none_or(|order| !order.proven),
+                        last.is_none_or(|order| !order.is_proven()),
                         "evidence was removed"
                     );
                 }
@@ -270,17 +271,20 @@ impl<'a> Walk<'a> {
                 .unwrap()
                 .unwrap()
                 .value;
-            match &order.state {
-                OrderState::Pending(_) => {
-                    assert_eq!(authorization.challenge.state, ChallengeState::Pending);
-                    assert_eq!(authorization.deactivated, None);
+            match order.state() {
+                OrderState::Pending => {
+                    assert_eq!(
+                        *authorization.challenges()[0].state(),
+                        ChallengeState::Pending
+                    );
+                    assert_eq!(authorization.deactivated(), None);
                 }
-                OrderState::Ready(_) => {
+                OrderState::Ready => {
                     assert!(matches!(
-                        authorization.challenge.state,
+                        authorization.challenges()[0].state(),
                         ChallengeState::Valid(_)
                     ));
-                    assert_eq!(authorization.deactivated, None);
+                    assert_eq!(authorization.deactivated(), None);
                 }
                 OrderState::Processing(processing) => {
                     assert!(serials.insert(processing.serial.to_string()));
@@ -292,38 +296,32 @@ impl<'a> Walk<'a> {
                         .unwrap();
                     assert_eq!(unissued, None, "issued without the order being valid");
                 }
-                OrderState::Valid(valid) => {
-                    assert!(
-                        serials.insert(valid.certificate.to_string()),
-                        "one serial, two orders"
-                    );
-                    let certificate = self
-                        .glass
-                        .store
-                        .certificate(valid.certificate.clone())
-                        .await
-                        .unwrap();
+                OrderState::Valid {
+                    certificate: serial,
+                } => {
+                    assert!(serials.insert(serial.to_string()), "one serial, two orders");
+                    let certificate = self.glass.store.certificate(serial.clone()).await.unwrap();
                     let Some(Versioned {
                         value: certificate, ..
                     }) = certificate
                     else {
                         panic!("a valid order has no certificate");
                     };
-                    let ChallengeState::Valid(validated) = &authorization.challenge.state else {
+                    let Some(evidence) = authorization.evidence() else {
                         panic!("issued without evidence");
                     };
-                    assert_eq!(certificate.spki_sha256, validated.evidence().spki_sha256);
+                    assert_eq!(certificate.spki_sha256, evidence.spki_sha256);
                     assert!(matches!(
                         certificate.holder,
                         CertificateHolder::Device { order, .. } if order == id
                     ));
-                    assert!(validated.evidence().at < order.expires);
+                    assert!(evidence.at < order.expires);
                 }
-                OrderState::Invalid(invalid) => {
-                    assert!(!invalid.failure.reason.is_empty());
+                OrderState::Invalid(failure) => {
+                    assert!(!failure.reason.is_empty());
                 }
             }
-            if let OrderState::Valid(_) | OrderState::Invalid(_) = &order.state {
+            if let OrderState::Valid { .. } | OrderState::Invalid(_) = order.state() {
                 let first = self.finished.entry(id).or_insert_with(|| order.clone());
                 assert_eq!(*first, order, "a final order changed");
             }

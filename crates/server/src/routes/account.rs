@@ -13,16 +13,13 @@ pub(super) async fn post(
     id: Named<AccountId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Account>, Refusal> {
-    check_holder(id, &request.signer.value)?;
+    check_holder(id, &request.context.by.value)?;
     let account = if request.payload.is_empty() {
-        request.signer.value
+        request.context.by.value
     } else {
         request.charge(&app, Limit::ChangeAccount)?;
         let update: proto::AccountUpdate = request.payload.read()?;
-        let context = request.payload.context();
-        app.engine
-            .update_account(&context, request.signer, &update)
-            .await?
+        app.engine.update_account(&request.context, &update).await?
     };
     Ok(Json(render::account(app.engine.urls(), &account)))
 }

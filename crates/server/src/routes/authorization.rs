@@ -12,19 +12,14 @@ pub(super) async fn post(
     id: Named<AuthorizationId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Authorization>, Refusal> {
-    let (id, account) = (id.known()?, request.signer.value.id);
+    let (id, context) = (id.known()?, request.context);
     let engine = Arc::clone(&app.engine);
     let authorization = if request.payload.is_empty() {
-        engine.authorization(account, id).await?.value
+        engine.authorization(&context, id).await?.value
     } else {
         let update: proto::AuthorizationUpdate = request.payload.read()?;
-        let context = request.payload.context();
         app.work
-            .to_the_end(async move {
-                engine
-                    .update_authorization(&context, account, id, &update)
-                    .await
-            })
+            .to_the_end(async move { engine.update_authorization(&context, id, &update).await })
             .await?
     };
     let now = app.engine.now();

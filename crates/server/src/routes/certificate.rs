@@ -16,8 +16,7 @@ pub(super) async fn read(
 ) -> Result<([(HeaderName, &'static str); 1], String), Refusal> {
     let serial = serial.known()?;
     request.payload.expect_empty()?;
-    let account = request.signer.value.id;
-    let chain = app.engine.certificate(account, serial).await?;
+    let chain = app.engine.certificate(&request.context, serial).await?;
     let media_type = [(CONTENT_TYPE, "application/pem-certificate-chain")];
     Ok((media_type, chain.pem))
 }

@@ -1,9 +1,17 @@
 use std::sync::Arc;
 
-use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
+use assay_engine::{
+    Error,
+    domain::{Account, ChallengeState},
+    ids::ChallengeId,
+    ports::Versioned,
+};
 use assay_proto::AttestationResponse;
 use axum::{
-    Json, extract::State, http::header::LINK, response::AppendHeaders, response::IntoResponse,
+    Json,
+    extract::State,
+    http::header::{LINK, RETRY_AFTER},
+    response::{AppendHeaders, IntoResponse},
 };
 
 use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
@@ -12,31 +20,38 @@ use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App
 /// section 7.5.1).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
-    id: Named<AuthorizationId>,
+    id: Named<ChallengeId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let (id, account) = (id.known()?, request.signer.value.id);
+    let (id, context) = (id.known()?, request.context);
     let authorization = if request.payload.is_empty() {
-        app.engine.authorization(account, id).await?.value
+        app.engine.challenge(&context, id).await?.value
     } else {
         let answer: AttestationResponse = request.payload.read()?;
-        let context = request.payload.context();
         let engine = Arc::clone(&app.engine);
         app.work
-            .to_the_end(async move {
-                engine
-                    .answer_challenge(&context, account, id, &answer)
-                    .await
-            })
+            .to_the_end(async move { engine.answer_challenge(&context, id, &answer).await })
             .await?
     };
     let urls = app.engine.urls();
     // RFC 8555 section 7.1: "The "up" link relation is used with challenge
     // resources to indicate the authorization resource to which a challenge
     // belongs."
-    let up = (LINK, format!("<{}>;rel=\"up\"", urls.authorization(id)));
+    let up = format!("<{}>;rel=\"up\"", urls.authorization(authorization.id));
+    let challenge = (authorization.challenge(id)).ok_or(Error::NotFound("challenge"))?;
+    // Section 8.2: "The server SHOULD set the Retry-After header field to a time
+    // after the server's next validation query".
+    let now = app.engine.now();
+    let wait = match challenge.state() {
+        ChallengeState::Processing(validating) => {
+            Some(validating.next_attempt.0.saturating_sub(now.0) + 1)
+        }
+        _ => None,
+    };
+    let wait = wait.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);
     Ok((
-        AppendHeaders([up]),
-        Json(render::challenge(urls, &authorization)),
+        AppendHeaders([(LINK, up)]),
+        wait,
+        Json(render::challenge(urls, challenge)),
     ))
 }

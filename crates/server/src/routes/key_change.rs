@@ -14,7 +14,7 @@ pub(super) async fn post(
     let urls = app.engine.urls();
     let account = app
         .engine
-        .change_key(request.signer, &request.payload, &request.url)
+        .change_key(&request.context, &request.payload, &request.url)
         .await
         .map_err(|error| Refusal::of_key_change(error, urls))?;
     Ok((

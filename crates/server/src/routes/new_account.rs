@@ -18,12 +18,12 @@ pub(super) async fn post(
 ) -> Result<Response, Refusal> {
     request.charge(&app, Limit::NewAccount)?;
     let new: NewAccount = request.payload.read()?;
-    let (context, key) = (request.payload.context(), request.signer);
+    let context = request.context;
     // To the end: what becomes of the account that gives way must be known.
     let engine = Arc::clone(&app.engine);
     app.work
         .to_the_end(async move {
-            let (account, made) = engine.new_account(&context, key, &new).await?;
+            let (account, made) = engine.new_account(&context, &new).await?;
             current::note_account(account.id);
             let urls = engine.urls();
             let status = match made {

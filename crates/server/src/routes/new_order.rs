@@ -20,8 +20,7 @@ pub(super) async fn post(
     if let Err(too_fast) = request.charge(&app, Limit::NewOrder) {
         if let Ok(new) = &new {
             app.engine.order_rate_limited(
-                &request.payload.context(),
-                request.signer.value.id,
+                &request.context,
                 &new.identifiers,
                 too_fast.detail().to_owned(),
             );
@@ -29,9 +28,6 @@ pub(super) async fn post(
         return Err(too_fast);
     }
     let new = new?;
-    let order = app
-        .engine
-        .new_order(&request.payload.context(), request.signer, &new)
-        .await?;
+    let order = app.engine.new_order(&request.context, &new).await?;
     Ok(order::reply(&app.engine, StatusCode::CREATED, &order))
 }

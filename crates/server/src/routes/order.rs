@@ -27,12 +27,12 @@ pub(super) async fn read(
 ) -> Result<Response, Refusal> {
     let id = id.known()?;
     request.payload.expect_empty()?;
-    let account = request.signer.value.id;
+    let context = request.context;
     // To the end, since an interrupted issuance may come to its end here.
     let engine = Arc::clone(&app.engine);
     app.work
         .to_the_end(async move {
-            let order = engine.order(account, id).await?;
+            let order = engine.order(&context, id).await?;
             Ok(reply(&engine, StatusCode::OK, &order.value))
         })
         .await
@@ -46,12 +46,11 @@ pub(super) async fn finalize(
 ) -> Result<Response, Refusal> {
     let id = id.known()?;
     let Finalize { csr } = request.payload.read()?;
-    let context = request.payload.context();
-    let account = request.signer.value.id;
+    let context = request.context;
     let engine = Arc::clone(&app.engine);
     app.work
         .to_the_end(async move {
-            let order = engine.finalize(&context, account, id, &csr.0).await?;
+            let order = engine.finalize(&context, id, &csr.0).await?;
             Ok(reply(&engine, StatusCode::OK, &order))
         })
         .await

@@ -25,8 +25,8 @@ pub(super) async fn read(
     ),
     Refusal,
 > {
-    let account = request.signer.value;
-    check_holder(id, &account)?;
+    let context = request.context;
+    check_holder(id, &context.by.value)?;
     request.payload.expect_empty()?;
     let after = match uri.query() {
         Some(query) => {
@@ -35,10 +35,10 @@ pub(super) async fn read(
         }
         None => None,
     };
-    let page = app.engine.orders(account.id, after).await?;
+    let page = app.engine.orders(&context, after).await?;
     let urls = app.engine.urls();
     let next = page.next.map(|cursor| {
-        let url = urls.orders_after(account.id, cursor);
+        let url = urls.orders_after(context.account(), cursor);
         (LINK, format!("<{url}>;rel=\"next\""))
     });
     let orders = page.orders.iter().map(|id| urls.order(*id)).collect();

@@ -14,10 +14,9 @@ pub(super) async fn post(
     request: Signed<Requester>,
 ) -> Result<StatusCode, Refusal> {
     let revoke: RevokeCert = request.payload.read()?;
-    let context = request.payload.context();
-    let (engine, signer) = (Arc::clone(&app.engine), request.signer);
+    let (engine, context) = (Arc::clone(&app.engine), request.context);
     app.work
-        .to_the_end(async move { engine.revoke(&context, &signer, &revoke).await })
+        .to_the_end(async move { engine.revoke(&context, &revoke).await })
         .await?;
     Ok(StatusCode::OK)
 }

@@ -23,9 +23,7 @@ use assay_ca::{
 use assay_engine::{
     Engine, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
-    domain::{
-        Attribute, DeviceFacts, EvidenceRecord, KeyKind, Order, OrderState, Ready, Validated,
-    },
+    domain::{Attribute, Basis, DeviceFacts, EvidenceRecord, KeyKind, Order},
     health::Health,
     ids::OrderId,
     ports::{Change, ChangeSet, Clock, OpenOrders, Purpose, Random, Store},
@@ -123,6 +121,7 @@ impl World {
             store: store.clone(),
             terms_of_service: terms_of_service.map(str::to_owned),
             urls: Urls::new(BASE),
+            validators: Vec::new(),
         }));
         let website = Some("https://example.org".to_owned());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
@@ -305,8 +304,10 @@ pub(crate) async fn fulfil(world: &World, order_url: &str, spki_der: &[u8]) -> O
         object_sha256: [8; 32],
         at: Timestamp(NOW),
     };
-    let fulfilled = authorization.value.fulfil(Validated::Evidence(evidence));
-    let ready = order.value.with_state(OrderState::Ready(Ready));
+    let challenge = authorization.value.challenges()[0].id();
+    let basis = Basis::Evidence(evidence);
+    let fulfilled = authorization.value.fulfil(challenge, basis).unwrap();
+    let ready = order.value.authorize().unwrap();
     let changes = vec![
         Change::UpdateAuthorization(fulfilled, authorization.version),
         Change::UpdateOrder(ready.clone(), order.version),

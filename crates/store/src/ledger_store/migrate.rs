@@ -21,6 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use assay_engine::ports::StoreError;
 use assay_proto::Timestamp;
 
 use super::{
@@ -160,7 +161,14 @@ fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Faul
         ..old
     };
     open::begin_ledger(disk, &unfinished, identity, end.place, options, |into| {
-        live.merge(None, |key, value| upgrade_record(key, value, into))?;
+        live.merge(None, |key, value| {
+            if keys::is_own(key) {
+                return into.push(key, Some(value));
+            }
+            let upgraded = upgrade_record(key, value, old.layout)
+                .map_err(|error| Fault::damage(Path::new("the ledger"), 0, error.0))?;
+            (upgraded.iter()).try_for_each(|(key, value)| into.push(key, Some(value)))
+        })?;
         // The new ledger does not know which nonces were redeemed last: none
         // that was issued before counts any more.
         into.push(keys::NONCE_KEY, Some(&open::random::<32>()))
@@ -176,22 +184,22 @@ fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Faul
     finish(disk, dir, &unfinished)
 }
 
-/// Gives `into` a pair of an older layout as the present one has it: records
-/// with new index entries, and the store's own values. From layout 4 to 6 no
-/// record changes: what it lacks counts as absent.
-fn upgrade_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
-    if keys::is_own(key) {
-        return into.push(key, Some(value));
-    }
+/// The record under `key` of an older layout as the present one has it, with its
+/// index entries; nothing for what is no record. Up to layout 6 no record
+/// changed: what an older one lacks counts as absent.
+fn upgrade_record(
+    key: &[u8],
+    value: &[u8],
+    layout: u32,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
     if !record::is_record(key) {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    into.push(key, Some(value))?;
-    let index = record::index_of(key, value)
-        .map_err(|error| Fault::damage(Path::new("the ledger"), 0, error.0))?;
-    index
-        .iter()
-        .try_for_each(|entry| into.push(&entry.key, Some(&entry.value)))
+    let value = record::upgrade(key, value, layout)?.into_owned();
+    let index = record::index_of(key, &value)?;
+    let mut pairs = vec![(key.to_vec(), value)];
+    pairs.extend(index.into_iter().map(|entry| (entry.key, entry.value)));
+    Ok(pairs)
 }
 
 /// What a conversion makes beside the old files.
@@ -241,16 +249,12 @@ fn convert(
         let mut entries = tree.iter();
         while let Some(entry) = guarded(|| entries.next().transpose()).map_err(sled_fault)? {
             let (key, value) = entry;
-            if !record::is_record(&key) {
-                continue;
-            }
-            sorter.push(&key, Some(&value))?;
-            let index = record::index_of(&key, &value).map_err(|error| {
+            let upgraded = upgrade_record(&key, &value, old.layout).map_err(|error| {
                 broken = Some(error.0);
                 sled_fault(String::new())
             })?;
-            for entry in index {
-                sorter.push(&entry.key, Some(&entry.value))?;
+            for (key, value) in upgraded {
+                sorter.push(&key, Some(&value))?;
             }
         }
         Ok(())

@@ -197,7 +197,7 @@ async fn no_reader_sees_what_is_not_durable() {
     disk.set(Behaviour::Hangs);
     let changes = vec![
         Change::UpdateAccount(account(1).with_key(key(2)), Version(1)),
-        Change::UpdateOrder(order(1).with_state(ready()), Version(1)),
+        Change::UpdateOrder(in_state(order(1), ready()), Version(1)),
         insert_order(order(3)),
         Change::DeleteServerIntent(serial(1), Version(1)),
     ];
@@ -218,7 +218,7 @@ async fn no_reader_sees_what_is_not_durable() {
     disk.set(Behaviour::Works);
     assert_eq!(task.await.unwrap(), Ok(Version(2)));
     let read = store.order(order_id(1)).await.unwrap().unwrap();
-    assert_eq!(read.value, order(1).with_state(ready()));
+    assert_eq!(read.value, in_state(order(1), ready()));
     assert_eq!(store.latest_time(), NOW.plus(1));
     assert!(by_key(1).await.is_none());
     assert!(store.server_intents().await.unwrap().is_empty());
@@ -255,7 +255,7 @@ async fn later_commits_of_a_batch_are_checked_against_earlier_ones() {
     let rest: Vec<_> = (0..10)
         .map(|_| {
             let store = Arc::clone(&store);
-            let change = Change::UpdateOrder(order(1).with_state(ready()), Version(1));
+            let change = Change::UpdateOrder(in_state(order(1), ready()), Version(1));
             tokio::spawn(async move { commit(&*store, vec![change]).await })
         })
         .collect();

@@ -1,17 +1,23 @@
 use assay_engine::{
     domain::{
-        Attribute, Authorization, Challenge, ChallengeState, DeviceFacts, EvidenceRecord, KeyKind,
-        Token, Validated,
+        AdmissionRule, Admitted, Attribute, Authorization, AuthorizationDetails,
+        AuthorizationState, Basis, Challenge, ChallengeState, DeviceFacts, EvidenceRecord, KeyKind,
+        Token, Validating,
     },
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
 };
 use assay_proto::{ChallengeType, Timestamp};
 use minicbor::{Decode, Encode};
 
-use super::{Damage, IndexEntry, KeyCache, Record, StoredIdentifier, failure::StoredFailure};
+use super::{
+    Damage, IndexEntry, KeyCache, Record, StoredIdentifier,
+    failure::{StoredFailure, StoredProblem},
+};
 use crate::keys;
 
-/// An authorization and its challenge.
+pub(super) mod before_layout_7;
+
+/// An authorization and its challenges.
 #[derive(Decode, Encode)]
 pub(crate) struct StoredAuthorization {
     #[cbor(n(0), with = "minicbor::bytes")]
@@ -29,10 +35,21 @@ pub(crate) struct StoredAuthorization {
     #[n(6)]
     deactivated: Option<u64>,
     #[n(7)]
-    challenge_type: u8,
+    challenges: Vec<StoredChallenge>,
+    /// The rule that admitted it. Absent until layout 7.
     #[n(8)]
+    rule: Option<String>,
+}
+
+#[derive(Decode, Encode)]
+struct StoredChallenge {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    id: [u8; 16],
+    #[n(1)]
+    kind: u8,
+    #[n(2)]
     token: String,
-    #[n(9)]
+    #[n(3)]
     state: StoredState,
 }
 
@@ -45,6 +62,22 @@ enum StoredState {
     Pending,
     #[n(2)]
     Evidence(#[n(0)] StoredEvidence),
+    #[n(3)]
+    Processing(#[n(0)] StoredValidating),
+    #[n(4)]
+    Control(#[n(0)] u64),
+}
+
+#[derive(Decode, Encode)]
+struct StoredValidating {
+    #[n(0)]
+    since: u64,
+    #[n(1)]
+    attempts: u32,
+    #[n(2)]
+    next_attempt: u64,
+    #[n(3)]
+    error: Option<StoredProblem>,
 }
 
 #[derive(Decode, Encode)]
@@ -87,16 +120,19 @@ struct StoredFacts {
 
 impl From<Authorization> for StoredAuthorization {
     fn from(authorization: Authorization) -> Self {
-        let Authorization {
+        let (details, state) = authorization.into_parts();
+        let AuthorizationDetails {
             id,
             account,
             order,
             identifier,
-            attribute,
+            admitted: Admitted { attribute, rule },
+        } = details;
+        let AuthorizationState {
             expires,
             deactivated,
-            challenge: Challenge { kind, token, state },
-        } = authorization;
+            challenges,
+        } = state;
         Self {
             id: *id.as_bytes(),
             account: *account.as_bytes(),
@@ -108,18 +144,54 @@ impl From<Authorization> for StoredAuthorization {
             },
             expires: expires.0,
             deactivated: deactivated.map(|at| at.0),
-            challenge_type: match kind {
-                ChallengeType::DeviceAttest01 => 0,
-            },
-            token: token.as_str().to_owned(),
-            state: match state {
-                ChallengeState::Invalid(failure) => StoredState::Invalid(failure.into()),
-                ChallengeState::Pending => StoredState::Pending,
-                ChallengeState::Valid(Validated::Evidence(evidence)) => {
-                    StoredState::Evidence(evidence.into())
-                }
-            },
+            challenges: challenges.into_iter().map(Into::into).collect(),
+            rule: rule.map(|rule| rule.as_str().to_owned()),
         }
+    }
+}
+
+impl StoredAuthorization {
+    /// When the next attempt at a validation is due:
+    /// [`Authorization::in_validation`].
+    fn next_attempt(&self) -> Option<u64> {
+        let mut next = None;
+        for challenge in &self.challenges {
+            match &challenge.state {
+                StoredState::Processing(validating) => {
+                    let at = validating.next_attempt;
+                    next = Some(next.map_or(at, |first: u64| first.min(at)));
+                }
+                StoredState::Pending => {}
+                StoredState::Control(_) | StoredState::Evidence(_) | StoredState::Invalid(_) => {
+                    return None;
+                }
+            }
+        }
+        next.filter(|_| self.deactivated.is_none())
+    }
+
+    /// The entries by which an order is found by what its evidence attests, too:
+    /// by the ordered name it is anyway.
+    fn attested(&self) -> impl Iterator<Item = IndexEntry> {
+        let ordered = self.identifier.device();
+        let order = OrderId::from_bytes(self.order);
+        let evidence = self.challenges.iter().filter_map(|one| match &one.state {
+            StoredState::Evidence(evidence) => Some(evidence),
+            _ => None,
+        });
+        evidence.flat_map(move |evidence| {
+            let attested = [&evidence.facts.serial, &evidence.facts.udid];
+            let others: Vec<_> = attested
+                .into_iter()
+                .flatten()
+                .filter(|attested| Some(*attested) != ordered.as_ref())
+                .map(|attested| {
+                    let list = keys::orders_of_device(attested);
+                    IndexEntry::bare(keys::entry(list, evidence.at, order))
+                })
+                .collect();
+            others
+        })
     }
 }
 
@@ -131,52 +203,133 @@ impl Record for StoredAuthorization {
         keys::authorization(AuthorizationId::from_bytes(self.id))
     }
 
-    /// The order is found by what its evidence attests, too: by the ordered
-    /// name it is anyway.
     fn index(&self) -> Vec<IndexEntry> {
-        let StoredState::Evidence(evidence) = &self.state else {
-            return Vec::new();
-        };
-        let ordered = self.identifier.device();
-        let order = OrderId::from_bytes(self.order);
-        [&evidence.facts.serial, &evidence.facts.udid]
-            .into_iter()
-            .flatten()
-            .filter(|attested| Some(*attested) != ordered.as_ref())
-            .map(|attested| {
-                let list = keys::orders_of_device(attested);
-                IndexEntry::bare(keys::entry(list, evidence.at, order))
-            })
-            .collect()
+        let id = AuthorizationId::from_bytes(self.id);
+        let mut entries: Vec<IndexEntry> = self.attested().collect();
+        entries
+            .extend((self.next_attempt()).map(|next| IndexEntry::bare(keys::validation(next, id))));
+        // The first challenge is found by its authorization's name.
+        let others = self.challenges.iter().filter(|one| one.id != self.id);
+        entries.extend(others.map(|one| IndexEntry {
+            key: keys::challenge(ChallengeId::from_bytes(one.id)),
+            value: self.id.to_vec(),
+            unique: false,
+        }));
+        entries
     }
 
     fn restore(self, _: &KeyCache) -> Result<Authorization, Damage> {
-        Ok(Authorization {
+        let details = AuthorizationDetails {
             id: AuthorizationId::from_bytes(self.id),
             account: AccountId::from_bytes(self.account),
             order: OrderId::from_bytes(self.order),
             identifier: self.identifier.try_into()?,
-            attribute: match self.attribute {
-                0 => Attribute::Serial,
-                1 => Attribute::Udid,
-                _ => return Err(Damage::Field("attribute")),
+            admitted: Admitted {
+                attribute: match self.attribute {
+                    0 => Attribute::Serial,
+                    1 => Attribute::Udid,
+                    _ => return Err(Damage::Field("attribute")),
+                },
+                rule: (self.rule.as_deref())
+                    .map(|rule| AdmissionRule::parse(rule).ok_or(Damage::Field("rule")))
+                    .transpose()?,
             },
+        };
+        if self.challenges.is_empty() {
+            return Err(Damage::Field("challenges"));
+        }
+        let state = AuthorizationState {
             expires: Timestamp(self.expires),
             deactivated: self.deactivated.map(Timestamp),
-            challenge: Challenge {
-                kind: match self.challenge_type {
-                    0 => ChallengeType::DeviceAttest01,
-                    _ => return Err(Damage::Field("challenge type")),
-                },
-                token: Token::from_stored(self.token),
-                state: match self.state {
-                    StoredState::Invalid(failure) => ChallengeState::Invalid(failure.try_into()?),
-                    StoredState::Pending => ChallengeState::Pending,
-                    StoredState::Evidence(evidence) => {
-                        ChallengeState::Valid(Validated::Evidence(evidence.try_into()?))
-                    }
-                },
+            challenges: (self.challenges.into_iter())
+                .map(TryInto::try_into)
+                .collect::<Result<_, Damage>>()?,
+        };
+        Ok(Authorization::restore(details, state))
+    }
+}
+
+impl From<Challenge> for StoredChallenge {
+    fn from(challenge: Challenge) -> Self {
+        let (id, kind, token, state) = challenge.into_parts();
+        Self {
+            id: *id.as_bytes(),
+            kind: match kind {
+                ChallengeType::DeviceAttest01 => 0,
+                ChallengeType::Test01 => 1,
             },
+            token: token.as_str().to_owned(),
+            state: match state {
+                ChallengeState::Invalid(failure) => StoredState::Invalid(failure.into()),
+                ChallengeState::Pending => StoredState::Pending,
+                ChallengeState::Processing(validating) => {
+                    StoredState::Processing(validating.into())
+                }
+                ChallengeState::Valid(Basis::Control { at }) => StoredState::Control(at.0),
+                ChallengeState::Valid(Basis::Evidence(evidence)) => {
+                    StoredState::Evidence(evidence.into())
+                }
+            },
+        }
+    }
+}
+
+impl TryFrom<StoredChallenge> for Challenge {
+    type Error = Damage;
+
+    fn try_from(stored: StoredChallenge) -> Result<Self, Damage> {
+        let kind = match stored.kind {
+            0 => ChallengeType::DeviceAttest01,
+            1 => ChallengeType::Test01,
+            _ => return Err(Damage::Field("challenge type")),
+        };
+        let state = match stored.state {
+            StoredState::Invalid(failure) => ChallengeState::Invalid(failure.try_into()?),
+            StoredState::Pending => ChallengeState::Pending,
+            StoredState::Processing(validating) => {
+                ChallengeState::Processing(validating.try_into()?)
+            }
+            StoredState::Control(at) => ChallengeState::Valid(Basis::Control { at: Timestamp(at) }),
+            StoredState::Evidence(evidence) => {
+                ChallengeState::Valid(Basis::Evidence(evidence.try_into()?))
+            }
+        };
+        let id = ChallengeId::from_bytes(stored.id);
+        Ok(Self::restore(
+            id,
+            kind,
+            Token::from_stored(stored.token),
+            state,
+        ))
+    }
+}
+
+impl From<Validating> for StoredValidating {
+    fn from(validating: Validating) -> Self {
+        let Validating {
+            since,
+            attempts,
+            next_attempt,
+            error,
+        } = validating;
+        Self {
+            since: since.0,
+            attempts,
+            next_attempt: next_attempt.0,
+            error: error.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<StoredValidating> for Validating {
+    type Error = Damage;
+
+    fn try_from(stored: StoredValidating) -> Result<Self, Damage> {
+        Ok(Self {
+            since: Timestamp(stored.since),
+            attempts: stored.attempts,
+            next_attempt: Timestamp(stored.next_attempt),
+            error: stored.error.map(TryInto::try_into).transpose()?,
         })
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct StoredFailure {
 
 /// A problem document; types by their names in the ACME namespace.
 #[derive(Decode, Encode)]
-struct StoredProblem {
+pub(super) struct StoredProblem {
     #[n(0)]
     kind: String,
     #[n(1)]

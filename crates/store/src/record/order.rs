@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use assay_engine::{
-    domain::{Intent, Invalid, Order, OrderState, Origin, Pending, Processing, Ready, Valid},
+    domain::{Intent, Order, OrderDetails, OrderState, Origin, Processing},
     ids::{AccountId, AuthorizationId, OrderId},
 };
 use assay_proto::Timestamp;
@@ -103,7 +103,8 @@ struct StoredProcessing {
 
 impl From<Order> for StoredOrder {
     fn from(order: Order) -> Self {
-        let Order {
+        let (details, state, proven) = order.into_parts();
+        let OrderDetails {
             id,
             account,
             identifiers,
@@ -112,10 +113,8 @@ impl From<Order> for StoredOrder {
             not_after,
             created,
             expires,
-            state,
             origin,
-            proven,
-        } = order;
+        } = details;
         Self {
             id: *id.as_bytes(),
             account: *account.as_bytes(),
@@ -129,11 +128,11 @@ impl From<Order> for StoredOrder {
             created: created.0,
             expires: expires.0,
             state: match state {
-                OrderState::Invalid(Invalid { failure }) => StoredState::Invalid(failure.into()),
-                OrderState::Pending(Pending) => StoredState::Pending,
+                OrderState::Invalid(failure) => StoredState::Invalid(failure.into()),
+                OrderState::Pending => StoredState::Pending,
                 OrderState::Processing(processing) => StoredState::Processing(processing.into()),
-                OrderState::Ready(Ready) => StoredState::Ready,
-                OrderState::Valid(Valid { certificate }) => {
+                OrderState::Ready => StoredState::Ready,
+                OrderState::Valid { certificate } => {
                     StoredState::Valid(certificate.as_bytes().to_vec())
                 }
             },
@@ -248,8 +247,7 @@ impl Record for StoredOrder {
 
     fn restore(self, _: &KeyCache) -> Result<Order, Damage> {
         let proven = self.is_proven();
-        Ok(Order {
-            proven,
+        let details = OrderDetails {
             origin: (self.origin.as_deref())
                 .map(|bytes| origin::decode(bytes).ok_or(Damage::Field("origin")))
                 .transpose()?,
@@ -269,8 +267,8 @@ impl Record for StoredOrder {
             not_after: self.not_after.map(Timestamp),
             created: Timestamp(self.created),
             expires: Timestamp(self.expires),
-            state: self.state.try_into()?,
-        })
+        };
+        Ok(Order::restore(details, self.state.try_into()?, proven))
     }
 }
 
@@ -279,10 +277,8 @@ impl TryFrom<StoredState> for OrderState {
 
     fn try_from(stored: StoredState) -> Result<Self, Damage> {
         Ok(match stored {
-            StoredState::Invalid(failure) => Self::Invalid(Invalid {
-                failure: failure.try_into()?,
-            }),
-            StoredState::Pending => Self::Pending(Pending),
+            StoredState::Invalid(failure) => Self::Invalid(failure.try_into()?),
+            StoredState::Pending => Self::Pending,
             StoredState::Processing(processing) => Self::Processing(Processing {
                 intent: Intent {
                     issuer: processing.issuer,
@@ -293,10 +289,10 @@ impl TryFrom<StoredState> for OrderState {
                 root_sha256: processing.root_sha256,
                 lease_until: Timestamp(processing.lease_until),
             }),
-            StoredState::Ready => Self::Ready(Ready),
-            StoredState::Valid(certificate) => Self::Valid(Valid {
+            StoredState::Ready => Self::Ready,
+            StoredState::Valid(certificate) => Self::Valid {
                 certificate: serial(&certificate)?,
-            }),
+            },
         })
     }
 }

@@ -5,12 +5,12 @@
 use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{
-        Account, AccountState, Attribute, Authorization, Certificate, CertificateHolder, Challenge,
-        ChallengeState, DeviceFacts, EvidenceRecord, Failure, Gate, Intent, Invalid, KeyKind, Note,
-        Order, OrderState, Origin, Pending, Processing, Ready, ServerIntent, Token, Valid,
-        Validated,
+        Account, AccountState, AdmissionRule, Admitted, Attribute, Authorization,
+        AuthorizationDetails, Basis, Certificate, CertificateHolder, Challenge, DeviceFacts,
+        EvidenceRecord, Failure, Gate, Intent, KeyKind, Note, Order, OrderDetails, Origin,
+        Processing, ServerIntent, Token, Validating,
     },
-    ids::{AccountId, AuthorizationId, OrderId},
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::{Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Store, Version},
 };
 use assay_jws::PublicKey;
@@ -58,8 +58,9 @@ pub(crate) async fn open_orders_naming(
 ) -> usize {
     let mut count = 0;
     loop {
-        let mut probe = order(0xfe);
-        (probe.account, probe.identifiers) = (account, vec![identifier.clone()]);
+        let probe = with(order(0xfe), |probe| {
+            (probe.account, probe.identifiers) = (account, vec![identifier.clone()]);
+        });
         let limits = OpenOrders {
             of_account: usize::MAX,
             of_identifier: count + 1,
@@ -152,7 +153,7 @@ pub(crate) fn account(n: u8) -> Account {
 
 /// Order `n` of account 1 for the device `n`, pending, ending an hour later.
 pub(crate) fn order(n: u8) -> Order {
-    Order {
+    Order::new(OrderDetails {
         id: order_id(n),
         account: account_id(1),
         identifiers: vec![permanent(&format!("DEVICE{n}"))],
@@ -161,18 +162,53 @@ pub(crate) fn order(n: u8) -> Order {
         not_after: None,
         created: NOW,
         expires: NOW.plus(3600),
-        state: OrderState::Pending(Pending),
         origin: Some(origin(n)),
-        proven: false,
+    })
+}
+
+/// An order with other details, in the state that it has.
+pub(crate) fn with(order: Order, change: impl FnOnce(&mut OrderDetails)) -> Order {
+    let (mut details, state, proven) = order.into_parts();
+    change(&mut details);
+    Order::restore(details, state, proven)
+}
+
+/// How far an order is.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    Pending,
+    Ready,
+    Processing(Processing),
+    Valid(Processing),
+    Invalid,
+}
+
+/// The order on its way from being pending to a state.
+pub(crate) fn in_state(order: Order, state: Stage) -> Order {
+    let pending = Order::new(order.into_parts().0);
+    let begun = |processing| {
+        let ready = pending.clone().authorize().unwrap();
+        ready.begin(processing, NOW.minus(10_000)).unwrap()
+    };
+    match state {
+        Stage::Pending => pending,
+        Stage::Ready => pending.authorize().unwrap(),
+        Stage::Processing(processing) => begun(processing),
+        Stage::Valid(processing) => begun(processing).complete().unwrap(),
+        Stage::Invalid => pending.fail(failure()).unwrap(),
     }
 }
 
-pub(crate) fn ready() -> OrderState {
-    OrderState::Ready(Ready)
+pub(crate) fn ready() -> Stage {
+    Stage::Ready
 }
 
-pub(crate) fn processing(n: u8, tbs_len: usize) -> OrderState {
-    OrderState::Processing(Processing {
+pub(crate) fn processing(n: u8, tbs_len: usize) -> Stage {
+    Stage::Processing(being_signed(n, tbs_len))
+}
+
+pub(crate) fn being_signed(n: u8, tbs_len: usize) -> Processing {
+    Processing {
         intent: Intent {
             issuer: [3; 32],
             tbs: vec![0x30; tbs_len],
@@ -181,17 +217,15 @@ pub(crate) fn processing(n: u8, tbs_len: usize) -> OrderState {
         spki_sha256: [4; 32],
         root_sha256: [5; 32],
         lease_until: NOW.plus(60),
-    })
+    }
 }
 
-pub(crate) fn valid(n: u8) -> OrderState {
-    OrderState::Valid(Valid {
-        certificate: serial(n),
-    })
+pub(crate) fn valid(n: u8) -> Stage {
+    Stage::Valid(being_signed(n, 600))
 }
 
-pub(crate) fn invalid() -> OrderState {
-    OrderState::Invalid(Invalid { failure: failure() })
+pub(crate) fn invalid() -> Stage {
+    Stage::Invalid
 }
 
 /// A failure that uses every field.
@@ -224,28 +258,80 @@ pub(crate) fn note(n: u8) -> Note {
     }
 }
 
-/// Authorization `n` of order `n`.
-pub(crate) fn authorization(n: u8, state: ChallengeState) -> Authorization {
-    Authorization {
+/// Authorization `n` of order `n`, pending, with one challenge.
+pub(crate) fn authorization(n: u8) -> Authorization {
+    authorization_with(n, |_| {})
+}
+
+/// The same with other details.
+pub(crate) fn authorization_with(
+    n: u8,
+    change: impl FnOnce(&mut AuthorizationDetails),
+) -> Authorization {
+    let mut details = AuthorizationDetails {
         id: authorization_id(n),
         account: account_id(1),
         order: order_id(n),
         identifier: permanent("DEVICE/1.2.840.113635"),
-        attribute: Attribute::Udid,
-        expires: NOW.plus(3600),
-        deactivated: None,
-        challenge: Challenge {
-            kind: ChallengeType::DeviceAttest01,
-            token: Token::from_stored("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA".to_owned()),
-            state,
+        admitted: Admitted {
+            attribute: Attribute::Udid,
+            rule: Some(AdmissionRule::Listed),
         },
+    };
+    change(&mut details);
+    let first = Challenge::new(
+        ChallengeId::first_of(details.id),
+        ChallengeType::DeviceAttest01,
+        token(),
+    );
+    Authorization::new(details, NOW.plus(3600), vec![first])
+}
+
+/// Authorization `n` with a second challenge, of this number.
+pub(crate) fn authorization_of_two(n: u8, second: u8) -> Authorization {
+    let (details, mut state) = authorization(n).into_parts();
+    let second = Challenge::new(challenge_id(second), ChallengeType::Test01, token());
+    state.challenges.push(second);
+    Authorization::new(details, state.expires, state.challenges)
+}
+
+fn token() -> Token {
+    Token::from_stored("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA".to_owned())
+}
+
+/// The name of a challenge that is not the first of its authorization.
+pub(crate) fn challenge_id(n: u8) -> ChallengeId {
+    ChallengeId::from_bytes([0xc0 | n; 16])
+}
+
+/// A validation whose next attempt is due at `next_attempt`.
+pub(crate) fn validating(next_attempt: Timestamp) -> Validating {
+    Validating {
+        since: NOW,
+        attempts: 2,
+        next_attempt,
+        error: Some(failure().problem),
     }
 }
 
+/// The authorization with its first challenge fulfilled by this evidence.
+pub(crate) fn fulfilled(authorization: Authorization, evidence: EvidenceRecord) -> Authorization {
+    let first = authorization.challenges()[0].id();
+    authorization
+        .fulfil(first, Basis::Evidence(evidence))
+        .unwrap()
+}
+
+/// The authorization with its first challenge failed.
+pub(crate) fn refused(authorization: Authorization, failure: Failure) -> Authorization {
+    let first = authorization.challenges()[0].id();
+    authorization.fail(first, failure).unwrap()
+}
+
 /// Evidence whose textual facts have `len` bytes.
-pub(crate) fn evidence(len: usize) -> ChallengeState {
+pub(crate) fn evidence(len: usize) -> EvidenceRecord {
     let text = || Some("x".repeat(len));
-    ChallengeState::Valid(Validated::Evidence(EvidenceRecord {
+    EvidenceRecord {
         spki_sha256: [7; 32],
         key: KeyKind::P384,
         facts: DeviceFacts {
@@ -262,7 +348,7 @@ pub(crate) fn evidence(len: usize) -> ChallengeState {
         root_sha256: [8; 32],
         object_sha256: [9; 32],
         at: NOW,
-    }))
+    }
 }
 
 /// Certificate `n` of a device.

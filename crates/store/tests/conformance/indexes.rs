@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    domain::{ChallengeState, Order, OrderState, Validated},
+    domain::Order,
     ids::OrderId,
     ports::{
         AccountCursor, Change, CommitError, ConflictOn, OpenOrder, OpenOrders, OrderCursor,
@@ -18,10 +18,10 @@ async fn insert(store: &dyn Store, order: Order) {
     commit(store, vec![insert_order(order)]).await.unwrap();
 }
 
-async fn update(store: &dyn Store, n: u8, state: OrderState) {
+async fn update(store: &dyn Store, n: u8, state: Stage) {
     let found = store.order(order_id(n)).await.unwrap().unwrap();
     let changes = vec![Change::UpdateOrder(
-        found.value.with_state(state),
+        in_state(found.value, state),
         found.version,
     )];
     commit(store, changes).await.unwrap();
@@ -46,8 +46,7 @@ pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
     for n in [1, 2] {
         insert(&*store, order(n)).await;
     }
-    let mut foreign = order(3);
-    foreign.account = account_id(2);
+    let foreign = with(order(3), |order| order.account = account_id(2));
     insert(&*store, foreign).await;
 
     for (state, counts, in_processing) in [
@@ -55,11 +54,7 @@ pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
         (processing(1, 600), (2, 1), vec![order_id(1)]),
         (valid(1), (1, 0), vec![]),
         (invalid(), (1, 0), vec![]),
-        (
-            OrderState::Pending(assay_engine::domain::Pending),
-            (2, 1),
-            vec![],
-        ),
+        (Stage::Pending, (2, 1), vec![]),
     ] {
         update(&*store, 1, state).await;
         assert_eq!(open(&*store, 1, NOW).await, counts);
@@ -78,8 +73,7 @@ pub(crate) async fn orders_come_in_pages(store: Arc<dyn Store>) {
     // Later ids are older, so that the order is by creation; two are of one
     // moment and go by id.
     for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
-        let mut order = order(n);
-        order.created = NOW.minus(age);
+        let order = with(order(n), |order| order.created = NOW.minus(age));
         insert(&*store, order).await;
     }
     for account in [None, Some(account_id(1))] {
@@ -109,8 +103,7 @@ pub(crate) async fn orders_come_in_pages(store: Arc<dyn Store>) {
 
 pub(crate) async fn orders_come_newest_first(store: Arc<dyn Store>) {
     for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
-        let mut order = order(n);
-        order.created = NOW.minus(age);
+        let order = with(order(n), |order| order.created = NOW.minus(age));
         insert(&*store, order).await;
     }
     let mut seen = Vec::new();
@@ -134,15 +127,17 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
         listed.collect()
     }
     // Two names of the same device in one order, and one of another account.
-    let mut both = order(1);
-    both.identifiers = vec![
-        permanent("DEVICE1"),
-        identifier("hardware-module", "DEVICE1/1.2"),
-    ];
+    let both = with(order(1), |both| {
+        both.identifiers = vec![
+            permanent("DEVICE1"),
+            identifier("hardware-module", "DEVICE1/1.2"),
+        ];
+    });
     insert(&*store, both).await;
-    let mut later = order(2);
-    (later.account, later.created) = (account_id(2), NOW.plus(10));
-    later.identifiers = vec![permanent("DEVICE1")];
+    let later = with(order(2), |later| {
+        (later.account, later.created) = (account_id(2), NOW.plus(10));
+        later.identifiers = vec![permanent("DEVICE1")];
+    });
     insert(&*store, later).await;
     insert(&*store, order(3)).await;
     let both = vec![(NOW.0 + 10, order_id(2)), (NOW.0, order_id(1))];
@@ -156,19 +151,16 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
     assert_eq!(found(&*store, "device1").await, []);
 
     // What is attested, once it is: the ordered name is not listed twice.
-    let mut state = evidence(1);
-    if let ChallengeState::Valid(Validated::Evidence(evidence)) = &mut state {
-        evidence.facts.serial = Some("DEVICE3".to_owned());
-        evidence.facts.udid = Some("UDID3".to_owned());
-        evidence.at = NOW.plus(20);
-    }
-    let mut pending = authorization(3, ChallengeState::Pending);
-    pending.identifier = permanent("DEVICE3");
+    let mut attested = evidence(1);
+    attested.facts.serial = Some("DEVICE3".to_owned());
+    attested.facts.udid = Some("UDID3".to_owned());
+    attested.at = NOW.plus(20);
+    let pending = authorization_with(3, |one| one.identifier = permanent("DEVICE3"));
     let changes = vec![Change::InsertAuthorization(pending.clone())];
     let version = commit(&*store, changes).await.unwrap();
     assert_eq!(found(&*store, "UDID3").await, []);
-    pending.challenge.state = state;
-    let changes = vec![Change::UpdateAuthorization(pending, version)];
+    let proven = fulfilled(pending, attested);
+    let changes = vec![Change::UpdateAuthorization(proven, version)];
     let version = commit(&*store, changes).await.unwrap();
     let attested = vec![(NOW.0 + 20, order_id(3))];
     assert_eq!(found(&*store, "UDID3").await, attested);
@@ -180,9 +172,10 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
 
 pub(crate) async fn open_orders_end_with_their_expiry(store: Arc<dyn Store>) {
     for n in 1..=4 {
-        let mut order = order(n);
-        order.identifiers = vec![permanent("DEVICE1"), permanent("DEVICE2")];
-        order.expires = NOW.plus(u64::from(n) * 100);
+        let order = with(order(n), |order| {
+            order.identifiers = vec![permanent("DEVICE1"), permanent("DEVICE2")];
+            order.expires = NOW.plus(u64::from(n) * 100);
+        });
         insert(&*store, order).await;
     }
     for (after, count) in [(0, 4), (99, 4), (100, 3), (399, 1), (400, 0)] {
@@ -219,8 +212,9 @@ pub(crate) async fn a_processing_order_is_open_too(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn identifiers_are_told_apart_by_type(store: Arc<dyn Store>) {
-    let mut order = order(1);
-    order.identifiers = vec![permanent("A/1.2")];
+    let order = with(order(1), |order| {
+        order.identifiers = vec![permanent("A/1.2")];
+    });
     insert(&*store, order).await;
     for (identifier, count) in [
         (permanent("A/1.2"), 1),
@@ -241,8 +235,9 @@ pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Sto
         pending: usize::MAX,
     };
     let naming = |n, device: &str| {
-        let mut order = order(n);
-        order.identifiers = vec![permanent(device)];
+        let order = with(order(n), |order| {
+            order.identifiers = vec![permanent(device)]
+        });
         Change::InsertOrder(order, limits)
     };
     // Those of the same commit count, and a refused commit leaves nothing.
@@ -255,7 +250,7 @@ pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Sto
     assert_eq!(commit(&*store, vec![naming(4, "C")]).await, full);
     // One that is done within the commit makes room.
     let found = store.order(order_id(1)).await.unwrap().unwrap();
-    let done = Change::UpdateOrder(found.value.with_state(valid(1)), found.version);
+    let done = Change::UpdateOrder(in_state(found.value, valid(1)), found.version);
     commit(&*store, vec![done, naming(4, "A")]).await.unwrap();
     assert_eq!(commit(&*store, vec![naming(5, "A")]).await, full);
     // Time makes room too: the commit's own.
@@ -267,8 +262,7 @@ pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Sto
     // Many at once, which one batch may hold.
     let many: Vec<_> = (10..40_u8)
         .map(|n| {
-            let mut order = order(n);
-            order.account = account_id(9);
+            let order = with(order(n), |order| order.account = account_id(9));
             let change = Change::InsertOrder(order, limits);
             let store = Arc::clone(&store);
             tokio::spawn(async move { commit(&*store, vec![change]).await })
@@ -346,12 +340,14 @@ pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Stor
         pending,
     };
     for n in 1..=4_u8 {
-        let mut order = order(n);
         let entry = entry(n, true);
-        // Of whichever account.
-        order.account = account_id(n);
-        (order.created, order.expires, order.origin) = (entry.created, entry.expires, entry.origin);
-        order.identifiers = vec![permanent("A"), permanent("B")];
+        let order = with(order(n), |order| {
+            // Of whichever account.
+            order.account = account_id(n);
+            (order.created, order.expires, order.origin) =
+                (entry.created, entry.expires, entry.origin);
+            order.identifiers = vec![permanent("A"), permanent("B")];
+        });
         insert(&*store, order).await;
     }
     let all = async |after| store.unproven_orders(&device, after, 9).await.unwrap();
@@ -367,7 +363,7 @@ pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Stor
     // One that ended stays in it, one that was proven does not.
     update(&*store, 1, invalid()).await;
     let found = store.order(order_id(3)).await.unwrap().unwrap();
-    let proven = Change::UpdateOrder(found.value.prove().with_state(ready()), found.version);
+    let proven = Change::UpdateOrder(in_state(found.value, ready()), found.version);
     commit(&*store, vec![proven]).await.unwrap();
     let rest = [entry(1, false), entry(2, true), entry(4, true)];
     assert_eq!(all(None).await, rest);
@@ -383,9 +379,10 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
         pending: 2,
     };
     let naming = |n, devices: &[&str]| {
-        let mut order = order(n);
-        order.account = account_id(n);
-        order.identifiers = devices.iter().map(|device| permanent(device)).collect();
+        let order = with(order(n), |order| {
+            order.account = account_id(n);
+            order.identifiers = devices.iter().map(|device| permanent(device)).collect();
+        });
         Change::InsertOrder(order, limits)
     };
     let two = vec![naming(1, &["A", "B"]), naming(2, &["A"])];
@@ -394,14 +391,14 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
     commit(&*store, vec![naming(3, &["B"])]).await.unwrap();
     // One that ends within the commit makes room.
     let found = store.order(order_id(1)).await.unwrap().unwrap();
-    let ended = Change::UpdateOrder(found.value.with_state(invalid()), found.version);
+    let ended = Change::UpdateOrder(in_state(found.value, invalid()), found.version);
     commit(&*store, vec![ended, naming(4, &["A"])])
         .await
         .unwrap();
     assert_eq!(commit(&*store, vec![naming(5, &["A"])]).await, full);
     // So does one that is proven, and time.
     let found = store.order(order_id(2)).await.unwrap().unwrap();
-    let proven = Change::UpdateOrder(found.value.prove(), found.version);
+    let proven = Change::UpdateOrder(found.value.prove().unwrap(), found.version);
     commit(&*store, vec![proven, naming(5, &["A"])])
         .await
         .unwrap();
@@ -413,10 +410,9 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
 }
 
 pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
-    let state = ChallengeState::Pending;
     let changes = vec![
         insert_order(order(1)),
-        Change::InsertAuthorization(authorization(1, state)),
+        Change::InsertAuthorization(authorization(1)),
     ];
     let version = commit(&*store, changes).await.unwrap();
     insert(&*store, order(2)).await;
@@ -443,10 +439,11 @@ pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
 pub(crate) async fn open_orders_of_all_accounts_come_in_pages(store: Arc<dyn Store>) {
     let mut expected = Vec::new();
     for n in 1..8 {
-        let mut order = order(n);
-        order.account = account_id(n % 3 + 1);
-        // Also such as have expired.
-        order.expires = Timestamp(NOW.0 - 100 + 37 * u64::from(n));
+        let order = with(order(n), |order| {
+            order.account = account_id(n % 3 + 1);
+            // Also such as have expired.
+            order.expires = Timestamp(NOW.0 - 100 + 37 * u64::from(n));
+        });
         expected.push(OpenOrder {
             account: order.account,
             expires: order.expires,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::{
-        Account, AccountState, Attribute, CertificateHolder, ChallengeState, Note, OrderState,
+        Account, AccountState, AdmissionRule, Attribute, CertificateHolder, Note, OrderState,
         Revocation, Revoker,
     },
     issuance::MAX_TBS,
@@ -61,14 +61,16 @@ pub(crate) async fn every_account_comes_back(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn every_authorization_comes_back(store: Arc<dyn Store>) {
-    let mut deactivated = authorization(4, ChallengeState::Pending).deactivate(NOW);
-    deactivated.attribute = Attribute::Serial;
-    deactivated.identifier = identifier("hardware-module", "S/1.2");
+    let deactivated = authorization_with(4, |one| {
+        one.admitted.attribute = Attribute::Serial;
+        one.admitted.rule = Some(AdmissionRule::AnyAttested);
+        one.identifier = identifier("hardware-module", "S/1.2");
+    });
     let authorizations = [
-        authorization(1, ChallengeState::Pending),
-        authorization(2, ChallengeState::Invalid(failure())),
-        authorization(3, evidence(12)),
-        deactivated,
+        authorization(1),
+        refused(authorization(2), failure()),
+        fulfilled(authorization(3), evidence(12)),
+        deactivated.deactivate(NOW).unwrap(),
     ];
     for (version, authorization) in (1..).map(Version).zip(authorizations) {
         let changes = vec![Change::InsertAuthorization(authorization.clone())];
@@ -80,8 +82,8 @@ pub(crate) async fn every_authorization_comes_back(store: Arc<dyn Store>) {
         });
         assert_eq!(store.authorization(id).await, Ok(expected));
     }
-    let pending = authorization(1, ChallengeState::Pending);
-    let failed = pending.fail(failure());
+    let pending = authorization(1);
+    let failed = refused(pending, failure());
     let changes = vec![Change::UpdateAuthorization(failed.clone(), Version(1))];
     assert_eq!(commit(&*store, changes).await, Ok(Version(5)));
     let found = store.authorization(failed.id).await.unwrap().unwrap();
@@ -188,17 +190,17 @@ pub(crate) async fn every_certificate_comes_back(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn every_order_comes_back(store: Arc<dyn Store>) {
-    let mut first = order(1);
-    first
-        .identifiers
-        .push(identifier("hardware-module", "é/1.2"));
-    first.authorizations.push(authorization_id(2));
-    first.not_before = Some(NOW);
-    first.not_after = Some(NOW.plus(86_400));
+    let first = with(order(1), |first| {
+        let module = identifier("hardware-module", "é/1.2");
+        first.identifiers.push(module);
+        first.authorizations.push(authorization_id(2));
+        first.not_before = Some(NOW);
+        first.not_after = Some(NOW.plus(86_400));
+    });
     let changes = vec![insert_order(first.clone())];
     let mut version = commit(&*store, changes).await.unwrap();
     for state in [ready(), processing(7, 900), valid(7), invalid()] {
-        let next = first.clone().with_state(state);
+        let next = in_state(first.clone(), state);
         let changes = vec![Change::UpdateOrder(next.clone(), version)];
         version = commit(&*store, changes).await.unwrap();
         let found = store.order(first.id).await.unwrap().unwrap();
@@ -213,19 +215,16 @@ pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
     long.detail = "é".repeat(10_000);
     long.reason = "a".repeat(401);
     long.problem.detail = format!("a{}", "é".repeat(10_000));
-    let changes = vec![insert_order(order(1).fail(long))];
+    let changes = vec![insert_order(order(1).fail(long).unwrap())];
     commit(&*store, changes).await.unwrap();
     let found = store.order(order_id(1)).await.unwrap().unwrap();
-    let OrderState::Invalid(invalid) = found.value.state else {
+    let OrderState::Invalid(failure) = found.value.state() else {
         panic!("not invalid");
     };
-    assert_eq!(invalid.failure.detail, "é".repeat(200));
-    assert_eq!(invalid.failure.reason, "a".repeat(400));
-    assert_eq!(
-        invalid.failure.problem.detail,
-        format!("a{}", "é".repeat(199))
-    );
-    let kind = invalid.failure.problem.kind;
+    assert_eq!(failure.detail, "é".repeat(200));
+    assert_eq!(failure.reason, "a".repeat(400));
+    assert_eq!(failure.problem.detail, format!("a{}", "é".repeat(199)));
+    let kind = failure.problem.kind;
     assert_eq!(kind, ProblemType::BadAttestationStatement);
 }
 
@@ -240,30 +239,31 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     }
     .deactivate(NOW);
 
-    let mut many = order(1);
-    many.identifiers = (0..10)
-        .map(|n| permanent(&format!("{n}{}", "i".repeat(255))))
-        .collect();
-    many.authorizations = (0..10).map(authorization_id).collect();
-    many.not_before = Some(NOW);
-    many.not_after = Some(NOW);
+    let many = with(order(1), |many| {
+        many.identifiers = (0..10)
+            .map(|n| permanent(&format!("{n}{}", "i".repeat(255))))
+            .collect();
+        many.authorizations = (0..10).map(authorization_id).collect();
+        many.not_before = Some(NOW);
+        many.not_after = Some(NOW);
+    });
     let mut text = failure();
     text.problem.subproblems.clear();
     text.problem.detail = "d".repeat(1000);
     text.detail = "d".repeat(1000);
-    let failed = many.clone().fail(text.clone());
+    let failed = many.clone().fail(text.clone()).unwrap();
 
-    let mut signing = order(2);
-    signing.identifiers = vec![permanent(&"i".repeat(256)); 5];
-    signing.authorizations = (0..5).map(authorization_id).collect();
-    signing.not_before = Some(NOW);
-    signing.not_after = Some(NOW);
-    signing.state = processing(2, MAX_TBS);
+    let signing = with(order(2), |signing| {
+        signing.identifiers = vec![permanent(&"i".repeat(256)); 5];
+        signing.authorizations = (0..5).map(authorization_id).collect();
+        signing.not_before = Some(NOW);
+        signing.not_after = Some(NOW);
+    });
+    let signing = in_state(signing, processing(2, MAX_TBS));
 
-    let mut proven = authorization(1, evidence(256));
-    proven.identifier = permanent(&"i".repeat(256));
-    let mut refused = authorization(2, ChallengeState::Invalid(text));
-    refused.identifier = permanent(&"i".repeat(256));
+    let long = |n| authorization_with(n, |one| one.identifier = permanent(&"i".repeat(256)));
+    let proven = fulfilled(long(1), evidence(256));
+    let refused = refused(long(2), text);
 
     let mut issued = certificate(1);
     issued.der = vec![0x30; MAX_TBS + 600];
@@ -289,7 +289,7 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
 pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
     let changes = vec![
         Change::InsertAccount(account(1)),
-        insert_order(order(1).with_state(processing(1, 4000))),
+        insert_order(in_state(order(1), processing(1, 4000))),
     ];
     let Err(CommitError::Store(error)) = commit(&*store, changes).await else {
         panic!("a record of more than 4096 bytes was taken");

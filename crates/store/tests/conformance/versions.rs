@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    domain::{Account, ChallengeState},
+    domain::Account,
     ports::{Change, ChangeSet, CommitError, ConflictOn, Store, TimeReset, Version},
 };
 use assay_proto::Timestamp;
@@ -17,7 +17,7 @@ const KEY_TAKEN: Result<Version, CommitError> = Err(CommitError::Conflict(Confli
 fn inserts() -> [Change; 5] {
     [
         Change::InsertAccount(account(1)),
-        Change::InsertAuthorization(authorization(1, ChallengeState::Pending)),
+        Change::InsertAuthorization(authorization(1)),
         Change::InsertCertificate(certificate(1)),
         insert_order(order(1)),
         Change::InsertServerIntent(server_intent(1)),
@@ -27,7 +27,7 @@ fn inserts() -> [Change; 5] {
 fn updates(version: Version) -> [Change; 5] {
     [
         Change::UpdateAccount(account(1), version),
-        Change::UpdateAuthorization(authorization(1, ChallengeState::Pending), version),
+        Change::UpdateAuthorization(authorization(1), version),
         Change::UpdateCertificate(certificate(1), version),
         Change::UpdateOrder(order(1), version),
         Change::DeleteServerIntent(serial(1), version),
@@ -61,7 +61,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
         let changes = vec![
             Change::InsertAccount(account(2)),
             insert_order(order(2)),
-            Change::UpdateOrder(order(1).with_state(ready()), Version(2)),
+            Change::UpdateOrder(in_state(order(1), ready()), Version(2)),
             stale,
             Change::InsertServerIntent(server_intent(2)),
         ];
@@ -84,8 +84,8 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
 pub(crate) async fn a_record_changes_once_in_a_set(store: Arc<dyn Store>) {
     commit(&*store, inserts().into()).await.unwrap();
     let changes = vec![
-        Change::UpdateOrder(order(1).with_state(ready()), Version(1)),
-        Change::UpdateOrder(order(1).with_state(invalid()), Version(1)),
+        Change::UpdateOrder(in_state(order(1), ready()), Version(1)),
+        Change::UpdateOrder(in_state(order(1), invalid()), Version(1)),
     ];
     assert_eq!(commit(&*store, changes).await, STALE);
     let changes = vec![insert_order(order(2)), insert_order(order(2))];
@@ -158,13 +158,13 @@ pub(crate) async fn a_key_change_frees_the_old_key(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn scenario_62_of_twenty_parallel_finalizes_one_wins(store: Arc<dyn Store>) {
-    let changes = vec![insert_order(order(1).with_state(ready()))];
+    let changes = vec![insert_order(in_state(order(1), ready()))];
     let version = commit(&*store, changes).await.unwrap();
     let mut tasks = JoinSet::new();
     for n in 0..20 {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            let begun = order(1).with_state(processing(n, 600));
+            let begun = in_state(order(1), processing(n, 600));
             let result = commit(&*store, vec![Change::UpdateOrder(begun, version)]).await;
             (n, result)
         });
@@ -178,7 +178,7 @@ pub(crate) async fn scenario_62_of_twenty_parallel_finalizes_one_wins(store: Arc
     }
     assert_eq!(winners.len(), 1);
     let found = store.order(order_id(1)).await.unwrap().unwrap();
-    assert_eq!(found.value.state, processing(winners[0], 600));
+    assert_eq!(found.value, in_state(order(1), processing(winners[0], 600)));
 }
 
 pub(crate) async fn latest_time_never_falls(store: Arc<dyn Store>) {

@@ -6,7 +6,12 @@ use assay_attest::{
     TrustAnchor,
     recording::{Acme, Answer, Time, Verdict},
 };
-use assay_engine::{domain::ChallengeState, ids::AuthorizationId, ports::Store, profile::Profile};
+use assay_engine::{
+    domain::{Challenge, ChallengeState},
+    ids::AuthorizationId,
+    ports::Store,
+    profile::Profile,
+};
 use assay_server::serve_stream;
 use assay_simulator::Response;
 use data_encoding::BASE64URL_NOPAD;
@@ -158,10 +163,11 @@ async fn verdict(
         .context("the authorization has no name")?;
     let kept = stage.store.authorization(id).await?;
     let kept = kept.context("the authorization was not kept")?;
-    match kept.value.challenge.state {
-        ChallengeState::Valid(_) => Ok(Verdict::accepted()),
-        ChallengeState::Invalid(failure) => Ok(Verdict::refused(&failure.reason)),
-        ChallengeState::Pending => bail!("the answer was not judged: {}", answer.problem()),
+    let challenge = kept.value.challenges().first();
+    match challenge.map(Challenge::state) {
+        Some(ChallengeState::Valid(_)) => Ok(Verdict::accepted()),
+        Some(ChallengeState::Invalid(failure)) => Ok(Verdict::refused(&failure.reason)),
+        _ => bail!("the answer was not judged: {}", answer.problem()),
     }
 }
 

@@ -111,7 +111,7 @@ async fn a_read_that_fails_within_a_commit_has_the_index_rebuilt() {
     let (dir, store) = reopened().await;
     garble(dir.path());
     let changes = vec![Change::UpdateOrder(
-        order(20).with_state(ready()),
+        in_state(order(20), ready()),
         Version(20),
     )];
     let refused = commit(&*store, changes).await;
