@@ -228,8 +228,9 @@ async fn an_account_that_gives_way_takes_its_orders_along() {
     assert!(error.is_ok(), "it was authenticated before: {error:?}");
     let (n, order) = &left[0];
     let device = device(&format!("D{n}"));
-    let error = glass.answer(order, 0, &device).await.unwrap_err();
-    assert_eq!(error, Error::AccountDoesNotExist("kid"));
+    let context = glass.authenticated(&account).await;
+    let error = glass.answer_as(&context, order, 0, &device).await;
+    assert_eq!(error.unwrap_err(), Error::AccountDoesNotExist("kid"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -302,7 +302,8 @@ fn an_order(n: u8, account: u8, state: u8) -> Order {
         1 => ready(),
         2 => processing(n, 300),
         3 => valid(n),
-        _ => invalid(),
+        4 => invalid(),
+        _ => Stage::InvalidOnceProven,
     };
     let order = with(order(n), |order| order.account = account_id(account));
     in_state(order, state)

@@ -20,6 +20,14 @@ pub(super) struct Answerable {
     pub(super) now: Timestamp,
 }
 
+/// A challenge as an answer finds it.
+enum Found {
+    /// It may be answered.
+    Pending(Box<Answerable>),
+    /// It was answered before.
+    Answered(Authorization),
+}
+
 /// What an answer comes to.
 pub(super) struct Verdict {
     pub(super) authorization: Authorization,
@@ -71,8 +79,9 @@ impl Engine {
         id: ChallengeId,
         response: &AttestationResponse,
     ) -> Result<Authorization, Error> {
-        let Some(answerable) = self.answerable(context, id).await? else {
-            return Ok(self.challenge(context, id).await?.value);
+        let mut answerable = match self.find_challenge(context, id).await? {
+            Found::Pending(answerable) => *answerable,
+            Found::Answered(authorization) => return Ok(authorization),
         };
         if answerable.challenge.kind() != ChallengeType::DeviceAttest01 {
             return self.begin_validation(context, answerable).await;
@@ -87,7 +96,6 @@ impl Engine {
             Err(_) => None,
         };
         let mut attempts = self.attempts(&context.request);
-        let mut answerable = answerable;
         loop {
             let (now, token) = (answerable.now, answerable.challenge.token().clone());
             let (name, mut verdict) = match &appraisal.verdict {
@@ -117,26 +125,25 @@ impl Engine {
                     Err(failure) => Err(Error::Attestation(failure)),
                 };
             }
-            answerable = match self.answerable(context, id).await? {
-                Some(answerable) => answerable,
-                // Another request answered it first.
-                None => return Ok(self.challenge(context, id).await?.value),
+            answerable = match self.find_challenge(context, id).await? {
+                Found::Pending(answerable) => *answerable,
+                // By another request, just now.
+                Found::Answered(authorization) => return Ok(authorization),
             };
         }
     }
 
-    /// The challenge, where it is pending and may be answered; `None` where it
-    /// was answered before.
-    async fn answerable(
+    /// The challenge that a request answers.
+    async fn find_challenge(
         &self,
         context: &AccountContext,
         id: ChallengeId,
-    ) -> Result<Option<Answerable>, Error> {
+    ) -> Result<Found, Error> {
         let authorization = self.challenge(context, id).await?;
         let challenge = authorization.value.challenge(id).cloned();
         let challenge = challenge.ok_or(Error::NotFound("challenge"))?;
         if *challenge.state() != ChallengeState::Pending {
-            return Ok(None);
+            return Ok(Found::Answered(authorization.value));
         }
         let order = self.order(context, authorization.value.order).await?;
         let now = self.now();
@@ -145,12 +152,12 @@ impl Engine {
         {
             return Err(Error::OrderOver);
         }
-        Ok(Some(Answerable {
+        Ok(Found::Pending(Box::new(Answerable {
             authorization,
             challenge,
             order,
             now,
-        }))
+        })))
     }
 
     fn appraise(
@@ -179,11 +186,10 @@ impl Engine {
     async fn begin_validation(
         &self,
         context: &AccountContext,
-        answerable: Answerable,
+        mut answerable: Answerable,
     ) -> Result<Authorization, Error> {
         let id = answerable.challenge.id();
         let mut attempts = self.attempts(&context.request);
-        let mut answerable = answerable;
         loop {
             let now = answerable.now;
             let Versioned { value, version } = answerable.authorization;
@@ -201,9 +207,9 @@ impl Engine {
             {
                 return Ok(begun);
             }
-            answerable = match self.answerable(context, id).await? {
-                Some(answerable) => answerable,
-                None => return Ok(self.challenge(context, id).await?.value),
+            answerable = match self.find_challenge(context, id).await? {
+                Found::Pending(answerable) => *answerable,
+                Found::Answered(authorization) => return Ok(authorization),
             };
         }
     }

@@ -278,9 +278,21 @@ impl Glass {
         found.value.challenges().to_vec()
     }
 
-    /// The device's answer to the order's challenge number `index`.
+    /// The device's answer to the first challenge of the order's authorization
+    /// number `index`.
     pub async fn answer(
         &self,
+        order: &Order,
+        index: usize,
+        device: &Device,
+    ) -> Result<Authorization, Error> {
+        let context = self.by(order.account).await;
+        self.answer_as(&context, order, index, device).await
+    }
+
+    pub async fn answer_as(
+        &self,
+        context: &AccountContext,
         order: &Order,
         index: usize,
         device: &Device,
@@ -299,7 +311,7 @@ impl Glass {
             .unwrap();
         self.engine
             .answer_challenge(
-                &self.by(order.account).await,
+                context,
                 challenge.id(),
                 &response(&evidence.attestation_object()),
             )

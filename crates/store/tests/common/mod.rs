@@ -181,6 +181,8 @@ pub(crate) enum Stage {
     Processing(Processing),
     Valid(Processing),
     Invalid,
+    /// Invalid, and one of its authorizations was valid before.
+    InvalidOnceProven,
 }
 
 /// The order on its way from being pending to a state.
@@ -196,6 +198,7 @@ pub(crate) fn in_state(order: Order, state: Stage) -> Order {
         Stage::Processing(processing) => begun(processing),
         Stage::Valid(processing) => begun(processing).complete().unwrap(),
         Stage::Invalid => pending.fail(failure()).unwrap(),
+        Stage::InvalidOnceProven => pending.prove().unwrap().fail(failure()).unwrap(),
     }
 }
 

@@ -367,7 +367,7 @@ pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Stor
     commit(&*store, vec![proven]).await.unwrap();
     let rest = [entry(1, false), entry(2, true), entry(4, true)];
     assert_eq!(all(None).await, rest);
-    update(&*store, 3, invalid()).await;
+    update(&*store, 3, Stage::InvalidOnceProven).await;
     assert_eq!(all(None).await, rest);
 }
 
