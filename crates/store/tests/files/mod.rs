@@ -14,6 +14,14 @@ use tempfile::TempDir;
 
 use crate::common::*;
 
+/// The layout that this program writes.
+pub(crate) const LAYOUT: u32 = 6;
+
+/// Where a migration keeps a ledger of an older layout.
+pub(crate) fn before_layout() -> String {
+    format!("ledger.before-layout-{LAYOUT}")
+}
+
 /// Options under which segments are closed and merged all the time.
 pub(crate) fn small() -> Options {
     let mut options = Options::default();
@@ -68,8 +76,8 @@ pub(crate) fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// A database of an older layout, in `db` within the directory, and what its
-/// program listed.
+/// A database as a program of this layout left it, in `db` within the directory,
+/// and what that program listed.
 pub(crate) fn older(layout: u32) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let archive = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -17,12 +17,12 @@ async fn scenario_147_a_ledger_of_layout_5_is_migrated_and_its_orders_are_found_
         Err(OpenError::NotMigrated(_))
     ));
     assert_migrated(&db, &listed).await;
-    let kept = contents(&db.join("ledger.before-layout-6"));
+    let kept = contents(&db.join(before_layout()));
     assert!(kept.values().eq(before.values()));
     // An older program reads the number here, and names it when it refuses.
     for file in ledger_files(&db, "checkpoint") {
         let bytes = fs::read(file).unwrap();
-        assert_eq!((bytes[11], &bytes[80..84]), (2, &[0, 0, 0, 6][..]));
+        assert_eq!((bytes[11], &bytes[80..84]), (2, &LAYOUT.to_be_bytes()[..]));
     }
     let store = open(&db).unwrap();
     let of = async |name| store.orders_of_device(name, None, 9).await.unwrap();
@@ -46,6 +46,6 @@ async fn scenario_147_a_ledger_of_layout_5_is_migrated_and_its_orders_are_found_
         Ok(by_serial.clone())
     );
     assert_eq!(view.latest_orders(None, 9).await, Ok(by_serial));
-    assert_eq!(clean(&db).unwrap()[0].name, "ledger.before-layout-6");
+    assert_eq!(clean(&db).unwrap()[0].name, before_layout());
     assert_migrated(&db, &listed).await;
 }

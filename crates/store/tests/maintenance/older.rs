@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn what_must_not_be_migrated_stays_as_it_is() {
-    for layout in 1..=5 {
+    for layout in 1..LAYOUT {
         let dir = older(layout);
         let listed = listed(dir.path());
         let db = dir.path().join("db");

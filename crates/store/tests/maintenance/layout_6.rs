@@ -1,0 +1,67 @@
+//! A database that a program of layout 6 left, whether it is the present layout
+//! or an older one.
+
+use assay_engine::domain::Attribute;
+use assay_proto::OrderStatus;
+
+use super::*;
+
+/// An order with a certificate, a refused one, and one whose CSR was refused,
+/// which is a note; and an account without an order.
+#[tokio::test]
+async fn scenario_147_a_database_of_layout_6_opens_with_all_its_records() {
+    let dir = older(6);
+    let listed = listed(dir.path());
+    let db = dir.path().join("db");
+    for file in ledger_files(&db, "segment") {
+        assert_eq!(fs::read(file).unwrap()[80..84], [0, 0, 0, 6]);
+    }
+    assert_migrated(&db, &listed).await;
+    // From the ledger alone, then from an index that is made anew.
+    assert_records(&LedgerView::open(&db).unwrap()).await;
+    lose_power(&db);
+    let store = open(&db).unwrap();
+    assert_records(&store).await;
+    let certificates = store.certificates(9).unwrap();
+    // The server's own, which init made, is one of them.
+    assert_eq!(certificates.len(), 2);
+}
+
+async fn assert_records(store: &dyn Store) {
+    let of = async |name| store.orders_of_device(name, None, 9).await.unwrap();
+    let (first, second) = (of("C02TEST0001").await, of("C02TEST0002").await);
+    assert_eq!((first.len(), second.len()), (2, 1));
+    let mut expected = [OrderStatus::Invalid, OrderStatus::Valid, OrderStatus::Ready].iter();
+    for cursor in store.orders(None, None, 9).await.unwrap() {
+        let order = store.order(cursor.id).await.unwrap().unwrap().value;
+        let status = order.status(cursor.created);
+        assert_eq!(Some(&status), expected.next());
+        let notes = store.notes(order.id).await.unwrap();
+        let reasons: Vec<_> = notes.iter().map(|note| note.reason.as_str()).collect();
+        let id = order.authorizations[0];
+        let authorization = store.authorization(id).await.unwrap().unwrap().value;
+        assert_eq!(authorization.admitted.attribute, Attribute::Serial);
+        let proven = authorization.evidence().is_some();
+        match status {
+            OrderStatus::Invalid => assert_eq!((proven, &reasons[..]), (false, &[][..])),
+            OrderStatus::Valid => assert_eq!((proven, &reasons[..]), (true, &[][..])),
+            _ => {
+                assert_eq!(reasons, ["csr-key-not-attested"]);
+                assert!(proven);
+                let open = store.open_orders(order.account, cursor.created, 9).await;
+                assert_eq!(open, Ok(vec![order.id]));
+            }
+        }
+    }
+    assert_eq!(expected.next(), None);
+    let of_udid = of("00008112-000A1B2C3D4E5F60").await;
+    assert_eq!(of_udid.len(), 1);
+    // The account of the refused order, and the one without an order.
+    let provisional = store.provisional_accounts(None, 9).await.unwrap();
+    let mut orders = 0;
+    for account in &provisional {
+        let account = account.cursor.id;
+        orders += store.orders(Some(account), None, 9).await.unwrap().len();
+    }
+    assert_eq!((provisional.len(), orders), (2, 1));
+}
