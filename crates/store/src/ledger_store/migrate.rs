@@ -86,7 +86,11 @@ pub(super) fn run(
 ) -> Result<(), OpenError> {
     let disk = options.disk.as_ref();
     let ledger = match complete_ledger(dir) {
-        Some(ledger) => ledger,
+        Some(ledger) => {
+            // An earlier version moved the ledger first.
+            forget_index(disk, dir).map_err(|fault| OpenError::fault(dir, fault))?;
+            ledger
+        }
         None => convert(dir, mode, options, check).inspect_err(|_| {
             // A database that is refused stays as it is. What cannot be removed
             // now, the next start removes.
@@ -175,11 +179,13 @@ fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Faul
     })?;
     fs::remove_dir_all(&runs).map_err(Fault::io("remove", &runs))?;
     mark_complete(disk, dir, &unfinished)?;
+    // First: an index of the older layout must not be believed beside the new
+    // ledger, wherever a kill comes.
+    forget_index(disk, dir)?;
     let ledger = crate::ledger::path(dir);
     let kept = dir.join(format!("{BEFORE_LAYOUT}{}", keys::SCHEMA_VERSION));
     disk.rename(&ledger, &kept)
         .map_err(Fault::io("rename", &ledger))?;
-    forget_index(disk, dir)?;
     // Killed from here on, the next start goes on.
     finish(disk, dir, &unfinished)
 }

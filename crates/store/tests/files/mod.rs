@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::common::*;
 
 /// The layout that this program writes.
-pub(crate) const LAYOUT: u32 = 6;
+pub(crate) const LAYOUT: u32 = 7;
 
 /// Where a migration keeps a ledger of an older layout.
 pub(crate) fn before_layout() -> String {
