@@ -107,9 +107,9 @@ pub struct Setup {
 pub struct Limits {
     /// Below so many free bytes new accounts and orders are refused; 0: never.
     pub free_space: u64,
-    /// The most identifiers of one order. A device orders for one; a record
-    /// with a few of the longest, and the certificate that names them all, must
-    /// fit into 4 KiB.
+    /// The most identifiers of one order. A device orders for one, and each
+    /// costs an authorization, a challenge and an attestation. The certificate
+    /// that names them all must fit [`MAX_TBS`](crate::issuance::MAX_TBS).
     pub identifiers: usize,
     /// The most orders that are open at once. Of all accounts, light networks
     /// are let in beyond it, up to twice as many.

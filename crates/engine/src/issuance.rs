@@ -311,10 +311,12 @@ pub(crate) fn prepare(
     recordable(issuer.prepare(leaf, serial))
 }
 
-/// The longest TBSCertificate, in bytes. An order that holds it beside five of
-/// the longest identifiers is still a record of less than 4 KiB, and so is the
-/// signed certificate: what could be begun and not finished is never begun.
-pub const MAX_TBS: usize = 2400;
+/// The longest TBSCertificate, in bytes: with any signature the certificate has
+/// at most 16 KiB, which is the most that `assay-attest` reads of one, and what
+/// one TLS record holds. An order that holds it beside five of the longest
+/// identifiers, and the signed certificate, are far below the 64 KiB of a
+/// record: what could be begun and not finished is never begun.
+pub const MAX_TBS: usize = 15 * 1024;
 
 fn recordable(prepared: Result<PreparedCert, PrepareError>) -> Result<PreparedCert, Error> {
     let too_long = |place| Error::Issuance(IssuanceRefusal::NameDoesNotFit(place));

@@ -7,12 +7,14 @@ mod note;
 mod older;
 mod open;
 mod options;
+mod pieces;
 mod progress;
 mod salvage;
 mod upkeep;
 mod writer;
 
 use std::{
+    cell::RefCell,
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -33,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::{
     note::{Note, NoteFile, State},
     open::Opened,
+    pieces::Pieces,
     progress::Progress,
     upkeep::{Closed, Files, Upkeep},
     writer::{Job, Writer},
@@ -330,6 +333,7 @@ impl Backend for Durable {
         let map = IndexMap {
             tree,
             upkeep: &self.upkeep,
+            replaced: None,
         };
         // sled panics on some damaged pages.
         catch_unwind(AssertUnwindSafe(|| read(&map)))
@@ -412,27 +416,44 @@ impl Drop for Durable {
 struct IndexMap<'a> {
     tree: &'a sled::Tree,
     upkeep: &'a Upkeep,
+    /// What the writer reads, it is about to replace: each change of a record
+    /// looks at its version first.
+    replaced: Option<&'a RefCell<Pieces>>,
+}
+
+impl IndexMap<'_> {
+    fn failed(&self, error: &sled::Error) -> StoreError {
+        self.upkeep.read_failed(&index::in_words(error))
+    }
+
+    fn entries<'a>(
+        &'a self,
+        found: impl Iterator<Item = sled::Result<(IVec, IVec)>> + 'a,
+    ) -> Entries<'a> {
+        let whole = found.filter_map(|found| pieces::whole(self.tree, found));
+        Entries(Box::new(
+            whole.map(|entry| entry.map_err(|error| self.failed(&error))),
+        ))
+    }
 }
 
 impl Get for IndexMap<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        (self.tree.get(key)).map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
+        let found = pieces::get(self.tree, key).map_err(|error| self.failed(&error))?;
+        if let (Some(replaced), Some(value)) = (self.replaced, &found) {
+            replaced.borrow_mut().note(key, value);
+        }
+        Ok(found)
     }
 }
 
 impl Scan for IndexMap<'_> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        let entries = self.tree.range(from..to);
-        Entries(Box::new(entries.map(|entry| {
-            entry.map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
-        })))
+        self.entries(self.tree.range(from..to))
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        let entries = self.tree.range(from..to).rev();
-        Entries(Box::new(entries.map(|entry| {
-            entry.map_err(|error| self.upkeep.read_failed(&index::in_words(&error)))
-        })))
+        self.entries(self.tree.range(from..to).rev())
     }
 }
 

@@ -34,9 +34,9 @@ pub(crate) use self::{
     origin::decode as decode_origin,
 };
 
-/// The largest record, in bytes: sled keeps large pages outside of the file
-/// that is synchronised.
-pub(crate) const MAX_LEN: usize = 4096;
+/// The largest record, in bytes. A commit changes a few dozen records and is
+/// held in memory several times over; what is larger belongs into a file.
+pub(crate) const MAX_LEN: usize = 64 * 1024;
 
 /// Room for most records, in bytes: a larger one is moved while it is encoded.
 const USUAL_LEN: usize = 512;

@@ -47,6 +47,7 @@ on_every_store! {
     indexes::provisional_accounts_are_listed_until_they_are_established,
     indexes::server_intents_are_listed_until_deleted,
     indexes::unproven_orders_are_listed_by_identifier,
+    records::an_order_grows_and_shrinks_through_every_size,
     records::every_account_comes_back,
     records::every_authorization_comes_back,
     records::every_certificate_comes_back,

@@ -68,7 +68,7 @@ async fn what_does_not_fit_a_certificate_refuses_it() {
 #[tokio::test]
 async fn names_that_are_too_long_only_together_refuse_a_certificate() {
     let serial = "C".repeat(250);
-    let uri = "a".repeat(1_700);
+    let uri = "a".repeat(14_660);
     let profile = format!("san = [\"permanent-identifier\", \"uri:https://{uri}\"]");
     let device = Device::new(DeviceProperties::mac(&serial, "UDID"), KeyType::P256).unwrap();
     let identifier = ("permanent-identifier", serial.as_str());

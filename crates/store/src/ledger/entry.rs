@@ -33,8 +33,8 @@ pub(crate) const HEAD_LEN: usize = 60;
 /// Bytes of a hash.
 pub(crate) const HASH_LEN: usize = 32;
 
-/// The largest body, in bytes: a claim of more is damage. A commit changes a
-/// few hundred records at most.
+/// The largest body, in bytes: a claim of more is damage, and a larger commit is
+/// refused before anything is written. It holds 250 of the largest records.
 pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// The length of a value that says that the key is deleted.
@@ -194,7 +194,8 @@ pub(crate) fn split_pair(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     }
 }
 
-/// Appends a pair. A key has at most 64 KiB, a value less than 4 GiB.
+/// Appends a pair. A key has less than 64 KiB, a value less than 4 GiB; records
+/// have at most 64 KiB.
 ///
 /// # Errors
 /// `None` for what is larger.

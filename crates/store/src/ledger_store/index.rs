@@ -14,12 +14,13 @@ use std::{
 
 use sled::Batch;
 
-use super::writer::give_way;
+use super::{pieces::Pieces, writer::give_way};
 use crate::{
     keys,
     ledger::{
         checkpoint::{Checkpoint, Walk},
         disk::Disk,
+        entry::Entry,
         fault::Fault,
         survey::{End, Start, Survey},
     },
@@ -29,8 +30,9 @@ use crate::{
 /// caches the file anyway.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Pairs that go into the index at once while it is rebuilt.
+/// Pairs that go into the index at once while it is rebuilt, and their bytes.
 const REBUILD_BATCH: usize = 1000;
+const REBUILD_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often, and how far apart, it is looked whether sled is closed: 5 s in
 /// all.
@@ -190,19 +192,26 @@ fn catch_up(
         )));
     }
     let mut broken = None;
-    let read = survey.read(disk, flushed, |entry, next| {
-        let mut batch = Batch::default();
-        for (key, value) in entry.writes() {
-            put(&mut batch, key, value);
-        }
-        batch.insert(keys::SEQUENCE, &next.place.sequence.to_be_bytes());
-        apply(tree, batch).inspect_err(|fault| broken = Some(fault.to_string()))
+    let read = survey.read(disk, flushed, |entry, _| {
+        apply_again(tree, entry).inspect_err(|fault| broken = Some(fault.to_string()))
     });
     match (read, broken) {
         (Ok(_), _) => Ok(()),
         (Err(_), Some(detail)) => Err(Refusal::Broken(detail)),
         (Err(fault), None) => Err(Refusal::Io(fault)),
     }
+}
+
+/// Applies a commit that the index may hold already, or one after it.
+fn apply_again(tree: &sled::Db, entry: &Entry<'_>) -> Result<(), Fault> {
+    let mut replaced = Pieces::default();
+    let mut batch = Batch::default();
+    for (key, value) in entry.writes() {
+        guarded(|| replaced.look(tree, key)).map_err(not_applied)?;
+        replaced.put(&mut batch, key, value);
+    }
+    batch.insert(keys::SEQUENCE, &entry.head.sequence.to_be_bytes());
+    apply(tree, batch)
 }
 
 /// The last commit that was applied.
@@ -219,20 +228,17 @@ pub(super) fn nonce_key(tree: &sled::Db) -> Result<Option<[u8; 32]>, Refusal> {
     Ok(key.and_then(|key| key.as_ref().try_into().ok()))
 }
 
-fn put(batch: &mut Batch, key: &[u8], value: Option<&[u8]>) {
-    match value {
-        Some(value) => batch.insert(key, value),
-        None => batch.remove(key),
-    }
+fn apply(tree: &sled::Db, batch: Batch) -> Result<(), Fault> {
+    guarded(|| tree.apply_batch(batch)).map_err(not_applied)
 }
 
-fn apply(tree: &sled::Db, batch: Batch) -> Result<(), Fault> {
-    guarded(|| tree.apply_batch(batch)).map_err(|detail| Fault::Io {
+fn not_applied(detail: String) -> Fault {
+    Fault::Io {
         doing: "write to",
         path: PathBuf::from("the index"),
         kind: io::ErrorKind::Other,
         detail,
-    })
+    }
 }
 
 /// A handle of sled writes when it is dropped: after a fault it must not.
@@ -358,43 +364,41 @@ fn fill(
     let checkpoint = &survey.checkpoint;
     let segments: u64 = survey.segments.iter().map(|segment| segment.len).sum();
     let total = checkpoint.len() + segments;
-    let (mut batch, mut count) = (Batch::default(), 0);
+    let mut filling = Filling {
+        tree,
+        batch: Batch::default(),
+        pieces: Pieces::default(),
+        pairs: 0,
+        bytes: 0,
+    };
     let mut done = 0;
     let mut walk = Walk::new(Checkpoint::open_file(disk, checkpoint.path())?)?;
     while let Some((key, value)) = walk.peek() {
         done += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-        put(&mut batch, key, value);
-        count += 1;
-        if count == REBUILD_BATCH {
-            apply(tree, std::mem::take(&mut batch))?;
-            count = 0;
+        if filling.put(key, value)? {
             progress(done.min(total), total);
         }
         walk.advance()?;
     }
-    apply(tree, std::mem::take(&mut batch))?;
     let mut done = checkpoint.len();
-    let (mut batch, mut count) = (Batch::default(), 0);
     let mut last = survey.start();
     let end = survey.read(disk, last, |entry, next| {
-        for (key, value) in entry.writes() {
-            put(&mut batch, key, value);
-            count += 1;
-        }
         if next.segment == last.segment {
             done += next.offset - last.offset;
         }
         last = next;
-        if count >= REBUILD_BATCH {
-            apply(tree, std::mem::take(&mut batch))?;
-            count = 0;
-            progress(done.min(total), total);
+        for (key, value) in entry.writes() {
+            if filling.put(key, value)? {
+                progress(done.min(total), total);
+            }
         }
         Ok(())
     })?;
-    batch.insert(keys::SEQUENCE, &end.place.sequence.to_be_bytes());
-    batch.insert(keys::SCHEMA, &keys::SCHEMA_VERSION.to_be_bytes());
-    apply(tree, batch)?;
+    let last = end.place.sequence.to_be_bytes();
+    filling.batch.insert(keys::SEQUENCE, &last);
+    let layout = keys::SCHEMA_VERSION.to_be_bytes();
+    filling.batch.insert(keys::SCHEMA, &layout);
+    filling.apply()?;
     // A slow disk may have much of it to write yet: a second for each MiB.
     let timeout = flush_timeout + Duration::from_secs(total >> 20);
     flush(tree, timeout).map_err(|detail| Fault::Io {
@@ -405,6 +409,35 @@ fn fill(
     })?;
     progress(total, total);
     Ok(end)
+}
+
+/// A new index that takes pairs, of several with one key the last.
+struct Filling<'a> {
+    tree: &'a sled::Db,
+    batch: Batch,
+    /// Of all values so far.
+    pieces: Pieces,
+    pairs: usize,
+    bytes: usize,
+}
+
+impl Filling<'_> {
+    /// Takes a pair; whether others went into the index with it.
+    fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Fault> {
+        self.pieces.put(&mut self.batch, key, value);
+        self.pairs += 1;
+        self.bytes += value.map_or(0, <[u8]>::len);
+        let is_full = self.pairs >= REBUILD_BATCH || self.bytes >= REBUILD_BYTES;
+        if is_full {
+            self.apply()?;
+        }
+        Ok(is_full)
+    }
+
+    fn apply(&mut self) -> Result<(), Fault> {
+        (self.pairs, self.bytes) = (0, 0);
+        apply(self.tree, std::mem::take(&mut self.batch))
+    }
 }
 
 /// Renames all generations but `generation`, and removes what was set aside

@@ -3,13 +3,14 @@
 use std::{fs, path::Path};
 
 use assay_proto::Timestamp;
+use sled::IVec;
 
 use super::{
     error::OpenError,
     index::{self, Refusal},
     migrate,
     note::{self, NoteFile, State},
-    open,
+    open, pieces,
 };
 use crate::{
     keys,
@@ -62,6 +63,17 @@ pub(crate) struct IndexCopy {
     pub(crate) identity: Identity,
     /// The latest time up to where it was flushed.
     pub(crate) time: Timestamp,
+}
+
+impl IndexCopy {
+    /// All pairs in it, but for those that are in sled only.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+        let whole = (self.tree.iter()).filter_map(|found| pieces::whole(&self.tree, found));
+        whole.filter(|found| {
+            let is_own = |key: &IVec| [keys::SEQUENCE, keys::SCHEMA].contains(&key.as_ref());
+            !found.as_ref().is_ok_and(|(key, _)| is_own(key))
+        })
+    }
 }
 
 /// A copy of the index in `copy`, opened; or why there is none that can be

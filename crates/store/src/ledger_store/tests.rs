@@ -275,6 +275,45 @@ async fn later_commits_of_a_batch_are_checked_against_earlier_ones() {
     assert_eq!(won, 1);
 }
 
+/// Large records that are replaced and deleted by commits of one batch, some of
+/// them twice, leave no piece in the index that no record counts.
+#[tokio::test]
+async fn commits_leave_no_piece_of_what_they_replace() {
+    let (store, disk, _dir) = store();
+    let with_tbs = |n, len| in_state(order(n), processing(n, len));
+    let changes = (1..9).map(|n| insert_order(with_tbs(n, 60_000))).collect();
+    let version = commit(&*store, changes).await.unwrap();
+    let further = |store: &LedgerStore| {
+        let tree = store.backend.tree.as_ref().unwrap();
+        tree.scan_prefix([0xff]).count()
+    };
+    assert_eq!(further(&store), 8 * 14);
+
+    disk.set(Behaviour::Hangs);
+    let first = start_commit(&store, &disk, vec![insert_order(order(20))]).await;
+    let mut rest = Vec::new();
+    for n in 1..9 {
+        let mut changes = vec![Change::UpdateOrder(with_tbs(n, 9_000), version)];
+        if n % 4 == 0 {
+            changes = vec![Change::DeleteOrder(order_id(n), version)];
+        }
+        let store = Arc::clone(&store);
+        rest.push(tokio::spawn(async move { commit(&*store, changes).await }));
+    }
+    // Of version 3, which the first of them will have.
+    let changes = vec![Change::UpdateOrder(with_tbs(1, 5_000), Version(3))];
+    let again = Arc::clone(&store);
+    rest.push(tokio::spawn(async move { commit(&*again, changes).await }));
+    tokio::task::yield_now().await;
+    disk.set(Behaviour::Works);
+    first.await.unwrap().unwrap();
+    for task in rest {
+        task.await.unwrap().unwrap();
+    }
+    assert!(disk.syncs() <= 4, "{} syncs", disk.syncs());
+    assert_eq!(further(&store), 5 * 2 + 1);
+}
+
 #[tokio::test]
 async fn a_conflict_writes_nothing() {
     let (store, disk, _dir) = store();

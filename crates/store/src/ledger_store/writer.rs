@@ -1,4 +1,5 @@
 use std::{
+    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -11,12 +12,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     IndexMap, index,
+    pieces::Pieces,
     progress::Progress,
     upkeep::{self, Upkeep},
 };
 use crate::{
     keys,
-    ledger::{Ledger, entry::Draft, segment::Place, watermark::MAX_RISE},
+    ledger::{
+        Ledger,
+        entry::{Draft, MAX_BODY},
+        segment::Place,
+        watermark::MAX_RISE,
+    },
     map::{Overlay, Writes},
     transaction::Prepared,
 };
@@ -24,6 +31,10 @@ use crate::{
 /// Commits that become durable together at most.
 const BATCH_LEN: usize = 256;
 const _: () = assert!(BATCH_LEN as u64 <= MAX_RISE);
+
+/// The bytes of entries from which on no more commits join a batch. Beside them
+/// memory holds the largest commit, and all of it a second time as writes.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a batch waits for more commits while several are under way: making
 /// a batch durable costs more processor time than a signature, and is the same
@@ -111,9 +122,11 @@ impl Writer {
             // Each commit is checked against the state that the earlier ones
             // of its batch leave.
             let tree = sled::Tree::clone(&self.tree);
+            let replaced = RefCell::default();
             let index = IndexMap {
                 tree: &tree,
                 upkeep: &Arc::clone(&self.upkeep),
+                replaced: Some(&replaced),
             };
             let mut batch = Overlay::new(&index);
             let mut answers = Vec::new();
@@ -124,9 +137,8 @@ impl Writer {
                 let result = checked.add(job.prepared, &mut batch, &mut place);
                 tracing::debug!(commit = job.name, ?result, "commit");
                 answers.push((job.answer, result));
-                next = (answers.len() < BATCH_LEN)
-                    .then(|| queue.try_recv().ok())
-                    .flatten();
+                let has_room = answers.len() < BATCH_LEN && checked.entries.len() < BATCH_BYTES;
+                next = has_room.then(|| queue.try_recv().ok()).flatten();
             }
             several = answers.len() > 1;
             // Reading from the index failed: what it said before is no ground
@@ -134,7 +146,8 @@ impl Writer {
             self.progress.check().map_err(|reason| reason.0)?;
             if checked.count > 0 {
                 let writes = batch.into_writes();
-                if let Err(reason) = self.make_durable(&checked.entries, writes, place) {
+                let replaced = replaced.into_inner();
+                if let Err(reason) = self.make_durable(&checked.entries, writes, place, replaced) {
                     self.failed = answers.into_iter().map(|(answer, _)| answer).collect();
                     return Err(reason);
                 }
@@ -148,14 +161,17 @@ impl Writer {
         Ok(())
     }
 
-    fn make_durable(&mut self, entries: &[u8], writes: Writes, place: Place) -> Result<(), String> {
+    fn make_durable(
+        &mut self,
+        entries: &[u8],
+        writes: Writes,
+        place: Place,
+        mut replaced: Pieces,
+    ) -> Result<(), String> {
         let appended = (self.ledger.append(entries, place)).map_err(|fault| fault.to_string())?;
         let mut batch = Batch::default();
         for (key, value) in writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
+            replaced.put(&mut batch, &key, value);
         }
         batch.insert(keys::SEQUENCE, &place.sequence.to_be_bytes());
         index::guarded(|| self.tree.apply_batch(batch)).map_err(|detail| {
@@ -191,7 +207,12 @@ impl Checked {
         let pairs = (writes.iter()).map(|(key, value)| (key.as_slice(), value.as_deref()));
         let hash = draft
             .append(&mut self.entries, &place.hash, pairs)
-            .ok_or_else(|| StoreError("a commit is too large: nothing was changed".to_owned()))?;
+            .ok_or_else(|| {
+                StoreError(format!(
+                    "a commit is larger than the {MAX_BODY} bytes that are written at once: \
+                     nothing was changed"
+                ))
+            })?;
         batch.absorb(writes);
         self.count += 1;
         *place = Place {

@@ -171,13 +171,7 @@ impl Repair<'_> {
         found: &IndexCopy,
         accept_loss: bool,
     ) -> Result<Result<Repaired, String>, Fault> {
-        let IndexCopy {
-            tree,
-            applied,
-            identity,
-            time,
-        } = found;
-        let (applied, identity) = (*applied, *identity);
+        let (applied, identity, time) = (found.applied, found.identity, found.time);
         let damaged = self
             .report
             .missing
@@ -188,7 +182,7 @@ impl Repair<'_> {
         let mut place = Place {
             sequence: applied,
             hash: [0; 32],
-            time: self.report.time.max(*time),
+            time: self.report.time.max(time),
         };
         let mut rest: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         self.entries(Some(identity), |entry| {
@@ -226,15 +220,11 @@ impl Repair<'_> {
         let mut broken = None;
         let base = Base { identity, place };
         self.replace(&base, |sorter| {
-            let mut entries = tree.iter();
+            let mut pairs = found.pairs();
             loop {
-                match ledger_store::guarded(|| entries.next().transpose()) {
+                match ledger_store::guarded(|| pairs.next().transpose()) {
                     Ok(None) => break,
-                    Ok(Some((key, value))) => {
-                        if ![keys::SEQUENCE, keys::SCHEMA].contains(&key.as_ref()) {
-                            sorter.push(&key, Some(&value))?;
-                        }
-                    }
+                    Ok(Some((key, value))) => sorter.push(&key, Some(&value))?,
                     Err(detail) => {
                         broken = Some(detail);
                         return Err(Fault::Stopped);

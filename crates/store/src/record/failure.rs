@@ -4,9 +4,10 @@ use minicbor::{Decode, Encode};
 
 use super::{Damage, StoredIdentifier, clip};
 
-/// The longest text of a failure that is kept, in bytes. A failure must always
-/// fit beside the largest order: an order that cannot be failed is stuck.
-const MAX_TEXT: usize = 400;
+/// The longest text of a failure that is kept, in bytes: a few sentences that
+/// quote the longest identifier twice. A failure must always fit beside the
+/// largest order: an order that cannot be failed is stuck.
+const MAX_TEXT: usize = 1000;
 
 /// Why a challenge or an order is invalid.
 #[derive(Decode, Encode)]

@@ -5,12 +5,11 @@ use minicbor::{Decode, Encode};
 use super::{Damage, KeyCache, Record, clip};
 use crate::keys;
 
-/// The longest reason of a note that is kept, in bytes: eight notes of the
-/// longest texts must fit into a record.
+/// The longest reason of a note that is kept, in bytes: a word of ours.
 const MAX_REASON: usize = 64;
 
-/// The longest explanation of a note that is kept, in bytes.
-const MAX_DETAIL: usize = 400;
+/// The longest explanation of a note that is kept, in bytes, as a failure's.
+const MAX_DETAIL: usize = 1000;
 
 /// All notes of an order: not in the order's own record, which may be as large
 /// as a record may be.

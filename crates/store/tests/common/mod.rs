@@ -48,6 +48,33 @@ pub(crate) fn insert_order(order: Order) -> Change {
     Change::InsertOrder(order, limits)
 }
 
+/// The longest TBSCertificate that fits into the record of `order`: what the
+/// refusal of a longer one says.
+pub(crate) async fn longest_tbs(store: &dyn Store, order: Order) -> usize {
+    let tried = 0xffff;
+    let changes = vec![insert_order(in_state(order, processing(1, tried)))];
+    let Err(CommitError::Store(error)) = commit(store, changes).await else {
+        panic!("it fits");
+    };
+    let numbers: Vec<usize> = (error.0.split(' '))
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [found, most] = numbers[..] else {
+        panic!("{error}");
+    };
+    tried - (found - most)
+}
+
+/// Order `n`, some of whose records are large.
+pub(crate) fn order_of_some_size(n: u8) -> Order {
+    match n % 8 {
+        3 => in_state(order(n), processing(n, 4_500)),
+        5 => in_state(order(n), processing(n, 63_000)),
+        6 => in_state(order(n), processing(n, 20_000)),
+        _ => order(n),
+    }
+}
+
 /// How many of the account's orders that name `identifier` are open at `now`:
 /// where the limit is, by commits that change nothing.
 pub(crate) async fn open_orders_naming(

@@ -134,7 +134,7 @@ pub(crate) async fn notes_are_bounded_in_number_and_length(store: Arc<dyn Store>
     let long = |n: u8| Note {
         at: NOW,
         reason: format!("{n}{}", "é".repeat(500)),
-        detail: "é".repeat(500),
+        detail: "é".repeat(600),
     };
     for n in 0..20 {
         let changes = vec![Change::AddNote(order_id(1), long(n))];
@@ -145,7 +145,7 @@ pub(crate) async fn notes_are_bounded_in_number_and_length(store: Arc<dyn Store>
     assert!(notes[0].reason.starts_with("12é"), "{}", notes[0].reason);
     for note in &notes {
         assert!((60..=64).contains(&note.reason.len()), "{}", note.reason);
-        assert_eq!(note.detail, "é".repeat(200));
+        assert_eq!(note.detail, "é".repeat(500));
     }
     // One of the same reason gives way, and is the newest.
     for n in [30, 31, 30] {
@@ -213,7 +213,7 @@ pub(crate) async fn every_order_comes_back(store: Arc<dyn Store>) {
 pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
     let mut long = failure();
     long.detail = "é".repeat(10_000);
-    long.reason = "a".repeat(401);
+    long.reason = "a".repeat(1001);
     long.problem.detail = format!("a{}", "é".repeat(10_000));
     let changes = vec![insert_order(order(1).fail(long).unwrap())];
     commit(&*store, changes).await.unwrap();
@@ -221,9 +221,9 @@ pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
     let OrderState::Invalid(failure) = found.value.state() else {
         panic!("not invalid");
     };
-    assert_eq!(failure.detail, "é".repeat(200));
-    assert_eq!(failure.reason, "a".repeat(400));
-    assert_eq!(failure.problem.detail, format!("a{}", "é".repeat(199)));
+    assert_eq!(failure.detail, "é".repeat(500));
+    assert_eq!(failure.reason, "a".repeat(1000));
+    assert_eq!(failure.problem.detail, format!("a{}", "é".repeat(499)));
     let kind = failure.problem.kind;
     assert_eq!(kind, ProblemType::BadAttestationStatement);
 }
@@ -249,8 +249,8 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     });
     let mut text = failure();
     text.problem.subproblems.clear();
-    text.problem.detail = "d".repeat(1000);
-    text.detail = "d".repeat(1000);
+    text.problem.detail = "d".repeat(2000);
+    text.detail = "d".repeat(2000);
     let failed = many.clone().fail(text.clone()).unwrap();
 
     let signing = with(order(2), |signing| {
@@ -287,21 +287,69 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
+    let most = longest_tbs(&*store, order(1)).await;
+    let with_tbs = |len| in_state(order(1), processing(1, len));
     let changes = vec![
         Change::InsertAccount(account(1)),
-        insert_order(in_state(order(1), processing(1, 4000))),
+        insert_order(with_tbs(most + 1)),
     ];
     let Err(CommitError::Store(error)) = commit(&*store, changes).await else {
-        panic!("a record of more than 4096 bytes was taken");
+        panic!("a record of more than 65536 bytes was taken");
     };
-    assert!(
-        error
-            .0
-            .contains("larger than the 4096 that are stored: nothing was changed"),
-        "{error}"
+    assert_eq!(
+        error.0,
+        "an order of 65537 bytes is larger than the 65536 that are stored: nothing was changed"
     );
     assert!(store.account(account_id(1)).await.unwrap().is_none());
     // The store is as well as before.
-    let changes = vec![Change::InsertAccount(account(1))];
+    let changes = vec![
+        Change::InsertAccount(account(1)),
+        insert_order(with_tbs(most)),
+    ];
     assert_eq!(commit(&*store, changes).await, Ok(Version(1)));
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    assert!(found.value == with_tbs(most));
+    // Nor does an update that is too large.
+    let changes = vec![Change::UpdateOrder(with_tbs(most + 1), Version(1))];
+    assert!(commit(&*store, changes).await.is_err());
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    assert!((found.value, found.version) == (with_tbs(most), Version(1)));
+}
+
+pub(crate) async fn an_order_grows_and_shrinks_through_every_size(store: Arc<dyn Store>) {
+    let most = longest_tbs(&*store, order(1)).await;
+    let with_tbs = |len| in_state(order(1), processing(1, len));
+    // Beside others, whose names follow it.
+    let changes = vec![
+        insert_order(with_tbs(300)),
+        insert_order(order(2)),
+        insert_order(in_state(order(3), processing(3, most))),
+    ];
+    let mut version = commit(&*store, changes).await.unwrap();
+    // Around records of 4 KiB, and of multiples of it.
+    let around = |len: usize| len - 2..=len + 2;
+    let lens = around(most - 61_440)
+        .chain([most, 300, 20_000])
+        .chain(around(most - 57_344))
+        .chain([most, most - 1, 9_000, most - 61_440, 50_000, 300]);
+    for len in lens {
+        let changes = vec![Change::UpdateOrder(with_tbs(len), version)];
+        version = commit(&*store, changes).await.unwrap();
+        let found = store.order(order_id(1)).await.unwrap().unwrap();
+        assert!((found.value, found.version) == (with_tbs(len), version));
+    }
+    for (n, expected) in [(2, order(2)), (3, in_state(order(3), processing(3, most)))] {
+        let found = store.order(order_id(n)).await.unwrap().unwrap();
+        assert!(found.value == expected, "{n}");
+    }
+    let listed = store.orders(None, None, 9).await.unwrap();
+    assert_eq!(listed.len(), 3);
+    let processing = store.orders_in_processing().await.unwrap();
+    assert_eq!(processing, [order_id(1), order_id(3)]);
+    let changes = vec![Change::DeleteOrder(order_id(1), version)];
+    commit(&*store, changes).await.unwrap();
+    assert_eq!(store.order(order_id(1)).await, Ok(None));
+    commit(&*store, vec![insert_order(order(1))]).await.unwrap();
+    let found = store.order(order_id(1)).await.unwrap().unwrap();
+    assert_eq!(found.value, order(1));
 }
