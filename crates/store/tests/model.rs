@@ -4,13 +4,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock, thread};
 
 use assay_engine::{
     domain::{Account, Order},
     ports::{Change, CommitError, ConflictOn, Store, Version},
 };
-use assay_store::{LedgerStore, OpenMode};
+use assay_store::{LedgerStore, MemoryStore, OpenMode};
 use proptest::prelude::*;
 
 use crate::common::*;
@@ -27,6 +27,12 @@ enum Step {
     InsertOrder { order: u8, account: u8 },
     UpdateAccount { account: u8, to: Shape, fresh: bool },
     UpdateOrder { order: u8, state: u8, fresh: bool },
+}
+
+impl Step {
+    fn is_too_large(&self) -> bool {
+        matches!(self, Self::UpdateOrder { state, .. } if *state == TOO_LARGE)
+    }
 }
 
 /// What an account looks like: its key, and whether it is established.
@@ -231,7 +237,8 @@ impl Model {
             for device in 0..4 {
                 let identifier = permanent(&format!("DEVICE{device}"));
                 let open = open_orders_naming(store, account_id(n), &identifier, NOW).await;
-                let mine = of_account().filter(|(id, (_, state, _))| **id == device && *state < 3);
+                let mine =
+                    of_account().filter(|(id, (_, state, _))| **id == device && is_open(*state));
                 let mine: Vec<_> = mine.map(|(id, _)| order_id(*id)).collect();
                 assert_eq!(open, mine.len());
                 let naming = store.open_orders_naming(account_id(n), &identifier, NOW, 99);
@@ -239,7 +246,7 @@ impl Model {
             }
             let mut open = store.open_orders(account_id(n), NOW, 99).await.unwrap();
             open.sort();
-            let expected = of_account().filter(|(_, (_, state, _))| *state < 3);
+            let expected = of_account().filter(|(_, (_, state, _))| is_open(*state));
             assert_eq!(
                 open,
                 expected.map(|(id, _)| order_id(*id)).collect::<Vec<_>>()
@@ -271,7 +278,7 @@ impl Model {
             .map(|(n, _)| (account_id(*n), Some(origin(*n))))
             .collect();
         assert_eq!(provisional, expected);
-        let in_processing = self.orders.iter().filter(|(_, (_, state, _))| *state == 2);
+        let in_processing = (self.orders.iter()).filter(|(_, (_, state, _))| tbs(*state).is_some());
         let in_processing = in_processing.map(|(id, _)| order_id(*id)).collect();
         assert_eq!(store.orders_in_processing().await, Ok(in_processing));
         let intents = store.server_intents().await.unwrap();
@@ -295,14 +302,51 @@ fn an_account(n: u8, (with, established): Shape) -> Account {
     }
 }
 
+/// The longest TBSCertificate of an order: the record is then the largest, of
+/// some orders a byte less.
+fn longest() -> usize {
+    static LONGEST: OnceLock<usize> = OnceLock::new();
+    *LONGEST.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        // Within the runtime of the test none may be entered.
+        let found = thread::spawn(|| {
+            (runtime.unwrap()).block_on(longest_tbs(&MemoryStore::new(), order(1)))
+        });
+        found.join().unwrap()
+    })
+}
+
+/// How long the TBSCertificate of an order in a state of processing is: from the
+/// usual one to the longest, around records of 4 KiB, and one too long.
+fn tbs(state: u8) -> Option<usize> {
+    let of_4_kib = longest() - 60 * 1024;
+    match state {
+        2 => Some(300),
+        6 => Some(of_4_kib),
+        7 => Some(of_4_kib + 1),
+        8 => Some(of_4_kib + 2),
+        9 => Some(20_000),
+        10 => Some(longest()),
+        TOO_LARGE => Some(longest() + 9),
+        _ => None,
+    }
+}
+
+/// The state of an order whose record is some bytes too large.
+const TOO_LARGE: u8 = 11;
+
+fn is_open(state: u8) -> bool {
+    state < 2 || tbs(state).is_some()
+}
+
 /// State 5 is that of an order that ended with evidence.
 fn an_order(n: u8, account: u8, state: u8) -> Order {
-    let state = match state {
-        0 => Stage::Pending,
-        1 => ready(),
-        2 => processing(n, 300),
-        3 => valid(n),
-        4 => invalid(),
+    let state = match (state, tbs(state)) {
+        (_, Some(len)) => processing(n, len),
+        (0, _) => Stage::Pending,
+        (1, _) => ready(),
+        (3, _) => valid(n),
+        (4, _) => invalid(),
         _ => Stage::InvalidOnceProven,
     };
     let order = with(order(n), |order| order.account = account_id(account));
@@ -321,7 +365,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..4_u8, 0..4_u8).prop_map(|(order, account)| Step::InsertOrder { order, account }),
         (0..4_u8, (0..4_u8, any::<bool>()), fresh())
             .prop_map(|(account, to, fresh)| Step::UpdateAccount { account, to, fresh }),
-        (0..4_u8, 0..6_u8, fresh()).prop_map(|(order, state, fresh)| Step::UpdateOrder {
+        (0..4_u8, 0..12_u8, fresh()).prop_map(|(order, state, fresh)| Step::UpdateOrder {
             order,
             state,
             fresh
@@ -350,9 +394,14 @@ proptest! {
                 match operation {
                     Operation::Commit(steps) => {
                         let changes = steps.iter().map(|step| model.change(step)).collect();
+                        let result = commit(&store, changes).await;
+                        if steps.iter().any(Step::is_too_large) {
+                            assert!(matches!(result, Err(CommitError::Store(_))), "{result:?}");
+                            model.compare(&store).await;
+                            continue;
+                        }
                         let mut next = model.clone();
                         let expected = next.apply(steps);
-                        let result = commit(&store, changes).await;
                         assert_eq!(result, expected.map_err(CommitError::Conflict));
                         if result.is_ok() {
                             model = next;
