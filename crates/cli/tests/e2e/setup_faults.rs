@@ -51,7 +51,7 @@ fn run(program: &str, dir: &Path, args: &[&str]) {
 
 #[test]
 fn a_start_that_is_refused_migrates_nothing() {
-    for layout in 1..=5 {
+    for layout in 1..=6 {
         let server = Server::init(Setup::default());
         let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("../../testdata/databases/layout-{layout}.tar.gz"));

@@ -1,22 +1,29 @@
-//! A database that a program of layout 6 left, whether it is the present layout
-//! or an older one.
+//! From layout 6 to the present one.
 
-use assay_engine::domain::Attribute;
+use assay_engine::{domain::Attribute, ids::ChallengeId};
 use assay_proto::OrderStatus;
 
 use super::*;
 
-/// An order with a certificate, a refused one, and one whose CSR was refused,
-/// which is a note; and an account without an order.
+/// In layout 6 an authorization had one challenge, in its own record. There is an
+/// order with a certificate, a refused one, and one whose CSR was refused, which
+/// is a note; and an account without an order.
 #[tokio::test]
-async fn scenario_147_a_database_of_layout_6_opens_with_all_its_records() {
+async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
     let dir = older(6);
     let listed = listed(dir.path());
     let db = dir.path().join("db");
     for file in ledger_files(&db, "segment") {
         assert_eq!(fs::read(file).unwrap()[80..84], [0, 0, 0, 6]);
     }
+    let before = contents(&db.join("ledger"));
+    assert!(matches!(
+        LedgerView::open(&db),
+        Err(OpenError::NotMigrated(_))
+    ));
     assert_migrated(&db, &listed).await;
+    let kept = contents(&db.join(before_layout()));
+    assert!(kept.values().eq(before.values()));
     // From the ledger alone, then from an index that is made anew.
     assert_records(&LedgerView::open(&db).unwrap()).await;
     lose_power(&db);
@@ -41,6 +48,10 @@ async fn assert_records(store: &dyn Store) {
         let id = order.authorizations[0];
         let authorization = store.authorization(id).await.unwrap().unwrap().value;
         assert_eq!(authorization.admitted.attribute, Attribute::Serial);
+        // The URL that clients have of it.
+        let challenges = authorization.challenges();
+        assert_eq!(challenges.len(), 1);
+        assert_eq!(challenges[0].id(), ChallengeId::first_of(id));
         let proven = authorization.evidence().is_some();
         match status {
             OrderStatus::Invalid => assert_eq!((proven, &reasons[..]), (false, &[][..])),
