@@ -13,11 +13,11 @@ use anyhow::{anyhow, ensure};
 use assay_attest::{TrustAnchor, recording::Rule};
 use assay_ca::{Issuer, authority};
 use assay_engine::{
-    Engine, Limits, Setup,
+    Engine, Issuers, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Devices},
+    directories::{Directories, DirectoryPlan, Profiles},
     health::Health,
     ports::{Clock, Purpose, Random, Store},
-    urls::Urls,
 };
 use assay_proto::{DottedOid, Timestamp};
 use assay_store::{LedgerStore, OlderDatabase, OpenError, OpenMode, Options, maintenance};
@@ -201,16 +201,27 @@ impl Parts {
                     .or_fault("cannot start the thread that writes recordings")?;
             (Some(recordings), recorder)
         };
-        let engine = Engine::new(Setup {
-            admission: AdmissionPolicy {
-                admission,
-                assigners,
+        let policy = AdmissionPolicy {
+            admission,
+            assigners,
+        };
+        let directories = Directories::single(
+            &base_url.to_string(),
+            &Profiles::single(self.config.profile.clone()),
+            DirectoryPlan {
+                terms_of_service: self.config.acme.terms_of_service.clone(),
+                website: self.config.acme.website.clone(),
+                ..DirectoryPlan::new(policy)
             },
+        )
+        .map_err(Stop::usage)?;
+        let engine = Engine::new(Setup {
             anchors: self.anchors,
             clock: Arc::new(SystemClock),
+            directories,
             health: Arc::clone(&health),
             exempt: self.config.limits.rates.exempt.clone(),
-            issuer: self.issuer,
+            issuers: Issuers::single(self.issuer),
             limits: Limits {
                 free_space,
                 order_lifetime: self.config.acme.order_lifetime.seconds(),
@@ -218,14 +229,11 @@ impl Parts {
                 ..Limits::default()
             },
             max_jump: self.config.time.max_jump.seconds(),
-            profile: self.config.profile.clone(),
             random: Arc::new(SystemRandom),
             recorder,
             server_issuer: self.tls_issuer,
             space: Some(Arc::new(space)),
             store: Arc::clone(&store) as _,
-            terms_of_service: self.config.acme.terms_of_service.clone(),
-            urls: Urls::new(base_url.to_string()),
             validators: Vec::new(),
         });
         Ok(App {

@@ -217,7 +217,6 @@ pub async fn prepare(
             max_connections: app.config.server.max_connections,
             connections_per_address: app.config.connections_per_address(),
             access_log: app.config.log.access,
-            website: app.config.acme.website.clone(),
             rate_limits: app.config.limits.rates.clone(),
             ..ServerConfig::new(listener)
         },

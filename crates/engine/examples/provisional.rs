@@ -21,12 +21,12 @@ use std::{
 };
 
 use assay_engine::{
-    Context, Engine, Limits, Request, Setup,
+    Context, Engine, Issuers, Limits, Request, Setup,
     admission::{Admission, AdmissionPolicy, Bind},
+    directories::{Directories, DirectoryPlan, Profiles},
     ports::Store,
     profile::Profile,
     time::MAX_JUMP,
-    urls::Urls,
 };
 use assay_proto::NewAccount;
 use assay_store::{LedgerStore, Options, Sizes, maintenance::check};
@@ -57,25 +57,27 @@ impl House {
         let store = LedgerStore::create_with(&dir.path().join("db"), false, options);
         let (store, clock) = (Arc::new(store.unwrap()), TestClock::starting());
         let engine = Engine::new(Setup {
-            admission: AdmissionPolicy {
-                admission: Admission::AnyAttested { bind: Bind::Serial },
-                assigners: std::collections::HashSet::new(),
-            },
             anchors: Vec::new(),
             clock: Arc::new(clock.clone()),
+            directories: Directories::single(
+                "https://localhost",
+                &Profiles::single(Profile::privacy_preserving()),
+                DirectoryPlan::new(AdmissionPolicy {
+                    admission: Admission::AnyAttested { bind: Bind::Serial },
+                    assigners: std::collections::HashSet::new(),
+                }),
+            )
+            .unwrap(),
             health: Arc::default(),
             exempt: Vec::new(),
-            issuer: issuer(&new_cas().issuing),
+            issuers: Issuers::single(issuer(&new_cas().issuing)),
             limits: Limits::default(),
             max_jump: MAX_JUMP,
-            profile: Profile::privacy_preserving(),
             random: Arc::new(SystemRandom),
             recorder: None,
             server_issuer: None,
             space: None,
             store: Arc::clone(&store) as _,
-            terms_of_service: None,
-            urls: Urls::new("https://localhost"),
             validators: Vec::new(),
         });
         Self {

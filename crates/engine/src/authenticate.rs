@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Engine, Error,
+    directories::Directory,
     domain::{Account, AccountState},
     ids::AccountId,
+    names::DirectoryName,
     nonce::Genuine,
     ports::{Redemption, Versioned},
 };
@@ -21,6 +23,8 @@ use crate::{
 pub struct Request {
     /// The address that it came from.
     pub client: Option<IpAddr>,
+    /// The directory that it is for.
+    pub directory: DirectoryName,
     /// Its name in the log.
     pub id: Option<RequestId>,
     /// The nonce that authentication redeemed.
@@ -122,6 +126,8 @@ impl Engine {
         url: &str,
         request: Request,
     ) -> Result<(Context<Requester>, Payload), Unauthenticated> {
+        let directory =
+            (self.directory(&request.directory)).map_err(Unauthenticated::without_nonce)?;
         let now = self.now();
         let envelope = Envelope::parse(body).map_err(Unauthenticated::without_nonce)?;
         // A forged, stale or used nonce costs a MAC, not a signature.
@@ -133,7 +139,7 @@ impl Engine {
         }
         let nonce = nonce.map_err(Unauthenticated::without_nonce)?;
         let (requester, verified) = self
-            .verify(envelope)
+            .verify(directory, envelope)
             .await
             .map_err(|error| self.failed(Some(nonce), error))?;
         // RFC 8555 section 6.5: "Once a nonce value has appeared in an ACME
@@ -157,10 +163,16 @@ impl Engine {
     }
 
     /// Finds the signer of an envelope, and verifies the signature.
-    async fn verify(&self, envelope: Envelope) -> Result<(Requester, Verified), Error> {
+    async fn verify(
+        &self,
+        directory: &Directory,
+        envelope: Envelope,
+    ) -> Result<(Requester, Verified), Error> {
         let requester = match envelope.signer() {
             Signer::Jwk(key) => Requester::Key(key.clone()),
-            Signer::Kid(kid) => Requester::Account(Box::new(self.account_of_kid(kid).await?)),
+            Signer::Kid(kid) => {
+                Requester::Account(Box::new(self.account_of_kid(directory, kid).await?))
+            }
         };
         let verified = match &requester {
             Requester::Account(account) => envelope.verify(&account.value.key)?,
@@ -183,12 +195,20 @@ impl Engine {
         }
     }
 
-    async fn account_of_kid(&self, kid: &str) -> Result<Versioned<Account>, Error> {
+    /// The account that `kid` is the URL of. One of another directory is unknown
+    /// here, also under a URL that is of this one.
+    async fn account_of_kid(
+        &self,
+        directory: &Directory,
+        kid: &str,
+    ) -> Result<Versioned<Account>, Error> {
         let unknown = Error::AccountDoesNotExist("kid");
-        let Some(id) = self.urls.account_id(kid) else {
+        let Some(id) = directory.urls().account_id(kid) else {
             return Err(unknown);
         };
-        self.store.account(id).await?.ok_or(unknown)
+        let account = self.store.account(id).await?;
+        let of_directory = account.filter(|one| one.value.directory == directory.name());
+        of_directory.ok_or(unknown)
     }
 }
 
@@ -230,6 +250,12 @@ impl Request {
             client: Some(client),
             ..Self::default()
         }
+    }
+
+    /// The request, for this directory.
+    #[must_use]
+    pub fn in_directory(self, directory: DirectoryName) -> Self {
+        Self { directory, ..self }
     }
 
     /// The request under this name in the log.

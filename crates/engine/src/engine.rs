@@ -7,11 +7,13 @@ use ipnet::IpNet;
 
 use crate::{
     Error,
-    admission::AdmissionPolicy,
     attempts::CommitCounts,
     authenticate::Request,
+    directories::{Directories, Directory},
     health::{Health, Part},
     issuance::{ValidityLimits, end_of_ca},
+    issuers::Issuers,
+    names::DirectoryName,
     nonce::Nonces,
     notes::Noting,
     ports::{
@@ -32,19 +34,18 @@ use crate::{
 
 /// All decisions of the certificate authority. One value serves all requests.
 pub struct Engine {
-    pub(crate) admission: AdmissionPolicy,
     pub(crate) commit_counts: CommitCounts,
     pub(crate) displaced_accounts: Tally,
+    pub(crate) directories: Directories,
     pub(crate) displaced_orders: Tally,
     pub(crate) second_looks: SecondLooks,
     pub(crate) giving_way: GivingWay,
     pub(crate) health: Arc<Health>,
-    pub(crate) issuer: Issuer,
+    pub(crate) issuers: Issuers,
     pub(crate) server_issuer: Option<Issuer>,
     pub(crate) limits: Limits,
     pub(crate) nonces: Nonces,
     pub(crate) noting: Noting,
-    pub(crate) profile: Profile,
     pub(crate) provisional: Provisional,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) recent_refusals: RecentRefusals,
@@ -52,8 +53,6 @@ pub struct Engine {
     pub(crate) request_log: RequestLog,
     pub(crate) space: SpaceGuard,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) terms_of_service: Option<String>,
-    pub(crate) urls: Urls,
     pub(crate) validators: Vec<Arc<dyn Validator>>,
     pub(crate) verifier: Verifier,
     clock: Arc<dyn Clock>,
@@ -63,26 +62,24 @@ pub struct Engine {
 
 /// What an engine is made of.
 pub struct Setup {
-    /// Who may order.
-    pub admission: AdmissionPolicy,
     /// The roots that may vouch for devices.
     pub anchors: Vec<TrustAnchor>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// The ACME endpoints, with their profiles.
+    pub directories: Directories,
     /// The networks whose accounts are not counted as provisional, nor give way
     /// to others.
     pub exempt: Vec<IpNet>,
     /// Where the parts of the server report what fails.
     pub health: Arc<Health>,
-    /// The CA of the devices.
-    pub issuer: Issuer,
+    /// The CAs of the devices.
+    pub issuers: Issuers,
     /// How much clients may do.
     pub limits: Limits,
     /// The largest forward step of the wall clock that is followed without the
     /// operator's confirmation, in seconds.
     pub max_jump: u64,
-    /// What certificates look like.
-    pub profile: Profile,
     /// Gives chance.
     pub random: Arc<dyn Random>,
     /// Is told what was judged.
@@ -93,10 +90,6 @@ pub struct Setup {
     pub space: Option<Arc<dyn Space>>,
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
-    /// The URL of the terms of service that an account must agree to.
-    pub terms_of_service: Option<String>,
-    /// The URLs.
-    pub urls: Urls,
     /// What validates challenges in the background, one a challenge type: those
     /// types are offered beside `device-attest-01`.
     pub validators: Vec<Arc<dyn Validator>>,
@@ -142,14 +135,14 @@ impl Engine {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         Self {
-            admission: setup.admission,
             commit_counts: CommitCounts::default(),
             displaced_accounts: Tally::default(),
+            directories: setup.directories,
             displaced_orders: Tally::default(),
             second_looks: SecondLooks::default(),
             giving_way: GivingWay::default(),
             health: Arc::clone(&setup.health),
-            issuer: setup.issuer,
+            issuers: setup.issuers,
             server_issuer: setup.server_issuer,
             limits: setup.limits,
             nonces: Nonces::new(
@@ -158,7 +151,6 @@ impl Engine {
                 setup.random.as_ref(),
             ),
             noting: Noting::default(),
-            profile: setup.profile,
             provisional: Provisional::new(setup.limits.provisional_accounts, setup.exempt),
             random: setup.random,
             recent_refusals: RecentRefusals::default(),
@@ -172,8 +164,6 @@ impl Engine {
                 setup.max_jump,
             )),
             store: setup.store,
-            terms_of_service: setup.terms_of_service,
-            urls: setup.urls,
             validators: setup.validators,
             trusted_roots: setup
                 .anchors
@@ -219,7 +209,8 @@ impl Engine {
             true => self.health.degrade(Part::Clock, clock.to_string()),
             false => self.health.recover(Part::Clock),
         }
-        if let Err(ended) = end_of_ca("issuing", &self.issuer, clock.now) {
+        // The others issue no more, and have nothing left to stop when they end.
+        if let Err(ended) = end_of_ca("issuing", self.issuers.issuing(), clock.now) {
             self.health.fail(Part::Signer, ended);
         }
         self.health.readiness()
@@ -303,32 +294,46 @@ impl Engine {
         &self.request_log
     }
 
-    /// The URLs of all resources.
+    /// The ACME endpoints.
+    #[must_use]
+    pub fn directories(&self) -> &Directories {
+        &self.directories
+    }
+
+    /// The URLs of the default directory.
     #[must_use]
     pub fn urls(&self) -> &Urls {
-        &self.urls
+        self.directories.default_directory().urls()
     }
 
-    /// The URL of the terms of service.
-    #[must_use]
-    pub fn terms_of_service(&self) -> Option<&str> {
-        self.terms_of_service.as_deref()
+    /// The directory of a request or an account.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the configuration has it no more.
+    pub(crate) fn directory(&self, name: &DirectoryName) -> Result<&Directory, Error> {
+        let found = self.directories.get(name);
+        (found.map(|directory| &**directory)).ok_or(Error::NotFound("directory"))
     }
 
-    /// What bounds a certificate that is issued now.
+    /// What bounds a certificate of this profile that is issued now.
     ///
     /// # Errors
     /// [`Error::CaEnded`] once the CA's own certificate has ended;
     /// [`Error::Clock`] instead, or where it has not begun, while the clock is
     /// in doubt.
-    pub(crate) fn validity_limits(&self, clock: &ClockReading) -> Result<ValidityLimits, Error> {
-        let issuer_not_before = Timestamp(self.issuer.not_before());
+    pub(crate) fn validity_limits(
+        &self,
+        profile: &Profile,
+        clock: &ClockReading,
+    ) -> Result<ValidityLimits, Error> {
+        let issuer = self.issuers.issuing();
+        let issuer_not_before = Timestamp(issuer.not_before());
         if clock.issuing() < issuer_not_before {
             clock.settled()?;
         }
-        let end = end_of_ca("issuing", &self.issuer, clock.now).map_err(Error::CaEnded);
+        let end = end_of_ca("issuing", issuer, clock.now).map_err(Error::CaEnded);
         Ok(ValidityLimits {
-            lifetime: self.profile.lifetime,
+            lifetime: profile.lifetime,
             issuer_not_before,
             issuer_not_after: clock.settle(end)?,
         })

@@ -228,6 +228,9 @@ pub enum IssuanceRefusal {
     /// Admission does not know the device any more.
     #[error("the device is no longer admitted")]
     NoLongerAdmitted,
+    /// The directory does not offer the order's profile any more.
+    #[error("the profile that was ordered is no longer offered: make a new order")]
+    ProfileNotOffered,
     /// The root that vouched is not trusted any more.
     #[error("the attestation root that vouched for the device is no longer trusted")]
     RootNoLongerTrusted,
@@ -261,6 +264,7 @@ impl IssuanceRefusal {
             Self::EvidenceDisagrees => "evidence-disagrees",
             Self::NameDoesNotFit(_) => "name-does-not-fit",
             Self::NoLongerAdmitted => "no-longer-admitted",
+            Self::ProfileNotOffered => "profile-not-offered",
             Self::RootNoLongerTrusted => "root-no-longer-trusted",
             Self::ValidityOutOfReach => "validity-out-of-reach",
         }

@@ -8,11 +8,13 @@
 //! [`Engine::finalize`] are the way to a certificate.
 
 pub mod admission;
+pub mod directories;
 pub mod domain;
 pub mod events;
 pub mod health;
 pub mod ids;
 pub mod issuance;
+pub mod names;
 pub mod nonce;
 pub mod ports;
 pub mod profile;
@@ -26,6 +28,7 @@ mod authenticate;
 mod census;
 mod engine;
 mod error;
+mod issuers;
 mod notes;
 mod provisional;
 mod recent;
@@ -46,6 +49,7 @@ pub use authenticate::{
 };
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
+pub use issuers::{Issuers, RepeatedIssuer};
 pub use recent::RecentRefusal;
 pub use request_log::RequestLog;
 pub use usecase::{

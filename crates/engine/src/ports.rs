@@ -15,6 +15,7 @@ use crate::{
         Account, Attribute, Authorization, Certificate, Note, Order, Origin, ServerIntent, Token,
     },
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::DirectoryName,
 };
 
 /// Tells the time.
@@ -182,11 +183,15 @@ pub trait Store: Send + Sync {
     /// The account with this name.
     async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError>;
 
-    /// The account with this key.
+    /// The account of this directory with this key.
     async fn account_by_key(
         &self,
+        directory: DirectoryName,
         thumbprint: Thumbprint,
     ) -> Result<Option<Versioned<Account>>, StoreError>;
+
+    /// Whether an account of any directory has this key.
+    async fn is_account_key(&self, thumbprint: Thumbprint) -> Result<bool, StoreError>;
 
     /// The order with this name.
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError>;
@@ -510,7 +515,7 @@ pub enum CommitError {
 /// What a commit was in conflict about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictOn {
-    /// Another account has that key.
+    /// Another account of the directory has that key.
     AccountKey,
     /// There are too many [`OpenOrders`].
     OpenOrders,

@@ -207,6 +207,10 @@ pub const REMEDIES: &[(&str, &str)] = &[
         "the device left `devices.csv` since it ordered, or is listed by another attribute now: list it again, and install the profile again",
     ),
     (
+        "profile-not-offered",
+        "the directory does not offer the profile of the order any more: put it back into `assay.toml`, or install the profile of the device again",
+    ),
+    (
         "root-no-longer-trusted",
         "the root that vouched left the configuration: put it back, or order again with evidence under another root",
     ),

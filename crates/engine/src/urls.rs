@@ -1,26 +1,145 @@
-//! The URLs of all resources. They come from the configured base, never from a
-//! request's Host header.
+//! The table of all routes, and the URLs that are made of it: the links in
+//! answers, the server's router, its log and the parsing of account URLs go by
+//! this one table. URLs begin with the configured base, never with a request's
+//! Host header.
+
+use std::fmt::Display;
 
 use assay_ca::SerialNumber;
 use assay_proto::Timestamp;
 
 use crate::{
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::DirectoryName,
     ports::OrderCursor,
 };
 
-/// Makes URLs under one base.
+/// What all paths of ACME begin with.
+const ROOT: &str = "/acme";
+
+/// Each route, and its path below the directory's: what is before the name of
+/// a resource, the name's place, and what is behind it.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $route:ident = $before:literal $name:literal $after:literal;)*) => {
+        /// What there is below a directory.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Route {
+            $($(#[$doc])* $route,)*
+        }
+
+        impl Route {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$route),*];
+
+            const fn parts(self) -> Parts {
+                match self {
+                    $(Self::$route => Parts { before: $before, name: $name, after: $after },)*
+                }
+            }
+        }
+    };
+}
+
+routes! {
+    /// The directory (RFC 8555 section 7.1.1).
+    Directory = "directory" "" "";
+    /// What limits there are, for clients that are refused: no part of ACME.
+    Limits = "limits" "" "";
+    /// newNonce.
+    NewNonce = "new-nonce" "" "";
+    /// newAccount.
+    NewAccount = "new-account" "" "";
+    /// An account.
+    Account = "account/" "{id}" "";
+    /// An account's list of orders.
+    Orders = "account/" "{id}" "/orders";
+    /// newOrder.
+    NewOrder = "new-order" "" "";
+    /// An order.
+    Order = "order/" "{id}" "";
+    /// Where an order is finalized.
+    Finalize = "order/" "{id}" "/finalize";
+    /// An authorization.
+    Authorization = "authorization/" "{id}" "";
+    /// A challenge.
+    Challenge = "challenge/" "{id}" "";
+    /// A certificate.
+    Certificate = "certificate/" "{serial}" "";
+    /// revokeCert.
+    RevokeCert = "revoke-cert" "" "";
+    /// keyChange.
+    KeyChange = "key-change" "" "";
+}
+
+/// A route's path below its directory's.
+struct Parts {
+    before: &'static str,
+    /// The place of the resource's name, as routers and logs have it; empty
+    /// where there is one resource alone.
+    name: &'static str,
+    after: &'static str,
+}
+
+impl Route {
+    /// The route of `tail`, a path below a directory's. The name in it is any
+    /// one segment.
+    #[must_use]
+    pub fn of(tail: &str) -> Option<Self> {
+        let fits = |route: &&Self| match route.parts().name {
+            "" => tail == route.parts().before,
+            _ => route.name_in(tail).is_some(),
+        };
+        Self::ALL.iter().find(fits).copied()
+    }
+
+    /// The name of the resource in `tail`, where that is this route's.
+    fn name_in(self, tail: &str) -> Option<&str> {
+        let Parts { before, after, .. } = self.parts();
+        let name = tail.strip_prefix(before)?.strip_suffix(after)?;
+        (!name.is_empty() && !name.contains('/')).then_some(name)
+    }
+
+    /// What its path begins with below the directory's: no directory may have
+    /// that name.
+    #[must_use]
+    pub fn first_segment(self) -> &'static str {
+        let before = self.parts().before;
+        before.split_once('/').map_or(before, |(first, _)| first)
+    }
+}
+
+/// The part of `path` below the default directory's own, which a named
+/// directory's paths have, too.
+pub(crate) fn below_root(path: &str) -> Option<&str> {
+    path.strip_prefix(ROOT)?.strip_prefix('/')
+}
+
+/// Makes the URLs of one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
+    /// The origin, without a slash at its end.
     base: String,
+    /// The origin and what all paths of the directory begin with.
+    root: String,
 }
 
 impl Urls {
-    /// URLs under `base`, an origin such as `https://ca.example.org:8443`,
-    /// without a slash at its end.
+    /// The default directory's URLs under `base`, an origin such as
+    /// `https://ca.example.org:8443`, without a slash at its end.
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into() }
+        Self::of_directory(base, &DirectoryName::DEFAULT)
+    }
+
+    /// The same of any directory.
+    #[must_use]
+    pub fn of_directory(base: impl Into<String>, name: &DirectoryName) -> Self {
+        let base = base.into();
+        let root = match name.in_urls() {
+            Some(name) => format!("{base}{ROOT}/{name}"),
+            None => format!("{base}{ROOT}"),
+        };
+        Self { base, root }
     }
 
     /// The URL that a request for `path_and_query` must be signed for.
@@ -29,61 +148,48 @@ impl Urls {
         format!("{}{path_and_query}", self.base)
     }
 
+    /// The path of a route, with a place for the name of a resource, as routers
+    /// and logs have it: `/acme/order/{id}`.
+    #[must_use]
+    pub fn pattern(&self, route: Route) -> String {
+        let url = self.named(route, route.parts().name);
+        url.strip_prefix(&self.base).unwrap_or(&url).to_owned()
+    }
+
+    /// The URL of a route without a name in it.
+    #[must_use]
+    pub fn of(&self, route: Route) -> String {
+        self.named(route, "")
+    }
+
+    fn named(&self, route: Route, name: impl Display) -> String {
+        let Parts { before, after, .. } = route.parts();
+        format!("{}/{before}{name}{after}", self.root)
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("{}/acme/directory", self.base)
-    }
-
-    /// newNonce.
-    #[must_use]
-    pub fn new_nonce(&self) -> String {
-        format!("{}/acme/new-nonce", self.base)
-    }
-
-    /// newAccount.
-    #[must_use]
-    pub fn new_account(&self) -> String {
-        format!("{}/acme/new-account", self.base)
-    }
-
-    /// newOrder.
-    #[must_use]
-    pub fn new_order(&self) -> String {
-        format!("{}/acme/new-order", self.base)
-    }
-
-    /// revokeCert.
-    #[must_use]
-    pub fn revoke_cert(&self) -> String {
-        format!("{}/acme/revoke-cert", self.base)
-    }
-
-    /// keyChange.
-    #[must_use]
-    pub fn key_change(&self) -> String {
-        format!("{}/acme/key-change", self.base)
+        self.of(Route::Directory)
     }
 
     /// An account.
     #[must_use]
     pub fn account(&self, id: AccountId) -> String {
-        format!("{}/acme/account/{id}", self.base)
+        self.named(Route::Account, id)
     }
 
     /// The account that `url` is of.
     #[must_use]
     pub fn account_id(&self, url: &str) -> Option<AccountId> {
-        let id = url
-            .strip_prefix(&self.base)?
-            .strip_prefix("/acme/account/")?;
-        AccountId::parse(id)
+        let tail = url.strip_prefix(&self.root)?.strip_prefix('/')?;
+        AccountId::parse(Route::Account.name_in(tail)?)
     }
 
     /// An account's list of orders.
     #[must_use]
     pub fn orders(&self, id: AccountId) -> String {
-        format!("{}/acme/account/{id}/orders", self.base)
+        self.named(Route::Orders, id)
     }
 
     /// The part of an account's list of orders behind `after`.
@@ -95,31 +201,31 @@ impl Urls {
     /// An order.
     #[must_use]
     pub fn order(&self, id: OrderId) -> String {
-        format!("{}/acme/order/{id}", self.base)
+        self.named(Route::Order, id)
     }
 
     /// Where an order is finalized.
     #[must_use]
     pub fn finalize(&self, id: OrderId) -> String {
-        format!("{}/acme/order/{id}/finalize", self.base)
+        self.named(Route::Finalize, id)
     }
 
     /// An authorization.
     #[must_use]
     pub fn authorization(&self, id: AuthorizationId) -> String {
-        format!("{}/acme/authorization/{id}", self.base)
+        self.named(Route::Authorization, id)
     }
 
     /// A challenge.
     #[must_use]
     pub fn challenge(&self, id: ChallengeId) -> String {
-        format!("{}/acme/challenge/{id}", self.base)
+        self.named(Route::Challenge, id)
     }
 
     /// A certificate.
     #[must_use]
     pub fn certificate(&self, serial: &SerialNumber) -> String {
-        format!("{}/acme/certificate/{serial}", self.base)
+        self.named(Route::Certificate, serial)
     }
 }
 
@@ -160,6 +266,78 @@ mod tests {
         ] {
             assert_eq!(urls.account_id(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn every_path_leads_to_its_own_route() {
+        let names = [
+            DirectoryName::DEFAULT,
+            DirectoryName::parse("wifi").unwrap(),
+        ];
+        for (name, root) in names.iter().zip(["/acme/", "/acme/wifi/"]) {
+            let urls = Urls::of_directory("https://ca.example.org", name);
+            for route in Route::ALL {
+                let pattern = urls.pattern(*route);
+                let tail = pattern.strip_prefix(root).unwrap();
+                assert_eq!(Route::of(tail), Some(*route), "{pattern}");
+                assert_eq!(tail.split('/').next(), Some(route.first_segment()));
+            }
+        }
+        for tail in [
+            "",
+            "order",
+            "order/",
+            "order/a/b",
+            "order/a/finalize/",
+            "order//finalize",
+            "directory/",
+            "directoryx",
+        ] {
+            assert_eq!(Route::of(tail), None, "{tail}");
+        }
+        assert_eq!(Route::of("order/AbC/finalize"), Some(Route::Finalize));
+        assert_eq!(Route::of("account/AbC/orders"), Some(Route::Orders));
+    }
+
+    /// Clients and operators have these, in bookmarks, profiles and scripts.
+    #[test]
+    fn the_paths_of_the_default_directory_stay() {
+        let urls = Urls::new("https://ca.example.org");
+        let patterns: Vec<_> = Route::ALL.iter().map(|one| urls.pattern(*one)).collect();
+        assert_eq!(
+            patterns,
+            [
+                "/acme/directory",
+                "/acme/limits",
+                "/acme/new-nonce",
+                "/acme/new-account",
+                "/acme/account/{id}",
+                "/acme/account/{id}/orders",
+                "/acme/new-order",
+                "/acme/order/{id}",
+                "/acme/order/{id}/finalize",
+                "/acme/authorization/{id}",
+                "/acme/challenge/{id}",
+                "/acme/certificate/{serial}",
+                "/acme/revoke-cert",
+                "/acme/key-change",
+            ]
+        );
+        let order = OrderId::from_bytes([7; 16]);
+        assert_eq!(
+            urls.finalize(order),
+            format!("https://ca.example.org/acme/order/{order}/finalize")
+        );
+    }
+
+    #[test]
+    fn an_account_is_found_below_its_own_directory_alone() {
+        let base = "https://ca.example.org";
+        let wifi = Urls::of_directory(base, &DirectoryName::parse("wifi").unwrap());
+        let (default, id) = (Urls::new(base), AccountId::from_bytes([7; 16]));
+        assert_eq!(wifi.account_id(&wifi.account(id)), Some(id));
+        assert_eq!(wifi.account_id(&default.account(id)), None);
+        assert_eq!(default.account_id(&wifi.account(id)), None);
     }
 
     #[test]

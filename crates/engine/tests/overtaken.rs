@@ -13,14 +13,10 @@ use assay_jws::PublicKey;
 use assay_proto::{AccountUpdate, Contact, OrderStatus, Problem, ProblemType};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use serde_json::json;
-use support::{Glass, START, account_key};
+use support::{Glass, START, account_key, public};
 
 fn changes(change: Change) -> ChangeSet {
     ChangeSet::new(START, vec![change])
-}
-
-fn public(key: &AccountKey) -> PublicKey {
-    PublicKey::from_jwk(key.jwk().to_string().as_bytes()).unwrap()
 }
 
 /// An account that has asked for a key change, and what it sent.

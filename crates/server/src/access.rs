@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
+use assay_engine::directories::Place;
 use axum::{
     body::{Body, HttpBody},
     http::{Method, Response, StatusCode},
 };
 
-use crate::{current::Current, routes};
+use crate::current::Current;
 
 /// The target of the lines of the access log. Every request causes one: logs
 /// keep them apart, so that they push out no other line.
@@ -20,7 +21,7 @@ pub(crate) struct Access {
     begun: Instant,
     current: Arc<Current>,
     method: Method,
-    route: &'static str,
+    place: Option<Place>,
 }
 
 struct Answer {
@@ -29,15 +30,15 @@ struct Answer {
 }
 
 impl Access {
-    /// A request for `path` begins. Of the path only its route is kept: names of
-    /// resources are for their holders, and any other path is the client's own.
-    pub(crate) fn begin(current: &Arc<Current>, method: &Method, path: &str) -> Self {
+    /// A request begins. Of its path only the route is kept: names of resources
+    /// are for their holders, and any other path is the client's own.
+    pub(crate) fn begin(current: &Arc<Current>, method: &Method, place: Option<Place>) -> Self {
         Self {
             answer: None,
             begun: Instant::now(),
             current: Arc::clone(current),
             method: method.clone(),
-            route: routes::known_pattern(path).unwrap_or("none"),
+            place,
         }
     }
 
@@ -65,7 +66,7 @@ impl Drop for Access {
             event = "request",
             client = %self.current.client(),
             method = %self.method,
-            route = self.route,
+            route = self.place.as_ref().map_or("none", Place::pattern),
             status,
             aborted = status.is_none().then_some(true),
             // Microseconds.

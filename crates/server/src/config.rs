@@ -27,8 +27,6 @@ pub struct ServerConfig {
     /// Whether each connection begins with a header of the PROXY protocol,
     /// version 2. Only `trusted_proxies` may connect then.
     pub proxy_protocol: bool,
-    /// A page about this CA, for the directory's `meta`.
-    pub website: Option<String>,
     /// How often one address may ask.
     pub rate_limits: RateLimits,
     /// The most connections at once; others wait for a place.
@@ -59,7 +57,6 @@ impl ServerConfig {
             trusted_proxies: Vec::new(),
             access_log: false,
             proxy_protocol: false,
-            website: None,
             rate_limits: RateLimits::default(),
             max_connections: 800,
             connections_per_address: 200,

@@ -353,7 +353,7 @@ pub async fn serve_stream<S>(engine: Arc<Engine>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let surface = Surface::new(engine, None, Vec::new(), RateLimits::off());
+    let surface = Surface::new(engine, Vec::new(), RateLimits::off());
     let connections = Connections::new(surface, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);

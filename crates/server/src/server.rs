@@ -60,7 +60,6 @@ impl Server {
         let surface = Surface::within(
             Memory::new(exempt, crowd),
             Arc::clone(&engine),
-            config.website,
             believed,
             config.rate_limits,
         )

@@ -2,11 +2,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use assay_engine::{
     self as engine, Context, Engine, Payload, PublicKey, Requester, Unauthenticated,
-    domain::Account, ids::AccountId, ports::Versioned,
+    directories::{Directory, Place},
+    domain::Account,
+    ids::AccountId,
+    ports::Versioned,
 };
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    http::{Extensions, HeaderMap, StatusCode, header::CONTENT_TYPE},
 };
 
 use crate::{
@@ -22,6 +25,8 @@ const MEDIA_TYPE: &str = "application/jose+json";
 pub(crate) struct Signed<By> {
     /// Who signed it, and where it came from.
     pub(crate) context: Context<By>,
+    /// The directory that it is for.
+    pub(crate) directory: Arc<Directory>,
     /// What was signed.
     pub(crate) payload: Payload,
     /// The URL that it was signed for.
@@ -124,8 +129,11 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
             .path_and_query()
             .map_or("/", axum::http::uri::PathAndQuery::as_str);
         let url = app.engine.urls().of_request(path);
+        let directory = directory_of(&parts.extensions, app);
         let turn = app.limits.turn(client).await;
-        let request = engine::Request::from(client).named(current::id());
+        let request = (engine::Request::from(client))
+            .in_directory(directory.name())
+            .named(current::id());
         let authenticated = By::authenticate(&app.engine, &body.bytes, &url, request).await;
         drop(turn);
         match authenticated {
@@ -133,6 +141,7 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
                 current::authenticated(context.by.account());
                 Ok(Self {
                     context,
+                    directory,
                     payload,
                     url,
                     client,
@@ -144,6 +153,15 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
             Err(refused) => Err(refused.error.into()),
         }
     }
+}
+
+/// The directory whose resource a request is for.
+pub(crate) fn directory_of(extensions: &Extensions, app: &App) -> Arc<Directory> {
+    let directory = match extensions.get::<Place>() {
+        Some(place) => &place.directory,
+        None => app.engine.directories().default_directory(),
+    };
+    Arc::clone(directory)
 }
 
 /// RFC 8555 section 6.2: "Because client requests in ACME carry JWS objects in

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use assay_engine::Engine;
+use assay_engine::{Engine, directories::Place, urls::Route};
 use assay_proto::Timestamp;
 use axum::{
     Router,
@@ -35,7 +35,7 @@ use crate::{
     limits::{Failure, Limit, Limits, RateLimits},
     memory::{Memory, head_size},
     refusal::{Aftermath, Refusal},
-    routes::{DIRECTORY, LIMITS, pattern, router},
+    routes::router,
     standing::Standing,
     work::Work,
 };
@@ -54,7 +54,6 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<Memory>,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) website: Option<String>,
     pub(crate) work: Work,
 }
 
@@ -101,20 +100,13 @@ pub struct Surface {
 }
 
 impl Surface {
-    /// `trusted_proxies` are the peers whose X-Forwarded-For is believed;
-    /// `website` stands in the directory's `meta`.
+    /// `trusted_proxies` are the peers whose X-Forwarded-For is believed.
     #[must_use]
-    pub fn new(
-        engine: Arc<Engine>,
-        website: Option<String>,
-        trusted_proxies: Vec<IpNet>,
-        rate_limits: RateLimits,
-    ) -> Self {
+    pub fn new(engine: Arc<Engine>, trusted_proxies: Vec<IpNet>, rate_limits: RateLimits) -> Self {
         let exempt = [&trusted_proxies[..], &rate_limits.exempt].concat();
         let surface = Self::within(
             Memory::new(exempt, Crowd::new()),
             engine,
-            website,
             trusted_proxies,
             rate_limits,
         );
@@ -135,7 +127,6 @@ impl Surface {
     pub(crate) fn within(
         memory: Arc<Memory>,
         engine: Arc<Engine>,
-        website: Option<String>,
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
     ) -> Self {
@@ -146,7 +137,6 @@ impl Surface {
             limits: Limits::new(rate_limits),
             memory,
             trusted_proxies,
-            website,
             work: Work::default(),
         });
         Self {
@@ -193,20 +183,24 @@ impl Surface {
         );
         request.extensions_mut().insert(client);
         let method = request.method().clone();
-        let is_directory = request.uri().path() == DIRECTORY;
+        let place = self.app.engine.directories().place(request.uri().path());
+        if let Some(place) = place.clone() {
+            request.extensions_mut().insert(place);
+        }
         let connection = request.extensions_mut().remove::<Arc<Standing>>();
         let engine = Arc::clone(&self.app.engine);
         let id = self.request_ids.next();
         let current = Current::new(engine, id, client.0, connection.clone());
         let path = request.uri().path();
-        let access = (self.access_log).then(|| Access::begin(&current, &method, path));
+        let access = (self.access_log).then(|| Access::begin(&current, &method, place.clone()));
         // At the level of errors, so that no filter takes from a line what it is
         // about.
         let span = tracing::error_span!(
             "request",
             client = %client.0,
             method = %method,
-            path = pattern(path),
+            // A path at which there is nothing stays as it is.
+            path = place.as_ref().map_or(path, Place::pattern),
             request_id = %id,
             account = Empty,
             identifier = Empty,
@@ -215,7 +209,7 @@ impl Surface {
         current.within(&span);
         let answer = self.enter(request, client, connection).instrument(span);
         let response = current.scope(answer).await;
-        let mut response = finish(&self.app, &method, is_directory, response);
+        let mut response = finish(&self.app, &method, place.as_ref(), response);
         if (response.status().is_client_error() || response.status().is_server_error())
             && let Ok(id) = HeaderValue::try_from(id.to_string())
         {
@@ -298,14 +292,15 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn finish(app: &App, method: &Method, is_directory: bool, mut response: Response) -> Response {
+fn finish(app: &App, method: &Method, place: Option<&Place>, mut response: Response) -> Response {
     if method == Method::HEAD {
         // RFC 9110 section 9.3.2: "the server MUST NOT send content in the
         // response". The router sees to its own.
         *response.body_mut() = Body::empty();
     }
     let engine = &app.engine;
-    let is_directory = is_directory && response.status().is_success();
+    let is_directory = place.is_some_and(|place| place.route == Route::Directory)
+        && response.status().is_success();
     let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let aftermath = response.extensions().get().copied();
     let Aftermath {
@@ -331,7 +326,8 @@ fn finish(app: &App, method: &Method, is_directory: bool, mut response: Response
     // resources other than the directory and indicates the URL of the
     // directory."
     if !is_directory {
-        let link = format!("<{}>;rel=\"index\"", engine.urls().directory());
+        let urls = place.map_or(engine.urls(), |place| place.directory.urls());
+        let link = format!("<{}>;rel=\"index\"", urls.directory());
         if let Ok(link) = HeaderValue::try_from(link) {
             headers.append(LINK, link);
         }
@@ -348,7 +344,7 @@ fn finish(app: &App, method: &Method, is_directory: bool, mut response: Response
 fn help(app: &App) -> String {
     match app.limits.help() {
         Some(url) => format!("<{url}>;rel=\"help\""),
-        None => format!("<{}>;rel=\"help\"", app.engine.urls().of_request(LIMITS)),
+        None => format!("<{}>;rel=\"help\"", app.engine.urls().of(Route::Limits)),
     }
 }
 

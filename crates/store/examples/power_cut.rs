@@ -263,7 +263,9 @@ impl Enrolment {
             _ => 4,
         };
         assert_eq!(order.value, self.order(stage), "order {number}");
-        let account = store.account_by_key(*self.key().thumbprint()).await;
+        let account = store
+            .account_by_key(Default::default(), *self.key().thumbprint())
+            .await;
         let account = account.unwrap().map(|account| account.value);
         // An account's key prints as its thumbprint.
         let (account, expected) = (format!("{account:?}"), Some(self.account()));

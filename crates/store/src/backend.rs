@@ -5,6 +5,7 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::DirectoryName,
     ports::{
         AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
         ProvisionalAccount, Redemption, Store, StoreError, UnprovenOrder, Version, Versioned,
@@ -84,9 +85,14 @@ impl<B: Backend> Store for Backed<B> {
 
     async fn account_by_key(
         &self,
+        directory: DirectoryName,
         thumbprint: Thumbprint,
     ) -> Result<Option<Versioned<Account>>, StoreError> {
-        (self.backend).read(|map| query::account_by_key(map, &self.cache, &thumbprint))
+        (self.backend).read(|map| query::account_by_key(map, &self.cache, directory, &thumbprint))
+    }
+
+    async fn is_account_key(&self, thumbprint: Thumbprint) -> Result<bool, StoreError> {
+        (self.backend).read(|map| query::is_account_key(map, &thumbprint))
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {

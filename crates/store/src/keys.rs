@@ -8,7 +8,7 @@
 //! | `e` | account, end, order | nothing: the account's open orders |
 //! | `h` | challenge | authorization: whose challenge it is, but for the first one of each |
 //! | `i` | account, identifier, end, order | nothing: its open orders by identifier |
-//! | `k` | thumbprint | account: whose key it is |
+//! | `k` | thumbprint, directory | account: whose key it is there |
 //! | `l` | account, creation, order | nothing: the account's orders |
 //! | `m` | name | the store's own values |
 //! | `n` | creation, order | nothing: all orders |
@@ -24,7 +24,8 @@
 //! Accounts, orders and authorizations are their 16 bytes; serial numbers
 //! their magnitude; moments seconds in 8 big-endian bytes, so that they sort;
 //! an identifier is the SHA-256 of its type, a zero byte and its value; a device
-//! the first half of the SHA-256 of its name.
+//! the first half of the SHA-256 of its name; a directory its name, nothing for
+//! the default one.
 
 use assay_engine::ids::{AccountId, AuthorizationId, ChallengeId, OrderId};
 use assay_jws::Thumbprint;
@@ -78,7 +79,14 @@ pub(crate) fn account(id: AccountId) -> Vec<u8> {
     join(ACCOUNT, &[id.as_bytes()])
 }
 
-pub(crate) fn account_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
+pub(crate) fn account_by_key(directory: Option<&str>, thumbprint: &Thumbprint) -> Vec<u8> {
+    let directory = directory.unwrap_or_default();
+    join(ACCOUNT_BY_KEY, &[&thumbprint.0, directory.as_bytes()])
+}
+
+/// What the entries of a key's accounts begin with: one in each directory at
+/// most.
+pub(crate) fn accounts_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
     join(ACCOUNT_BY_KEY, &[&thumbprint.0])
 }
 

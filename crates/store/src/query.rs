@@ -3,6 +3,7 @@
 use assay_engine::{
     domain::{Account, Authorization, Certificate, ServerIntent},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::DirectoryName,
     ports::{
         AccountCursor, DueValidation, OpenOrder, OrderCursor, ProvisionalAccount, StoreError,
         UnprovenOrder, Versioned,
@@ -31,13 +32,14 @@ pub(crate) fn one<R: Record>(
         .transpose()
 }
 
-/// The account with this key.
+/// The account of this directory with this key.
 pub(crate) fn account_by_key(
     map: &dyn Scan,
     cache: &KeyCache,
+    directory: DirectoryName,
     thumbprint: &Thumbprint,
 ) -> Result<Option<Versioned<Account>>, StoreError> {
-    let Some(id) = map.get(&keys::account_by_key(thumbprint))? else {
+    let Some(id) = map.get(&keys::account_by_key(directory.in_urls(), thumbprint))? else {
         return Ok(None);
     };
     let id = AccountId::from_bytes(id.as_ref().try_into().map_err(|_| damaged_index())?);
@@ -80,6 +82,13 @@ pub(crate) fn validations(map: &dyn Scan, limit: usize) -> Result<Vec<DueValidat
             })
         })
         .collect()
+}
+
+/// Whether an account of any directory has this key.
+pub(crate) fn is_account_key(map: &dyn Scan, thumbprint: &Thumbprint) -> Result<bool, StoreError> {
+    let list = keys::accounts_by_key(thumbprint);
+    let first = map.scan(&list, &keys::end_of(list.clone())).next();
+    first.transpose().map(|found| found.is_some())
 }
 
 /// At most `limit` orders, oldest first, from the one after `after` on.

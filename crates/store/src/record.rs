@@ -17,7 +17,10 @@ mod origin;
 use std::{borrow::Cow, fmt::Write as _};
 
 use assay_ca::SerialNumber;
-use assay_engine::ports::{StoreError, Version, Versioned};
+use assay_engine::{
+    names::DirectoryName,
+    ports::{StoreError, Version, Versioned},
+};
 use assay_proto::{Identifier, WireIdentifier};
 use minicbor::{Decode, Encode};
 
@@ -313,6 +316,13 @@ fn clip(mut text: String, most: usize) -> String {
         text.truncate(end);
     }
     text
+}
+
+/// Reads the name of a directory; absent for the default one.
+fn directory(name: Option<&str>) -> Result<DirectoryName, Damage> {
+    name.map_or(Ok(DirectoryName::DEFAULT), |name| {
+        DirectoryName::parse(name).map_err(|_| Damage::Field("directory"))
+    })
 }
 
 /// Reads a serial number's magnitude.

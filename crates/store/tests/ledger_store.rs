@@ -60,7 +60,10 @@ async fn scenario_64_a_ready_order_outlives_a_restart() {
     assert_eq!(found.value, in_state(order(1), ready()));
     assert_eq!(found.version, Version(1));
     assert_eq!(store.latest_time(), NOW);
-    let by_key = store.account_by_key(*key(1).thumbprint()).await.unwrap();
+    let by_key = store
+        .account_by_key(Default::default(), *key(1).thumbprint())
+        .await
+        .unwrap();
     assert_eq!(by_key.unwrap().value.id, account_id(1));
     assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 1);
     let open_orders = store.open_orders(account_id(1), NOW, 9).await;

@@ -179,7 +179,7 @@ async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
         assert_eq!(cursor.id.to_string(), listed["id"]);
         let account = store.account(order.account).await.unwrap().unwrap().value;
         let by_key = store
-            .account_by_key(*account.key.thumbprint())
+            .account_by_key(Default::default(), *account.key.thumbprint())
             .await
             .unwrap();
         assert_eq!(by_key.unwrap().value.id, account.id);

@@ -207,7 +207,10 @@ impl Model {
                 .map(|((k, established), version)| (key(*k), *established, *version));
             assert_eq!(found, expected);
 
-            let holder = store.account_by_key(*key(n).thumbprint()).await.unwrap();
+            let holder = store
+                .account_by_key(Default::default(), *key(n).thumbprint())
+                .await
+                .unwrap();
             let holder = holder.map(|account| account.value.id);
             let mut accounts = self.accounts.iter();
             let expected = accounts.find(|(_, ((k, _), _))| *k == n);

@@ -270,7 +270,9 @@ async fn records(db: &Path) -> Vec<String> {
     for cursor in view.orders(None, None, 99).await.unwrap() {
         let order = view.order(cursor.id).await.unwrap().unwrap().value;
         let account = view.account(order.account).await.unwrap().unwrap().value;
-        let by_key = view.account_by_key(*account.key.thumbprint()).await;
+        let by_key = view
+            .account_by_key(Default::default(), *account.key.thumbprint())
+            .await;
         records.push(format!("{cursor:?} {account:?} {by_key:?}"));
         for id in &order.authorizations {
             records.push(format!("{:?}", view.authorization(*id).await.unwrap()));

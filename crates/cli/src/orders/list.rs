@@ -251,6 +251,8 @@ mod tests {
             let details = OrderDetails {
                 id: OrderId::from_bytes(id),
                 account: AccountId::from_bytes([1; 16]),
+                directory: Default::default(),
+                profile: Default::default(),
                 identifiers: Vec::new(),
                 authorizations: Vec::new(),
                 not_before: None,

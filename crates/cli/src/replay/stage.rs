@@ -14,14 +14,14 @@ use assay_attest::{
 };
 use assay_ca::authority;
 use assay_engine::{
-    Engine, Limits, Setup,
+    Engine, Issuers, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
+    directories::{Directories, DirectoryPlan, Profiles},
     domain::Attribute,
     ports::{Clock, Purpose, Random},
     profile::Profile,
     sha256,
     time::MAX_JUMP,
-    urls::Urls,
 };
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
 use assay_store::MemoryStore;
@@ -51,16 +51,20 @@ impl Stage {
         let token = token_bytes(&acme.token)?;
         let now = time.seconds();
         let store = Arc::new(MemoryStore::new());
+        let issuer = authority::repeatable(now).context("there is no CA for the recorded time")?;
         let engine = Engine::new(Setup {
-            admission: admission(acme)?,
             anchors: scenery.anchors,
             clock: Arc::new(StandingClock(Timestamp(now))),
+            directories: Directories::single(
+                &scenery.base_url,
+                &Profiles::single(scenery.profile),
+                DirectoryPlan::new(admission(acme)?),
+            )?,
             exempt: Vec::new(),
             health: Arc::default(),
-            issuer: authority::repeatable(now).context("there is no CA for the recorded time")?,
+            issuers: Issuers::single(issuer),
             limits: Limits::default(),
             max_jump: MAX_JUMP,
-            profile: scenery.profile,
             random: Arc::new(ScriptedRandom {
                 token,
                 drawn: Mutex::default(),
@@ -69,8 +73,6 @@ impl Stage {
             server_issuer: None,
             space: None,
             store: Arc::clone(&store) as _,
-            terms_of_service: None,
-            urls: Urls::new(scenery.base_url),
             validators: Vec::new(),
         });
         Ok(Self {

@@ -2,14 +2,17 @@ use assay_jws::PublicKey;
 use assay_proto::{Contact, Timestamp};
 
 use super::Origin;
-use crate::ids::AccountId;
+use crate::{ids::AccountId, names::DirectoryName};
 
 /// An account (RFC 8555 section 7.1.2).
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Its name.
     pub id: AccountId,
-    /// The key that signs its requests; no two accounts have the same.
+    /// The directory in which it was made, and is good.
+    pub directory: DirectoryName,
+    /// The key that signs its requests; no two accounts of a directory have the
+    /// same.
     pub key: PublicKey,
     /// How to reach its holder.
     pub contacts: Vec<Contact>,

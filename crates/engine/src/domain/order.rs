@@ -4,7 +4,10 @@ use assay_ca::SerialNumber;
 use assay_proto::{Identifier, OrderStatus, Problem, ProblemType, Timestamp};
 
 use super::{Failure, Intent, Origin};
-use crate::ids::{AccountId, AuthorizationId, OrderId};
+use crate::{
+    ids::{AccountId, AuthorizationId, OrderId},
+    names::{DirectoryName, ProfileName},
+};
 
 /// What of an order never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,10 @@ pub struct OrderDetails {
     pub id: OrderId,
     /// Whose it is.
     pub account: AccountId,
+    /// The directory in which it was made.
+    pub directory: DirectoryName,
+    /// The profile that its certificate is to be of.
+    pub profile: ProfileName,
     /// What the certificate is to be issued for, in the client's order.
     pub identifiers: Vec<Identifier>,
     /// One authorization an identifier, in the same order.

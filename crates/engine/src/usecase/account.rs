@@ -4,6 +4,7 @@ use super::end::end_order;
 use crate::{
     AccountContext, Engine, Error, KeyContext,
     attempts::Attempts,
+    directories::Directory,
     domain::{Account, AccountState, Failure, Origin},
     events::What,
     ids::AccountId,
@@ -29,6 +30,7 @@ impl Engine {
         context: &KeyContext,
         asked: &NewAccount,
     ) -> Result<(Account, bool), Error> {
+        let directory = self.directory(&context.request.directory)?;
         let key = &context.by;
         let mut attempts = self.attempts(&context.request);
         loop {
@@ -36,13 +38,14 @@ impl Engine {
             // request signed with a key for which it already has an account
             // registered with the provided account key, then it MUST return a
             // response with status code 200 (OK)".
-            if let Some(account) = self.store.account_by_key(*key.thumbprint()).await? {
+            let known = (self.store).account_by_key(directory.name(), *key.thumbprint());
+            if let Some(account) = known.await? {
                 return match account.value.state {
                     AccountState::Deactivated { .. } => Err(Error::AccountDeactivated),
                     AccountState::Valid => Ok((account.value, false)),
                 };
             }
-            let account = self.provisional_account(context, asked)?;
+            let account = self.provisional_account(directory, context, asked)?;
             if self.insert_account(&mut attempts, &account).await? {
                 let thumbprint = *key.thumbprint();
                 let what = What::AccountCreated { thumbprint };
@@ -84,6 +87,7 @@ impl Engine {
     /// The account that is asked for.
     fn provisional_account(
         &self,
+        directory: &Directory,
         context: &KeyContext,
         asked: &NewAccount,
     ) -> Result<Account, Error> {
@@ -95,16 +99,17 @@ impl Engine {
         }
         let now = self.now();
         let contacts = Contact::parse_all(asked.contact.as_deref().unwrap_or_default())?;
-        let terms_agreed = match (&self.terms_of_service, asked.terms_of_service_agreed) {
+        let terms_agreed = match (directory.terms_of_service(), asked.terms_of_service_agreed) {
             (Some(terms), false) => {
                 return Err(Error::TermsNotAgreed {
-                    terms: terms.clone(),
+                    terms: terms.to_owned(),
                 });
             }
             (_, agreed) => agreed.then_some(now),
         };
         Ok(Account {
             id: AccountId::draw(self.random.as_ref()),
+            directory: directory.name(),
             key: context.by.clone(),
             contacts,
             terms_agreed,

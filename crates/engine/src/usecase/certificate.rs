@@ -36,16 +36,16 @@ impl Engine {
         if owner(&certificate) != Some(context.account()) {
             return Err(Error::NotFound("certificate"));
         }
-        if certificate.issuer != self.issuer.id() {
+        let Some(issuer) = self.issuers.get(certificate.issuer) else {
             return Err(Error::Internal(format!(
                 "the CA that issued {} is not loaded any more",
                 certificate.serial
             )));
-        }
+        };
         let leaf = assay_ca::certificate_pem(&certificate.der)
             .ok_or_else(|| Error::Internal("the certificate has no PEM form".to_owned()))?;
         Ok(Chain {
-            pem: leaf + self.issuer.certificate_pem(),
+            pem: leaf + issuer.certificate_pem(),
         })
     }
 

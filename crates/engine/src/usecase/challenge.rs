@@ -90,7 +90,12 @@ impl Engine {
         let appraisal = self.appraise(&answerable, response)?;
         let other_device = match &appraisal.verdict {
             Ok(evidence) => {
-                self.other_device(&answerable.authorization.value, evidence)
+                let Answerable {
+                    order,
+                    authorization,
+                    ..
+                } = &answerable;
+                self.other_device(&order.value, &authorization.value, evidence)
                     .await
             }
             Err(_) => None,

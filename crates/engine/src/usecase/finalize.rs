@@ -1,4 +1,4 @@
-use assay_ca::{Csr, IssuedCert, PreparedCert};
+use assay_ca::{Csr, IssuedCert, Issuer, PreparedCert};
 use assay_jws::PublicKey;
 use assay_proto::{Problem, ProblemType, Timestamp};
 
@@ -15,6 +15,7 @@ use crate::{
     ids::OrderId,
     issuance,
     ports::{Change, CommitError, Versioned},
+    profile::Profile,
     refusal::{Finding, joined},
     time::ClockReading,
 };
@@ -56,10 +57,10 @@ impl Engine {
         };
         let processing = Processing {
             intent: Intent {
-                issuer: prepared.cert.issuer_id(),
-                tbs: prepared.cert.tbs_der().to_vec(),
+                issuer: prepared.signable.cert.issuer_id(),
+                tbs: prepared.signable.cert.tbs_der().to_vec(),
             },
-            serial: prepared.cert.serial().clone(),
+            serial: prepared.signable.cert.serial().clone(),
             spki_sha256: prepared.spki_sha256,
             root_sha256: prepared.root_sha256,
             lease_until: now.plus(Order::LEASE),
@@ -72,7 +73,8 @@ impl Engine {
         {
             Ok(version) => {
                 let begun = Versioned { value, version };
-                self.complete(begun, &authorizations, prepared.cert).await
+                self.complete(begun, &authorizations, prepared.signable)
+                    .await
             }
             Err(CommitError::Conflict(_)) => {
                 let overtaken = self.order(context, id).await?;
@@ -89,10 +91,10 @@ impl Engine {
         &self,
         order: Versioned<Order>,
         authorizations: &[Authorization],
-        prepared: PreparedCert,
+        Signable { issuer, cert }: Signable<'_>,
     ) -> Result<Order, Error> {
         let now = self.now();
-        let issued = match self.issuer.sign(prepared) {
+        let issued = match issuer.sign(cert) {
             Ok(issued) => issued,
             Err(fault) => {
                 let detail = fault.to_string();
@@ -127,7 +129,7 @@ impl Engine {
                     device_serial = facts.and_then(|facts| facts.serial.as_deref()),
                     udid = facts.and_then(|facts| facts.udid.as_deref()),
                     key = evidence.map(|evidence| evidence.key.as_str()),
-                    issuer = self.issuer.name(),
+                    issuer = issuer.name(),
                     %not_after,
                     "issued"
                 );
@@ -221,10 +223,14 @@ impl Engine {
     /// [`Error::Issuance`], faults.
     pub(crate) async fn check_still_good(
         &self,
+        order: &Order,
         authorizations: &[Authorization],
     ) -> Result<(), Error> {
+        let directory = self.directories.get(&order.directory);
+        let directory = directory.ok_or(IssuanceRefusal::NoLongerAdmitted);
+        let admission = directory.map_err(Error::Issuance)?.admission();
         for authorization in authorizations {
-            let admitted = self.admission.admit(&authorization.identifier).await?;
+            let admitted = admission.admit(&authorization.identifier).await?;
             let attribute = authorization.admitted.attribute;
             if admitted.map(|admitted| admitted.attribute) != Ok(attribute) {
                 return Err(Error::Issuance(IssuanceRefusal::NoLongerAdmitted));
@@ -247,35 +253,42 @@ impl Engine {
         authorizations: &[Authorization],
         csr: &[u8],
         clock: &ClockReading,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<Prepared<'_>, Error> {
         let now = clock.now;
         let csr = Csr::parse(csr).map_err(CsrRefusal::Unreadable)?;
-        let evidence = issuance::check_csr(&csr, order, authorizations, &self.profile, now)?;
+        let profile = self.profile_of(order)?;
+        let evidence = issuance::check_csr(&csr, order, authorizations, profile, now)?;
         issuance::check_one_device(authorizations, now).map_err(Error::Issuance)?;
         // RFC 8555 section 11.1: "ACME clients and servers MUST verify that a
         // CSR submitted in a finalize request does not contain a public key for
         // any known account key pair."
         if let Ok(key) = PublicKey::from_spki_der(csr.spki_der())
-            && self
-                .store
-                .account_by_key(*key.thumbprint())
-                .await?
-                .is_some()
+            && self.store.is_account_key(*key.thumbprint()).await?
         {
             return Err(CsrRefusal::AccountKey.into());
         }
-        self.check_still_good(authorizations).await?;
+        self.check_still_good(order, authorizations).await?;
         let validity = self
-            .validity_limits(clock)?
+            .validity_limits(profile, clock)?
             .of(order.not_before, order.not_after, clock.issuing())
             .map_err(Error::Issuance);
         let validity = clock.settle(validity)?;
-        let leaf = issuance::leaf(&csr, order, evidence, &self.profile, validity)?;
+        let leaf = issuance::leaf(&csr, order, evidence, profile, validity)?;
+        let issuer = self.issuers.issuing();
+        let cert = issuance::prepare(issuer, &leaf, self.draw_serial())?;
         Ok(Prepared {
-            cert: issuance::prepare(&self.issuer, &leaf, self.draw_serial())?,
+            signable: Signable { issuer, cert },
             spki_sha256: evidence.spki_sha256,
             root_sha256: evidence.root_sha256,
         })
+    }
+
+    /// The profile that the order was made for. The operator may have taken it
+    /// out of the directory since.
+    fn profile_of(&self, order: &Order) -> Result<&Profile, Error> {
+        let directory = self.directories.get(&order.directory);
+        let profile = directory.and_then(|directory| directory.profile(&order.profile));
+        profile.ok_or(Error::Issuance(IssuanceRefusal::ProfileNotOffered))
     }
 
     /// Reports that a certificate is refused, and notes it at its order, which
@@ -302,9 +315,15 @@ impl Engine {
     }
 }
 
+/// A prepared certificate, and the issuer that is to sign it.
+pub(crate) struct Signable<'a> {
+    pub(crate) issuer: &'a Issuer,
+    pub(crate) cert: PreparedCert,
+}
+
 /// A certificate that passed the gate, not yet recorded.
-struct Prepared {
-    cert: PreparedCert,
+struct Prepared<'a> {
+    signable: Signable<'a>,
     spki_sha256: [u8; 32],
     root_sha256: [u8; 32],
 }

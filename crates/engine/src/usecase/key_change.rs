@@ -46,7 +46,8 @@ impl Engine {
         let change: KeyChange = Payload::of_inner(verified).read()?;
         // 7: "Check that the "account" field of the keyChange object contains the
         // URL for the account matching the old key".
-        if self.urls.account_id(&change.account) != Some(context.account()) {
+        let directory = self.directory(&context.by.value.directory)?;
+        if directory.urls().account_id(&change.account) != Some(context.account()) {
             return Err(Error::KeyChange(
                 "\"account\" is not the URL of this account",
             ));
@@ -71,7 +72,8 @@ impl Engine {
             // 9: "Check that no account exists whose account key is the same as
             // the key in the "jwk" header parameter of the inner JWS." The commit
             // asks again, for a newAccount that comes in between.
-            if let Some(holder) = self.store.account_by_key(*new_key.thumbprint()).await? {
+            let holder = (self.store).account_by_key(directory.name(), *new_key.thumbprint());
+            if let Some(holder) = holder.await? {
                 return Err(Error::KeyInUse(holder.value.id));
             }
             let changed = value.with_key(new_key.clone());

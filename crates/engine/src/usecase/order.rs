@@ -4,6 +4,8 @@ use assay_proto::{ChallengeType, Identifier, NewOrder, WireIdentifier};
 
 use crate::{
     AccountContext, Engine, Error,
+    admission::AdmissionPolicy,
+    directories::Directory,
     domain::{
         Admitted, Authorization, AuthorizationDetails, Challenge, Gate, Order, OrderDetails,
         Origin, Token,
@@ -40,7 +42,8 @@ impl Engine {
         context: &AccountContext,
         asked: &NewOrder,
     ) -> Result<Order, Error> {
-        let made = self.make_order(context, asked).await;
+        let directory = self.directory(&context.by.value.directory)?;
+        let made = self.make_order(context, directory, asked).await;
         if let Err(error) = &made
             && let Some(limit) = LimitReached::of(error)
         {
@@ -49,16 +52,23 @@ impl Engine {
         made
     }
 
-    async fn make_order(&self, context: &AccountContext, asked: &NewOrder) -> Result<Order, Error> {
+    async fn make_order(
+        &self,
+        context: &AccountContext,
+        directory: &Directory,
+        asked: &NewOrder,
+    ) -> Result<Order, Error> {
         if self.is_space_low() {
             return Err(Error::NoSpace);
         }
         let clock = self.read_clock();
         let now = clock.now;
         let identifiers = self.parse_identifiers(context, &asked.identifiers)?;
-        let limits = self.validity_limits(&clock)?;
+        let (profile_name, profile) = directory.default_profile();
+        let limits = self.validity_limits(profile, &clock)?;
         clock.settle(limits.check(asked.not_before, asked.not_after, clock.issuing()))?;
-        let admitted = self.admit_all(context, &identifiers).await?;
+        let admission = directory.admission();
+        let admitted = self.admit_all(context, admission, &identifiers).await?;
 
         let order = OrderId::draw(self.random.as_ref());
         let latest = now.plus(self.limits.order_lifetime);
@@ -82,6 +92,8 @@ impl Engine {
         let order = Order::new(OrderDetails {
             id: order,
             account: context.account(),
+            directory: directory.name(),
+            profile: profile_name,
             identifiers,
             authorizations: authorizations.iter().map(|one| one.id).collect(),
             not_before: asked.not_before,
@@ -223,12 +235,13 @@ impl Engine {
     async fn admit_all(
         &self,
         context: &AccountContext,
+        admission: &AdmissionPolicy,
         identifiers: &[Identifier],
     ) -> Result<Vec<Admitted>, Error> {
         let mut admitted = Vec::with_capacity(identifiers.len());
         let mut refusals = Vec::new();
         for identifier in identifiers {
-            match self.admission.admit(identifier).await? {
+            match admission.admit(identifier).await? {
                 Ok(by) => admitted.push(by),
                 Err(fault) => refusals.push(IdentifierRefusal {
                     identifier: identifier.to_wire(),

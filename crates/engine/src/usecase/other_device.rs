@@ -62,12 +62,21 @@ impl Engine {
     /// device from its certificate.
     pub(crate) async fn other_device(
         &self,
+        order: &Order,
         authorization: &Authorization,
         evidence: &EvidenceRecord,
     ) -> Option<OtherDevice> {
         let facts = &evidence.facts;
-        let listed = self.admission.listed_beside(&authorization.identifier);
-        let listed = listed.await.and_then(|(attribute, listed)| {
+        let listed = match self.directories.get(&order.directory) {
+            Some(directory) => {
+                (directory
+                    .admission()
+                    .listed_beside(&authorization.identifier))
+                .await
+            }
+            None => None,
+        };
+        let listed = listed.and_then(|(attribute, listed)| {
             let attested = match attribute {
                 Attribute::Serial => facts.serial.clone()?,
                 Attribute::Udid => facts.udid.clone()?,

@@ -1,4 +1,3 @@
-use assay_ca::PreparedCert;
 use assay_proto::Timestamp;
 
 use crate::{
@@ -6,7 +5,7 @@ use crate::{
     domain::{AccountState, Authorization, Failure, Order, OrderState, Processing},
     ids::OrderId,
     ports::Versioned,
-    usecase::finalize::unsigned,
+    usecase::finalize::{Signable, unsigned},
 };
 
 impl Engine {
@@ -39,15 +38,15 @@ impl Engine {
         &self,
         order: &Order,
         processing: &Processing,
-    ) -> Result<Result<(PreparedCert, Vec<Authorization>), Failure>, Error> {
+    ) -> Result<Result<(Signable<'_>, Vec<Authorization>), Failure>, Error> {
         let clock = self.read_clock();
         let now = clock.now;
         let unsigned = |reason, detail| Ok(Err(unsigned(reason, detail, now)));
-        if processing.intent.issuer != self.issuer.id() {
+        let Some(issuer) = self.issuers.get(processing.intent.issuer) else {
             let detail = "the CA that was to sign is not loaded any more".to_owned();
             return unsigned("issuer-gone", detail);
-        }
-        let prepared = match self.issuer.resume(&processing.intent.tbs) {
+        };
+        let prepared = match issuer.resume(&processing.intent.tbs) {
             Ok(prepared) => prepared,
             Err(fault) => return unsigned("intent-unusable", fault.to_string()),
         };
@@ -69,8 +68,14 @@ impl Engine {
         if authorizations.iter().any(|one| one.deactivated().is_some()) {
             return deactivated("authorization");
         }
-        match self.check_still_good(&authorizations).await {
-            Ok(()) => Ok(Ok((prepared, authorizations))),
+        match self.check_still_good(order, &authorizations).await {
+            Ok(()) => Ok(Ok((
+                Signable {
+                    issuer,
+                    cert: prepared,
+                },
+                authorizations,
+            ))),
             Err(Error::Issuance(refusal)) => Ok(Err(Failure::refused(refusal, now))),
             Err(fault) => Err(fault),
         }

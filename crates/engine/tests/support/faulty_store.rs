@@ -9,6 +9,7 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::DirectoryName,
     ports::{
         AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
         ProvisionalAccount, Redemption, Store, StoreError, TimeReset, UnprovenOrder, Version,
@@ -97,9 +98,13 @@ impl Store for FaultyStore {
     }
     async fn account_by_key(
         &self,
+        directory: DirectoryName,
         thumbprint: Thumbprint,
     ) -> Result<Option<Versioned<Account>>, StoreError> {
-        self.inner.account_by_key(thumbprint).await
+        self.inner.account_by_key(directory, thumbprint).await
+    }
+    async fn is_account_key(&self, thumbprint: Thumbprint) -> Result<bool, StoreError> {
+        self.inner.is_account_key(thumbprint).await
     }
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError> {
         self.orders_read.fetch_add(1, Ordering::Relaxed);

@@ -25,14 +25,15 @@ use assay_ca::{
     authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
 };
 use assay_engine::{
-    AccountContext, Context, Engine, Error, KeyContext, Limits, Request, Setup,
+    AccountContext, Context, Engine, Error, Issuers, KeyContext, Limits, Request, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
+    directories::{Directories, DirectoryPlan},
     domain::{Account, Attribute, Authorization, Challenge, Order},
     ids::{AccountId, ChallengeId},
+    names::{DirectoryName, ProfileName},
     ports::{Clock, Purpose, Random, Space, Store, Validator, Version, Versioned},
     profile::Profile,
     time::MAX_JUMP,
-    urls::Urls,
 };
 use assay_jws::PublicKey;
 use assay_proto::{
@@ -150,6 +151,47 @@ pub struct Knobs {
     pub limits: Limits,
     pub space: Option<Arc<dyn Space>>,
     pub validators: Vec<Arc<dyn Validator>>,
+    /// Profiles beside the default one.
+    pub profiles: Vec<(&'static str, Profile)>,
+    /// Directories beside the default one, and what each offers: its default
+    /// profile first.
+    pub directories: Vec<(&'static str, Vec<&'static str>)>,
+    /// CAs that issued before.
+    pub former: Vec<Arc<Authority>>,
+}
+
+impl Knobs {
+    fn directories(&self, admission: AdmissionPolicy) -> Directories {
+        let profiles = self.profiles.iter().cloned();
+        let profiles = profiles.chain([("default", Profile::privacy_preserving())]);
+        let default = DirectoryPlan::new(admission);
+        let named = self.directories.iter().map(|(name, offered)| {
+            let profiles: Vec<_> = offered.iter().map(|name| profile_name(name)).collect();
+            let plan = DirectoryPlan {
+                default_profile: profiles[0],
+                profiles,
+                ..default.clone()
+            };
+            (directory_name(name), plan)
+        });
+        let plans = named.chain([(DirectoryName::DEFAULT, default.clone())]);
+        Directories::new(
+            "https://localhost:8443",
+            &profiles
+                .map(|(name, profile)| (profile_name(name), profile))
+                .collect(),
+            plans.collect(),
+        )
+        .unwrap()
+    }
+}
+
+pub fn directory_name(name: &str) -> DirectoryName {
+    DirectoryName::parse(name).unwrap()
+}
+
+pub fn profile_name(name: &str) -> ProfileName {
+    ProfileName::parse(name).unwrap()
 }
 
 impl Glass {
@@ -353,27 +395,27 @@ fn engine(
     knobs: &Knobs,
 ) -> Engine {
     Engine::new(Setup {
-        admission: AdmissionPolicy {
-            admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
-            assigners: HashSet::new(),
-        },
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
         clock: Arc::new(clock.clone()),
+        directories: knobs.directories(AdmissionPolicy {
+            admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
+            assigners: HashSet::new(),
+        }),
         exempt: (knobs.exempt.iter())
             .map(|network| network.parse().unwrap())
             .collect(),
         health: Arc::default(),
-        issuer: issuer(&cas.issuing),
+        issuers: {
+            let former = knobs.former.iter().map(|cas| issuer(&cas.issuing));
+            Issuers::new(issuer(&cas.issuing), former.collect()).unwrap()
+        },
         limits: knobs.limits,
         max_jump: MAX_JUMP,
-        profile: Profile::privacy_preserving(),
         random: Arc::new(SystemRandom),
         recorder: Some(Arc::clone(recorder) as _),
         server_issuer: Some(issuer(&cas.tls)),
         space: knobs.space.clone(),
         store: Arc::clone(store) as _,
-        terms_of_service: None,
-        urls: Urls::new("https://localhost:8443"),
         validators: knobs.validators.clone(),
     })
 }
@@ -422,8 +464,11 @@ pub fn keyed(key: PublicKey) -> KeyContext {
 }
 
 pub fn account_key() -> PublicKey {
-    let key = AccountKey::generate(Algorithm::Es256).unwrap();
-    PublicKey::from_jwk(serde_json::to_string(&key.jwk()).unwrap().as_bytes()).unwrap()
+    public(&AccountKey::generate(Algorithm::Es256).unwrap())
+}
+
+pub fn public(key: &AccountKey) -> PublicKey {
+    PublicKey::from_jwk(key.jwk().to_string().as_bytes()).unwrap()
 }
 
 pub fn device(serial: &str) -> Device {

@@ -14,6 +14,7 @@ pub(super) async fn post(
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Account>, Refusal> {
     check_holder(id, &request.context.by.value)?;
+    let directory = Arc::clone(&request.directory);
     let account = if request.payload.is_empty() {
         request.context.by.value
     } else {
@@ -21,7 +22,7 @@ pub(super) async fn post(
         let update: proto::AccountUpdate = request.payload.read()?;
         app.engine.update_account(&request.context, &update).await?
     };
-    Ok(Json(render::account(app.engine.urls(), &account)))
+    Ok(Json(render::account(directory.urls(), &account)))
 }
 
 /// The account in a URL must be the one that signed.

@@ -14,6 +14,7 @@ pub(super) async fn post(
 ) -> Result<Json<proto::Authorization>, Refusal> {
     let (id, context) = (id.known()?, request.context);
     let engine = Arc::clone(&app.engine);
+    let directory = Arc::clone(&request.directory);
     let authorization = if request.payload.is_empty() {
         engine.authorization(&context, id).await?.value
     } else {
@@ -24,7 +25,7 @@ pub(super) async fn post(
     };
     let now = app.engine.now();
     Ok(Json(render::authorization(
-        app.engine.urls(),
+        directory.urls(),
         &authorization,
         now,
     )))

@@ -33,7 +33,7 @@ pub(super) async fn post(
             .to_the_end(async move { engine.answer_challenge(&context, id, &answer).await })
             .await?
     };
-    let urls = app.engine.urls();
+    let urls = request.directory.urls();
     // RFC 8555 section 7.1: "The "up" link relation is used with challenge
     // resources to indicate the authorization resource to which a challenge
     // belongs."

@@ -11,7 +11,7 @@ pub(super) async fn post(
     request: Signed<Versioned<Account>>,
 ) -> Result<impl IntoResponse, Refusal> {
     request.charge(&app, Limit::ChangeAccount)?;
-    let urls = app.engine.urls();
+    let urls = request.directory.urls();
     let account = app
         .engine
         .change_key(&request.context, &request.payload, &request.url)

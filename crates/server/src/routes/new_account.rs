@@ -20,12 +20,12 @@ pub(super) async fn post(
     let new: NewAccount = request.payload.read()?;
     let context = request.context;
     // To the end: what becomes of the account that gives way must be known.
-    let engine = Arc::clone(&app.engine);
+    let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
         .to_the_end(async move {
             let (account, made) = engine.new_account(&context, &new).await?;
             current::note_account(account.id);
-            let urls = engine.urls();
+            let urls = directory.urls();
             let status = match made {
                 true => StatusCode::CREATED,
                 false => StatusCode::OK,

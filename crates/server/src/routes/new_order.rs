@@ -29,5 +29,6 @@ pub(super) async fn post(
     }
     let new = new?;
     let order = app.engine.new_order(&request.context, &new).await?;
-    Ok(order::reply(&app.engine, StatusCode::CREATED, &order))
+    let urls = request.directory.urls();
+    Ok(order::reply(&app.engine, urls, StatusCode::CREATED, &order))
 }

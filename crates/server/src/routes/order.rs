@@ -5,6 +5,7 @@ use assay_engine::{
     domain::{Account, Order},
     ids::OrderId,
     ports::Versioned,
+    urls::Urls,
 };
 use assay_proto::{Finalize, OrderStatus};
 use axum::{
@@ -29,11 +30,12 @@ pub(super) async fn read(
     request.payload.expect_empty()?;
     let context = request.context;
     // To the end, since an interrupted issuance may come to its end here.
-    let engine = Arc::clone(&app.engine);
+    let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
         .to_the_end(async move {
             let order = engine.order(&context, id).await?;
-            Ok(reply(&engine, StatusCode::OK, &order.value))
+            let urls = directory.urls();
+            Ok(reply(&engine, urls, StatusCode::OK, &order.value))
         })
         .await
 }
@@ -47,18 +49,18 @@ pub(super) async fn finalize(
     let id = id.known()?;
     let Finalize { csr } = request.payload.read()?;
     let context = request.context;
-    let engine = Arc::clone(&app.engine);
+    let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
         .to_the_end(async move {
             let order = engine.finalize(&context, id, &csr.0).await?;
-            Ok(reply(&engine, StatusCode::OK, &order))
+            let urls = directory.urls();
+            Ok(reply(&engine, urls, StatusCode::OK, &order))
         })
         .await
 }
 
 /// An order and where it is.
-pub(super) fn reply(engine: &Engine, status: StatusCode, order: &Order) -> Response {
-    let urls = engine.urls();
+pub(super) fn reply(engine: &Engine, urls: &Urls, status: StatusCode, order: &Order) -> Response {
     let body = render::order(urls, order, engine.now());
     // RFC 8555 section 7.4: "processing": The certificate is being issued. Send
     // a POST-as-GET request after the time given in the Retry-After header

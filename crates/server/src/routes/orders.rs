@@ -36,7 +36,7 @@ pub(super) async fn read(
         None => None,
     };
     let page = app.engine.orders(&context, after).await?;
-    let urls = app.engine.urls();
+    let urls = request.directory.urls();
     let next = page.next.map(|cursor| {
         let url = urls.orders_after(context.account(), cursor);
         (LINK, format!("<{url}>;rel=\"next\""))

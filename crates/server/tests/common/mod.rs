@@ -21,8 +21,9 @@ use assay_ca::{
     authority::{self, AuthorityPlan, Host, KeyType},
 };
 use assay_engine::{
-    Engine, Limits, Setup,
+    Engine, Issuers, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
+    directories::{Directories, DirectoryPlan, Profiles},
     domain::{Attribute, Basis, DeviceFacts, EvidenceRecord, KeyKind, Order},
     health::Health,
     ids::OrderId,
@@ -30,7 +31,6 @@ use assay_engine::{
     profile::Profile,
     sha256,
     time::MAX_JUMP,
-    urls::Urls,
 };
 use assay_proto::Timestamp;
 use assay_server::{Peer, Rate, RateLimits, Surface};
@@ -94,16 +94,23 @@ impl World {
         let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(NOW)));
         let health = Arc::new(Health::default());
-        let engine = Arc::new(Engine::new(Setup {
-            admission: AdmissionPolicy {
+        let plan = DirectoryPlan {
+            terms_of_service: terms_of_service.map(str::to_owned),
+            website: Some("https://example.org".to_owned()),
+            ..DirectoryPlan::new(AdmissionPolicy {
                 admission: Admission::Listed(Box::new(TestInventory)),
                 assigners: Default::default(),
-            },
+            })
+        };
+        let profiles = Profiles::single(Profile::privacy_preserving());
+        let directories = Directories::single(BASE, &profiles, plan).unwrap();
+        let engine = Arc::new(Engine::new(Setup {
             anchors,
             clock: clock.clone(),
+            directories,
             exempt: Vec::new(),
             health: Arc::clone(&health),
-            issuer: Issuer::new(&issuer_der, Box::new(signer)).unwrap(),
+            issuers: Issuers::single(Issuer::new(&issuer_der, Box::new(signer)).unwrap()),
             limits: Limits {
                 open_orders: OpenOrders {
                     of_account: 100,
@@ -113,20 +120,16 @@ impl World {
                 ..Limits::default()
             },
             max_jump: MAX_JUMP,
-            profile: Profile::privacy_preserving(),
             random: Arc::new(Counter::of_next_process()),
             recorder: None,
             server_issuer: None,
             space: None,
             store: store.clone(),
-            terms_of_service: terms_of_service.map(str::to_owned),
-            urls: Urls::new(BASE),
             validators: Vec::new(),
         }));
-        let website = Some("https://example.org".to_owned());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         Self {
-            surface: Surface::new(engine.clone(), website, trusted, rate_limits),
+            surface: Surface::new(engine.clone(), trusted, rate_limits),
             clock,
             engine,
             health,

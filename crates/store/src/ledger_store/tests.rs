@@ -206,7 +206,12 @@ async fn no_reader_sees_what_is_not_durable() {
     // What changed, what came and what went: all of it is as before.
     let first = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!((first.value, first.version), (order(1), Version(1)));
-    let by_key = async |n| store.account_by_key(*key(n).thumbprint()).await.unwrap();
+    let by_key = async |n| {
+        store
+            .account_by_key(Default::default(), *key(n).thumbprint())
+            .await
+            .unwrap()
+    };
     assert!(by_key(1).await.is_some());
     assert!(by_key(2).await.is_none());
     assert!(store.order(order_id(3)).await.unwrap().is_none());

@@ -6,7 +6,7 @@ use assay_jws::Thumbprint;
 use assay_proto::{Contact, Timestamp};
 use minicbor::{Decode, Encode};
 
-use super::{Damage, IndexEntry, KeyCache, Record, origin};
+use super::{Damage, IndexEntry, KeyCache, Record, directory, origin};
 use crate::keys;
 
 /// An account.
@@ -33,12 +33,16 @@ pub(crate) struct StoredAccount {
     /// See [`origin`]. Absent until layout 4.
     #[cbor(n(8), with = "minicbor::bytes")]
     origin: Option<Vec<u8>>,
+    /// The directory's name; absent for the default one.
+    #[n(9)]
+    directory: Option<String>,
 }
 
 impl From<Account> for StoredAccount {
     fn from(account: Account) -> Self {
         let Account {
             id,
+            directory,
             key,
             contacts,
             terms_agreed,
@@ -63,6 +67,7 @@ impl From<Account> for StoredAccount {
             },
             established: established.map(|at| at.0),
             origin: origin.map(origin::encode),
+            directory: directory.in_urls().map(str::to_owned),
         }
     }
 }
@@ -77,7 +82,7 @@ impl Record for StoredAccount {
 
     fn index(&self) -> Vec<IndexEntry> {
         let mut index = vec![IndexEntry {
-            key: keys::account_by_key(&Thumbprint(self.thumbprint)),
+            key: keys::account_by_key(self.directory.as_deref(), &Thumbprint(self.thumbprint)),
             value: self.id.to_vec(),
             unique: true,
         }];
@@ -94,6 +99,7 @@ impl Record for StoredAccount {
     fn restore(self, cache: &KeyCache) -> Result<Account, Damage> {
         Ok(Account {
             id: AccountId::from_bytes(self.id),
+            directory: directory(self.directory.as_deref())?,
             key: cache.key(Thumbprint(self.thumbprint), &self.spki)?,
             contacts: Contact::parse_all(&self.contacts).map_err(|_| Damage::Field("contacts"))?,
             terms_agreed: self.terms_agreed.map(Timestamp),

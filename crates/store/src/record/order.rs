@@ -3,12 +3,14 @@ use std::collections::BTreeSet;
 use assay_engine::{
     domain::{Intent, Order, OrderDetails, OrderState, Origin, Processing},
     ids::{AccountId, AuthorizationId, OrderId},
+    names::ProfileName,
 };
 use assay_proto::Timestamp;
 use minicbor::{Decode, Encode, bytes::ByteArray};
 
 use super::{
-    Damage, IndexEntry, KeyCache, Record, StoredIdentifier, failure::StoredFailure, origin, serial,
+    Damage, IndexEntry, KeyCache, Record, StoredIdentifier, directory, failure::StoredFailure,
+    origin, serial,
 };
 use crate::keys;
 
@@ -39,6 +41,12 @@ pub(crate) struct StoredOrder {
     /// Absent until layout 4: see [`StoredOrder::is_proven`].
     #[n(10)]
     proven: Option<bool>,
+    /// The directory's name; absent for the default one.
+    #[n(11)]
+    directory: Option<String>,
+    /// The profile's name; absent for the default one.
+    #[n(12)]
+    profile: Option<String>,
 }
 
 /// The value of an entry in the list of an identifier's unproven orders:
@@ -107,6 +115,8 @@ impl From<Order> for StoredOrder {
         let OrderDetails {
             id,
             account,
+            directory,
+            profile,
             identifiers,
             authorizations,
             not_before,
@@ -138,6 +148,8 @@ impl From<Order> for StoredOrder {
             },
             origin: origin.map(origin::encode),
             proven: Some(proven),
+            directory: directory.in_urls().map(str::to_owned),
+            profile: (profile != ProfileName::DEFAULT).then(|| profile.as_str().to_owned()),
         }
     }
 }
@@ -253,6 +265,11 @@ impl Record for StoredOrder {
                 .transpose()?,
             id: OrderId::from_bytes(self.id),
             account: AccountId::from_bytes(self.account),
+            directory: directory(self.directory.as_deref())?,
+            profile: match self.profile.as_deref() {
+                Some(name) => ProfileName::parse(name).map_err(|_| Damage::Field("profile"))?,
+                None => ProfileName::DEFAULT,
+            },
             identifiers: self
                 .identifiers
                 .into_iter()

@@ -35,6 +35,29 @@ fn a_record_under_another_key_is_damage() {
     assert!(error.0.contains("it belongs under another key"), "{error}");
 }
 
+/// Records of before have no names in them, and others would only be longer.
+#[test]
+fn default_names_are_not_written() {
+    let fields = |bytes: Vec<u8>| bytes[HEADER_LEN] - 0x80;
+    let account = common::account(1);
+    let named = assay_engine::domain::Account {
+        directory: DirectoryName::parse("wifi").unwrap(),
+        ..account.clone()
+    };
+    for (account, expected) in [(account, 9), (named, 10)] {
+        let record = StoredAccount::from(account);
+        assert_eq!(fields(encode(&record).unwrap()), expected);
+    }
+    let order = common::order(1);
+    let named = common::with(order.clone(), |order| {
+        order.profile = assay_engine::names::ProfileName::parse("short").unwrap();
+    });
+    for (order, expected) in [(order, 11), (named, 13)] {
+        let record = StoredOrder::from(order);
+        assert_eq!(fields(encode(&record).unwrap()), expected);
+    }
+}
+
 #[test]
 fn no_cut_and_no_flipped_bit_panics() {
     let (key, bytes) = encoded();

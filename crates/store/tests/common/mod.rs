@@ -11,6 +11,7 @@ use assay_engine::{
         Processing, ServerIntent, Token, Validating,
     },
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    names::{DirectoryName, ProfileName},
     ports::{Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Store, Version},
 };
 use assay_jws::PublicKey;
@@ -172,6 +173,7 @@ pub(crate) fn account(n: u8) -> Account {
         contacts: vec![Contact::parse("mailto:admin@example.org").unwrap()],
         terms_agreed: None,
         created: NOW,
+        directory: DirectoryName::DEFAULT,
         established: None,
         origin: Some(origin(n)),
         state: AccountState::Valid,
@@ -190,6 +192,8 @@ pub(crate) fn order(n: u8) -> Order {
         created: NOW,
         expires: NOW.plus(3600),
         origin: Some(origin(n)),
+        directory: DirectoryName::DEFAULT,
+        profile: ProfileName::DEFAULT,
     })
 }
 

@@ -326,7 +326,10 @@ pub(crate) async fn provisional_accounts_are_listed_until_they_are_established(
     let gone = vec![Change::DeleteAccount(account_id(4), version)];
     commit(&*store, gone).await.unwrap();
     assert_eq!(listed(None).await, [entry(2), entry(1)]);
-    let holder = store.account_by_key(*key(4).thumbprint()).await.unwrap();
+    let holder = store
+        .account_by_key(Default::default(), *key(4).thumbprint())
+        .await
+        .unwrap();
     assert!(holder.is_none());
 }
 

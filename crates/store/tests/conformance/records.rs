@@ -8,6 +8,7 @@ use assay_engine::{
         Revocation, Revoker,
     },
     issuance::MAX_TBS,
+    names::{DirectoryName, ProfileName},
     ports::{Change, CommitError, Store, Version, Versioned},
 };
 use assay_proto::{Contact, ProblemType, RevocationReason};
@@ -49,11 +50,16 @@ pub(crate) async fn every_account_comes_back(store: Arc<dyn Store>) {
             assert_eq!(found.as_ref().unwrap().value.key, account.key);
             assert_eq!(print(found), expected);
         }
-        let found = store.account_by_key(*account.key.thumbprint()).await;
+        let found = store
+            .account_by_key(Default::default(), *account.key.thumbprint())
+            .await;
         assert_eq!(print(found.unwrap()), expected);
     }
     assert!(store.account(account_id(9)).await.unwrap().is_none());
-    let found = store.account_by_key(*key(9).thumbprint()).await.unwrap();
+    let found = store
+        .account_by_key(Default::default(), *key(9).thumbprint())
+        .await
+        .unwrap();
     assert!(found.is_none());
     let found = store.account(account_id(3)).await.unwrap().unwrap();
     let at = NOW.plus(5);
@@ -210,6 +216,28 @@ pub(crate) async fn every_order_comes_back(store: Arc<dyn Store>) {
     assert_eq!(store.order(order_id(9)).await, Ok(None));
 }
 
+pub(crate) async fn names_of_directories_and_profiles_come_back(store: Arc<dyn Store>) {
+    let longest = "a".repeat(32);
+    for (n, name) in (1..).zip(["a", "wifi-2", &longest]) {
+        let directory = DirectoryName::parse(name).unwrap();
+        let profile = ProfileName::parse(name).unwrap();
+        let account = Account {
+            directory,
+            ..account(n)
+        };
+        let order = with(order(n), |order| {
+            order.directory = directory;
+            order.profile = profile;
+        });
+        let changes = vec![Change::InsertAccount(account), insert_order(order.clone())];
+        commit(&*store, changes).await.unwrap();
+        let found = store.account(account_id(n)).await.unwrap().unwrap().value;
+        assert_eq!(found.directory, directory);
+        let found = store.order(order_id(n)).await.unwrap().unwrap().value;
+        assert_eq!(found, order);
+    }
+}
+
 pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
     let mut long = failure();
     long.detail = "é".repeat(10_000);
@@ -231,10 +259,12 @@ pub(crate) async fn long_texts_of_a_failure_are_cut(store: Arc<dyn Store>) {
 pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     let address = format!("mailto:{}@b", "a".repeat(252));
     assert_eq!(address.len(), Contact::MAX_LENGTH);
+    let longest = "a".repeat(32);
     let largest_account = Account {
         key: rsa_4096(),
         contacts: vec![Contact::parse(&address).unwrap(); Contact::MAX_COUNT],
         terms_agreed: Some(NOW),
+        directory: DirectoryName::parse(&longest).unwrap(),
         ..account(1)
     }
     .deactivate(NOW);

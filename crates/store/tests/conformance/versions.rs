@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use assay_engine::{
     domain::Account,
+    names::DirectoryName,
     ports::{Change, ChangeSet, CommitError, ConflictOn, Store, TimeReset, Version},
 };
 use assay_proto::Timestamp;
@@ -68,7 +69,10 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
         assert_eq!(commit_at(&*store, NOW.plus(9), changes).await, STALE);
     }
     assert!(store.account(account_id(2)).await.unwrap().is_none());
-    let by_key = store.account_by_key(*key(2).thumbprint()).await.unwrap();
+    let by_key = store
+        .account_by_key(Default::default(), *key(2).thumbprint())
+        .await
+        .unwrap();
     assert!(by_key.is_none());
     assert_eq!(store.order(order_id(2)).await, Ok(None));
     let first = store.order(order_id(1)).await.unwrap().unwrap();
@@ -122,8 +126,49 @@ pub(crate) async fn twenty_parallel_new_accounts_with_one_key_make_one(store: Ar
         }
     }
     assert_eq!(winners.len(), 1);
-    let found = store.account_by_key(*key(99).thumbprint()).await.unwrap();
+    let found = store
+        .account_by_key(Default::default(), *key(99).thumbprint())
+        .await
+        .unwrap();
     assert_eq!(found.unwrap().value.id, account_id(winners[0]));
+}
+
+pub(crate) async fn a_key_has_an_account_in_each_directory(store: Arc<dyn Store>) {
+    // One name begins with the other.
+    let names = ["a", "a-b"].map(|name| DirectoryName::parse(name).unwrap());
+    let directories = [DirectoryName::DEFAULT, names[0], names[1]];
+    let in_directory = |n: u8, directory| Account {
+        directory,
+        key: key(9),
+        ..account(n)
+    };
+    let thumbprint = *key(9).thumbprint();
+    assert_eq!(store.is_account_key(thumbprint).await, Ok(false));
+    let mut versions = Vec::new();
+    for (n, directory) in (1..).zip(directories) {
+        let insert = Change::InsertAccount(in_directory(n, directory));
+        versions.push(commit(&*store, vec![insert]).await.unwrap());
+        let again = Change::InsertAccount(in_directory(n + 10, directory));
+        assert_eq!(commit(&*store, vec![again]).await, KEY_TAKEN);
+    }
+    let holder = async |directory| {
+        let found = store.account_by_key(directory, thumbprint).await.unwrap();
+        found.map(|found| found.value.id)
+    };
+    for (n, directory) in (1..).zip(directories) {
+        assert_eq!(holder(directory).await, Some(account_id(n)));
+    }
+    // One leaves after the other, and the key is an account's to the last.
+    for ((n, directory), version) in (1..).zip(directories).zip(versions) {
+        assert_eq!(store.is_account_key(thumbprint).await, Ok(true));
+        let update = match n {
+            1 => Change::UpdateAccount(in_directory(n, directory).with_key(key(8)), version),
+            _ => Change::DeleteAccount(account_id(n), version),
+        };
+        commit(&*store, vec![update]).await.unwrap();
+        assert_eq!(holder(directory).await, None);
+    }
+    assert_eq!(store.is_account_key(thumbprint).await, Ok(false));
 }
 
 pub(crate) async fn a_key_change_frees_the_old_key(store: Arc<dyn Store>) {
@@ -142,7 +187,10 @@ pub(crate) async fn a_key_change_frees_the_old_key(store: Arc<dyn Store>) {
     assert_eq!(commit(&*store, changes).await, Ok(Version(2)));
 
     let holder = async |n| {
-        let found = store.account_by_key(*key(n).thumbprint()).await.unwrap();
+        let found = store
+            .account_by_key(Default::default(), *key(n).thumbprint())
+            .await
+            .unwrap();
         found.map(|account| account.value.id)
     };
     assert_eq!(holder(1).await, None);

@@ -1,0 +1,419 @@
+//! Directories, the ACME endpoints, and the profiles that they offer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    admission::AdmissionPolicy,
+    names::{DirectoryName, ProfileName},
+    profile::Profile,
+    urls::{Route, Urls, below_root},
+};
+
+/// All profiles, by name. One that no directory offers is not used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profiles(BTreeMap<ProfileName, Arc<Profile>>);
+
+impl Profiles {
+    /// The default profile alone.
+    #[must_use]
+    pub fn single(profile: Profile) -> Self {
+        Self::from_iter([(ProfileName::DEFAULT, profile)])
+    }
+
+    /// The profile of this name.
+    #[must_use]
+    pub fn get(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
+        self.0.get(name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&ProfileName, &Profile)> {
+        (self.0.iter()).map(|(name, profile)| (name, &**profile))
+    }
+}
+
+impl FromIterator<(ProfileName, Profile)> for Profiles {
+    fn from_iter<I: IntoIterator<Item = (ProfileName, Profile)>>(profiles: I) -> Self {
+        let all = profiles.into_iter();
+        Self(
+            all.map(|(name, profile)| (name, Arc::new(profile)))
+                .collect(),
+        )
+    }
+}
+
+/// What a directory is made of.
+#[derive(Clone)]
+pub struct DirectoryPlan {
+    /// Who may order.
+    pub admission: Arc<AdmissionPolicy>,
+    /// The profile of orders that name none.
+    pub default_profile: ProfileName,
+    /// The profiles that are offered.
+    pub profiles: Vec<ProfileName>,
+    /// The URL of the terms of service that an account must agree to.
+    pub terms_of_service: Option<String>,
+    /// The URL of a page about this CA.
+    pub website: Option<String>,
+}
+
+impl DirectoryPlan {
+    /// A directory that offers the default profile alone and asks for no terms.
+    #[must_use]
+    pub fn new(admission: AdmissionPolicy) -> Self {
+        Self {
+            admission: Arc::new(admission),
+            default_profile: ProfileName::DEFAULT,
+            profiles: vec![ProfileName::DEFAULT],
+            terms_of_service: None,
+            website: None,
+        }
+    }
+}
+
+/// Why directories cannot be made as planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryFault {
+    /// The directory's default profile is not among those that it offers.
+    #[error(
+        "directory {directory}: the default profile {profile} is not among the profiles that it offers"
+    )]
+    DefaultNotOffered {
+        /// The directory.
+        directory: DirectoryName,
+        /// Its default profile.
+        profile: ProfileName,
+    },
+    /// There is no default directory.
+    #[error("there is no default directory")]
+    NoDefault,
+    /// The directory offers a profile that there is not.
+    #[error("directory {directory}: there is no profile {profile}")]
+    UnknownProfile {
+        /// The directory.
+        directory: DirectoryName,
+        /// The profile.
+        profile: ProfileName,
+    },
+}
+
+/// An ACME endpoint, with its profiles and URLs. Accounts belong to one.
+pub struct Directory {
+    default_profile: (ProfileName, Arc<Profile>),
+    name: DirectoryName,
+    /// The patterns of [`Route::ALL`], in its order: made once, for every
+    /// request's log.
+    patterns: Vec<String>,
+    plan: DirectoryPlan,
+    profiles: BTreeMap<ProfileName, Arc<Profile>>,
+    urls: Urls,
+}
+
+impl Directory {
+    fn new(
+        base: &str,
+        profiles: &Profiles,
+        name: DirectoryName,
+        plan: DirectoryPlan,
+    ) -> Result<Self, DirectoryFault> {
+        let directory = name;
+        let find = |profile: &ProfileName| {
+            let unknown = DirectoryFault::UnknownProfile {
+                directory,
+                profile: *profile,
+            };
+            let found = profiles.get(profile).map(Arc::clone);
+            found.map(|found| (*profile, found)).ok_or(unknown)
+        };
+        let offered = plan.profiles.iter().map(find);
+        let profiles: BTreeMap<_, _> = offered.collect::<Result<_, _>>()?;
+        let default = plan.default_profile;
+        let default_profile = match profiles.get(&default) {
+            Some(profile) => (default, Arc::clone(profile)),
+            None => {
+                return Err(DirectoryFault::DefaultNotOffered {
+                    directory,
+                    profile: default,
+                });
+            }
+        };
+        let urls = Urls::of_directory(base, &name);
+        Ok(Self {
+            default_profile,
+            name,
+            patterns: Route::ALL.iter().map(|one| urls.pattern(*one)).collect(),
+            plan,
+            profiles,
+            urls,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> DirectoryName {
+        self.name
+    }
+
+    /// Its URLs.
+    #[must_use]
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// The path of a route, with a place for the name of a resource.
+    #[must_use]
+    pub fn pattern(&self, route: Route) -> &str {
+        (self.patterns.get(route as usize)).map_or("", String::as_str)
+    }
+
+    /// Who may order.
+    #[must_use]
+    pub fn admission(&self) -> &AdmissionPolicy {
+        &self.plan.admission
+    }
+
+    /// The profile of this name, where it is offered.
+    #[must_use]
+    pub fn profile(&self, name: &ProfileName) -> Option<&Profile> {
+        self.profiles.get(name).map(|profile| &**profile)
+    }
+
+    /// The profile of orders that name none.
+    #[must_use]
+    pub fn default_profile(&self) -> (ProfileName, &Profile) {
+        let (name, profile) = &self.default_profile;
+        (*name, profile)
+    }
+
+    /// The URL of the terms of service that an account must agree to.
+    #[must_use]
+    pub fn terms_of_service(&self) -> Option<&str> {
+        self.plan.terms_of_service.as_deref()
+    }
+
+    /// The URL of a page about this CA.
+    #[must_use]
+    pub fn website(&self) -> Option<&str> {
+        self.plan.website.as_deref()
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone)]
+pub struct Place {
+    /// The directory.
+    pub directory: Arc<Directory>,
+    /// The route below it.
+    pub route: Route,
+}
+
+impl Place {
+    /// The path's pattern, as logs have it: names of resources are for their
+    /// holders.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.directory.pattern(self.route)
+    }
+}
+
+/// All directories, by name: the default one, and others.
+pub struct Directories {
+    default: Arc<Directory>,
+    named: BTreeMap<DirectoryName, Arc<Directory>>,
+}
+
+impl Directories {
+    /// Directories under `base`, an origin without a slash at its end.
+    ///
+    /// # Errors
+    /// What of the plans does not fit together.
+    pub fn new(
+        base: &str,
+        profiles: &Profiles,
+        plans: BTreeMap<DirectoryName, DirectoryPlan>,
+    ) -> Result<Self, DirectoryFault> {
+        let mut named = BTreeMap::new();
+        for (name, plan) in plans {
+            let directory = Directory::new(base, profiles, name, plan)?;
+            named.insert(name, Arc::new(directory));
+        }
+        let default = named.remove(&DirectoryName::DEFAULT);
+        Ok(Self {
+            default: default.ok_or(DirectoryFault::NoDefault)?,
+            named,
+        })
+    }
+
+    /// The default directory alone.
+    ///
+    /// # Errors
+    /// What of the plan does not fit together.
+    pub fn single(
+        base: &str,
+        profiles: &Profiles,
+        plan: DirectoryPlan,
+    ) -> Result<Self, DirectoryFault> {
+        Self::new(base, profiles, [(DirectoryName::DEFAULT, plan)].into())
+    }
+
+    /// The default directory.
+    #[must_use]
+    pub fn default_directory(&self) -> &Arc<Directory> {
+        &self.default
+    }
+
+    /// The directory of this name.
+    #[must_use]
+    pub fn get(&self, name: &DirectoryName) -> Option<&Arc<Directory>> {
+        match name.in_urls() {
+            None => Some(&self.default),
+            Some(_) => self.named.get(name),
+        }
+    }
+
+    /// All of them, the default one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Directory>> {
+        std::iter::once(&self.default).chain(self.named.values())
+    }
+
+    /// Where a request for `path` goes; `None` where there is nothing.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<Place> {
+        let tail = below_root(path)?;
+        if let Some(route) = Route::of(tail) {
+            let directory = Arc::clone(&self.default);
+            return Some(Place { directory, route });
+        }
+        let (name, tail) = tail.split_once('/')?;
+        let route = Route::of(tail)?;
+        let directory = self.named.get(&DirectoryName::parse(name).ok()?)?;
+        let directory = Arc::clone(directory);
+        Some(Place { directory, route })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::admission::{Admission, Bind};
+
+    const BASE: &str = "https://ca.example.org";
+
+    fn plan(profiles: &[&str], default: &str) -> DirectoryPlan {
+        let name = |text: &&str| ProfileName::parse(text).unwrap();
+        DirectoryPlan {
+            default_profile: name(&default),
+            profiles: profiles.iter().map(name).collect(),
+            ..DirectoryPlan::new(AdmissionPolicy {
+                admission: Admission::AnyAttested { bind: Bind::Serial },
+                assigners: HashSet::new(),
+            })
+        }
+    }
+
+    fn profiles() -> Profiles {
+        let short = Profile {
+            lifetime: 600,
+            ..Profile::privacy_preserving()
+        };
+        let short = (ProfileName::parse("short").unwrap(), short);
+        [(ProfileName::DEFAULT, Profile::privacy_preserving()), short]
+            .into_iter()
+            .collect()
+    }
+
+    fn wifi() -> DirectoryName {
+        DirectoryName::parse("wifi").unwrap()
+    }
+
+    fn two() -> Directories {
+        let plans = [
+            (DirectoryName::DEFAULT, plan(&["default"], "default")),
+            (wifi(), plan(&["default", "short"], "short")),
+        ];
+        Directories::new(BASE, &profiles(), plans.into()).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let of = |plans: Vec<(DirectoryName, DirectoryPlan)>| {
+            let plans = plans.into_iter().collect();
+            Directories::new(BASE, &profiles(), plans).err().unwrap()
+        };
+        let good = || plan(&["default"], "default");
+        assert_eq!(of(vec![]), DirectoryFault::NoDefault);
+        assert_eq!(of(vec![(wifi(), good())]), DirectoryFault::NoDefault);
+        let fault = of(vec![
+            (DirectoryName::DEFAULT, good()),
+            (wifi(), plan(&["default", "long"], "default")),
+        ]);
+        assert_eq!(
+            fault.to_string(),
+            "directory wifi: there is no profile long"
+        );
+        for plan in [plan(&["default"], "short"), plan(&[], "default")] {
+            let profile = plan.default_profile;
+            let fault = of(vec![(DirectoryName::DEFAULT, plan)]);
+            let directory = DirectoryName::DEFAULT;
+            let expected = DirectoryFault::DefaultNotOffered { directory, profile };
+            assert_eq!(fault, expected);
+        }
+    }
+
+    #[test]
+    fn a_directory_has_the_profiles_that_it_offers() {
+        let directories = two();
+        let short = ProfileName::parse("short").unwrap();
+        let default = directories.default_directory();
+        assert_eq!(default.profile(&short), None);
+        assert_eq!(default.default_profile().0, ProfileName::DEFAULT);
+        let wifi = directories.get(&wifi()).unwrap();
+        assert_eq!(wifi.profile(&short).unwrap().lifetime, 600);
+        assert_eq!(wifi.default_profile().0, short);
+        assert_eq!(wifi.default_profile().1.lifetime, 600);
+        let other = DirectoryName::parse("other").unwrap();
+        assert!(directories.get(&other).is_none());
+    }
+
+    #[test]
+    fn a_path_leads_to_its_directory() {
+        let directories = two();
+        let place = |path: &str| {
+            let place = directories.place(path)?;
+            let pattern = place.pattern().to_owned();
+            Some((place.directory.name(), place.route, pattern))
+        };
+        for directory in directories.iter() {
+            for route in Route::ALL {
+                let path = directory.pattern(*route).to_owned();
+                let expected = Some((directory.name(), *route, path.clone()));
+                assert_eq!(place(&path), expected);
+            }
+        }
+        let found = place("/acme/wifi/order/AbC/finalize").unwrap();
+        let pattern = "/acme/wifi/order/{id}/finalize".to_owned();
+        assert_eq!(found, (wifi(), Route::Finalize, pattern));
+        for path in [
+            "/",
+            "*",
+            "/acme",
+            "/acme/",
+            "/acme//directory",
+            "/acme/wifi",
+            "/acme/wifi/",
+            "/acme/wifi/order",
+            "/acme/wifi/wifi/directory",
+            "/acme/other/directory",
+            "/acme/default/directory",
+            "/acme/Wifi/directory",
+            "/acme/order/",
+            "/acme/order/a/b",
+            "acme/directory",
+            "/acme-directory",
+        ] {
+            assert_eq!(place(path), None, "{path}");
+        }
+    }
+}
