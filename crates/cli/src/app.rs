@@ -2,7 +2,7 @@
 //! here.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
     sync::Arc,
@@ -15,8 +15,9 @@ use assay_ca::{Issuer, authority};
 use assay_engine::{
     Engine, Issuers, Limits, Setup,
     admission::{Admission, AdmissionPolicy, Devices},
-    directories::{Directories, DirectoryPlan, Profiles},
+    directories::{Directories, DirectoryFault, DirectoryPlan},
     health::Health,
+    names::DirectoryName,
     ports::{Clock, Purpose, Random, Store},
 };
 use assay_proto::{DottedOid, Timestamp};
@@ -205,16 +206,7 @@ impl Parts {
             admission,
             assigners,
         };
-        let directories = Directories::single(
-            &base_url.to_string(),
-            &Profiles::single(self.config.profile.clone()),
-            DirectoryPlan {
-                terms_of_service: self.config.acme.terms_of_service.clone(),
-                website: self.config.acme.website.clone(),
-                ..DirectoryPlan::new(policy)
-            },
-        )
-        .map_err(Stop::usage)?;
+        let directories = directories(&self.config, base_url, policy).map_err(Stop::usage)?;
         let engine = Engine::new(Setup {
             anchors: self.anchors,
             clock: Arc::new(SystemClock),
@@ -246,6 +238,34 @@ impl Parts {
             tls: self.tls,
         })
     }
+}
+
+/// The directories of the configuration, with the same admission.
+fn directories(
+    config: &Config,
+    base_url: &BaseUrl,
+    admission: AdmissionPolicy,
+) -> Result<Directories, DirectoryFault> {
+    let default = DirectoryPlan {
+        terms_of_service: config.acme.terms_of_service.clone(),
+        website: config.acme.website.clone(),
+        ..DirectoryPlan::new(admission)
+    };
+    let named = config.directories.iter().map(|(name, directory)| {
+        let plan = DirectoryPlan {
+            admission: Arc::clone(&default.admission),
+            default_profile: directory.default_profile,
+            profiles: directory.profiles.clone(),
+            terms_of_service: directory.terms_of_service.clone(),
+            website: directory.website.clone(),
+        };
+        (*name, plan)
+    });
+    let mut plans: BTreeMap<_, _> = named.collect();
+    plans.insert(DirectoryName::DEFAULT, default);
+    let profiles = config.profiles();
+    let profiles = profiles.map(|(name, profile)| (name, profile.clone()));
+    Directories::new(&base_url.to_string(), &profiles.collect(), plans)
 }
 
 /// Checks that this server may serve TLS for `base_url`.

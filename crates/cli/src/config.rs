@@ -2,15 +2,18 @@
 
 mod base_url;
 mod difference;
+mod directory;
 mod duration;
 mod keys;
 mod limits;
 mod network;
+mod profile;
 mod size;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -19,7 +22,8 @@ use std::{
 use anyhow::Context as _;
 use assay_engine::{
     admission,
-    profile::{CsrNames, Profile},
+    names::{DirectoryName, ProfileName},
+    profile::Profile,
     time::MAX_JUMP,
 };
 use assay_proto::DottedOid;
@@ -28,9 +32,12 @@ use serde::Deserialize;
 use crate::files;
 
 pub use base_url::{BaseUrl, UrlHost};
+pub use directory::Directory;
+use directory::DirectoryTable;
 pub use duration::Duration;
 pub use limits::Limits;
 use limits::LimitsTable;
+use profile::ProfileTable;
 pub use size::Size;
 
 /// The whole configuration, checked.
@@ -46,6 +53,10 @@ pub struct Config {
     pub admission: Admission,
     /// `[profile.default]`
     pub profile: Profile,
+    /// `[profile.NAME]`, but the default one.
+    pub named_profiles: BTreeMap<ProfileName, Profile>,
+    /// `[directory.NAME]`
+    pub directories: BTreeMap<DirectoryName, Directory>,
     /// `[recording]`
     pub recording: Recording,
     /// `[time]`
@@ -231,22 +242,6 @@ enum TlsText {
     OwnCa,
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
-struct ProfileTable {
-    subject: String,
-    san: Vec<String>,
-    lifetime: Duration,
-    csr_names: CsrNamesText,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum CsrNamesText {
-    Ignore,
-    Refuse,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Tables {
@@ -254,7 +249,8 @@ struct Tables {
     acme: Acme,
     attestation: AttestationTable,
     admission: Admission,
-    profile: ProfilesTable,
+    profile: BTreeMap<String, ProfileTable>,
+    directory: BTreeMap<String, DirectoryTable>,
     recording: Recording,
     time: Time,
     store: Store,
@@ -267,12 +263,6 @@ struct Tables {
 #[serde(default)]
 struct AttestationTable {
     apple: Apple,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ProfilesTable {
-    default: ProfileTable,
 }
 
 impl Config {
@@ -314,6 +304,13 @@ impl Config {
     pub fn connections_per_address(&self) -> usize {
         let quarter = (self.server.max_connections / 4).max(1);
         (self.limits.connections_per_address).unwrap_or(quarter)
+    }
+
+    /// All profiles, the default one first.
+    pub fn profiles(&self) -> impl Iterator<Item = (ProfileName, &Profile)> {
+        let named = self.named_profiles.iter();
+        std::iter::once((ProfileName::DEFAULT, &self.profile))
+            .chain(named.map(|(name, profile)| (*name, profile)))
     }
 
     /// Whether anything here is for laboratories only.
@@ -370,7 +367,8 @@ impl Tables {
             acme,
             attestation: AttestationTable { apple },
             admission,
-            profile: ProfilesTable { default: profile },
+            profile,
+            directory,
             recording,
             time,
             store,
@@ -420,10 +418,6 @@ impl Tables {
             "acme.order_lifetime must be from 1m to 30d"
         );
         anyhow::ensure!(
-            (600..=3650 * 86_400).contains(&profile.lifetime.seconds()),
-            "profile.default.lifetime must be from 10m to 3650d"
-        );
-        anyhow::ensure!(
             store.keep_ledger.seconds() <= 3650 * 86_400,
             "store.keep_ledger must be at most 3650d"
         );
@@ -439,13 +433,8 @@ impl Tables {
             (3600..=3650 * 86_400).contains(&time.max_rest.seconds()),
             "time.max_rest must be from 1h to 3650d"
         );
-        let subject =
-            Profile::parse_subject(&profile.subject).context("profile.default.subject")?;
-        let san = Profile::parse_san(&profile.san).context("profile.default.san")?;
-        anyhow::ensure!(
-            !subject.is_empty() || !san.is_empty(),
-            "profile.default needs a subject or a san: a certificate without any name is of no use"
-        );
+        let (profile, named_profiles) = profile::check_all(profile)?;
+        let directories = directory::check_all(directory, &named_profiles)?;
         Ok(Config {
             server: Server {
                 base_url: server.base_url,
@@ -458,15 +447,9 @@ impl Tables {
             acme,
             apple,
             admission,
-            profile: Profile {
-                subject,
-                san,
-                lifetime: profile.lifetime.seconds(),
-                csr_names: match profile.csr_names {
-                    CsrNamesText::Ignore => CsrNames::Ignore,
-                    CsrNamesText::Refuse => CsrNames::Refuse,
-                },
-            },
+            profile,
+            named_profiles,
+            directories,
             recording,
             time,
             store,
@@ -547,17 +530,6 @@ impl Default for Store {
         Self {
             keep_ledger: Duration::from_seconds(0),
             free_space: None,
-        }
-    }
-}
-
-impl Default for ProfileTable {
-    fn default() -> Self {
-        Self {
-            subject: "CN={spki-sha256}".to_owned(),
-            san: Vec::new(),
-            lifetime: Duration::from_seconds(90 * 86_400),
-            csr_names: CsrNamesText::Ignore,
         }
     }
 }

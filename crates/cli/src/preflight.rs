@@ -15,6 +15,7 @@ use assay_engine::{
     SERVER_CERTIFICATE_LIFETIME,
     admission::{DeviceListWarning, Devices, Findings},
     issuance,
+    names::ProfileName,
     ports::Space as _,
     profile::{CsrNames, Profile},
 };
@@ -229,7 +230,10 @@ impl Report {
                 issuer.may_certify(LeafUsage::ClientAuth)
                     && check_ca("issuing", issuer, present).is_ok()
             });
-        self.profile(&config.profile, issuer);
+        for (name, profile) in config.profiles() {
+            self.profile(name, profile, issuer);
+        }
+        self.unused_profiles(&config);
         let (tls, tls_issuer) = match &config.server.tls {
             Tls::Files { certificate, key } => {
                 let read = FileIdentity::read(dir.resolve(certificate), dir.resolve(key));
@@ -244,7 +248,8 @@ impl Report {
         if let Some(tls) = &tls {
             self.tls(&config, tls, tls_issuer.as_ref(), listening, present);
         }
-        let lifetime = config.profile.lifetime;
+        let lifetimes = config.profiles().map(|(_, profile)| profile.lifetime);
+        let lifetime = lifetimes.max().unwrap_or_default();
         if let Some(root) = &root {
             self.ends("root", Timestamp(root.not_after()), present, lifetime);
         }
@@ -406,17 +411,33 @@ impl Report {
         }
     }
 
-    fn profile(&mut self, profile: &Profile, issuer: Option<&Issuer>) {
+    /// What is written and has no effect may be a directory's list that lacks it.
+    fn unused_profiles(&mut self, config: &Config) {
+        for name in config.named_profiles.keys() {
+            let mut directories = config.directories.values();
+            if !directories.any(|directory| directory.profiles.contains(name)) {
+                self.warn(
+                    "profile_unused",
+                    format_args!("no directory offers profile.{name}"),
+                    "name it in the `profiles` of a [directory.NAME], or take it out",
+                );
+            }
+        }
+    }
+
+    fn profile(&mut self, name: ProfileName, profile: &Profile, issuer: Option<&Issuer>) {
         if let Some(issuer) = issuer
             && let Err(error) = issuance::try_profile(issuer, profile)
         {
-            let error = anyhow!(error).context("profile.default makes no certificate");
+            let error = anyhow!(error).context(format!("profile.{name} makes no certificate"));
             self.error(Stop::usage(error), None);
         }
         if profile.csr_names == CsrNames::Refuse {
             self.warn(
                 "csr_names_refused",
-                "profile.default.csr_names = \"refuse\" refuses every Apple device: its payload requires a Subject, which its CSR then carries",
+                format_args!(
+                    "profile.{name}.csr_names = \"refuse\" refuses every Apple device: its payload requires a Subject, which its CSR then carries"
+                ),
                 "set \"ignore\", unless all your clients send CSRs without a subject",
             );
         }
@@ -424,7 +445,7 @@ impl Report {
             self.warn(
                 "profile_variable",
                 format_args!(
-                    "profile.default holds {variable}, which goes into every certificate as it stands: variables of an MDM are not filled in here"
+                    "profile.{name} holds {variable}, which goes into every certificate as it stands: variables of an MDM are not filled in here"
                 ),
                 "write {serial}, {udid} or {spki-sha256}",
             );

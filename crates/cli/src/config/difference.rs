@@ -1,10 +1,15 @@
 //! What is different between two configurations.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
+
 use super::Config;
 
 impl Config {
     /// The sections that are different in `other`, by name.
-    pub fn different_sections(&self, other: &Self) -> Vec<&'static str> {
+    pub fn different_sections(&self, other: &Self) -> Vec<String> {
         // All of them, so that none is forgotten here.
         let Self {
             server,
@@ -12,6 +17,8 @@ impl Config {
             apple,
             admission,
             profile,
+            named_profiles,
+            directories,
             recording,
             time,
             store,
@@ -19,7 +26,7 @@ impl Config {
             limits,
             log,
         } = self;
-        [
+        let plain = [
             ("server", *server == other.server),
             ("acme", *acme == other.acme),
             ("attestation.apple", *apple == other.apple),
@@ -31,9 +38,24 @@ impl Config {
             ("health", *health == other.health),
             ("limits", *limits == other.limits),
             ("log", *log == other.log),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_same)| (!is_same).then_some(name))
-        .collect()
+        ];
+        let plain = plain.into_iter().filter(|(_, is_same)| !is_same);
+        let mut different: Vec<_> = plain.map(|(name, _)| name.to_owned()).collect();
+        different.extend(in_maps("profile", named_profiles, &other.named_profiles));
+        different.extend(in_maps("directory", directories, &other.directories));
+        different
     }
+}
+
+/// The tables of this section that are different, or in one of both only.
+fn in_maps<K: Ord + Display, V: PartialEq>(
+    section: &str,
+    ours: &BTreeMap<K, V>,
+    theirs: &BTreeMap<K, V>,
+) -> Vec<String> {
+    let names: BTreeSet<&K> = ours.keys().chain(theirs.keys()).collect();
+    let different = names
+        .into_iter()
+        .filter(|name| ours.get(name) != theirs.get(name));
+    different.map(|name| format!("{section}.{name}")).collect()
 }

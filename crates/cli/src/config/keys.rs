@@ -2,13 +2,11 @@
 
 use anyhow::bail;
 
-/// Every table and its keys. A table in `secured` weakens security when it
-/// changes, so that no environment variable reaches it.
+/// Every table and its keys.
 const TABLES: &[Table] = &[
-    Table {
-        path: &["server"],
-        secured: false,
-        keys: &[
+    Table::harmless(
+        &["server"],
+        &[
             "base_url",
             "listen",
             "tls",
@@ -18,105 +16,129 @@ const TABLES: &[Table] = &[
             "proxy_protocol",
             "max_connections",
         ],
-    },
+    ),
+    Table::harmless(
+        &["acme"],
+        &["terms_of_service", "website", "order_lifetime"],
+    ),
+    Table::secured(
+        &["attestation", "apple"],
+        &["laboratory_roots", "assigners"],
+    ),
+    Table::secured(&["admission"], &["mode", "bind", "devices"]),
     Table {
-        path: &["acme"],
-        secured: false,
-        keys: &["terms_of_service", "website", "order_lifetime"],
+        // Of the default one these alone: what a profile demands of a device is
+        // for the file.
+        overridable: &["subject", "san", "lifetime", "csr_names"],
+        ..Table::secured(PROFILE, &["subject", "san", "lifetime", "csr_names"])
     },
-    Table {
-        path: &["attestation", "apple"],
-        secured: true,
-        keys: &["laboratory_roots", "assigners"],
-    },
-    Table {
-        path: &["admission"],
-        secured: true,
-        keys: &["mode", "bind", "devices"],
-    },
-    Table {
-        path: &["profile", "default"],
-        secured: false,
-        keys: &["subject", "san", "lifetime", "csr_names"],
-    },
+    Table::secured(
+        &["directory", NAME],
+        &["profiles", "default_profile", "terms_of_service", "website"],
+    ),
     // It keeps personal data.
-    Table {
-        path: &["recording"],
-        secured: true,
-        keys: &["keep", "directory", "retention_days"],
-    },
+    Table::secured(&["recording"], &["keep", "directory", "retention_days"]),
     // A wrong clock makes expired evidence good.
-    Table {
-        path: &["time"],
-        secured: true,
-        keys: &["max_jump", "max_rest"],
-    },
-    Table {
-        path: &["store"],
-        secured: false,
-        keys: &["keep_ledger", "free_space"],
-    },
-    Table {
-        path: &["health"],
-        secured: false,
-        keys: &["listen"],
-    },
-    Table {
-        path: &["limits"],
-        secured: false,
-        keys: &[
+    Table::secured(&["time"], &["max_jump", "max_rest"]),
+    Table::harmless(&["store"], &["keep_ledger", "free_space"]),
+    Table::harmless(&["health"], &["listen"]),
+    // They protect the server from its clients.
+    Table::secured(
+        &["limits"],
+        &[
             "connections_per_address",
             "provisional_accounts",
             "exempt",
             "dry_run",
             "help",
         ],
-    },
-    Table {
-        path: &["log"],
-        secured: false,
-        keys: &["access"],
-    },
-    rate(&["limits", "new_nonce"]),
-    rate(&["limits", "new_account"]),
-    rate(&["limits", "new_order"]),
-    rate(&["limits", "change_account"]),
-    rate(&["limits", "failed"]),
-    Table {
-        path: OVERRIDE,
-        secured: false,
-        keys: &["network"],
-    },
-    rate(&["limits", "override", "new_nonce"]),
-    rate(&["limits", "override", "new_account"]),
-    rate(&["limits", "override", "new_order"]),
-    rate(&["limits", "override", "change_account"]),
-    rate(&["limits", "override", "failed"]),
+    ),
+    Table::harmless(&["log"], &["access"]),
+    Table::rate(&["limits", "new_nonce"]),
+    Table::rate(&["limits", "new_account"]),
+    Table::rate(&["limits", "new_order"]),
+    Table::rate(&["limits", "change_account"]),
+    Table::rate(&["limits", "failed"]),
+    Table::list(&["limits", "override"], &["network"]),
+    Table::rate(&["limits", "override", "new_nonce"]),
+    Table::rate(&["limits", "override", "new_account"]),
+    Table::rate(&["limits", "override", "new_order"]),
+    Table::rate(&["limits", "override", "change_account"]),
+    Table::rate(&["limits", "override", "failed"]),
 ];
 
-/// The one list of tables.
-const OVERRIDE: &[&str] = &["limits", "override"];
+/// The place of a name that the operator gives, in a table's path.
+const NAME: &str = "*";
 
-struct Table {
-    path: &'static [&'static str],
-    secured: bool,
-    keys: &'static [&'static str],
-}
-
-/// A rate: a table, or a number.
-const fn rate(path: &'static [&'static str]) -> Table {
-    Table {
-        path,
-        secured: false,
-        keys: RATE,
-    }
-}
+const PROFILE: &[&str] = &["profile", NAME];
 
 const RATE: &[&str] = &["per_second", "burst"];
 
+struct Table {
+    path: &'static [&'static str],
+    form: Form,
+    keys: &'static [&'static str],
+    /// The keys that environment variables reach: none that weakens security
+    /// when it changes.
+    overridable: &'static [&'static str],
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `[path]`
+    Plain,
+    /// `[[path]]`, any number of times.
+    List,
+    /// `{ per_second = 2, burst = 1000 }`, or 0 for no limit.
+    Rate,
+}
+
 impl Table {
-    fn is_rate(&self) -> bool {
-        self.keys == RATE
+    const fn harmless(path: &'static [&'static str], keys: &'static [&'static str]) -> Self {
+        Self {
+            overridable: keys,
+            ..Self::secured(path, keys)
+        }
+    }
+
+    const fn secured(path: &'static [&'static str], keys: &'static [&'static str]) -> Self {
+        Self {
+            path,
+            form: Form::Plain,
+            keys,
+            overridable: &[],
+        }
+    }
+
+    const fn list(path: &'static [&'static str], keys: &'static [&'static str]) -> Self {
+        Self {
+            form: Form::List,
+            ..Self::secured(path, keys)
+        }
+    }
+
+    const fn rate(path: &'static [&'static str]) -> Self {
+        Self {
+            form: Form::Rate,
+            ..Self::secured(path, RATE)
+        }
+    }
+
+    /// Whether `path` leads to this table, or to one that it is in.
+    fn is_at_or_under(&self, path: &[&str]) -> bool {
+        let fits = |(wanted, step): (&&str, &&str)| *wanted == NAME || wanted == step;
+        path.len() <= self.path.len() && self.path.iter().zip(path).all(fits)
+    }
+
+    fn is_at(&self, path: &[&str]) -> bool {
+        path.len() == self.path.len() && self.is_at_or_under(path)
+    }
+
+    /// Whether an environment variable may set `key` of this table at `path`.
+    fn is_overridable(&self, path: &[&str], key: &str) -> bool {
+        let is_default = self.path != PROFILE || path.last() == Some(&"default");
+        is_default && self.overridable.contains(&key)
     }
 }
 
@@ -128,56 +150,68 @@ pub fn check(root: &toml::Table) -> anyhow::Result<()> {
 fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::Result<()> {
     let mut known: Vec<&str> = TABLES
         .iter()
-        .filter(|table| table.path.starts_with(path))
+        .filter(|table| table.is_at_or_under(path))
         .flat_map(|table| match table.path.get(path.len()) {
             Some(next) => std::slice::from_ref(next),
             None => table.keys,
         })
         .copied()
         .collect();
-    // A table within another stands next to its own tables.
+    // A table within another is next to its own tables.
     known.dedup();
     for (key, value) in table {
-        let full = [path.as_slice(), &[key]].concat().join(".");
-        if !known.contains(&key.as_str()) {
-            let place = if path.is_empty() {
-                "at the top".to_owned()
-            } else {
-                format!("in [{}]", path.join("."))
-            };
-            match nearest(key, &known) {
-                Some(near) => bail!("unknown key {full:?} {place}: did you mean {near:?}?"),
-                None => bail!(
-                    "unknown key {full:?} {place}: known are {}",
-                    known.join(", ")
-                ),
-            }
+        if !known.contains(&NAME) {
+            check_known(key, &known, path)?;
         }
         path.push(key);
-        let is_table = TABLES.iter().any(|table| table.path.starts_with(path));
-        let is_rate = TABLES
-            .iter()
-            .any(|table| table.path == path && table.is_rate());
-        match (value, is_table) {
-            (toml::Value::Array(list), true) if path == OVERRIDE => {
-                for entry in list {
-                    match entry {
-                        toml::Value::Table(inner) => check_under(inner, path)?,
-                        _ => bail!("{full} must be a list of tables: write [[{full}]]"),
-                    }
+        check_value(value, path)?;
+        path.pop();
+    }
+    Ok(())
+}
+
+fn check_known(key: &str, known: &[&str], path: &[&str]) -> anyhow::Result<()> {
+    if known.contains(&key) {
+        return Ok(());
+    }
+    let full = [path, &[key]].concat().join(".");
+    let place = if path.is_empty() {
+        "at the top".to_owned()
+    } else {
+        format!("in [{}]", path.join("."))
+    };
+    match nearest(key, known) {
+        Some(near) => bail!("unknown key {full:?} {place}: did you mean {near:?}?"),
+        None => bail!(
+            "unknown key {full:?} {place}: known are {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// Checks that what is at `path` is a table, a list of tables or neither, as it
+/// is to be, and what is in it.
+fn check_value<'a>(value: &'a toml::Value, path: &mut Vec<&'a str>) -> anyhow::Result<()> {
+    let full = path.join(".");
+    let is_table = TABLES.iter().any(|table| table.is_at_or_under(path));
+    let form = TABLES.iter().find(|table| table.is_at(path));
+    let form = form.map_or(Form::Plain, |table| table.form);
+    match (value, form) {
+        (toml::Value::Table(_), _) if !is_table => bail!("{full} must not be a table"),
+        _ if !is_table => {}
+        (toml::Value::Array(list), Form::List) => {
+            for entry in list {
+                match entry {
+                    toml::Value::Table(inner) => check_under(inner, path)?,
+                    _ => bail!("{full} must be a list of tables: write [[{full}]]"),
                 }
             }
-            (_, true) if path == OVERRIDE => {
-                bail!("{full} must be a list of tables: write [[{full}]]")
-            }
-            (toml::Value::Table(inner), true) => check_under(inner, path)?,
-            // 0, for no limit.
-            (toml::Value::Integer(_), true) if is_rate => {}
-            (_, true) => bail!("{full} must be a table: write [{full}]"),
-            (toml::Value::Table(_), false) => bail!("{full} must not be a table"),
-            (_, false) => {}
         }
-        path.pop();
+        (_, Form::List) => bail!("{full} must be a list of tables: write [[{full}]]"),
+        (toml::Value::Table(inner), Form::Plain | Form::Rate) => check_under(inner, path)?,
+        // 0, for no limit.
+        (toml::Value::Integer(_), Form::Rate) => {}
+        _ => bail!("{full} must be a table: write [{full}]"),
     }
     Ok(())
 }
@@ -197,27 +231,16 @@ pub fn override_from(
         let Some(rest) = overridden(&name) else {
             continue;
         };
-        let parts: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-        let found = TABLES.iter().find_map(|table| {
-            if let Some((key, path)) = table.path.split_last()
-                && (table.is_rate() || table.path == OVERRIDE)
-                && parts == table.path
-                && !path.starts_with(OVERRIDE)
-            {
-                return Some((table, path, *key));
-            }
-            let (key, path) = parts.split_last()?;
-            let key = table.keys.iter().find(|known| *known == key)?;
-            let is_named = path == table.path && !table.path.starts_with(OVERRIDE);
-            is_named.then_some((table, table.path, *key))
-        });
-        let Some((table, path, key)) = found else {
+        let full: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+        let full: Vec<&str> = full.iter().map(String::as_str).collect();
+        let Some((key, path)) = full.split_last().filter(|_| is_known(&full)) else {
             bail!("the environment variable {name} names no key of the configuration");
         };
-        if table.secured {
+        let found = TABLES.iter().find(|table| table.is_at(path));
+        if !found.is_some_and(|table| table.is_overridable(path, key)) {
             bail!(
-                "the environment variable {name} would change {}.{key}, on which security stands: set it in assay.toml",
-                table.path.join(".")
+                "the environment variable {name} would change {}, which can only be set in the file, assay.toml",
+                full.join(".")
             );
         }
         let mut target = &mut *root;
@@ -230,9 +253,21 @@ pub fn override_from(
                 _ => bail!("{step} must be a table"),
             }
         }
-        target.insert(key.to_owned(), value(&text));
+        target.insert((*key).to_owned(), value(&text));
     }
     Ok(())
+}
+
+/// Whether there is such a key: of a table, or a table that is written like
+/// one.
+fn is_known(full: &[&str]) -> bool {
+    let Some((key, path)) = full.split_last() else {
+        return false;
+    };
+    TABLES.iter().any(|table| {
+        (table.is_at(path) && table.keys.contains(key))
+            || (table.is_at(full) && table.form != Form::Plain)
+    })
 }
 
 /// A number, a truth value, a list or a table where the text is one in TOML;
@@ -253,13 +288,19 @@ fn value(text: &str) -> toml::Value {
     }
 }
 
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The nearest of what is known, where it is near.
+pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (distance(key, candidate), *candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(2))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether `text` is most likely `word`, mistyped.
+pub fn is_slip_of(text: &str, word: &str) -> bool {
+    text != word && distance(text, word) <= 2
 }
 
 /// The edit distance of Levenshtein.

@@ -240,11 +240,6 @@ mod tests {
         format!("{:#}", parse(text).unwrap_err())
     }
 
-    fn with_variable(name: &str, value: &str) -> anyhow::Result<RateLimits> {
-        let variable = std::iter::once((name.to_owned(), value.to_owned()));
-        Config::parse("", variable).map(|config| config.limits.rates)
-    }
-
     fn rate(per_second: u32, burst: u32) -> Option<Rate> {
         Some(Rate {
             per_second: NonZeroU32::new(per_second).unwrap(),
@@ -346,40 +341,6 @@ mod tests {
         ] {
             let error = error(text);
             assert!(error.contains(expected), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_environment_overrides_limits() {
-        let limits = with_variable("ASSAY_LIMITS__EXEMPT", "[\"10.0.0.0/8\"]").unwrap();
-        assert_eq!(
-            limits.exempt,
-            ["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()]
-        );
-        assert!(
-            with_variable("ASSAY_LIMITS__DRY_RUN", "true")
-                .unwrap()
-                .dry_run
-        );
-        let limits = with_variable("ASSAY_LIMITS__NEW_ORDER__PER_SECOND", "9").unwrap();
-        assert_eq!(limits.rates.new_order, rate(9, 2_000));
-        let limits = with_variable("ASSAY_LIMITS__NEW_ORDER", "0").unwrap();
-        assert_eq!(limits.rates.new_order, None);
-        let text = "{ per_second = 4, burst = 5 }";
-        let limits = with_variable("ASSAY_LIMITS__NEW_ORDER", text).unwrap();
-        assert_eq!(limits.rates.new_order, rate(4, 5));
-        let text = "[{ network = \"10.0.0.0/8\", failed = 0 }]";
-        let limits = with_variable("ASSAY_LIMITS__OVERRIDE", text).unwrap();
-        assert_eq!(limits.overrides[0].rates, [(Limit::Failed, None)]);
-        for (name, value) in [
-            (
-                "ASSAY_LIMITS__OVERRIDE",
-                "[{ network = \"10.0.0.0/8\", x = 0 }]",
-            ),
-            ("ASSAY_LIMITS__NEW_ORDER", "{ x = 1 }"),
-            ("ASSAY_LIMITS__OVERRIDE__NETWORK", "10.0.0.0/8"),
-        ] {
-            assert!(with_variable(name, value).is_err(), "{name}");
         }
     }
 }

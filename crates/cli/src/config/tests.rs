@@ -39,8 +39,6 @@ fn an_address_has_a_quarter_of_the_connections_unless_it_says_otherwise() {
         let config = parse(text).unwrap();
         assert_eq!(config.connections_per_address(), expected, "{text}");
     }
-    let config = with_variable("ASSAY_LIMITS__CONNECTIONS_PER_ADDRESS", "9").unwrap();
-    assert_eq!(config.connections_per_address(), 9);
     assert!(parse("[limits]\nconnections_per_address = -1\n").is_err());
 }
 
@@ -83,6 +81,27 @@ fn unknown_keys_name_the_nearest_known_one() {
         ),
         ("server = 1\n", "server must be a table: write [server]"),
         ("[server.listen]\n", "server.listen must not be a table"),
+        (
+            "[profile.wifi]\nlifetme = \"1d\"\n",
+            "unknown key \"profile.wifi.lifetme\" in [profile.wifi]: did you mean \"lifetime\"?",
+        ),
+        (
+            "[directory.wifi]\nprofile = []\n",
+            "unknown key \"directory.wifi.profile\" in [directory.wifi]: did you mean \"profiles\"?",
+        ),
+        (
+            "[profile]\nwifi = 1\n",
+            "profile.wifi must be a table: write [profile.wifi]",
+        ),
+        (
+            "[[profile.wifi]]\n",
+            "profile.wifi must be a table: write [profile.wifi]",
+        ),
+        ("profile = 1\n", "profile must be a table: write [profile]"),
+        (
+            "[limits.override]\n",
+            "limits.override must be a list of tables: write [[limits.override]]",
+        ),
     ] {
         assert_eq!(error(text), expected);
     }
@@ -180,15 +199,141 @@ fn scenario_123_the_environment_does_not_weaken_security() {
         "ASSAY_ATTESTATION__APPLE__LABORATORY_ROOTS",
         "ASSAY_RECORDING__KEEP",
         "ASSAY_TIME__MAX_JUMP",
+        "ASSAY_LIMITS__CONNECTIONS_PER_ADDRESS",
+        "ASSAY_LIMITS__EXEMPT",
+        "ASSAY_LIMITS__DRY_RUN",
+        "ASSAY_LIMITS__NEW_ORDER",
+        "ASSAY_LIMITS__NEW_ORDER__BURST",
+        "ASSAY_LIMITS__OVERRIDE",
+        "ASSAY_LIMITS__OVERRIDE__NETWORK",
+        "ASSAY_LIMITS__OVERRIDE__FAILED",
+        "ASSAY_PROFILE__WIFI__SUBJECT",
+        "ASSAY_DIRECTORY__WIFI__PROFILES",
+        "ASSAY_DIRECTORY__WIFI__WEBSITE",
     ] {
         let error = format!("{:#}", with_variable(name, "any-attested").unwrap_err());
-        assert!(error.contains("set it in assay.toml"), "{error}");
+        let key = name.strip_prefix("ASSAY_").unwrap();
+        let key = key.replace("__", ".").to_lowercase();
+        let expected = format!(
+            "the environment variable {name} would change {key}, which can only be set in the file, assay.toml"
+        );
+        assert_eq!(error, expected);
+    }
+    for name in [
+        "ASSAY_PROFILE__DEFAULT",
+        "ASSAY_PROFILE__DEFAULT__ISSUER",
+        "ASSAY_DIRECTORY__WIFI",
+        "ASSAY_LIMITS__NEW_ORDERS",
+        "ASSAY_LIMITS__NEW_ORDER__BURSTS",
+    ] {
+        let error = format!("{:#}", with_variable(name, "1").unwrap_err());
+        assert!(error.contains("names no key"), "{error}");
     }
     let error = format!(
         "{:#}",
         with_variable("ASSAY_SERVER__BASEURL", "x").unwrap_err()
     );
     assert!(error.contains("names no key"), "{error}");
+}
+
+#[test]
+fn profiles_and_directories_have_names() {
+    let config = parse(
+        r#"
+        [profile.short]
+        lifetime = "1h"
+        [profile.wifi-2]
+        subject = "CN={serial}"
+        [directory.wifi]
+        profiles = ["short", "default"]
+        website = "https://example.org/wifi"
+        [directory.plain]
+        [directory.vpn]
+        profiles = ["default", "wifi-2"]
+        default_profile = "wifi-2"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.profile, Profile::privacy_preserving());
+    let lifetimes: Vec<_> = (config.profiles())
+        .map(|(name, profile)| (name.to_string(), profile.lifetime))
+        .collect();
+    let day = 86_400;
+    assert_eq!(
+        lifetimes,
+        [("default", 90 * day), ("short", 3600), ("wifi-2", 90 * day)]
+            .map(|(name, lifetime)| (name.to_owned(), lifetime))
+    );
+    let directory = |name| {
+        let directory = &config.directories[&DirectoryName::parse(name).unwrap()];
+        let profiles: Vec<_> = directory.profiles.iter().map(ProfileName::as_str).collect();
+        (profiles, directory.default_profile.as_str())
+    };
+    assert_eq!(directory("wifi"), (vec!["short", "default"], "short"));
+    assert_eq!(directory("plain"), (vec!["default"], "default"));
+    assert_eq!(directory("vpn"), (vec!["default", "wifi-2"], "wifi-2"));
+    let wifi = &config.directories[&DirectoryName::parse("wifi").unwrap()];
+    assert_eq!(wifi.website.as_deref(), Some("https://example.org/wifi"));
+    assert_eq!(wifi.terms_of_service, None);
+}
+
+#[test]
+fn names_that_lead_nowhere_are_refused() {
+    for (text, expected) in [
+        ("[profile.Wifi]\n", "profile.Wifi: a name is at most 32"),
+        ("[profile.\"\"]\n", "profile.: a name is at most 32"),
+        ("[profile.defualt]\n", "did you mean \"default\"?"),
+        (
+            "[profile.short]\nlifetime = \"1s\"\n",
+            "profile.short.lifetime must be from 10m",
+        ),
+        (
+            "[profile.short]\nsubject = \"CN={x}\"\n",
+            "profile.short.subject: {x} is not one of",
+        ),
+        ("[directory.a_b]\n", "directory.a_b: a name is at most 32"),
+        ("[directory.default]\n", "its keys are in [acme]"),
+        (
+            "[directory.new-nonce]\n",
+            "directory.new-nonce: URLs of the default directory begin with it",
+        ),
+        (
+            "[profile.short]\n[directory.wifi]\nprofiles = [\"shrt\"]\n",
+            "directory.wifi.profiles: there is no [profile.shrt]: did you mean \"short\"?",
+        ),
+        (
+            "[directory.wifi]\nprofiles = [\"other\"]\n",
+            "directory.wifi.profiles: there is no [profile.other]: there are default",
+        ),
+        (
+            "[directory.wifi]\nprofiles = []\n",
+            "directory.wifi.profiles: a directory offers at least one",
+        ),
+        (
+            "[directory.wifi]\nprofiles = [\"default\", \"default\"]\n",
+            "is there twice",
+        ),
+        (
+            "[profile.short]\n[directory.wifi]\ndefault_profile = \"short\"\n",
+            "directory.wifi.default_profile: \"short\" is not among directory.wifi.profiles",
+        ),
+        (
+            "[directory.wifi]\nwebsite = \"x\"\n",
+            "directory.wifi.website: \"x\" is not the URL of a page",
+        ),
+    ] {
+        let error = error(text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_changed_is_named_by_its_table() {
+    let before = parse("[profile.a]\n[directory.b]\n[directory.c]\n").unwrap();
+    let after = parse("[profile.a]\nlifetime = \"1h\"\n[directory.c]\n[log]\naccess = true\n");
+    let different = before.different_sections(&after.unwrap());
+    assert_eq!(different, ["log", "profile.a", "directory.b"]);
+    assert!(before.different_sections(&before.clone()).is_empty());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod committed_recordings;
 mod configuration;
 mod csr;
 mod devices;
+mod directories;
 mod documents;
 mod end_to_end;
 mod enrolment;

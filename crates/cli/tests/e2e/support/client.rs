@@ -78,6 +78,17 @@ impl Client {
         }
     }
 
+    /// The same key in the directory of this name, without an account there.
+    pub(crate) async fn in_directory(&self, server: &Server, name: &str) -> Self {
+        let default = &server.process().directory;
+        let directory = default.replace("/acme/", &format!("/acme/{name}/"));
+        let key = self.acme.key().clone();
+        Self {
+            acme: connect(&directory, &server.origin(), &self.trust, key).await,
+            trust: self.trust.clone(),
+        }
+    }
+
     pub(crate) async fn post(&mut self, url: &str, payload: &Value) -> Response {
         self.acme.post(url, payload).await.unwrap()
     }
