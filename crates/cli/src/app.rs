@@ -18,7 +18,7 @@ use assay_engine::{
     directories::{Directories, DirectoryFault, DirectoryPlan},
     health::Health,
     names::DirectoryName,
-    ports::{Clock, Purpose, Random, Store},
+    ports::{Clock, Purpose, Random},
 };
 use assay_proto::{DottedOid, Timestamp};
 use assay_store::{LedgerStore, OlderDatabase, OpenError, OpenMode, Options, maintenance};
@@ -74,6 +74,33 @@ pub struct App {
     pub tls: TlsEnd,
 }
 
+/// A database that is open, and the engine that is to run on it.
+pub struct Opened {
+    config: Config,
+    devices: Option<Arc<Devices>>,
+    recordings: Option<Recordings>,
+    setup: Setup,
+    store: Arc<LedgerStore>,
+    tls: TlsEnd,
+}
+
+impl Opened {
+    /// Starts the engine.
+    pub async fn start(self) -> Result<App, Stop> {
+        let health = Arc::clone(&self.setup.health);
+        let engine = Engine::start(self.setup).await;
+        Ok(App {
+            config: self.config,
+            devices: self.devices,
+            engine: Arc::new(engine.or_fault("cannot read the database")?),
+            health,
+            recordings: self.recordings,
+            store: self.store,
+            tls: self.tls,
+        })
+    }
+}
+
 impl Parts {
     /// Where TLS ends.
     pub fn tls(&self) -> &TlsEnd {
@@ -114,7 +141,7 @@ impl Parts {
         }
     }
 
-    /// Opens the database and puts everything together. A `replay` keeps no
+    /// Opens the database and names what goes with it. Blocks. A `replay` keeps no
     /// recordings, and removes none: it may be playing one of them.
     /// `on_rebuild` is told how far the index is, where it must be rebuilt.
     pub fn open(
@@ -124,7 +151,7 @@ impl Parts {
         replay: bool,
         on_rebuild: OnRebuild,
         health: Arc<Health>,
-    ) -> Result<App, Stop> {
+    ) -> Result<Opened, Stop> {
         check_host(&self.tls, self.tls_issuer.as_ref(), base_url).map_err(Stop::usage)?;
         let (mode, wrong_mark) = if self.laboratory {
             (OpenMode::Laboratory, None)
@@ -178,7 +205,7 @@ impl Parts {
                 .usual_reserve()
                 .or_fault("cannot ask for the size of the disk")?,
         };
-        clock::check_start(store.latest_time(), clock_says, max_rest).map_err(Stop::usage)?;
+        clock::check_start(store.recorded_time(), clock_says, max_rest).map_err(Stop::usage)?;
         issuer::check(dir, &self.issuer, &store)?;
         let store = Arc::new(store);
         let admission = match &self.devices {
@@ -207,11 +234,11 @@ impl Parts {
             assigners,
         };
         let directories = directories(&self.config, base_url, policy).map_err(Stop::usage)?;
-        let engine = Engine::new(Setup {
+        let setup = Setup {
             anchors: self.anchors,
             clock: Arc::new(SystemClock),
             directories,
-            health: Arc::clone(&health),
+            health,
             exempt: self.config.limits.rates.exempt.clone(),
             issuers: Issuers::single(self.issuer),
             limits: Limits {
@@ -227,13 +254,12 @@ impl Parts {
             space: Some(Arc::new(space)),
             store: Arc::clone(&store) as _,
             validators: Vec::new(),
-        });
-        Ok(App {
+        };
+        Ok(Opened {
             config: self.config,
             devices: self.devices,
-            engine: Arc::new(engine),
-            health,
             recordings,
+            setup,
             store,
             tls: self.tls,
         })

@@ -120,7 +120,7 @@ impl Source<'_> {
 /// Answers from a store that no server runs on.
 pub async fn answer(store: &dyn Store, question: &Question) -> anyhow::Result<Answer> {
     // As the engine has it: never behind what was recorded.
-    let now = Timestamp(now()).max(store.latest_time());
+    let now = Timestamp(now()).max(store.latest_time().await?);
     answer_at(store, None, question, now).await
 }
 

@@ -156,7 +156,7 @@ pub async fn prepare(
         }
         // This server's own orders stay as they are.
         Some(replay) => {
-            let stage = replay.stage(&base_url)?;
+            let stage = replay.stage(&base_url).await?;
             Served {
                 devices: None,
                 engine: stage.engine,

@@ -56,7 +56,7 @@ impl House {
         };
         let store = LedgerStore::create_with(&dir.path().join("db"), false, options);
         let (store, clock) = (Arc::new(store.unwrap()), TestClock::starting());
-        let engine = Engine::new(Setup {
+        let engine = support::at_once(Engine::start(Setup {
             anchors: Vec::new(),
             clock: Arc::new(clock.clone()),
             directories: Directories::single(
@@ -79,9 +79,9 @@ impl House {
             space: None,
             store: Arc::clone(&store) as _,
             validators: Vec::new(),
-        });
+        }));
         Self {
-            engine,
+            engine: engine.unwrap(),
             clock,
             store,
             made: AtomicU64::new(0),

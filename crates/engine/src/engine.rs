@@ -131,10 +131,19 @@ impl Default for Limits {
 }
 
 impl Engine {
-    /// An engine. Evidence is verified by aws-lc-rs.
-    #[must_use]
-    pub fn new(setup: Setup) -> Self {
-        Self {
+    /// Starts an engine from what the store recorded. Evidence is verified by
+    /// aws-lc-rs.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn start(setup: Setup) -> Result<Self, Error> {
+        let recorded = setup.store.latest_time().await?;
+        let nonces = Nonces::new(
+            setup.store.nonce_key().await?,
+            setup.store.redemptions().await?,
+            setup.random.as_ref(),
+        );
+        Ok(Self {
             commit_counts: CommitCounts::default(),
             displaced_accounts: Tally::default(),
             directories: setup.directories,
@@ -145,11 +154,7 @@ impl Engine {
             issuers: setup.issuers,
             server_issuer: setup.server_issuer,
             limits: setup.limits,
-            nonces: Nonces::new(
-                setup.store.nonce_key(),
-                setup.store.redemptions(),
-                setup.random.as_ref(),
-            ),
+            nonces,
             noting: Noting::default(),
             provisional: Provisional::new(setup.limits.provisional_accounts, setup.exempt),
             random: setup.random,
@@ -158,7 +163,7 @@ impl Engine {
             request_log: RequestLog::new(Arc::clone(&setup.clock)),
             space: SpaceGuard::new(setup.space, setup.limits.free_space, setup.health),
             time: Mutex::new(ServerTime::starting(
-                setup.store.latest_time(),
+                recorded,
                 setup.clock.now(),
                 setup.clock.uptime(),
                 setup.max_jump,
@@ -172,7 +177,7 @@ impl Engine {
                 .collect(),
             verifier: Verifier::new(setup.anchors, Box::new(assay_attest::AwsLc)),
             clock: setup.clock,
-        }
+        })
     }
 
     /// The server's time. It never goes back, not behind what was recorded

@@ -305,15 +305,15 @@ pub trait Store: Send + Sync {
 
     /// The latest `now` of all commits, or since the last
     /// [`ChangeSet::resetting_time`]: time never runs behind it.
-    fn latest_time(&self) -> Timestamp;
+    async fn latest_time(&self) -> Result<Timestamp, StoreError>;
 
     /// The key under which nonces are sealed: the same after a restart. `None`
     /// for a store that ends with its process: the engine draws a key.
-    fn nonce_key(&self) -> Option<[u8; 32]>;
+    async fn nonce_key(&self) -> Result<Option<[u8; 32]>, StoreError>;
 
     /// The nonces that recent commits redeemed, as they were found when the
     /// store was opened: at least those of the last 15 minutes.
-    fn redemptions(&self) -> Vec<Redemption>;
+    async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError>;
 
     /// Makes all changes, or none; `name` is for logs and metrics. Returns the
     /// version that every changed value has now.

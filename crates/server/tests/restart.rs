@@ -208,7 +208,7 @@ async fn a_stop_records_each_redemption_once() {
     let sent = server.requests(&first).await;
     first.engine.close().await.unwrap();
     first.engine.close().await.unwrap();
-    let mut redemptions = server.store.redemptions();
+    let mut redemptions = server.store.redemptions().await.unwrap();
     assert_eq!(redemptions.len(), sent.len());
     redemptions.sort();
     redemptions.dedup();
@@ -226,9 +226,9 @@ async fn a_key_change_and_a_deactivation_carry_their_nonces() {
     let key_change = url("/acme/key-change");
     let inner = Jws::new(&key_change, &inner).sign(&new, None, None);
     client.write(&key_change, &inner.unwrap()).await;
-    assert_eq!(server.store.redemptions().len(), 2);
+    assert_eq!(server.store.redemptions().await.unwrap().len(), 2);
     client.client.key = new;
     let deactivated = json!({"status": "deactivated"});
     client.write(&account, &deactivated).await;
-    assert_eq!(server.store.redemptions().len(), 3);
+    assert_eq!(server.store.redemptions().await.unwrap().len(), 3);
 }

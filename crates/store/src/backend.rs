@@ -72,6 +72,13 @@ impl<B: Backend> Backed<B> {
         (self.backend).read(|map| query::certificates(map, &self.cache, limit))
     }
 
+    /// [`Store::latest_time`] for synchronous code: these stores have it in
+    /// memory.
+    #[must_use]
+    pub fn recorded_time(&self) -> Timestamp {
+        self.backend.latest_time()
+    }
+
     fn one<R: Record>(&self, key: &[u8]) -> Result<Option<Versioned<R::Domain>>, StoreError> {
         (self.backend).read(|map| query::one::<R>(map, &self.cache, key))
     }
@@ -207,16 +214,16 @@ impl<B: Backend> Store for Backed<B> {
         (self.backend).read(|map| query::provisional_accounts(map, after, limit))
     }
 
-    fn latest_time(&self) -> Timestamp {
-        self.backend.latest_time()
+    async fn latest_time(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.backend.latest_time())
     }
 
-    fn nonce_key(&self) -> Option<[u8; 32]> {
-        self.backend.nonce_key()
+    async fn nonce_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        Ok(self.backend.nonce_key())
     }
 
-    fn redemptions(&self) -> Vec<Redemption> {
-        self.backend.redemptions()
+    async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
+        Ok(self.backend.redemptions())
     }
 
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {

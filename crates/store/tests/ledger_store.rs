@@ -59,7 +59,7 @@ async fn scenario_64_a_ready_order_outlives_a_restart() {
     let found = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!(found.value, in_state(order(1), ready()));
     assert_eq!(found.version, Version(1));
-    assert_eq!(store.latest_time(), NOW);
+    assert_eq!(store.recorded_time(), NOW);
     let by_key = store
         .account_by_key(Default::default(), *key(1).thumbprint())
         .await

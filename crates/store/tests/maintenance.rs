@@ -153,7 +153,7 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
         .await
         .unwrap();
     assert_eq!(page, found[10..15]);
-    assert_eq!(view.latest_time(), NOW);
+    assert_eq!(view.recorded_time(), NOW);
     let refused = commit(&view, vec![insert_order(order(130))]).await;
     assert!(matches!(refused, Err(CommitError::Store(_))));
     assert_eq!(contents(dir.path()), before);
@@ -207,7 +207,7 @@ async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
         }
     }
     assert_eq!(valid, 1);
-    assert!(store.nonce_key().is_some());
+    assert!(store.nonce_key().await.unwrap().is_some());
     drop(store);
     assert!(whole(db).laboratory);
 }
@@ -521,7 +521,7 @@ async fn scenario_130_a_snapshot_of_a_running_store_is_restored() {
     assert_orders(&other, 40, "restored").await;
     assert!(other.order(order_id(99)).await.unwrap().is_none());
     assert_eq!(other.restored().unwrap(), Some(expected));
-    assert_ne!(other.nonce_key(), store.nonce_key());
+    assert_ne!(other.nonce_key().await, store.nonce_key().await);
     assert_eq!(
         commit(&other, vec![insert_order(order(50))]).await,
         Ok(Version(41))

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_engine::ports::{Change, Store};
+use assay_engine::ports::Change;
 use assay_store::{
     LedgerStore, OpenError, OpenMode, Options,
     maintenance::{Repaired, check, peek, repair},
@@ -250,7 +250,7 @@ async fn the_issuing_ca_is_noted_and_outlives_a_repair_with_a_loss() {
     commit(&store, certificates.collect()).await.unwrap();
     assert_eq!(store.certificates(2).unwrap().len(), 2);
     assert_eq!(store.certificates(9).unwrap().len(), 3);
-    let time = store.latest_time();
+    let time = store.recorded_time();
     close(store).await;
     assert_eq!(peek(dir.path()).unwrap(), None);
     fs::remove_dir_all(dir.path().join("index")).unwrap();

@@ -52,7 +52,7 @@ async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
     let store = LedgerStore::open(&dir.db(), OpenMode::Any)?;
     let wall = Timestamp(now());
     check_confirmation(confirmed, wall).map_err(Stop::usage)?;
-    let mark = store.latest_time();
+    let mark = store.recorded_time();
     if mark > wall.plus(TOLERANCE) {
         let refusal = ClockRefusal::Behind { wall, now: mark };
         return Err(Stop::usage(refusal));
@@ -85,7 +85,7 @@ fn check_begin(dir: &Dir, mark: Timestamp, wall: Timestamp) -> anyhow::Result<()
 /// no server can run meanwhile.
 async fn reset(dir: &Dir) -> Result<(), Stop> {
     let store = LedgerStore::open(&dir.db(), OpenMode::Any)?;
-    let (mark, wall) = (store.latest_time(), Timestamp(now()));
+    let (mark, wall) = (store.recorded_time(), Timestamp(now()));
     if mark <= wall {
         return Err(Stop::usage(anyhow!(
             "the recorded time {mark} is not ahead of the clock's {wall}: there is nothing to take back"

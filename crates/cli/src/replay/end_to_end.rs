@@ -143,7 +143,7 @@ impl<'a> Player<'a> {
         let failed = |error: anyhow::Error| Outcome::Failed {
             error: format!("{error:#}"),
         };
-        let stage = match play::stage(time, &acme, anchors, self.profile.clone()) {
+        let stage = match play::stage(time, &acme, anchors, self.profile.clone()).await {
             Ok(stage) => stage,
             Err(error) => return Ok(failed(error)),
         };

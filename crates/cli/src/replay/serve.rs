@@ -68,7 +68,7 @@ impl Replay {
     }
 
     /// Sets up what is served under `base_url`, and says so loudly.
-    pub fn stage(self, base_url: &BaseUrl) -> Result<Stage, Stop> {
+    pub async fn stage(self, base_url: &BaseUrl) -> Result<Stage, Stop> {
         let stage = Stage::set(
             self.time,
             &self.acme,
@@ -78,6 +78,7 @@ impl Replay {
                 base_url: base_url.to_string(),
             },
         )
+        .await
         .or_usage(format_args!("{}", self.path.display()))?;
         tracing::warn!(
             event = "replay",

@@ -47,12 +47,12 @@ pub struct Scenery {
 impl Stage {
     /// Sets up an engine that stands still at `time` and gives each challenge
     /// the recorded token.
-    pub fn set(time: Time, acme: &Acme, scenery: Scenery) -> anyhow::Result<Self> {
+    pub async fn set(time: Time, acme: &Acme, scenery: Scenery) -> anyhow::Result<Self> {
         let token = token_bytes(&acme.token)?;
         let now = time.seconds();
         let store = Arc::new(MemoryStore::new());
         let issuer = authority::repeatable(now).context("there is no CA for the recorded time")?;
-        let engine = Engine::new(Setup {
+        let engine = Engine::start(Setup {
             anchors: scenery.anchors,
             clock: Arc::new(StandingClock(Timestamp(now))),
             directories: Directories::single(
@@ -74,7 +74,8 @@ impl Stage {
             space: None,
             store: Arc::clone(&store) as _,
             validators: Vec::new(),
-        });
+        })
+        .await?;
         Ok(Self {
             engine: Arc::new(engine),
             store,

@@ -84,7 +84,7 @@ pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Res
         never = answering => match never {},
     };
     match opened {
-        Ok(opened) => opened,
+        Ok(opened) => opened?.start().await,
         Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }

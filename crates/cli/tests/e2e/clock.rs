@@ -31,7 +31,7 @@ async fn scenario_145_a_mark_years_ahead_is_named_with_what_to_do() {
         assert!(message.contains(part), "{message}");
     }
     // Nothing changed.
-    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).recorded_time(), Timestamp(mark));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_server_that_starts_records_the_time() {
     server.configure("server.tls = \"off\"\nserver.base_url = \"https://localhost\"");
     server.restart();
     server.kill();
-    assert!(open_store(&server).latest_time() >= Timestamp(before));
+    assert!(open_store(&server).recorded_time() >= Timestamp(before));
 }
 
 #[tokio::test]
@@ -69,11 +69,11 @@ async fn accept_clock_lets_a_server_start_that_rested_too_long() {
     // Not without knowing what time it is.
     let message = message(&accept(now() - 3700), 2);
     assert!(message.contains("more than an hour"), "{message}");
-    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).recorded_time(), Timestamp(mark));
     let before = now();
     assert_exit(&accept(now() + 3500), 0);
-    assert!(open_store(&server).latest_time() >= Timestamp(before));
-    assert!(open_store(&server).latest_time() <= Timestamp(now()));
+    assert!(open_store(&server).recorded_time() >= Timestamp(before));
+    assert!(open_store(&server).recorded_time() <= Timestamp(now()));
     server.restart();
 }
 
@@ -84,7 +84,7 @@ async fn accept_clock_accepts_no_clock_that_is_behind() {
     let time = now().to_string();
     let message = message(&server.assay(["store", "accept-clock", &time]), 2);
     assert!(message.contains("`assay store reset-clock`"), "{message}");
-    assert_eq!(open_store(&server).latest_time(), Timestamp(mark));
+    assert_eq!(open_store(&server).recorded_time(), Timestamp(mark));
 }
 
 #[test]
@@ -120,7 +120,7 @@ async fn scenario_145_reset_clock_takes_a_wrong_mark_back_and_loses_nothing() {
     let key = {
         let store = open_store(&server);
         store.commit("test", wrong).await.unwrap();
-        store.nonce_key()
+        store.nonce_key().await.unwrap()
     };
     message(&server.assay(SERVE), 2);
     let output = server.assay(["store", "reset-clock"]);
@@ -133,8 +133,8 @@ async fn scenario_145_reset_clock_takes_a_wrong_mark_back_and_loses_nothing() {
     assert!(again.contains("nothing to take back"), "{again}");
     {
         let store = open_store(&server);
-        assert!(store.latest_time() <= Timestamp(now()));
-        assert_ne!(store.nonce_key(), key);
+        assert!(store.recorded_time() <= Timestamp(now()));
+        assert_ne!(store.nonce_key().await.unwrap(), key);
     }
 
     server.restart();

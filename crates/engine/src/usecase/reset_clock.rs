@@ -54,7 +54,7 @@ pub async fn reset_clock(
     nonce_key: [u8; 32],
 ) -> Result<ClockReset, Error> {
     let mut reset = ClockReset {
-        before: store.latest_time(),
+        before: store.latest_time().await?,
         orders: 0,
     };
     for expiring in Expiring::ALL {
@@ -200,7 +200,7 @@ fn end_authorization(authorization: Versioned<Authorization>, wall: Timestamp) -
 
 /// Under the time that is recorded still: only the last commit takes it back.
 async fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<(), Error> {
-    let changes = ChangeSet::new(store.latest_time(), changes);
+    let changes = ChangeSet::new(store.latest_time().await?, changes);
     store.commit("end-by-clock", changes).await?;
     Ok(())
 }

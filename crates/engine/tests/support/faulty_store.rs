@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use assay_ca::SerialNumber;
@@ -40,6 +40,8 @@ pub struct FaultyStore {
     orders_read: AtomicUsize,
     notes_read: AtomicUsize,
     commits: AtomicUsize,
+    /// The recorded time cannot be read.
+    pub timeless: AtomicBool,
 }
 
 impl FaultyStore {
@@ -206,14 +208,17 @@ impl Store for FaultyStore {
     ) -> Result<Vec<ProvisionalAccount>, StoreError> {
         self.inner.provisional_accounts(after, limit).await
     }
-    fn latest_time(&self) -> Timestamp {
-        self.inner.latest_time()
+    async fn latest_time(&self) -> Result<Timestamp, StoreError> {
+        if self.timeless.load(Ordering::Relaxed) {
+            return Err(StoreError("no route".to_owned()));
+        }
+        self.inner.latest_time().await
     }
-    fn nonce_key(&self) -> Option<[u8; 32]> {
-        self.inner.nonce_key()
+    async fn nonce_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        self.inner.nonce_key().await
     }
-    fn redemptions(&self) -> Vec<Redemption> {
-        self.inner.redemptions()
+    async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError> {
+        self.inner.redemptions().await
     }
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
         self.commits.fetch_add(1, Ordering::Relaxed);

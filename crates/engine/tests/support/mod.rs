@@ -13,10 +13,12 @@ pub mod walk;
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::{
         Arc, LazyLock, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use assay_attest::TrustAnchor;
@@ -217,7 +219,7 @@ impl Glass {
         let store = Arc::new(FaultyStore::default());
         let recorder = Arc::new(TestRecorder::default());
         let around = (&clock, &inventory, &recorder, &store);
-        let engine = engine(&[&authority], &cas, around, &knobs);
+        let engine = engine(&[&authority], &cas, around, &knobs).unwrap();
         Self {
             authority,
             clock,
@@ -232,6 +234,11 @@ impl Glass {
 
     /// Another process on the same store, perhaps with other CAs or roots.
     pub fn restart(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Engine {
+        self.start(roots, cas).unwrap()
+    }
+
+    /// As [`restart`](Self::restart), with what the start came to.
+    pub fn start(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Result<Engine, Error> {
         let around = (&self.clock, &self.inventory, &self.recorder, &self.store);
         engine(roots, cas, around, &self.knobs)
     }
@@ -393,8 +400,8 @@ fn engine(
         &Arc<FaultyStore>,
     ),
     knobs: &Knobs,
-) -> Engine {
-    Engine::new(Setup {
+) -> Result<Engine, Error> {
+    at_once(Engine::start(Setup {
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
         clock: Arc::new(clock.clone()),
         directories: knobs.directories(AdmissionPolicy {
@@ -417,7 +424,16 @@ fn engine(
         space: knobs.space.clone(),
         store: Arc::clone(store) as _,
         validators: knobs.validators.clone(),
-    })
+    }))
+}
+
+/// What a future comes to that waits for nothing, as those of a store in memory.
+pub fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
 }
 
 /// The anchor for a root: made once, for it takes a signature's verification.

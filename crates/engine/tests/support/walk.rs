@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
             Step::SetRight => self.glass.clock.set(self.engine.now()),
             Step::Restart => {
                 // What was never recorded, a new process cannot know of.
-                self.latest = self.glass.store.latest_time().0;
+                self.latest = self.glass.store.latest_time().await.unwrap().0;
                 self.engine = self
                     .glass
                     .restart(&[&self.glass.authority], &self.glass.cas);

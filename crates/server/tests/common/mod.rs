@@ -104,7 +104,7 @@ impl World {
         };
         let profiles = Profiles::single(Profile::privacy_preserving());
         let directories = Directories::single(BASE, &profiles, plan).unwrap();
-        let engine = Arc::new(Engine::new(Setup {
+        let engine = at_once(Engine::start(Setup {
             anchors,
             clock: clock.clone(),
             directories,
@@ -127,6 +127,7 @@ impl World {
             store: store.clone(),
             validators: Vec::new(),
         }));
+        let engine = Arc::new(engine.unwrap());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
         Self {
             surface: Surface::new(engine.clone(), trusted, rate_limits),
@@ -162,6 +163,15 @@ impl World {
         let answer = client.new_account(&json!({})).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         client
+    }
+}
+
+/// What a future comes to that waits for nothing, as those of a store in memory.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("it waits"),
     }
 }
 

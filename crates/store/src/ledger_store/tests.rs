@@ -218,13 +218,13 @@ async fn no_reader_sees_what_is_not_durable() {
     assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 2);
     assert!(store.orders_in_processing().await.unwrap().is_empty());
     assert_eq!(store.server_intents().await.unwrap().len(), 1);
-    assert_eq!(store.latest_time(), NOW);
+    assert_eq!(store.recorded_time(), NOW);
 
     disk.set(Behaviour::Works);
     assert_eq!(task.await.unwrap(), Ok(Version(2)));
     let read = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!(read.value, in_state(order(1), ready()));
-    assert_eq!(store.latest_time(), NOW.plus(1));
+    assert_eq!(store.recorded_time(), NOW.plus(1));
     assert!(by_key(1).await.is_none());
     assert!(store.server_intents().await.unwrap().is_empty());
 }

@@ -79,7 +79,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
     assert_eq!((first.value, first.version), (order(1), Version(2)));
     assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 1);
     assert_eq!(store.server_intents().await, Ok(Vec::new()));
-    assert_eq!(store.latest_time(), NOW);
+    assert_eq!(store.latest_time().await.unwrap(), NOW);
     // No number was spent.
     let changes = vec![insert_order(order(2))];
     assert_eq!(commit(&*store, changes).await, Ok(Version(3)));
@@ -230,12 +230,12 @@ pub(crate) async fn scenario_62_of_twenty_parallel_finalizes_one_wins(store: Arc
 }
 
 pub(crate) async fn latest_time_never_falls(store: Arc<dyn Store>) {
-    assert_eq!(store.latest_time(), Timestamp(0));
+    assert_eq!(store.latest_time().await.unwrap(), Timestamp(0));
     for (now, latest) in [(5, 5), (9, 9), (7, 9), (10, 10)] {
         commit_at(&*store, Timestamp(now), Vec::new())
             .await
             .unwrap();
-        assert_eq!(store.latest_time(), Timestamp(latest));
+        assert_eq!(store.latest_time().await.unwrap(), Timestamp(latest));
     }
 }
 
@@ -248,6 +248,6 @@ pub(crate) async fn latest_time_falls_when_it_is_reset(store: Arc<dyn Store>) {
             ChangeSet::new(now, Vec::new())
         };
         store.commit("test", set).await.unwrap();
-        assert_eq!(store.latest_time(), Timestamp(latest));
+        assert_eq!(store.latest_time().await.unwrap(), Timestamp(latest));
     }
 }

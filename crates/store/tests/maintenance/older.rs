@@ -25,7 +25,7 @@ async fn what_must_not_be_migrated_stays_as_it_is() {
         assert_eq!((older.layout, older.laboratory), (layout, true));
         // Where it is agreed to, it is what the migrated one says.
         let store = open(&db).unwrap();
-        assert_eq!(older.latest_time, store.latest_time(), "{layout}");
+        assert_eq!(older.latest_time, store.recorded_time(), "{layout}");
         assert_eq!(older.issuer, store.issuer().unwrap(), "{layout}");
         let certificates = store.certificates(9).unwrap();
         assert!(!certificates.is_empty());

@@ -71,7 +71,7 @@ impl End {
 ///
 /// # Errors
 /// What in the recording no server can be set up for.
-pub fn stage(
+pub async fn stage(
     time: Time,
     acme: &Acme,
     anchors: Vec<TrustAnchor>,
@@ -82,7 +82,7 @@ pub fn stage(
         profile,
         base_url: base_url(),
     };
-    Stage::set(time, acme, scenery)
+    Stage::set(time, acme, scenery).await
 }
 
 /// Plays a recording from the directory to its end, in memory.

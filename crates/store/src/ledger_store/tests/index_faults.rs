@@ -74,7 +74,7 @@ async fn assert_rebuilt(dir: &Path, store: Arc<LedgerStore>, count: u8) {
         assert!(is_whole, "order {n} is gone, or another");
     }
     assert!(store.order(order_id(99)).await.unwrap().is_none());
-    assert!(store.nonce_key().is_some());
+    assert!(store.nonce_key().await.unwrap().is_some());
 }
 
 #[tokio::test]
