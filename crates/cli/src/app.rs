@@ -248,6 +248,7 @@ impl Parts {
                 ..Limits::default()
             },
             max_jump: self.config.time.max_jump.seconds(),
+            nonces: None,
             random: Arc::new(SystemRandom),
             recorder,
             server_issuer: self.tls_issuer,

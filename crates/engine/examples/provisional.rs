@@ -73,6 +73,7 @@ impl House {
             issuers: Issuers::single(issuer(&new_cas().issuing)),
             limits: Limits::default(),
             max_jump: MAX_JUMP,
+            nonces: None,
             random: Arc::new(SystemRandom),
             recorder: None,
             server_issuer: None,

@@ -145,7 +145,7 @@ impl Engine {
         // RFC 8555 section 6.5: "Once a nonce value has appeared in an ACME
         // request, the server MUST consider it invalid", read as: in an
         // authenticated request.
-        let redeemed = self.nonces.redeem(nonce, now);
+        let redeemed = self.nonces.redeem(nonce, now).await;
         let redemption = Some(redeemed.map_err(Unauthenticated::without_nonce)?);
         if verified.padded_signature() {
             self.request_log.padded_signature();

@@ -17,8 +17,8 @@ use crate::{
     nonce::Nonces,
     notes::Noting,
     ports::{
-        Change, ChangeSet, Clock, CommitError, OpenOrders, Purpose, Random, Recorder, Space, Store,
-        Validator, Version,
+        Change, ChangeSet, Clock, CommitError, NonceService, OpenOrders, Purpose, Random, Recorder,
+        Space, Store, Validator, Version,
     },
     profile::Profile,
     provisional::Provisional,
@@ -44,7 +44,7 @@ pub struct Engine {
     pub(crate) issuers: Issuers,
     pub(crate) server_issuer: Option<Issuer>,
     pub(crate) limits: Limits,
-    pub(crate) nonces: Nonces,
+    pub(crate) nonces: Arc<dyn NonceService>,
     pub(crate) noting: Noting,
     pub(crate) provisional: Provisional,
     pub(crate) random: Arc<dyn Random>,
@@ -80,6 +80,9 @@ pub struct Setup {
     /// The largest forward step of the wall clock that is followed without the
     /// operator's confirmation, in seconds.
     pub max_jump: u64,
+    /// Nonces that several nodes share. Without them they are of this node
+    /// alone, and what was redeemed is recorded in the store.
+    pub nonces: Option<Arc<dyn NonceService>>,
     /// Gives chance.
     pub random: Arc<dyn Random>,
     /// Is told what was judged.
@@ -138,11 +141,14 @@ impl Engine {
     /// Faults of the store.
     pub async fn start(setup: Setup) -> Result<Self, Error> {
         let recorded = setup.store.latest_time().await?;
-        let nonces = Nonces::new(
-            setup.store.nonce_key().await?,
-            setup.store.redemptions().await?,
-            setup.random.as_ref(),
-        );
+        let nonces = match setup.nonces {
+            Some(nonces) => nonces,
+            None => Arc::new(Nonces::new(
+                setup.store.nonce_key().await?,
+                setup.store.redemptions().await?,
+                setup.random.as_ref(),
+            )),
+        };
         Ok(Self {
             commit_counts: CommitCounts::default(),
             displaced_accounts: Tally::default(),

@@ -10,7 +10,7 @@ use crate::{
     domain::{Failure, IllegalTransition, NotReady},
     ids::AccountId,
     nonce::NonceError,
-    ports::{CommitError, ConflictOn, StoreError},
+    ports::{CommitError, ConflictOn, NotRedeemed, StoreError},
     time::{ClockInDoubt, ClockRefusal},
 };
 
@@ -344,6 +344,15 @@ impl From<CommitError> for Error {
             CommitError::Conflict(ConflictOn::OpenOrders) => Self::TooManyOpenOrders,
             CommitError::Conflict(ConflictOn::AccountKey | ConflictOn::Value) => Self::Contention,
             CommitError::Store(fault) => Self::Store(fault),
+        }
+    }
+}
+
+impl From<NotRedeemed> for Error {
+    fn from(error: NotRedeemed) -> Self {
+        match error {
+            NotRedeemed::Nonce(error) => Self::Nonce(error),
+            NotRedeemed::Store(fault) => Self::Store(fault),
         }
     }
 }

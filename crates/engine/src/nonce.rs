@@ -35,10 +35,11 @@ use std::{
 };
 
 use assay_proto::Timestamp;
+use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::ports::{Purpose, Random, Redemption};
+use crate::ports::{NonceService, NotRedeemed, Purpose, Random, Redemption};
 
 /// How long a nonce can be used, in seconds.
 pub const LIFETIME: u64 = 15 * 60;
@@ -61,7 +62,8 @@ const SET: usize = 10_000;
 /// The words that hold the bits of a block.
 const WORDS: usize = (BLOCK / 64) as usize;
 
-/// Gives out nonces and redeems each once.
+/// Gives out nonces and redeems each once, for one node: what was redeemed is
+/// in memory.
 pub struct Nonces {
     tag_key: hmac::Key,
     stream_key: hmac::Key,
@@ -240,18 +242,17 @@ impl Nonces {
         }
     }
 
-    /// Notes that a commit carried these redemptions.
-    pub(crate) fn recorded(&self, redeemed: &[Redemption]) {
+    /// As [`NonceService::recorded`].
+    fn recorded(&self, redeemed: &[Redemption]) {
         let mut used = self.lock_used();
         for redemption in redeemed {
             used.record(*redemption);
         }
     }
 
-    /// The used nonces that have not expired and that no commit carried, with
-    /// their times or later ones; in sets that are each small enough for one
-    /// commit.
-    pub(crate) fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>> {
+    /// As [`NonceService::unrecorded`]: the used nonces that have not expired,
+    /// with their times or later ones.
+    fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>> {
         let mut used = self.lock_used();
         used.forget_expired(now);
         let mut unrecorded = Vec::new();
@@ -280,6 +281,41 @@ impl Nonces {
     fn apply_keystream(&self, tag: &[u8; TAG_LEN], body: [u8; BODY_LEN]) -> [u8; BODY_LEN] {
         let stream = hmac::sign(&self.stream_key, tag);
         array::from_fn(|at| body[at] ^ stream.as_ref()[at])
+    }
+}
+
+#[async_trait]
+impl NonceService for Nonces {
+    fn issue(&self, now: Timestamp) -> String {
+        self.issue(now)
+    }
+
+    fn check(&self, nonce: &str, now: Timestamp) -> Result<Genuine, NonceError> {
+        self.check(nonce, now)
+    }
+
+    fn fail(&self, nonce: Genuine) {
+        self.fail(nonce);
+    }
+
+    async fn redeem(&self, nonce: Genuine, now: Timestamp) -> Result<Redemption, NotRedeemed> {
+        Ok(self.redeem(nonce, now)?)
+    }
+
+    fn recorded(&self, redeemed: &[Redemption]) {
+        self.recorded(redeemed);
+    }
+
+    fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>> {
+        self.unrecorded(now)
+    }
+}
+
+impl Genuine {
+    /// What redeeming it records.
+    #[must_use]
+    pub fn redemption(&self) -> Redemption {
+        self.0
     }
 }
 

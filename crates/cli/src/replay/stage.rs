@@ -65,6 +65,7 @@ impl Stage {
             issuers: Issuers::single(issuer),
             limits: Limits::default(),
             max_jump: MAX_JUMP,
+            nonces: None,
             random: Arc::new(ScriptedRandom {
                 token,
                 drawn: Mutex::default(),

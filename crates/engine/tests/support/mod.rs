@@ -33,7 +33,7 @@ use assay_engine::{
     domain::{Account, Attribute, Authorization, Challenge, Order},
     ids::{AccountId, ChallengeId},
     names::{DirectoryName, ProfileName},
-    ports::{Clock, Purpose, Random, Space, Store, Validator, Version, Versioned},
+    ports::{Clock, NonceService, Purpose, Random, Space, Store, Validator, Version, Versioned},
     profile::Profile,
     time::MAX_JUMP,
 };
@@ -151,6 +151,7 @@ pub struct Glass {
 pub struct Knobs {
     pub exempt: Vec<&'static str>,
     pub limits: Limits,
+    pub nonces: Option<Arc<dyn NonceService>>,
     pub space: Option<Arc<dyn Space>>,
     pub validators: Vec<Arc<dyn Validator>>,
     /// Profiles beside the default one.
@@ -418,6 +419,7 @@ fn engine(
         },
         limits: knobs.limits,
         max_jump: MAX_JUMP,
+        nonces: knobs.nonces.clone(),
         random: Arc::new(SystemRandom),
         recorder: Some(Arc::clone(recorder) as _),
         server_issuer: Some(issuer(&cas.tls)),

@@ -120,6 +120,7 @@ impl World {
                 ..Limits::default()
             },
             max_jump: MAX_JUMP,
+            nonces: None,
             random: Arc::new(Counter::of_next_process()),
             recorder: None,
             server_issuer: None,
