@@ -27,6 +27,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     clock,
     config::{BaseUrl, Config, Mode},
+    database::Database,
     dir::Dir,
     issuer, now,
     recordings::{Plan, Recordings},
@@ -70,7 +71,7 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub health: Arc<Health>,
     pub recordings: Option<Recordings>,
-    pub store: Arc<LedgerStore>,
+    pub store: Arc<dyn Database>,
     pub tls: TlsEnd,
 }
 
@@ -80,7 +81,7 @@ pub struct Opened {
     devices: Option<Arc<Devices>>,
     recordings: Option<Recordings>,
     setup: Setup,
-    store: Arc<LedgerStore>,
+    store: Arc<dyn Database>,
     tls: TlsEnd,
 }
 
@@ -141,18 +142,14 @@ impl Parts {
         }
     }
 
-    /// Opens the database and names what goes with it. Blocks. A `replay` keeps no
-    /// recordings, and removes none: it may be playing one of them.
-    /// `on_rebuild` is told how far the index is, where it must be rebuilt.
-    pub fn open(
-        self,
+    /// Opens the ledger, and migrates it where it is of an older layout. Blocks.
+    /// A start that is refused changes nothing.
+    fn open_ledger(
+        &self,
         dir: &Dir,
-        base_url: &BaseUrl,
-        replay: bool,
         on_rebuild: OnRebuild,
-        health: Arc<Health>,
-    ) -> Result<Opened, Stop> {
-        check_host(&self.tls, self.tls_issuer.as_ref(), base_url).map_err(Stop::usage)?;
+        health: &Arc<Health>,
+    ) -> Result<Arc<dyn Database>, Stop> {
         let (mode, wrong_mark) = if self.laboratory {
             (OpenMode::Laboratory, None)
         } else {
@@ -176,7 +173,7 @@ impl Parts {
         }
         let mut options = Options::default();
         options.keep_ledger = self.config.store.keep_ledger.seconds();
-        options.health = Arc::clone(&health);
+        options.health = Arc::clone(health);
         options.on_rebuild = on_rebuild;
         // A start that is refused migrates nothing: the program that wrote the
         // database would be locked out of it.
@@ -190,6 +187,23 @@ impl Parts {
             (Err(OpenError::IsLaboratory(_)), Some(wrong)) => return Err(Stop::usage(wrong)),
             (opened, _) => opened?,
         };
+        clock::check_start(store.recorded_time(), clock_says, max_rest).map_err(Stop::usage)?;
+        Ok(Arc::new(store))
+    }
+
+    /// Opens the database and names what goes with it. Blocks. A `replay` keeps no
+    /// recordings, and removes none: it may be playing one of them.
+    /// `on_rebuild` is told how far the index is, where it must be rebuilt.
+    pub fn open(
+        self,
+        dir: &Dir,
+        base_url: &BaseUrl,
+        replay: bool,
+        on_rebuild: OnRebuild,
+        health: Arc<Health>,
+    ) -> Result<Opened, Stop> {
+        check_host(&self.tls, self.tls_issuer.as_ref(), base_url).map_err(Stop::usage)?;
+        let store = self.open_ledger(dir, on_rebuild, &health)?;
         if let Some(restored) = store.restored().or_fault("cannot read the database")? {
             tracing::warn!(
                 event = "restored_not_acknowledged",
@@ -205,9 +219,7 @@ impl Parts {
                 .usual_reserve()
                 .or_fault("cannot ask for the size of the disk")?,
         };
-        clock::check_start(store.recorded_time(), clock_says, max_rest).map_err(Stop::usage)?;
-        issuer::check(dir, &self.issuer, &store)?;
-        let store = Arc::new(store);
+        issuer::check(dir, &self.issuer, store.as_ref())?;
         let admission = match &self.devices {
             Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
             None => Admission::AnyAttested {

@@ -12,6 +12,7 @@ use data_encoding::HEXLOWER;
 
 use crate::{
     certificates::load_issuer,
+    database::Database,
     dir::Dir,
     print,
     stop::{OrStop, Stop},
@@ -40,7 +41,7 @@ pub fn check_noted(dir: &Dir, issuer: &Issuer, noted: [u8; 32]) -> anyhow::Resul
 const REMEDY: &str = "Put the right CA's certificate and key back; if the CA was replaced on purpose, confirm it once with `assay store accept-issuer`";
 
 /// Refuses a CA that is not the database's; the first one is noted.
-pub fn check(dir: &Dir, issuer: &Issuer, store: &LedgerStore) -> Result<(), Stop> {
+pub fn check(dir: &Dir, issuer: &Issuer, store: &dyn Database) -> Result<(), Stop> {
     let reading = "cannot read the database";
     if let Some(noted) = store.issuer().or_fault(reading)? {
         return check_noted(dir, issuer, noted).map_err(Stop::usage);
@@ -76,7 +77,7 @@ fn check_certificates(
     Ok(())
 }
 
-fn note(store: &LedgerStore, issuer: &Issuer) -> Result<(), Stop> {
+fn note(store: &dyn Database, issuer: &Issuer) -> Result<(), Stop> {
     store
         .set_issuer(issuer.spki_sha256())
         .or_fault("cannot record the issuing CA in the database")

@@ -11,6 +11,7 @@ mod backup;
 mod certificates;
 mod clock;
 mod config;
+mod database;
 mod demo;
 mod devices;
 mod dir;

@@ -17,11 +17,10 @@ use std::{
 
 use assay_engine::health::Health;
 use assay_proto::Readiness;
-use assay_store::LedgerStore;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::terminal;
+use crate::{database::Database, terminal};
 
 /// How often the status text is looked at.
 const STATUS: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ const PER_LIMIT: u32 = 3;
 
 /// Reports that the server serves, then its state and that it lives, until it
 /// is dropped.
-pub async fn report(store: Weak<LedgerStore>, health: Arc<Health>, directory: String) {
+pub async fn report(store: Weak<dyn Database>, health: Arc<Health>, directory: String) {
     let text = || status(&directory, &health.readiness());
     let first = text();
     if let Err(error) = notify(&[NotifyState::Ready, NotifyState::Status(&first)]) {
