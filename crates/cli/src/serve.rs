@@ -8,11 +8,12 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use assay_engine::{
-    Engine,
+    Engine, Error,
     admission::Devices,
     health::{Health, Part},
     ports::Store,
 };
+use assay_proto::Timestamp;
 use assay_server::{RESERVED_CONNECTIONS, Server, ServerConfig};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -297,11 +298,12 @@ impl Drop for Background {
     }
 }
 
-/// Brings interrupted orders to their end as their leases run out.
+/// Brings interrupted orders to their end as their leases run out, and drops
+/// what was left of TLS certificates.
 async fn recover(engine: Arc<Engine>) {
     const LATER: Duration = Duration::from_secs(60);
     loop {
-        let wait = match engine.recover().await {
+        let wait = match recover_once(&engine).await {
             Ok(Some(lease)) => Duration::from_secs(lease.0.saturating_sub(engine.now().0).max(1)),
             Ok(None) => LATER,
             Err(error) => {
@@ -311,6 +313,13 @@ async fn recover(engine: Arc<Engine>) {
         };
         tokio::time::sleep(wait.min(LATER)).await;
     }
+}
+
+/// When there is more to recover, where that is known.
+async fn recover_once(engine: &Engine) -> Result<Option<Timestamp>, Error> {
+    let orders = engine.recover().await;
+    let intents = engine.drop_unfinished_server_intents().await?;
+    Ok([orders?, intents].into_iter().flatten().min())
 }
 
 /// Validates challenges as their attempts become due. What a crash interrupts is

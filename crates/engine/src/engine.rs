@@ -11,6 +11,7 @@ use crate::{
     authenticate::Request,
     directories::{Directories, Directory},
     health::{Health, Part},
+    ids::NodeId,
     issuance::{ValidityLimits, end_of_ca},
     issuers::Issuers,
     names::DirectoryName,
@@ -45,6 +46,7 @@ pub struct Engine {
     pub(crate) server_issuer: Option<Issuer>,
     pub(crate) limits: Limits,
     pub(crate) nonces: Arc<dyn NonceService>,
+    pub(crate) node: NodeId,
     pub(crate) noting: Noting,
     pub(crate) provisional: Provisional,
     pub(crate) random: Arc<dyn Random>,
@@ -161,6 +163,7 @@ impl Engine {
             server_issuer: setup.server_issuer,
             limits: setup.limits,
             nonces,
+            node: NodeId::draw(setup.random.as_ref()),
             noting: Noting::default(),
             provisional: Provisional::new(setup.limits.provisional_accounts, setup.exempt),
             random: setup.random,
@@ -362,7 +365,8 @@ impl Engine {
 
     /// Ends a process that no longer serves: records the redeemed nonces that
     /// no commit carried, those of requests that changed nothing. After that
-    /// the next process accepts no nonce that this one accepted.
+    /// the next process accepts no nonce that this one accepted. Gives back the
+    /// leases that this node holds.
     ///
     /// # Errors
     /// Faults of the store.
@@ -375,7 +379,7 @@ impl Engine {
             };
             self.commit_set("redeemed", set).await?;
         }
-        Ok(())
+        self.release_leases().await
     }
 
     fn report_clock(&self, event: ClockEvent, reading: &ClockReading) {

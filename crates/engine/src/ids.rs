@@ -1,4 +1,4 @@
-//! The names of accounts, orders, authorizations and challenges.
+//! The names of accounts, orders, authorizations, challenges and nodes.
 
 use std::fmt;
 
@@ -63,6 +63,10 @@ id_type! {
     /// Names a challenge. The first one of an authorization has the bytes of its
     /// authorization's name: no index has to lead from it to its authorization.
     ChallengeId
+}
+id_type! {
+    /// Names a node: one process of a server.
+    NodeId
 }
 id_type! {
     /// Names an order.

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 pub use crate::appraisal::Answer;
 use crate::{
     domain::{
-        Account, Attribute, Authorization, Certificate, Note, Order, Origin, ServerIntent, Token,
+        Account, Attribute, Authorization, Certificate, Lease, Note, Order, Origin, ServerIntent,
+        Token, Work,
     },
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
@@ -52,6 +53,8 @@ pub enum Purpose {
     /// The key that nonces are sealed under: once for each engine whose store
     /// keeps none.
     NonceKey,
+    /// The name of a node: once for each engine.
+    NodeId,
     /// The name of an order.
     OrderId,
     /// A certificate's serial number.
@@ -70,6 +73,7 @@ impl Purpose {
             Self::ChallengeId => "challenge-id",
             Self::NonceEpoch => "nonce-epoch",
             Self::NonceKey => "nonce-key",
+            Self::NodeId => "node-id",
             Self::OrderId => "order-id",
             Self::SerialNumber => "serial-number",
             Self::Token => "token",
@@ -340,6 +344,9 @@ pub trait Store: Send + Sync {
     /// The intents of server certificates that were never completed.
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError>;
 
+    /// The lease on this work; it may have run out.
+    async fn lease(&self, work: Work) -> Result<Option<Versioned<Lease>>, StoreError>;
+
     /// At most `limit` provisional accounts, those that are not
     /// [`Account::established`], oldest first, from the one after `after` on.
     async fn provisional_accounts(
@@ -515,11 +522,13 @@ pub enum Change {
     InsertAccount(Account),
     InsertAuthorization(Authorization),
     InsertCertificate(Certificate),
+    InsertLease(Lease),
     InsertOrder(Order, OpenOrders),
     InsertServerIntent(ServerIntent),
     UpdateAccount(Account, Version),
     UpdateAuthorization(Authorization, Version),
     UpdateCertificate(Certificate, Version),
+    UpdateLease(Lease, Version),
     UpdateOrder(Order, Version),
     DeleteAccount(AccountId, Version),
     DeleteAuthorization(AuthorizationId, Version),

@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use assay_engine::{
     Error, IssuanceRefusal,
-    domain::{NotReady, Order, OrderState},
+    domain::{NotReady, Order, OrderState, ServerIntent},
     ports::{Change, ChangeSet, Clock, Store},
     time::ClockInDoubt,
 };
@@ -188,7 +188,15 @@ async fn scenario_65_two_recoveries_at_once_make_one_certificate() {
         glass.engine.order(&context, order.id),
         other.order(&context, order.id)
     );
-    assert_eq!(first.unwrap().value, second.unwrap().value);
+    // The one that was second sees that the other is at it.
+    let serials = [first, second].map(|read| match read.unwrap().value.state() {
+        OrderState::Processing(processing) => processing.serial.clone(),
+        OrderState::Valid { certificate } => certificate.clone(),
+        state => panic!("{state:?}"),
+    });
+    assert_eq!(serials[0], serials[1]);
+    assert_eq!(glass.store.committed("finalize-resume"), 1);
+    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Valid);
 }
 
 #[tokio::test]
@@ -291,6 +299,10 @@ async fn scenario_65_an_order_that_cannot_be_recovered_holds_up_no_other() {
     assert!(matches!(glass.engine.recover().await, Err(Error::Store(_))));
     let in_processing = glass.store.orders_in_processing().await.unwrap();
     assert_eq!(in_processing.len(), 1);
+    // The attempt that failed may still be at it until its lease is over.
+    let lease = glass.engine.now().plus(Order::LEASE);
+    assert_eq!(glass.engine.recover().await.unwrap(), Some(lease));
+    glass.clock.advance(Order::LEASE);
     assert_eq!(glass.engine.recover().await.unwrap(), None);
     for order in orders {
         assert_eq!(glass.read(&order).await.status(START), OrderStatus::Valid);
@@ -426,7 +438,14 @@ async fn a_server_certificate_is_recorded_before_and_after_it_is_signed() {
         .unwrap_err();
     assert!(matches!(error, Error::Store(_)), "{error:?}");
     assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
-    glass.engine.drop_unfinished_server_intents().await.unwrap();
+    // Its process may still be at it.
+    let lease = START.plus(ServerIntent::LEASE);
+    let dropped = glass.engine.drop_unfinished_server_intents().await;
+    assert_eq!(dropped.unwrap(), Some(lease));
+    assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
+    glass.clock.move_to(lease);
+    let dropped = glass.engine.drop_unfinished_server_intents().await;
+    assert_eq!(dropped.unwrap(), None);
     assert_eq!(glass.store.server_intents().await.unwrap(), []);
 
     let issued = glass

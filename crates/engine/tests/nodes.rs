@@ -13,13 +13,14 @@ use std::{
 
 use assay_engine::{
     Engine, Error, Request,
+    domain::{Account, Lease, Order, ServerIntent, Work},
     nonce::{Genuine, NonceError, Nonces},
-    ports::{NonceService, NotRedeemed, Redemption, StoreError},
+    ports::{NonceService, NotRedeemed, Redemption, Store, StoreError},
 };
-use assay_proto::Timestamp;
+use assay_proto::{OrderStatus, Timestamp};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use async_trait::async_trait;
-use support::{Glass, Knobs, SystemRandom};
+use support::{Glass, Knobs, SystemRandom, faulty_store::CommitFault};
 
 /// An engine that began at another time than the recorded one would revive
 /// what has expired.
@@ -144,4 +145,143 @@ async fn a_redemption_that_fails_is_a_fault_and_spends_nothing() {
     }
     redeemed.unreachable.store(false, Ordering::Relaxed);
     assert_eq!(authenticate(&glass.engine, &key, &nonce).await, Ok(()));
+}
+
+/// Three orders whose signing a node that died left unfinished; their leases
+/// are over.
+async fn three_interrupted(glass: &Glass) -> Vec<Order> {
+    let account = glass.account().await;
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        orders.push(interrupted(glass, &account).await);
+    }
+    glass.clock.advance(Order::LEASE);
+    orders
+}
+
+async fn interrupted(glass: &Glass, account: &Account) -> Order {
+    let (order, device) = glass.ready(account).await;
+    (glass.store).fail_next("finalize-complete", CommitFault::Lost);
+    glass.finalize(&order, &device).await.unwrap_err();
+    order
+}
+
+async fn status(glass: &Glass, order: &Order) -> OrderStatus {
+    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    found.value.status(glass.engine.now())
+}
+
+#[tokio::test]
+async fn of_two_nodes_that_recover_at_once_one_does_each_piece() {
+    let glass = Glass::new();
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let orders = three_interrupted(&glass).await;
+    let lease = glass.engine.now().plus(Lease::TERM);
+    let ends = tokio::join!(glass.engine.recover(), other.recover());
+    // One of them did all; the other comes back once that one may have died.
+    let mut ends = [ends.0.unwrap(), ends.1.unwrap()];
+    ends.sort();
+    assert_eq!(ends, [None, Some(lease)]);
+    for order in &orders {
+        assert_eq!(status(&glass, order).await, OrderStatus::Valid);
+    }
+    for name in ["finalize-resume", "finalize-complete"] {
+        assert_eq!(glass.store.committed(name), 3, "{name}");
+    }
+    assert_eq!(glass.store.committed("take-lease"), 1);
+    glass.clock.advance(Lease::TERM);
+    assert_eq!(other.recover().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_node_left_that_died_while_it_recovered_another_finishes() {
+    let glass = Glass::new();
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let orders = three_interrupted(&glass).await;
+    (glass.store).fail_next("finalize-complete", CommitFault::Lost);
+    glass.engine.recover().await.unwrap_err();
+    let began = glass.engine.now();
+    // Two it finished, one it left with a new lease.
+    assert_eq!(glass.store.orders_in_processing().await.unwrap().len(), 1);
+
+    let lease = began.plus(Lease::TERM);
+    assert_eq!(other.recover().await.unwrap(), Some(lease));
+    assert_eq!(glass.store.committed("finalize-resume"), 3);
+    glass.clock.move_to(lease);
+    assert_eq!(other.recover().await.unwrap(), None);
+    for order in &orders {
+        assert_eq!(status(&glass, order).await, OrderStatus::Valid);
+    }
+    assert_eq!(glass.store.committed("finalize-complete"), 3);
+}
+
+#[tokio::test]
+async fn another_node_waits_for_the_lease_unless_its_holder_ends_in_order() {
+    let glass = Glass::new();
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    three_interrupted(&glass).await;
+    let late = interrupted(&glass, &glass.account().await).await;
+    glass.engine.recover().await.unwrap();
+    glass.clock.advance(Order::LEASE - 1);
+    // The holder's lease is renewed as it goes on working, before it runs out.
+    three_interrupted(&glass).await;
+    glass.engine.recover().await.unwrap();
+    assert_eq!(glass.store.committed("take-lease"), 2);
+    assert_eq!(status(&glass, &late).await, OrderStatus::Valid);
+
+    let last = interrupted(&glass, &glass.account().await).await;
+    glass.clock.advance(Order::LEASE - 1);
+    let lease = glass.store.lease(Work::Recovery).await.unwrap().unwrap();
+    let until = lease.value.until();
+    assert_eq!(until, glass.engine.now().plus(1));
+    glass.engine.close().await.unwrap();
+    let lease = glass.store.lease(Work::Recovery).await.unwrap().unwrap();
+    assert_eq!(lease.value.until(), glass.engine.now());
+    glass.clock.advance(1);
+    assert_eq!(other.recover().await.unwrap(), None);
+    assert_eq!(status(&glass, &last).await, OrderStatus::Valid);
+    // It is the other's now: the first one gives back nothing of it.
+    let lease = glass.store.lease(Work::Recovery).await.unwrap();
+    glass.engine.close().await.unwrap();
+    assert_eq!(glass.store.lease(Work::Recovery).await.unwrap(), lease);
+}
+
+#[tokio::test]
+async fn a_node_at_rest_commits_nothing() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let before = glass.store.commits();
+    for _ in 0..3 {
+        glass.clock.advance(60);
+        assert_eq!(glass.engine.recover().await.unwrap(), None);
+        let dropped = glass.engine.drop_unfinished_server_intents().await;
+        assert_eq!(dropped.unwrap(), None);
+    }
+    assert_eq!(glass.store.commits(), before);
+    // Nor while a lease of an order runs: there is nothing to do yet.
+    interrupted(&glass, &account).await;
+    let before = glass.store.commits();
+    assert!(glass.engine.recover().await.unwrap().is_some());
+    assert_eq!(glass.store.commits(), before);
+}
+
+#[tokio::test]
+async fn the_intent_of_a_node_that_lives_is_not_dropped() {
+    let glass = Glass::new();
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let spki = support::device(support::SERIAL).spki_der();
+    (glass.store).fail_next("server-certificate", CommitFault::Lost);
+    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    issued.await.unwrap_err();
+    let lease = glass.engine.now().plus(ServerIntent::LEASE);
+    let dropped = other.drop_unfinished_server_intents().await;
+    assert_eq!(dropped.unwrap(), Some(lease));
+    assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
+    glass.clock.move_to(lease);
+    let (here, there) = tokio::join!(
+        glass.engine.drop_unfinished_server_intents(),
+        other.drop_unfinished_server_intents()
+    );
+    assert_eq!((here.unwrap(), there.unwrap()), (None, None));
+    assert_eq!(glass.store.committed("drop-server-intent"), 1);
 }

@@ -5,8 +5,9 @@ mod support;
 
 use assay_engine::{
     Expiring,
-    domain::{AuthorizationStatus, Order, OrderState},
-    ports::{Clock, Store},
+    domain::{AuthorizationStatus, Lease, Order, OrderState, Work},
+    ids::NodeId,
+    ports::{Change, ChangeSet, Clock, Store},
     reset_clock,
 };
 use assay_proto::{OrderStatus, Timestamp};
@@ -42,6 +43,17 @@ impl Wrong {
             .store
             .fail_next("finalize-complete", CommitFault::Lost);
         assert!(glass.finalize(&processing, &device).await.is_err());
+        let lease = Lease::first(
+            Work::Recovery,
+            NodeId::from_bytes([1; 16]),
+            glass.clock.now(),
+        );
+        let lease = ChangeSet::new(glass.clock.now(), vec![Change::InsertLease(lease)]);
+        glass.store.commit("test", lease).await.unwrap();
+        let spki = device.spki_der();
+        (glass.store).fail_next("server-certificate", CommitFault::Lost);
+        let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+        assert!(issued.await.is_err());
         let idle = glass.account_of(support::account_key()).await;
         glass.clock.set(START.plus(60));
         Self {
@@ -125,6 +137,15 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
             }
             Expiring::Nonces => {
                 assert_eq!(glass.store.replaced_nonce_key(), Some(KEY));
+            }
+            Expiring::Leases => {
+                for work in Work::ALL {
+                    let lease = glass.store.lease(work).await.unwrap().unwrap();
+                    assert_eq!(lease.value.until(), wall);
+                }
+            }
+            Expiring::ServerIntents => {
+                assert_eq!(glass.store.server_intents().await.unwrap(), []);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
+    domain::{Account, Authorization, Certificate, Lease, Note, Order, ServerIntent, Work},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
@@ -20,8 +20,8 @@ use crate::{
     map::Scan,
     query,
     record::{
-        KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate, StoredNotes,
-        StoredOrder,
+        KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate, StoredLease,
+        StoredNotes, StoredOrder,
     },
     transaction::Prepared,
 };
@@ -204,6 +204,10 @@ impl<B: Backend> Store for Backed<B> {
 
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
         (self.backend).read(|map| query::server_intents(map, &self.cache))
+    }
+
+    async fn lease(&self, work: Work) -> Result<Option<Versioned<Lease>>, StoreError> {
+        self.one::<StoredLease>(&keys::lease(work.as_str()))
     }
 
     async fn provisional_accounts(

@@ -16,6 +16,7 @@
 //! | `p` | order | nothing: the orders in processing |
 //! | `r` | order | record of the order's notes |
 //! | `s` | serial number | server intent record |
+//! | `t` | work | lease record: which node does this background work |
 //! | `u` | identifier, end, order | [`Unproven`](crate::record::Unproven): orders of all accounts without a valid authorization |
 //! | `v` | time, authorization | nothing: the authorizations with a challenge that is validated, by their next attempt |
 //! | `w` | creation, account | origin: the provisional accounts |
@@ -34,6 +35,7 @@ use assay_proto::Timestamp;
 pub(crate) const ACCOUNT: u8 = b'a';
 pub(crate) const AUTHORIZATION: u8 = b'z';
 pub(crate) const CERTIFICATE: u8 = b'c';
+pub(crate) const LEASE: u8 = b't';
 pub(crate) const NOTES: u8 = b'r';
 pub(crate) const ORDER: u8 = b'o';
 pub(crate) const PROCESSING: u8 = b'p';
@@ -111,6 +113,10 @@ pub(crate) fn validation(next_attempt: u64, id: AuthorizationId) -> Vec<u8> {
 
 pub(crate) fn certificate(serial: &[u8]) -> Vec<u8> {
     join(CERTIFICATE, &[serial])
+}
+
+pub(crate) fn lease(work: &str) -> Vec<u8> {
+    join(LEASE, &[work.as_bytes()])
 }
 
 pub(crate) fn order(id: OrderId) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod authorization;
 mod cache;
 mod certificate;
 mod failure;
+mod lease;
 mod notes;
 mod order;
 mod origin;
@@ -32,6 +33,7 @@ pub(crate) use self::{
     authorization::StoredAuthorization,
     cache::KeyCache,
     certificate::{StoredCertificate, StoredServerIntent},
+    lease::StoredLease,
     notes::StoredNotes,
     order::{StoredOrder, Unproven},
     origin::decode as decode_origin,
@@ -143,6 +145,7 @@ pub(crate) fn is_record(key: &[u8]) -> bool {
             &keys::ACCOUNT
                 | &keys::AUTHORIZATION
                 | &keys::CERTIFICATE
+                | &keys::LEASE
                 | &keys::NOTES
                 | &keys::ORDER
                 | &keys::SERVER_INTENT
@@ -163,6 +166,7 @@ pub(crate) fn check(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         Some(&keys::ACCOUNT) => of::<StoredAccount>(key, bytes),
         Some(&keys::AUTHORIZATION) => of::<StoredAuthorization>(key, bytes),
         Some(&keys::CERTIFICATE) => of::<StoredCertificate>(key, bytes),
+        Some(&keys::LEASE) => of::<StoredLease>(key, bytes),
         Some(&keys::NOTES) => of::<StoredNotes>(key, bytes),
         Some(&keys::ORDER) => of::<StoredOrder>(key, bytes),
         Some(&keys::SERVER_INTENT) => of::<StoredServerIntent>(key, bytes),

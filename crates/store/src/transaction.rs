@@ -17,7 +17,7 @@ use crate::{
     query,
     record::{
         self, IndexEntry, KeyCache, Record, StoredAccount, StoredAuthorization, StoredCertificate,
-        StoredNotes, StoredOrder, StoredServerIntent,
+        StoredLease, StoredNotes, StoredOrder, StoredServerIntent,
     },
 };
 
@@ -73,6 +73,7 @@ impl Prepared {
                     Change::InsertCertificate(certificate) => {
                         Operation::put(StoredCertificate::from(certificate), None)
                     }
+                    Change::InsertLease(lease) => Operation::put(StoredLease::from(lease), None),
                     Change::InsertOrder(order, limits) => {
                         Operation::insert_order(StoredOrder::from(order), limits)
                     }
@@ -87,6 +88,9 @@ impl Prepared {
                     }
                     Change::UpdateCertificate(certificate, version) => {
                         Operation::put(StoredCertificate::from(certificate), Some(version))
+                    }
+                    Change::UpdateLease(lease, version) => {
+                        Operation::put(StoredLease::from(lease), Some(version))
                     }
                     Change::UpdateOrder(order, version) => {
                         Operation::put(StoredOrder::from(order), Some(version))

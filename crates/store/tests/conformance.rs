@@ -34,6 +34,7 @@ macro_rules! on_every_store {
 
 on_every_store! {
     indexes::a_deleted_order_leaves_nothing,
+    indexes::a_lease_is_found_by_its_work,
     indexes::a_processing_order_is_open_too,
     indexes::identifiers_are_told_apart_by_type,
     indexes::lists_follow_the_states_of_orders,

@@ -103,4 +103,11 @@ pub struct ServerIntent {
     pub intent: Intent,
     /// When it was recorded.
     pub at: Timestamp,
+    /// From when on any node may drop it.
+    pub lease_until: Timestamp,
+}
+
+impl ServerIntent {
+    /// How long the process that recorded it may take to finish it, in seconds.
+    pub const LEASE: u64 = 60;
 }

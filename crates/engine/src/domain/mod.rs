@@ -11,6 +11,7 @@ mod certificate;
 mod challenge;
 mod evidence;
 mod failure;
+mod lease;
 mod note;
 mod order;
 mod origin;
@@ -24,6 +25,7 @@ pub use certificate::{Certificate, CertificateHolder, Intent, Revocation, Revoke
 pub use challenge::{Basis, Challenge, ChallengeState, Token, Validating};
 pub use evidence::{Attribute, DeviceFacts, EvidenceRecord, KeyKind};
 pub use failure::{Failure, Gate};
+pub use lease::{Held, Lease, Work};
 pub use note::Note;
 pub use order::{IllegalTransition, NotReady, Order, OrderDetails, OrderState, Processing};
 pub use origin::Origin;

@@ -228,6 +228,24 @@ impl Order {
         Ok(self.with_state(OrderState::Processing(processing)))
     }
 
+    /// Processing to processing: another attempt at signing the same bytes
+    /// begins. Only its lease is new.
+    ///
+    /// # Errors
+    /// When it is not processing.
+    pub fn resume(self, lease_until: Timestamp) -> Result<Self, IllegalTransition> {
+        match self.state {
+            OrderState::Processing(processing) => Ok(Self {
+                state: OrderState::Processing(Processing {
+                    lease_until,
+                    ..processing
+                }),
+                ..self
+            }),
+            _ => Err(self.illegal(OrderStatus::Processing.as_str())),
+        }
+    }
+
     /// Processing to valid: the certificate was signed.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod challenge;
 mod end;
 mod finalize;
 mod key_change;
+mod lease;
 mod order;
 mod order_room;
 mod other_device;

@@ -1,10 +1,10 @@
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Error,
-    domain::{AccountState, Authorization, Failure, Order, OrderState, Processing},
+    Engine, Error, Request,
+    domain::{AccountState, Authorization, Failure, Held, Order, OrderState, Processing, Work},
     ids::OrderId,
-    ports::Versioned,
+    ports::{Change, CommitError, Versioned},
     usecase::finalize::{Signable, unsigned},
 };
 
@@ -13,7 +13,8 @@ impl Engine {
     /// is over; any other order is returned as it is.
     ///
     /// The recorded bytes are signed, or the order fails: there is no second
-    /// serial number.
+    /// serial number. Of any number of attempts, at all nodes, one gets the new
+    /// lease and signs: a signer that is slow does not sign for each read.
     pub(crate) async fn resolve(&self, order: Versioned<Order>) -> Result<Versioned<Order>, Error> {
         let OrderState::Processing(processing) = order.value.state() else {
             return Ok(order);
@@ -24,11 +25,31 @@ impl Engine {
         let (id, processing) = (order.value.id, processing.clone());
         match self.take_up(&order.value, &processing).await? {
             Ok((prepared, authorizations)) => {
+                let Some(order) = self.resume(order).await? else {
+                    return self.as_stored(id).await;
+                };
                 self.complete(order, &authorizations, prepared).await?
             }
             Err(failure) => self.abandon(order, failure).await?,
         };
         self.as_stored(id).await
+    }
+
+    /// Gives an order to this attempt for another lease. `None` where another
+    /// attempt was first.
+    async fn resume(&self, order: Versioned<Order>) -> Result<Option<Versioned<Order>>, Error> {
+        let now = self.now();
+        let value = order.value.resume(now.plus(Order::LEASE))?;
+        let change = Change::UpdateOrder(value.clone(), order.version);
+        let request = Request::default();
+        match self
+            .commit(&request, "finalize-resume", now, vec![change])
+            .await
+        {
+            Ok(version) => Ok(Some(Versioned { value, version })),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What an interrupted issuance had prepared, or why it is not signed any
@@ -81,8 +102,9 @@ impl Engine {
         }
     }
 
-    /// Resolves every order whose lease is over. Returns when the next lease
-    /// ends, where one is still running.
+    /// Resolves every order whose lease is over, as the one node that holds the
+    /// lease on that work. Returns when the next lease ends, where one is still
+    /// running.
     ///
     /// # Errors
     /// The first fault, once all orders had their turn: one that cannot be
@@ -105,6 +127,14 @@ impl Engine {
         let Some(order) = self.store.order(id).await? else {
             return Ok(None);
         };
+        if let OrderState::Processing(processing) = order.value.state() {
+            if self.now() < processing.lease_until {
+                return Ok(Some(processing.lease_until));
+            }
+            if let Err(Held(until)) = self.take_lease(Work::Recovery).await? {
+                return Ok(Some(until));
+            }
+        }
         Ok(match self.resolve(order).await?.value.state() {
             OrderState::Processing(processing) => Some(processing.lease_until),
             _ => None,

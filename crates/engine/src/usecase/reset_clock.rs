@@ -4,7 +4,7 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 
 use super::end::end_order;
 use crate::{
-    domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState},
+    domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState, Work},
     error::Error,
     ids::{AccountId, OrderId},
     ports::{AccountCursor, Change, ChangeSet, OrderCursor, Store, TimeReset, Versioned},
@@ -26,6 +26,11 @@ pub enum Expiring {
     Orders,
     /// Nonces: none that was issued before is accepted, under a new key.
     Nonces,
+    /// The leases of nodes on background work: they run out.
+    Leases,
+    /// The intents of server certificates: they are dropped. Their processes do
+    /// not run any more.
+    ServerIntents,
 }
 
 /// What became of a clock that was reset.
@@ -39,7 +44,13 @@ pub struct ClockReset {
 
 impl Expiring {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ProvisionalAccounts, Self::Orders, Self::Nonces];
+    pub const ALL: [Self; 5] = [
+        Self::ProvisionalAccounts,
+        Self::Orders,
+        Self::Nonces,
+        Self::Leases,
+        Self::ServerIntents,
+    ];
 }
 
 /// Takes the recorded time of `store` back to `wall`. What expires by it ends
@@ -63,6 +74,8 @@ pub async fn reset_clock(
             Expiring::Orders => reset.orders = end_orders(store, wall).await?,
             // The last commit gives them another key.
             Expiring::Nonces => {}
+            Expiring::Leases => end_leases(store, wall).await?,
+            Expiring::ServerIntents => drop_server_intents(store).await?,
         }
     }
     let last = ChangeSet::resetting_time(wall, TimeReset { nonce_key });
@@ -196,6 +209,26 @@ fn end_authorization(authorization: Versioned<Authorization>, wall: Timestamp) -
         AuthorizationStatus::Pending | AuthorizationStatus::Valid
     );
     lives.then(|| Change::UpdateAuthorization(value.end_at(wall), version))
+}
+
+async fn end_leases(store: &dyn Store, wall: Timestamp) -> Result<(), Error> {
+    for work in Work::ALL {
+        if let Some(Versioned { value, version }) = store.lease(work).await? {
+            commit(store, vec![Change::UpdateLease(value.end(wall), version)]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn drop_server_intents(store: &dyn Store) -> Result<(), Error> {
+    for Versioned { value, version } in store.server_intents().await? {
+        commit(
+            store,
+            vec![Change::DeleteServerIntent(value.serial, version)],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Under the time that is recorded still: only the last commit takes it back.

@@ -7,7 +7,7 @@ use crate::{
     Engine, Error, Request,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
     issuance::end_of_ca,
-    ports::{Change, Versioned},
+    ports::{Change, CommitError, Versioned},
     sha256,
 };
 
@@ -71,6 +71,7 @@ impl Engine {
                 tbs: prepared.tbs_der().to_vec(),
             },
             at: now,
+            lease_until: now.plus(ServerIntent::LEASE),
         };
         let version = self
             .commit(
@@ -109,26 +110,36 @@ impl Engine {
         })
     }
 
-    /// Drops the intents of server certificates that another process left
-    /// unfinished. Nothing was ever used under them: their keys are gone.
+    /// Drops the intents of server certificates that a process left unfinished.
+    /// Nothing was ever used under them: their keys are gone. An intent whose
+    /// lease runs is of a process that lives, perhaps at another node. Returns
+    /// when the next lease ends, where one is still running.
     ///
     /// # Errors
     /// Faults of the store.
-    pub async fn drop_unfinished_server_intents(&self) -> Result<(), Error> {
+    pub async fn drop_unfinished_server_intents(&self) -> Result<Option<Timestamp>, Error> {
+        let now = self.now();
+        let mut next: Option<Timestamp> = None;
         for Versioned { value, version } in self.store.server_intents().await? {
-            tracing::warn!(
-                event = "server_intent_dropped",
-                serial = %value.serial,
-                "a TLS certificate was not finished by an earlier process and never will be"
-            );
-            self.commit(
-                &Request::default(),
-                "drop-server-intent",
-                self.now(),
-                vec![Change::DeleteServerIntent(value.serial, version)],
-            )
-            .await?;
+            let lease = value.lease_until;
+            if now < lease {
+                next = Some(next.map_or(lease, |first| first.min(lease)));
+                continue;
+            }
+            let change = Change::DeleteServerIntent(value.serial.clone(), version);
+            let request = Request::default();
+            let dropped = self.commit(&request, "drop-server-intent", now, vec![change]);
+            match dropped.await {
+                Ok(_) => tracing::warn!(
+                    event = "server_intent_dropped",
+                    serial = %value.serial,
+                    "a TLS certificate was not finished by an earlier process and never will be"
+                ),
+                // Its process finished it after all, or another node dropped it.
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(())
+        Ok(next)
     }
 }

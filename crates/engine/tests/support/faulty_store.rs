@@ -7,7 +7,7 @@ use std::sync::{
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    domain::{Account, Authorization, Certificate, Note, Order, ServerIntent},
+    domain::{Account, Authorization, Certificate, Lease, Note, Order, ServerIntent, Work},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
@@ -40,6 +40,8 @@ pub struct FaultyStore {
     orders_read: AtomicUsize,
     notes_read: AtomicUsize,
     commits: AtomicUsize,
+    /// The names of the commits that were made.
+    made: Mutex<Vec<&'static str>>,
     /// The recorded time cannot be read.
     pub timeless: AtomicBool,
 }
@@ -58,6 +60,23 @@ impl FaultyStore {
     /// How many commits were asked for.
     pub fn commits(&self) -> usize {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many commits of this name were made.
+    pub fn committed(&self, name: &str) -> usize {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.iter().filter(|made| **made == name).count()
+    }
+
+    async fn commit_inner(
+        &self,
+        name: &'static str,
+        changes: ChangeSet,
+    ) -> Result<Version, CommitError> {
+        let version = self.inner.commit(name, changes).await?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.push(name);
+        Ok(version)
     }
 
     /// How many times notes were read.
@@ -181,6 +200,9 @@ impl Store for FaultyStore {
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError> {
         self.inner.server_intents().await
     }
+    async fn lease(&self, work: Work) -> Result<Option<Versioned<Lease>>, StoreError> {
+        self.inner.lease(work).await
+    }
     async fn open_orders_naming(
         &self,
         account: AccountId,
@@ -233,10 +255,10 @@ impl Store for FaultyStore {
             *replaced.unwrap_or_else(PoisonError::into_inner) = Some(nonce_key);
         }
         match self.take_fault(name) {
-            None => self.inner.commit(name, changes).await,
+            None => self.commit_inner(name, changes).await,
             Some(CommitFault::Lost) => Err(unknown().into()),
             Some(CommitFault::Unacknowledged) => {
-                self.inner.commit(name, changes).await?;
+                self.commit_inner(name, changes).await?;
                 Err(unknown().into())
             }
         }

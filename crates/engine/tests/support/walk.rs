@@ -51,12 +51,14 @@ pub enum Step {
 }
 
 /// The commits that can be made to fail.
-pub const COMMITS: [&str; 6] = [
+pub const COMMITS: [&str; 8] = [
     "new-order",
     "challenge-valid",
     "challenge-invalid",
     "finalize-begin",
     "finalize-complete",
+    "finalize-resume",
+    "take-lease",
     "deactivate-authorization",
 ];
 

@@ -76,6 +76,9 @@ pub(crate) struct StoredServerIntent {
     tbs: Vec<u8>,
     #[n(3)]
     at: u64,
+    /// Absent in records of earlier versions, whose processes have ended.
+    #[n(4)]
+    lease_until: Option<u64>,
 }
 
 impl From<Certificate> for StoredCertificate {
@@ -178,12 +181,14 @@ impl From<ServerIntent> for StoredServerIntent {
             serial,
             intent: Intent { issuer, tbs },
             at,
+            lease_until,
         } = intent;
         Self {
             serial: serial.as_bytes().to_vec(),
             issuer,
             tbs,
             at: at.0,
+            lease_until: Some(lease_until.0),
         }
     }
 }
@@ -204,6 +209,7 @@ impl Record for StoredServerIntent {
                 tbs: self.tbs,
             },
             at: Timestamp(self.at),
+            lease_until: Timestamp(self.lease_until.unwrap_or(self.at)),
         })
     }
 }

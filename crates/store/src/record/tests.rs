@@ -102,3 +102,40 @@ fn a_cached_key_is_compared() {
     );
     assert_eq!(cache.key(*one.thumbprint(), one.spki_der()), Ok(one));
 }
+
+/// An intent as earlier versions wrote it.
+#[derive(Encode)]
+struct IntentWithoutLease {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    serial: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    issuer: [u8; 32],
+    #[cbor(n(2), with = "minicbor::bytes")]
+    tbs: Vec<u8>,
+    #[n(3)]
+    at: u64,
+}
+
+#[test]
+fn an_intent_of_an_earlier_version_has_a_lease_that_is_over() {
+    let intent = common::server_intent(1);
+    let key = keys::server_intent(intent.serial.as_bytes());
+    let mut bytes = vec![FORMAT; 1];
+    bytes.resize(HEADER_LEN, 0);
+    let older = IntentWithoutLease {
+        serial: intent.serial.as_bytes().to_vec(),
+        issuer: intent.intent.issuer,
+        tbs: intent.intent.tbs.clone(),
+        at: intent.at.0,
+    };
+    minicbor::encode(older, &mut bytes).unwrap();
+    let found = decode_intent(&key, &bytes).unwrap().value;
+    let lease_until = intent.at;
+    assert_eq!(
+        found,
+        ServerIntent {
+            lease_until,
+            ..intent
+        }
+    );
+}

@@ -411,5 +411,6 @@ pub(crate) fn server_intent(n: u8) -> ServerIntent {
             tbs: vec![0x30; 700],
         },
         at: NOW,
+        lease_until: NOW.plus(60),
     }
 }

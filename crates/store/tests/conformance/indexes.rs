@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    domain::Order,
-    ids::OrderId,
+    domain::{Lease, Order, Work},
+    ids::{NodeId, OrderId},
     ports::{
         AccountCursor, Change, CommitError, ConflictOn, OpenOrder, OpenOrders, OrderCursor,
         ProvisionalAccount, Store, UnprovenOrder,
@@ -470,4 +470,24 @@ pub(crate) async fn open_orders_of_all_accounts_come_in_pages(store: Arc<dyn Sto
     update(&*store, 5, processing(5, 600)).await;
     expected.retain(|open| open.id != order_id(4));
     assert_eq!(store.open_orders_of_all(None, 9).await, Ok(expected));
+}
+
+pub(crate) async fn a_lease_is_found_by_its_work(store: Arc<dyn Store>) {
+    let node = |n| NodeId::from_bytes([n; 16]);
+    let lease = Lease::first(Work::Recovery, node(1), NOW);
+    assert_eq!(store.lease(Work::Recovery).await.unwrap(), None);
+    let insert = || vec![Change::InsertLease(lease.clone())];
+    let version = commit(&*store, insert()).await.unwrap();
+    let found = store.lease(Work::Recovery).await.unwrap().unwrap();
+    assert_eq!((found.value, found.version), (lease.clone(), version));
+    // A node that did not see it is second.
+    let second = commit(&*store, insert()).await;
+    assert_eq!(second, Err(CommitError::Conflict(ConflictOn::Value)));
+    let taken = lease.take(node(2), NOW.plus(Lease::TERM)).unwrap();
+    let update = || vec![Change::UpdateLease(taken.clone(), version)];
+    commit(&*store, update()).await.unwrap();
+    let second = commit(&*store, update()).await;
+    assert_eq!(second, Err(CommitError::Conflict(ConflictOn::Value)));
+    let found = store.lease(Work::Recovery).await.unwrap().unwrap();
+    assert_eq!(found.value, taken);
 }
