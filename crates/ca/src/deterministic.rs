@@ -151,6 +151,10 @@ impl Signer for DeterministicSigner {
         &self.spki_der
     }
 
+    fn may_block(&self) -> bool {
+        false
+    }
+
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         self.key.signature_der(message)
     }

@@ -1,12 +1,12 @@
 //! A CA that issues: its certificate, its signer, and what it signs.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use const_oid::{AssociatedOid, db::rfc5280::ANY_EXTENDED_KEY_USAGE};
 use der::{
     DateTime, Decode, Encode,
-    asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetString, UintRef},
+    asn1::{AnyRef, ObjectIdentifier, OctetString, UintRef},
 };
 use thiserror::Error;
 use x509_cert::{
@@ -26,7 +26,7 @@ use x509_cert::{
 
 use crate::{
     IssuedCert, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SignError,
-    Signer, certificate_pem,
+    Signer, Signing, certificate_pem,
     leaf::subject_der,
     tbs::{Certificate, TbsCertificate},
 };
@@ -43,7 +43,7 @@ pub struct Issuer {
     has_name_constraints: bool,
     not_before: u64,
     not_after: u64,
-    signer: Box<dyn Signer>,
+    signer: Arc<dyn Signer>,
 }
 
 impl Issuer {
@@ -123,7 +123,7 @@ impl Issuer {
             has_name_constraints,
             not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
-            signer,
+            signer: signer.into(),
         })
     }
 
@@ -279,37 +279,35 @@ impl Issuer {
         })
     }
 
-    /// Signs a prepared certificate, and uses it up.
+    /// The signature over a prepared certificate, which is used up: to be made
+    /// here or on a thread that may block.
+    ///
+    /// # Errors
+    /// [`SignError::OtherIssuer`].
+    pub fn signing(&self, prepared: PreparedCert) -> Result<Signing, SignError> {
+        if prepared.issuer_id != self.id {
+            return Err(SignError::OtherIssuer);
+        }
+        Ok(Signing::new(Arc::clone(&self.signer), prepared))
+    }
+
+    /// Whether its signer may block: see [`Signing::may_block`].
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        self.signer.may_block()
+    }
+
+    /// Signs a prepared certificate here, and uses it up.
     ///
     /// # Errors
     /// [`SignError`]. The prepared certificate is gone; its recorded bytes can
     /// be taken up again with [`Issuer::resume`].
     pub fn sign(&self, prepared: PreparedCert) -> Result<IssuedCert, SignError> {
-        if prepared.issuer_id != self.id {
-            return Err(SignError::OtherIssuer);
-        }
-        let signature = self.signer.sign(&prepared.tbs_der)?;
-        let encoding = |_| SignError::Encoding;
-        let der = Certificate {
-            tbs_certificate: AnyRef::from_der(&prepared.tbs_der).map_err(encoding)?,
-            signature_algorithm: self.algorithm(),
-            signature: BitStringRef::from_bytes(&signature).map_err(encoding)?,
-        }
-        .to_der()
-        .map_err(encoding)?;
-        Ok(IssuedCert {
-            der,
-            serial: prepared.serial,
-            not_before: prepared.not_before,
-            not_after: prepared.not_after,
-        })
+        self.signing(prepared)?.run()
     }
 
     fn algorithm(&self) -> AlgorithmIdentifierRef<'static> {
-        AlgorithmIdentifierRef {
-            oid: self.signer.algorithm().oid(),
-            parameters: None,
-        }
+        algorithm(self.signer.as_ref())
     }
 
     /// A leaf that outlives its issuer, or predates it, does not verify for
@@ -417,6 +415,14 @@ pub enum IssuerError {
     /// The signer's public key is not the certificate's.
     #[error("the key does not belong to the CA certificate")]
     OtherKey,
+}
+
+/// The AlgorithmIdentifier of what `signer` signs.
+pub(crate) fn algorithm(signer: &dyn Signer) -> AlgorithmIdentifierRef<'static> {
+    AlgorithmIdentifierRef {
+        oid: signer.algorithm().oid(),
+        parameters: None,
+    }
 }
 
 /// RFC 7093 section 2 method 1: "The keyIdentifier is composed of the leftmost

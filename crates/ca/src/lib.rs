@@ -12,8 +12,8 @@
 //! 1. [`Csr::parse`] checks the request and its self-signature once.
 //! 2. [`Issuer::prepare`] builds the whole `TBSCertificate`. Its bytes are
 //!    what the caller makes durable before anything is signed.
-//! 3. [`Issuer::sign`] consumes the [`PreparedCert`], so that one intent is
-//!    signed at most once. After a crash, [`Issuer::resume`] takes the
+//! 3. [`Issuer::sign`], or [`Issuer::signing`] where the signer may block,
+//!    consumes the [`PreparedCert`], so that one intent is signed at most once. After a crash, [`Issuer::resume`] takes the
 //!    recorded bytes and yields the same prepared certificate again.
 
 pub mod authority;
@@ -29,6 +29,7 @@ mod prepared;
 mod root;
 mod serial;
 mod signer;
+mod signing;
 mod tbs;
 
 pub use csr::{Csr, CsrError, MAX_CSR_LEN, RequestedNames};
@@ -44,3 +45,4 @@ pub use prepared::{IssuedCert, PreparedCert};
 pub use root::{Root, RootError};
 pub use serial::{SerialError, SerialNumber};
 pub use signer::{FileSigner, SignError, SignatureAlgorithm, Signer, SignerError};
+pub use signing::Signing;

@@ -22,6 +22,11 @@ pub trait Signer: Send + Sync {
     /// The DER `SubjectPublicKeyInfo` of the key.
     fn spki_der(&self) -> &[u8];
 
+    /// Whether [`sign`](Self::sign) may block for longer than a computation: it
+    /// asks a device, a module or another machine. Then it is not called on the
+    /// threads of an async runtime.
+    fn may_block(&self) -> bool;
+
     /// Signs `message` (hashing included) and returns the signature as it
     /// stands in a certificate: for ECDSA the DER `Ecdsa-Sig-Value`.
     ///
@@ -126,6 +131,10 @@ impl Signer for FileSigner {
 
     fn spki_der(&self) -> &[u8] {
         &self.spki_der
+    }
+
+    fn may_block(&self) -> bool {
+        false
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {

@@ -32,6 +32,10 @@ impl Signer for Deterministic {
         &self.spki_der
     }
 
+    fn may_block(&self) -> bool {
+        false
+    }
+
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature: Signature = self.key.sign(message);
         Ok(signature.to_der().as_bytes().to_vec())
@@ -47,6 +51,10 @@ impl Signer for Broken {
 
     fn spki_der(&self) -> &[u8] {
         &self.0
+    }
+
+    fn may_block(&self) -> bool {
+        true
     }
 
     fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignError> {

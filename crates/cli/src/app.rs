@@ -31,11 +31,16 @@ use crate::{
     dir::Dir,
     issuer, now,
     recordings::{Plan, Recordings},
+    signing_threads::SigningThreads,
     space::FileSystem,
     stop::{OrStop, Stop},
     store,
     tls::FileIdentity,
 };
+
+/// The most signatures at once, of signers that block: about as many as a module
+/// has sessions.
+const SIGNATURES: usize = 16;
 
 /// Everything that the directory's files say, checked; the database is not
 /// open yet.
@@ -248,6 +253,7 @@ impl Parts {
         let directories = directories(&self.config, base_url, policy).map_err(Stop::usage)?;
         let setup = Setup {
             anchors: self.anchors,
+            blocking: Some(Arc::new(SigningThreads::new(SIGNATURES))),
             clock: Arc::new(SystemClock),
             directories,
             health,

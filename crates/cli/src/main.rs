@@ -30,6 +30,7 @@ mod recording;
 mod recordings;
 mod replay;
 mod serve;
+mod signing_threads;
 mod simulate;
 mod socket;
 mod space;

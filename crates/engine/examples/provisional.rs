@@ -58,6 +58,7 @@ impl House {
         let (store, clock) = (Arc::new(store.unwrap()), TestClock::starting());
         let engine = support::at_once(Engine::start(Setup {
             anchors: Vec::new(),
+            blocking: None,
             clock: Arc::new(clock.clone()),
             directories: Directories::single(
                 "https://localhost",

@@ -18,8 +18,8 @@ use crate::{
     nonce::Nonces,
     notes::Noting,
     ports::{
-        Change, ChangeSet, Clock, CommitError, NonceService, OpenOrders, Purpose, Random, Recorder,
-        Space, Store, Validator, Version,
+        Blocking, Change, ChangeSet, Clock, CommitError, NonceService, OpenOrders, Purpose, Random,
+        Recorder, Space, Store, Validator, Version,
     },
     profile::Profile,
     provisional::Provisional,
@@ -35,6 +35,7 @@ use crate::{
 
 /// All decisions of the certificate authority. One value serves all requests.
 pub struct Engine {
+    pub(crate) blocking: Option<Arc<dyn Blocking>>,
     pub(crate) commit_counts: CommitCounts,
     pub(crate) displaced_accounts: Tally,
     pub(crate) directories: Directories,
@@ -66,6 +67,8 @@ pub struct Engine {
 pub struct Setup {
     /// The roots that may vouch for devices.
     pub anchors: Vec<TrustAnchor>,
+    /// Runs signers that may block. Without it there may be none.
+    pub blocking: Option<Arc<dyn Blocking>>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The ACME endpoints, with their profiles.
@@ -140,8 +143,15 @@ impl Engine {
     /// aws-lc-rs.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// Faults of the store; [`Error::Internal`] for a signer that may block
+    /// where nothing runs it.
     pub async fn start(setup: Setup) -> Result<Self, Error> {
+        let may_block = setup.issuers.may_block()
+            || setup.server_issuer.as_ref().is_some_and(Issuer::may_block);
+        if may_block && setup.blocking.is_none() {
+            let fault = "a CA's key may block, and there are no threads for it";
+            return Err(Error::Internal(fault.to_owned()));
+        }
         let recorded = setup.store.latest_time().await?;
         let nonces = match setup.nonces {
             Some(nonces) => nonces,
@@ -152,6 +162,7 @@ impl Engine {
             )),
         };
         Ok(Self {
+            blocking: setup.blocking,
             commit_counts: CommitCounts::default(),
             displaced_accounts: Tally::default(),
             directories: setup.directories,

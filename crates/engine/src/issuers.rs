@@ -50,7 +50,16 @@ impl Issuers {
     /// The CA with this id, where it is loaded.
     #[must_use]
     pub fn get(&self, id: [u8; 32]) -> Option<&Issuer> {
-        let all = std::iter::once(&self.issuing).chain(&self.others);
-        all.into_iter().find(|issuer| issuer.id() == id)
+        self.all().find(|issuer| issuer.id() == id)
+    }
+
+    /// Whether a signer of theirs may block.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        self.all().any(Issuer::may_block)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Issuer> {
+        std::iter::once(&self.issuing).chain(&self.others)
     }
 }

@@ -35,6 +35,7 @@ mod recent;
 mod refusal;
 pub mod remedy;
 mod request_log;
+mod signing;
 mod space;
 mod stale;
 mod tally;

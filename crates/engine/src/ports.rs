@@ -1,7 +1,7 @@
 //! What the engine needs from outside: time, chance, the list of devices, a
 //! store, and perhaps somebody who keeps what was judged.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use assay_attest::AttestedDevice;
 use assay_ca::SerialNumber;
@@ -124,6 +124,26 @@ pub enum NotRedeemed {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// Runs what may block its thread for seconds, away from the threads that answer
+/// requests; only so much of it at once.
+#[async_trait]
+pub trait Blocking: Send + Sync {
+    /// Runs `job`, and returns once it has come to its end, by a panic too.
+    ///
+    /// # Errors
+    /// [`Unfinished`] after `patience`, its turn included. A job that had not
+    /// begun never does; one that had goes on.
+    async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished>;
+}
+
+/// What may block.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// A [`Job`] did not come to its end in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it takes too long")]
+pub struct Unfinished;
 
 /// Measures the room that is left for the store.
 pub trait Space: Send + Sync {

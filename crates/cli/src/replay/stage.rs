@@ -54,6 +54,7 @@ impl Stage {
         let issuer = authority::repeatable(now).context("there is no CA for the recorded time")?;
         let engine = Engine::start(Setup {
             anchors: scenery.anchors,
+            blocking: None,
             clock: Arc::new(StandingClock(Timestamp(now))),
             directories: Directories::single(
                 &scenery.base_url,

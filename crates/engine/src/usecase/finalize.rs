@@ -17,8 +17,12 @@ use crate::{
     ports::{Change, CommitError, Versioned},
     profile::Profile,
     refusal::{Finding, joined},
+    signing::NotSigned,
     time::ClockReading,
 };
+
+/// The reason of an order whose certificate the CA's key did not sign.
+const SIGNING_FAILED: &str = "signing-failed";
 
 impl Engine {
     /// finalize: the third gate, then record, sign, record.
@@ -85,22 +89,30 @@ impl Engine {
     }
 
     /// Signs what the store holds as this order's intent, and records the
-    /// certificate. Nothing leaves before that is durable. Where somebody else
-    /// ended the order meanwhile, what is stored counts.
+    /// certificate. Nothing leaves before that is durable. Where another attempt
+    /// took the order over or ended it meanwhile, what is stored counts. Where
+    /// the signature takes too long the order stays in processing, and recovery
+    /// makes the next attempt once the lease is over.
     pub(crate) async fn complete(
         &self,
         order: Versioned<Order>,
         authorizations: &[Authorization],
         Signable { issuer, cert }: Signable<'_>,
     ) -> Result<Order, Error> {
+        let signed = self.sign(issuer, cert).await;
         let now = self.now();
-        let issued = match issuer.sign(cert) {
+        let issued = match signed {
             Ok(issued) => issued,
-            Err(fault) => {
-                let detail = fault.to_string();
+            Err(not_signed) => {
+                let detail = not_signed.to_string();
                 self.health.fail(Part::Signer, detail.clone());
-                let failure = unsigned("signing-failed", detail, now);
-                return self.abandon(order, failure).await;
+                return match not_signed {
+                    NotSigned::Failed(_) => {
+                        let failure = unsigned(SIGNING_FAILED, detail, now);
+                        self.abandon(order, failure).await
+                    }
+                    NotSigned::Late => Ok(postpone(order.value, &detail)),
+                };
             }
         };
         self.health.recover(Part::Signer);
@@ -350,6 +362,19 @@ fn certificate(order: &Order, issued: &IssuedCert, now: Timestamp) -> Result<Cer
         not_after: Timestamp(issued.not_after()),
         revocation: None,
     })
+}
+
+/// Reports that the certificate of an order is signed later.
+fn postpone(order: Order, detail: &str) -> Order {
+    tracing::error!(
+        event = "issuance_postponed",
+        account = %order.account,
+        order = %order.id,
+        reason = SIGNING_FAILED,
+        detail,
+        "the certificate is not signed yet; the order stays in processing, and is tried again"
+    );
+    order
 }
 
 fn names(order: &Order) -> String {

@@ -81,9 +81,8 @@ impl Engine {
                 vec![Change::InsertServerIntent(intent)],
             )
             .await?;
-        let issued = issuer
-            .sign(prepared)
-            .map_err(|fault| internal(fault.to_string()))?;
+        let issued =
+            (self.sign(issuer, prepared).await).map_err(|fault| internal(fault.to_string()))?;
         let certificate = Certificate {
             serial: serial.clone(),
             issuer: issuer.id(),

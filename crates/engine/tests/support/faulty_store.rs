@@ -62,6 +62,11 @@ impl FaultyStore {
         self.commits.load(Ordering::Relaxed)
     }
 
+    /// At most ten certificates.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.inner.certificates(10).unwrap()
+    }
+
     /// How many commits of this name were made.
     pub fn committed(&self, name: &str) -> usize {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);

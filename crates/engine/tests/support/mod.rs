@@ -8,6 +8,7 @@
 )]
 
 pub mod faulty_store;
+pub mod module;
 pub mod recorder;
 pub mod walk;
 
@@ -48,6 +49,7 @@ use assay_simulator::{
 };
 use async_trait::async_trait;
 use faulty_store::FaultyStore;
+use module::{Module, TestThreads};
 use recorder::TestRecorder;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
@@ -151,8 +153,12 @@ pub struct Glass {
 pub struct Knobs {
     pub exempt: Vec<&'static str>,
     pub limits: Limits,
+    /// Where the keys of the CAs lie; without it, in files.
+    pub module: Option<Arc<Module>>,
     pub nonces: Option<Arc<dyn NonceService>>,
     pub space: Option<Arc<dyn Space>>,
+    pub threads: Arc<TestThreads>,
+    pub threadless: bool,
     pub validators: Vec<Arc<dyn Validator>>,
     /// Profiles beside the default one.
     pub profiles: Vec<(&'static str, Profile)>,
@@ -402,8 +408,13 @@ fn engine(
     ),
     knobs: &Knobs,
 ) -> Result<Engine, Error> {
+    let ca = |material| match &knobs.module {
+        Some(module) => module.issuer(material),
+        None => issuer(material),
+    };
     at_once(Engine::start(Setup {
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
+        blocking: (!knobs.threadless).then(|| Arc::clone(&knobs.threads) as _),
         clock: Arc::new(clock.clone()),
         directories: knobs.directories(AdmissionPolicy {
             admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
@@ -415,14 +426,14 @@ fn engine(
         health: Arc::default(),
         issuers: {
             let former = knobs.former.iter().map(|cas| issuer(&cas.issuing));
-            Issuers::new(issuer(&cas.issuing), former.collect()).unwrap()
+            Issuers::new(ca(&cas.issuing), former.collect()).unwrap()
         },
         limits: knobs.limits,
         max_jump: MAX_JUMP,
         nonces: knobs.nonces.clone(),
         random: Arc::new(SystemRandom),
         recorder: Some(Arc::clone(recorder) as _),
-        server_issuer: Some(issuer(&cas.tls)),
+        server_issuer: Some(ca(&cas.tls)),
         space: knobs.space.clone(),
         store: Arc::clone(store) as _,
         validators: knobs.validators.clone(),

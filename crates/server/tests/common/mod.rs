@@ -106,6 +106,7 @@ impl World {
         let directories = Directories::single(BASE, &profiles, plan).unwrap();
         let engine = at_once(Engine::start(Setup {
             anchors,
+            blocking: None,
             clock: clock.clone(),
             directories,
             exempt: Vec::new(),

@@ -1,0 +1,198 @@
+//! Signers that block: a module or another machine has the key.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use assay_engine::{
+    Engine, Error,
+    domain::{Order, OrderState},
+    health::Part,
+    ports::Store,
+};
+use assay_proto::{NewAccount, OrderStatus};
+use support::{Glass, Knobs, START, any_key, csr, keyed, module::Module};
+use tokio::task::JoinHandle;
+
+/// An engine whose CA keys lie in a module, and the same CAs.
+fn with_module(module: Module) -> (Arc<Module>, Glass) {
+    let module = Arc::new(module);
+    let knobs = Knobs {
+        module: Some(Arc::clone(&module)),
+        ..Knobs::default()
+    };
+    (module, Glass::with(knobs))
+}
+
+/// Another node, whose keys lie in files.
+fn another_node(glass: &mut Glass) -> Engine {
+    let module = glass.knobs.module.take();
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    glass.knobs.module = module;
+    other
+}
+
+/// An order that is being finalized.
+async fn finalizing(glass: &Glass) -> (Order, JoinHandle<Result<Order, Error>>) {
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let (engine, csr) = (Arc::clone(&glass.engine), csr(&device));
+    let (context, id) = (glass.by(order.account).await, order.id);
+    let finalize = async move { engine.finalize(&context, id, &csr).await };
+    (order, tokio::spawn(finalize))
+}
+
+async fn stored(glass: &Glass, order: &Order) -> Order {
+    glass.store.order(order.id).await.unwrap().unwrap().value
+}
+
+/// On one thread, as `#[tokio::test]` runs it.
+#[tokio::test]
+async fn a_signer_that_blocks_for_two_seconds_delays_no_other_request() {
+    let delay = Duration::from_secs(2);
+    let (module, glass) = with_module(Module::slow(delay));
+    let began = Instant::now();
+    let (_, finalize) = finalizing(&glass).await;
+    module.begins(1).await;
+    let requests = Instant::now();
+    for _ in 0..100 {
+        let (context, request) = (keyed(any_key()), NewAccount::default());
+        let made = glass.engine.new_account(&context, &request);
+        made.await.unwrap();
+        let _ = glass.engine.nonce();
+    }
+    assert!(requests.elapsed() < delay / 2, "{:?}", requests.elapsed());
+    assert!(!finalize.is_finished());
+    let valid = finalize.await.unwrap().unwrap();
+    assert_eq!(valid.status(START), OrderStatus::Valid);
+    assert!(began.elapsed() >= delay);
+    assert_eq!(module.begun(), 1);
+}
+
+#[tokio::test]
+async fn the_tls_ca_may_block_too() {
+    let (module, glass) = with_module(Module::default());
+    let spki = support::device(support::SERIAL).spki_der();
+    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    assert_eq!(issued.await.unwrap().chain.len(), 2);
+    assert_eq!(module.begun(), 1);
+
+    glass.knobs.threads.impatient.store(true, Ordering::SeqCst);
+    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    let error = issued.await.unwrap_err().to_string();
+    assert!(error.contains("did not sign within 30 seconds"), "{error}");
+}
+
+/// The signature comes back, but its lease was over: what another node made of
+/// the order counts.
+#[tokio::test]
+async fn a_signature_that_comes_after_another_node_took_over_is_no_second_certificate() {
+    let (module, mut glass) = with_module(Module::default());
+    let other = another_node(&mut glass);
+    module.close();
+    let (order, finalize) = finalizing(&glass).await;
+    module.begins(1).await;
+    glass.clock.advance(Order::LEASE);
+    assert_eq!(other.recover().await.unwrap(), None);
+    let recovered = stored(&glass, &order).await;
+    let OrderState::Valid { certificate } = recovered.state() else {
+        panic!("{:?}", recovered.state());
+    };
+    let recorded = glass.store.certificate(certificate.clone());
+    let recorded = recorded.await.unwrap().unwrap();
+
+    module.open();
+    assert_eq!(finalize.await.unwrap().unwrap(), recovered);
+    assert_eq!(glass.store.committed("finalize-complete"), 1);
+    let again = glass.store.certificate(certificate.clone());
+    assert_eq!(again.await.unwrap().unwrap(), recorded);
+    assert_eq!(glass.store.certificates().len(), 1);
+}
+
+/// The same, while the other node is at it: neither signature is lost to the
+/// client, and one is recorded.
+#[tokio::test]
+async fn of_two_signatures_at_once_the_one_that_has_the_lease_is_recorded() {
+    let (module, mut glass) = with_module(Module::default());
+    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let third = another_node(&mut glass);
+    module.close();
+    let (order, finalize) = finalizing(&glass).await;
+    module.begins(1).await;
+    glass.clock.advance(Order::LEASE);
+    let recover = tokio::spawn(async move { other.recover().await });
+    module.begins(2).await;
+    let context = glass.by(order.account).await;
+    // Reads past the first lease start no signature: the second one runs.
+    for _ in 0..5 {
+        let read = third.order(&context, order.id).await.unwrap();
+        assert_eq!(read.value.status(START), OrderStatus::Processing);
+    }
+    module.open();
+    finalize.await.unwrap().unwrap();
+    assert_eq!(recover.await.unwrap().unwrap(), None);
+    assert_eq!(module.begun(), 2);
+    let recovered = stored(&glass, &order).await;
+    assert_eq!(recovered.status(START), OrderStatus::Valid);
+    assert_eq!(glass.store.certificates().len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_whose_signature_takes_too_long_is_recovered() {
+    let (module, glass) = with_module(Module::default());
+    let impatient = &glass.knobs.threads.impatient;
+    impatient.store(true, Ordering::SeqCst);
+    module.close();
+    let (order, finalize) = finalizing(&glass).await;
+    let postponed = finalize.await.unwrap().unwrap();
+    assert_eq!(postponed.status(START), OrderStatus::Processing);
+    assert_eq!(stored(&glass, &order).await, postponed);
+    let readiness = glass.engine.readiness();
+    let reason = &readiness.reasons[Part::Signer.as_str()];
+    assert!(reason.contains("within 30 seconds"), "{reason}");
+
+    // It is too late for that one when the module wakes up.
+    module.open();
+    impatient.store(false, Ordering::SeqCst);
+    assert_eq!(
+        glass.engine.recover().await.unwrap(),
+        Some(START.plus(Order::LEASE))
+    );
+    glass.clock.advance(Order::LEASE);
+    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    let OrderState::Processing(processing) = postponed.state() else {
+        panic!("{:?}", postponed.state());
+    };
+    let certificate = processing.serial.clone();
+    let valid = OrderState::Valid { certificate };
+    assert_eq!(stored(&glass, &order).await.state(), &valid);
+    assert_eq!(glass.store.certificates().len(), 1);
+    assert!(glass.engine.readiness().ready);
+}
+
+#[tokio::test]
+async fn a_module_that_panics_fails_the_order() {
+    let (module, glass) = with_module(Module::default());
+    module.broken.store(true, Ordering::SeqCst);
+    let (_, finalize) = finalizing(&glass).await;
+    let failed = finalize.await.unwrap().unwrap();
+    let OrderState::Invalid(failure) = failed.state() else {
+        panic!("{:?}", failed.state());
+    };
+    assert_eq!(failure.reason, "signing-failed");
+}
+
+/// It would have to be called on the threads that answer requests.
+#[tokio::test]
+async fn a_signer_that_may_block_needs_threads() {
+    let mut glass = Glass::new();
+    glass.knobs.module = Some(Arc::default());
+    glass.knobs.threadless = true;
+    let refused = glass.start(&[&glass.authority], &glass.cas);
+    assert!(matches!(refused.err(), Some(Error::Internal(_))));
+    glass.knobs.module = None;
+    glass.start(&[&glass.authority], &glass.cas).unwrap();
+}
