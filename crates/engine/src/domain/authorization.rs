@@ -119,15 +119,26 @@ impl Authorization {
     /// authorization is pending: of several, the one whose turn is first.
     #[must_use]
     pub fn in_validation(&self) -> Option<(&Challenge, &Validating)> {
-        if !self.is_undecided() {
-            return None;
-        }
+        self.validations()
+            .min_by_key(|(_, validating)| validating.next_attempt)
+    }
+
+    /// How far the validation of the challenge of this name is; `None` unless it
+    /// is being validated, while the authorization is pending.
+    #[must_use]
+    pub fn validation_of(&self, id: ChallengeId) -> Option<&Validating> {
+        let mut validations = self.validations();
+        let found = validations.find(|(challenge, _)| challenge.id() == id);
+        found.map(|(_, validating)| validating)
+    }
+
+    fn validations(&self) -> impl Iterator<Item = (&Challenge, &Validating)> {
         let challenges = self.challenges().iter();
         let in_validation = challenges.filter_map(|one| match one.state() {
             ChallengeState::Processing(validating) => Some((one, validating)),
             _ => None,
         });
-        in_validation.min_by_key(|(_, validating)| validating.next_attempt)
+        in_validation.filter(|_| self.is_undecided())
     }
 
     /// The status at `now`. Time decides expiry on every read.

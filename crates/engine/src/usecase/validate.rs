@@ -4,12 +4,17 @@
 
 use std::sync::Arc;
 
+use assay_jws::Thumbprint;
 use assay_proto::{OrderStatus, Timestamp};
 
 use super::challenge::{Answerable, Verdict};
 use crate::{
     Engine, Error, Request,
-    domain::{Authorization, Basis, Challenge, Failure, Gate, Validating},
+    attempts::Attempts,
+    domain::{
+        Account, AccountState, Authorization, AuthorizationStatus, Basis, Challenge, Failure, Gate,
+        Validating,
+    },
     ids::AuthorizationId,
     ports::{AskedToValidate, Change, DueValidation, NotValidated, Validator, Versioned},
 };
@@ -27,6 +32,7 @@ struct Attempt {
     /// As the store has it, unless another process took the challenge over.
     validating: Validating,
     validator: Arc<dyn Validator>,
+    account_key: Thumbprint,
 }
 
 /// What is to be recorded of an attempt, under this name.
@@ -68,12 +74,10 @@ impl Engine {
         let Some(attempt) = self.claim_attempt(id).await? else {
             return Ok(());
         };
-        let account = self.stored_account(attempt.authorization.account).await?;
-        let thumbprint = account.value.key.thumbprint();
         let token = attempt.challenge.token().clone();
         let asked = AskedToValidate {
             identifier: attempt.authorization.identifier.clone(),
-            key_authorization: format!("{}.{thumbprint}", token.as_str()),
+            key_authorization: format!("{}.{}", token.as_str(), attempt.account_key),
             token,
         };
         let outcome = attempt.validator.validate(asked).await;
@@ -85,41 +89,93 @@ impl Engine {
     async fn claim_attempt(&self, id: AuthorizationId) -> Result<Option<Attempt>, Error> {
         let request = Request::default();
         let mut attempts = self.attempts(&request);
-        loop {
-            let now = self.now();
-            let Some(Versioned { value, version }) = self.store.authorization(id).await? else {
-                return Ok(None);
+        while let Some((answerable, before)) = self.due_attempt(id).await? {
+            let now = answerable.now;
+            // No query leaves for an order that ended.
+            let Some(account) = self.waiting_account(&answerable).await? else {
+                let over = over(answerable)?;
+                match self.record_conclusion(&mut attempts, now, over).await? {
+                    true => return Ok(None),
+                    false => continue,
+                }
             };
-            let due = value
-                .in_validation()
-                .filter(|(_, validating)| validating.next_attempt <= now)
-                .map(|(challenge, validating)| (challenge.clone(), validating.clone()));
-            let Some((challenge, before)) = due else {
-                return Ok(None);
-            };
+            let Answerable {
+                authorization: Versioned { value, version },
+                challenge,
+                ..
+            } = answerable;
             let mut validators = self.validators.iter();
-            let Some(validator) = validators.find(|one| one.kind() == challenge.kind()) else {
-                return Ok(None);
-            };
+            let validator = validators.find(|one| one.kind() == challenge.kind());
             let validating = Validating {
-                attempts: before.attempts.saturating_add(1),
+                attempts: before.attempts.saturating_add(validator.is_some().into()),
                 next_attempt: now.plus(Self::VALIDATION_LEASE),
                 ..before
             };
             let authorization = value.attempt(challenge.id(), validating.clone())?;
             let change = Change::UpdateAuthorization(authorization.clone(), version);
-            if attempts
-                .commit("validation-attempt", now, vec![change])
-                .await?
-            {
-                return Ok(Some(Attempt {
+            let name = match validator {
+                Some(_) => "validation-attempt",
+                // Its type is not configured here any more. It gives way to those
+                // behind it, until another process can or its order ends.
+                None => "validation-retry",
+            };
+            if attempts.commit(name, now, vec![change]).await? {
+                return Ok(validator.map(|validator| Attempt {
                     authorization,
                     challenge,
                     validating,
                     validator: Arc::clone(validator),
+                    account_key: *account.value.key.thumbprint(),
                 }));
             }
         }
+        Ok(None)
+    }
+
+    /// The challenge whose attempt is due.
+    async fn due_attempt(
+        &self,
+        id: AuthorizationId,
+    ) -> Result<Option<(Answerable, Validating)>, Error> {
+        let Some(authorization) = self.store.authorization(id).await? else {
+            return Ok(None);
+        };
+        let now = self.now();
+        let Some((challenge, validating)) = (authorization.value.in_validation())
+            .filter(|(_, validating)| validating.next_attempt <= now)
+            .map(|(challenge, validating)| (challenge.clone(), validating.clone()))
+        else {
+            return Ok(None);
+        };
+        let answerable = Answerable {
+            order: self.as_stored(authorization.value.order).await?,
+            authorization,
+            challenge,
+            now,
+        };
+        Ok(Some((answerable, validating)))
+    }
+
+    /// The account that waits for a challenge's validation; `None` where order,
+    /// authorization or account ended meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Clock`] where it ended by a time that is in doubt, faults.
+    async fn waiting_account(
+        &self,
+        answerable: &Answerable,
+    ) -> Result<Option<Versioned<Account>>, Error> {
+        let (authorization, order) = (&answerable.authorization.value, &answerable.order.value);
+        let now = answerable.now;
+        let status = authorization.status(now);
+        if order.is_expired(now) || status == AuthorizationStatus::Expired {
+            self.read_clock().settled()?;
+        }
+        if order.status(now) != OrderStatus::Pending || status != AuthorizationStatus::Pending {
+            return Ok(None);
+        }
+        let account = self.store.account(authorization.account).await?;
+        Ok(account.filter(|account| account.value.state == AccountState::Valid))
     }
 
     /// Records what an attempt came to, unless another process took the
@@ -134,23 +190,37 @@ impl Engine {
         while let Some(answerable) = self.still_ours(&attempt).await? {
             let now = answerable.now;
             let concluded = self.conclusion(&attempt, answerable, &outcome).await?;
-            let Conclusion {
-                name,
-                mut verdict,
-                failure,
-            } = concluded;
-            let changes = std::mem::take(&mut verdict.changes);
-            if attempts.commit(name, now, changes).await? {
-                if let Some(established) = &verdict.established {
-                    self.provisional.established(established);
-                }
-                if let Some(failure) = failure {
-                    self.report_challenge_failure(&request, &verdict.authorization, &failure);
-                }
+            if (self.record_conclusion(&mut attempts, now, concluded)).await? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Commits and reports a conclusion; `false` when another commit was faster.
+    async fn record_conclusion(
+        &self,
+        attempts: &mut Attempts<'_>,
+        now: Timestamp,
+        concluded: Conclusion,
+    ) -> Result<bool, Error> {
+        let Conclusion {
+            name,
+            mut verdict,
+            failure,
+        } = concluded;
+        let changes = std::mem::take(&mut verdict.changes);
+        if !attempts.commit(name, now, changes).await? {
+            return Ok(false);
+        }
+        if let Some(established) = &verdict.established {
+            self.provisional.established(established);
+        }
+        if let Some(failure) = failure {
+            let request = Request::default();
+            self.report_challenge_failure(&request, &verdict.authorization, &failure);
+        }
+        Ok(true)
     }
 
     /// What an attempt comes to.
@@ -161,24 +231,15 @@ impl Engine {
         outcome: &Result<(), NotValidated>,
     ) -> Result<Conclusion, Error> {
         let now = answerable.now;
-        if answerable.order.value.status(now) != OrderStatus::Pending {
-            // Nothing stands on it any more, and the order stays as it is.
-            let failure = order_over(now);
-            let Versioned { value, version } = answerable.authorization;
-            let failed = value.fail(attempt.challenge.id(), failure.clone())?;
-            return Ok(Conclusion {
-                name: "validation-over",
-                verdict: Verdict::of(failed, version),
-                failure: Some(failure),
-            });
-        }
+        let Some(account) = self.waiting_account(&answerable).await? else {
+            return over(answerable);
+        };
         let fault = match outcome {
             Ok(()) => {
-                let account = self.stored_account(answerable.authorization.value.account);
                 let basis = Basis::Control { at: now };
                 return Ok(Conclusion {
                     name: "validation-valid",
-                    verdict: self.fulfil(answerable, basis, account.await?).await?,
+                    verdict: self.fulfil(answerable, basis, account).await?,
                     failure: None,
                 });
             }
@@ -205,14 +266,15 @@ impl Engine {
         let Some(authorization) = self.store.authorization(id).await? else {
             return Ok(None);
         };
-        let challenge = match authorization.value.in_validation() {
-            Some((challenge, validating)) if *validating == attempt.validating => challenge.clone(),
-            _ => return Ok(None),
-        };
+        // By its name: another challenge of the authorization may be due first.
+        let validating = authorization.value.validation_of(attempt.challenge.id());
+        if validating != Some(&attempt.validating) {
+            return Ok(None);
+        }
         Ok(Some(Answerable {
             order: self.as_stored(authorization.value.order).await?,
             authorization,
-            challenge,
+            challenge: attempt.challenge.clone(),
             now: self.now(),
         }))
     }
@@ -253,6 +315,18 @@ fn not_validated(fault: &NotValidated, at: Timestamp) -> Failure {
         object_sha256: None,
         at,
     }
+}
+
+/// No certificate depends on the challenge any more. Its order stays as it is.
+fn over(answerable: Answerable) -> Result<Conclusion, Error> {
+    let failure = order_over(answerable.now);
+    let Versioned { value, version } = answerable.authorization;
+    let failed = value.fail(answerable.challenge.id(), failure.clone())?;
+    Ok(Conclusion {
+        name: "validation-over",
+        verdict: Verdict::of(failed, version),
+        failure: Some(failure),
+    })
 }
 
 fn order_over(at: Timestamp) -> Failure {

@@ -10,6 +10,7 @@
 pub mod faulty_store;
 pub mod module;
 pub mod recorder;
+pub mod validator;
 pub mod walk;
 
 use std::{

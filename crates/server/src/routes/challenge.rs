@@ -1,11 +1,6 @@
 use std::sync::Arc;
 
-use assay_engine::{
-    Error,
-    domain::{Account, ChallengeState},
-    ids::ChallengeId,
-    ports::Versioned,
-};
+use assay_engine::{Error, domain::Account, ids::ChallengeId, ports::Versioned};
 use assay_proto::AttestationResponse;
 use axum::{
     Json,
@@ -42,13 +37,10 @@ pub(super) async fn post(
     // Section 8.2: "The server SHOULD set the Retry-After header field to a time
     // after the server's next validation query".
     let now = app.engine.now();
-    let wait = match challenge.state() {
-        ChallengeState::Processing(validating) => {
-            Some(validating.next_attempt.0.saturating_sub(now.0) + 1)
-        }
-        _ => None,
-    };
-    let wait = wait.map(|seconds| [(RETRY_AFTER, seconds.to_string())]);
+    let wait = authorization.validation_of(id).map(|validating| {
+        let seconds = validating.next_attempt.0.saturating_sub(now.0) + 1;
+        [(RETRY_AFTER, seconds.to_string())]
+    });
     Ok((
         AppendHeaders([(LINK, up)]),
         wait,

@@ -1,0 +1,687 @@
+//! Challenges that are validated in the background.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use assay_engine::{
+    CsrRefusal, Engine, Error,
+    domain::{
+        AuthorizationStatus, Basis, Challenge, ChallengeState, Failure, Order, OrderState,
+        Validating,
+    },
+    ports::{Change, ChangeSet, NotValidated, Store},
+};
+use assay_proto::{
+    AccountUpdate, AttestationResponse, AuthorizationUpdate, ChallengeType, OrderStatus, Problem,
+    Timestamp,
+};
+use support::{
+    Glass, Knobs, SERIAL, START, device,
+    faulty_store::CommitFault,
+    validator::{TestValidator, not_validated},
+};
+
+/// An engine with one validator, and an order of an account.
+struct Scene {
+    glass: Glass,
+    validator: Arc<TestValidator>,
+    order: Order,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::of(&[SERIAL], 1).await
+    }
+
+    /// An order for these devices; `test-01` is offered so many times.
+    async fn of(serials: &[&str], offers: usize) -> Self {
+        let validator = Arc::new(TestValidator::default());
+        let glass = Glass::with(Knobs {
+            validators: vec![Arc::clone(&validator) as _; offers],
+            ..Knobs::default()
+        });
+        let account = glass.account().await;
+        let order = glass.order(&account, serials).await.unwrap();
+        Self {
+            glass,
+            validator,
+            order,
+        }
+    }
+
+    /// One whose first authorization is being validated.
+    async fn begun() -> Self {
+        let scene = Self::new().await;
+        scene.begin(0, 1).await.unwrap();
+        scene
+    }
+
+    /// Answers a challenge that needs no evidence.
+    async fn begin(&self, authorization: usize, challenge: usize) -> Result<Challenge, Error> {
+        let id = self.glass.challenges(&self.order, authorization).await[challenge].id();
+        let context = self.glass.by(self.order.account).await;
+        let answer = AttestationResponse::default();
+        let answered = self.glass.engine.answer_challenge(&context, id, &answer);
+        Ok(answered.await?.challenge(id).unwrap().clone())
+    }
+
+    /// Makes the attempts that are due.
+    async fn validate_due(&self, engine: &Engine) -> Result<usize, Error> {
+        let due = engine.due_validations(9).await?;
+        for id in &due {
+            engine.validate(*id).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// One attempt, and what happens while it is under way.
+    async fn attempt_while<F: Future<Output = ()>>(&self, meanwhile: F) -> Result<(), Error> {
+        self.validator.hold();
+        let asked = self.validator.asked().len();
+        let attempt = self.glass.engine.validate(self.order.authorizations[0]);
+        let (outcome, ()) = tokio::join!(attempt, async {
+            self.validator.until_asked(asked + 1).await;
+            meanwhile.await;
+            self.validator.release();
+        });
+        outcome
+    }
+
+    async fn state(&self, challenge: usize) -> ChallengeState {
+        self.glass.challenges(&self.order, 0).await[challenge]
+            .state()
+            .clone()
+    }
+
+    async fn validating(&self) -> Validating {
+        match self.state(1).await {
+            ChallengeState::Processing(validating) => validating,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn failure(&self) -> Failure {
+        match self.state(1).await {
+            ChallengeState::Invalid(failure) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn stored_order(&self) -> Order {
+        let found = self.glass.store.order(self.order.id).await;
+        found.unwrap().unwrap().value
+    }
+
+    async fn authorization_status(&self) -> AuthorizationStatus {
+        let found = self.glass.store.authorization(self.order.authorizations[0]);
+        found
+            .await
+            .unwrap()
+            .unwrap()
+            .value
+            .status(self.glass.engine.now())
+    }
+
+    /// That nothing waits for an attempt any more.
+    async fn assert_over(&self) {
+        assert_eq!(self.glass.store.validations(9).await.unwrap(), []);
+    }
+
+    async fn deactivate_account(&self) {
+        let update = AccountUpdate {
+            status: Some("deactivated".to_owned()),
+            ..AccountUpdate::default()
+        };
+        let context = self.glass.by(self.order.account).await;
+        let engine = &self.glass.engine;
+        engine.update_account(&context, &update).await.unwrap();
+    }
+
+    /// A change of the account that overtakes a commit which it is part of.
+    async fn account_changed(&self) -> ChangeSet {
+        let found = self.glass.store.account(self.order.account).await;
+        let account = found.unwrap().unwrap();
+        let change = Change::UpdateAccount(account.value, account.version);
+        ChangeSet::new(START, vec![change])
+    }
+}
+
+/// `count` attempts that fail and may be repeated.
+fn plan_failures(validator: &TestValidator, count: usize) {
+    for _ in 0..count {
+        validator.plan(Err(not_validated(false)));
+    }
+}
+
+#[tokio::test]
+async fn each_validator_offers_a_challenge_of_its_own_beside_device_attest() {
+    let scene = Scene::of(&[SERIAL], 2).await;
+    let offered = scene.glass.challenges(&scene.order, 0).await;
+    let kinds: Vec<_> = offered.iter().map(Challenge::kind).collect();
+    let (attest, test) = (ChallengeType::DeviceAttest01, ChallengeType::Test01);
+    assert_eq!(kinds, [attest, test, test]);
+    let context = scene.glass.by(scene.order.account).await;
+    for one in &offered {
+        assert_eq!(*one.state(), ChallengeState::Pending);
+        let found = scene.glass.engine.challenge(&context, one.id()).await;
+        assert_eq!(found.unwrap().value.id, scene.order.authorizations[0]);
+        let same = |other: &&Challenge| other.id() == one.id() || other.token() == one.token();
+        assert_eq!(offered.iter().filter(same).count(), 1);
+    }
+    // Another account finds none of them.
+    let stranger = scene.glass.by(scene.glass.account().await.id).await;
+    for one in &offered {
+        let found = scene.glass.engine.challenge(&stranger, one.id()).await;
+        assert_eq!(found.unwrap_err(), Error::NotFound("challenge"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_begins_the_validation_once() {
+    let scene = Scene::new().await;
+    assert!(scene.glass.engine.has_validators());
+    assert!(!Glass::new().engine.has_validators());
+    scene.glass.clock.advance(7);
+    let challenge = scene.begin(0, 1).await.unwrap();
+    let begun = Validating {
+        since: START.plus(7),
+        attempts: 0,
+        next_attempt: START.plus(7),
+        error: None,
+    };
+    assert_eq!(*challenge.state(), ChallengeState::Processing(begun));
+    scene.glass.clock.advance(1);
+    let commits = scene.glass.store.commits();
+    assert_eq!(scene.begin(0, 1).await.unwrap(), challenge);
+    assert_eq!(scene.glass.store.commits(), commits);
+    assert_eq!(scene.validator.asked(), []);
+    assert_eq!(scene.state(0).await, ChallengeState::Pending);
+    let due = scene.glass.engine.due_validations(9).await.unwrap();
+    assert_eq!(due, scene.order.authorizations);
+    assert_eq!(scene.glass.engine.due_validations(0).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn control_makes_the_order_ready_and_is_no_ground_for_a_certificate() {
+    let scene = Scene::begun().await;
+    scene.glass.clock.advance(2);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    let [asked] = &scene.validator.asked()[..] else {
+        panic!("{:?}", scene.validator.asked());
+    };
+    let challenge = scene.glass.challenges(&scene.order, 0).await[1].clone();
+    let account = scene.glass.by(scene.order.account).await.by.value;
+    assert_eq!(asked.identifier, scene.order.identifiers[0]);
+    assert_eq!(asked.token, *challenge.token());
+    // RFC 8555 section 8.1.
+    let key_authorization = format!("{}.{}", asked.token.as_str(), account.key.thumbprint());
+    assert_eq!(asked.key_authorization, key_authorization);
+
+    let at = START.plus(2);
+    let valid = ChallengeState::Valid(Basis::Control { at });
+    assert_eq!(*challenge.state(), valid);
+    assert_eq!(account.established, Some(at));
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    scene.assert_over().await;
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(0));
+    scene
+        .glass
+        .engine
+        .validate(scene.order.authorizations[0])
+        .await
+        .unwrap();
+    assert_eq!(scene.validator.asked().len(), 1);
+
+    // No key was proven.
+    let device = device(SERIAL);
+    let refused = scene.glass.finalize(&scene.order, &device).await;
+    assert_eq!(refused.unwrap_err(), Error::Csr(CsrRefusal::KeyNotAttested));
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    // And evidence comes too late.
+    let late = scene.glass.answer(&scene.order, 0, &device).await;
+    assert_eq!(late.unwrap_err(), Error::OrderOver);
+}
+
+#[tokio::test]
+async fn control_of_one_and_evidence_of_another_are_not_issued_on_either() {
+    let scene = Scene::of(&["C02AAA", "C02BBB"], 1).await;
+    scene.begin(0, 1).await.unwrap();
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    let order = scene.stored_order().await;
+    assert_eq!(*order.state(), OrderState::Pending);
+    assert!(order.is_proven());
+    let device = device("C02BBB");
+    scene.glass.answer(&scene.order, 1, &device).await.unwrap();
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    let refused = scene.glass.finalize(&scene.order, &device).await;
+    assert_eq!(refused.unwrap_err(), Error::Csr(CsrRefusal::KeyNotAttested));
+}
+
+#[tokio::test]
+async fn a_final_failure_ends_challenge_and_order() {
+    let scene = Scene::begun().await;
+    scene.validator.plan(Err(not_validated(true)));
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    let NotValidated {
+        problem,
+        reason,
+        detail,
+        ..
+    } = not_validated(true);
+    let failure = scene.failure().await;
+    assert_eq!(failure.problem, problem);
+    assert_eq!(
+        (failure.reason.as_str(), &failure.detail),
+        (reason, &detail)
+    );
+    assert_eq!((failure.at, failure.object_sha256), (START, None));
+    let ended = OrderState::Invalid(failure);
+    assert_eq!(*scene.stored_order().await.state(), ended);
+    assert_eq!(
+        scene.authorization_status().await,
+        AuthorizationStatus::Invalid
+    );
+    assert_eq!(scene.validator.asked().len(), 1);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn attempts_are_repeated_with_pauses_until_they_are_given_up() {
+    let scene = Scene::begun().await;
+    plan_failures(&scene.validator, 9);
+    let problem = not_validated(false).problem;
+    for (made, pause) in [5, 10, 20, 40].into_iter().enumerate() {
+        assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+        let now = scene.glass.engine.now();
+        let again = Validating {
+            since: START,
+            attempts: u32::try_from(made).unwrap() + 1,
+            next_attempt: now.plus(pause),
+            error: Some(problem.clone()),
+        };
+        assert_eq!(scene.validating().await, again);
+        assert_eq!(*scene.stored_order().await.state(), OrderState::Pending);
+        scene.glass.clock.advance(pause - 1);
+        assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(0));
+        let id = scene.order.authorizations[0];
+        scene.glass.engine.validate(id).await.unwrap();
+        assert_eq!(scene.validator.asked().len(), made + 1);
+        scene.glass.clock.advance(1);
+    }
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    let failure = scene.failure().await;
+    assert_eq!(failure.problem, problem);
+    assert_eq!(scene.validator.asked().len(), 5);
+    let ended = OrderState::Invalid(failure);
+    assert_eq!(*scene.stored_order().await.state(), ended);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_succeeds_after_others_counts() {
+    let scene = Scene::begun().await;
+    plan_failures(&scene.validator, 4);
+    for pause in [5, 10, 20, 40] {
+        scene.validate_due(&scene.glass.engine).await.unwrap();
+        scene.glass.clock.advance(pause);
+    }
+    scene.validate_due(&scene.glass.engine).await.unwrap();
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+}
+
+#[tokio::test]
+async fn a_result_for_a_deactivated_authorization_is_dropped() {
+    let scene = Scene::begun().await;
+    let outcome = scene.attempt_while(async {
+        let update = AuthorizationUpdate {
+            status: "deactivated".to_owned(),
+        };
+        let context = scene.glass.by(scene.order.account).await;
+        let id = scene.order.authorizations[0];
+        let engine = &scene.glass.engine;
+        engine
+            .update_authorization(&context, id, &update)
+            .await
+            .unwrap();
+    });
+    assert_eq!(outcome.await, Ok(()));
+    let status = scene.authorization_status().await;
+    assert_eq!(status, AuthorizationStatus::Deactivated);
+    let order = scene.stored_order().await;
+    assert_eq!(order.status(START), OrderStatus::Invalid);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn a_validation_ends_with_its_order_and_for_its_reason() {
+    let scene = Scene::of(&["C02AAA", "C02BBB"], 1).await;
+    scene.begin(0, 1).await.unwrap();
+    let outcome = scene.attempt_while(async {
+        let challenge = scene.glass.challenge(&scene.order, 1).await;
+        let context = scene.glass.by(scene.order.account).await;
+        let empty = AttestationResponse::default();
+        let answered = scene
+            .glass
+            .engine
+            .answer_challenge(&context, challenge, &empty);
+        assert!(matches!(answered.await, Err(Error::Attestation(_))));
+    });
+    assert_eq!(outcome.await, Ok(()));
+    assert_eq!(scene.failure().await.reason, "object-empty");
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn evidence_that_comes_meanwhile_counts() {
+    let scene = Scene::begun().await;
+    let device = device(SERIAL);
+    let outcome = scene.attempt_while(async {
+        scene.glass.answer(&scene.order, 0, &device).await.unwrap();
+    });
+    assert_eq!(outcome.await, Ok(()));
+    assert!(matches!(
+        scene.state(0).await,
+        ChallengeState::Valid(Basis::Evidence(_))
+    ));
+    assert!(matches!(
+        scene.state(1).await,
+        ChallengeState::Processing(_)
+    ));
+    scene.assert_over().await;
+    let valid = scene.glass.finalize(&scene.order, &device).await.unwrap();
+    assert_eq!(valid.status(START), OrderStatus::Valid);
+    scene.glass.clock.advance(3_600);
+    scene
+        .glass
+        .engine
+        .validate(scene.order.authorizations[0])
+        .await
+        .unwrap();
+    assert_eq!(scene.validator.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn two_validations_of_one_authorization_do_not_hide_each_other() {
+    let scene = Scene::of(&[SERIAL], 2).await;
+    scene.begin(0, 1).await.unwrap();
+    // The second one is due before the first one's lease ends.
+    let outcome = scene.attempt_while(async {
+        scene.begin(0, 2).await.unwrap();
+    });
+    assert_eq!(outcome.await, Ok(()));
+    let control = ChallengeState::Valid(Basis::Control { at: START });
+    assert_eq!(scene.state(1).await, control);
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn an_order_that_expires_meanwhile_stays_as_it_is() {
+    let scene = Scene::begun().await;
+    let outcome = scene.attempt_while(async {
+        scene.glass.clock.move_to(scene.order.expires);
+    });
+    assert_eq!(outcome.await, Ok(()));
+    let failure = scene.failure().await;
+    assert_eq!(failure.reason, "order-over");
+    assert_eq!(failure.at, scene.order.expires);
+    assert_eq!(failure.problem, Problem::from(&Error::OrderOver));
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Pending);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn no_query_leaves_for_what_has_ended() {
+    // By time.
+    let scene = Scene::begun().await;
+    scene.glass.clock.move_to(scene.order.expires);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(scene.failure().await.reason, "order-over");
+    assert_eq!(scene.validator.asked(), []);
+    scene.assert_over().await;
+    // With the order, by its account's deactivation.
+    let scene = Scene::begun().await;
+    scene.deactivate_account().await;
+    assert_eq!(scene.failure().await.reason, "account-deactivated");
+    scene.assert_over().await;
+    // By the account's alone, where an order stayed behind.
+    let scene = Scene::begun().await;
+    let account = scene.glass.by(scene.order.account).await.by;
+    let change = Change::UpdateAccount(account.value.deactivate(START), account.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    scene.glass.store.commit("test", changes).await.unwrap();
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(scene.failure().await.reason, "order-over");
+    assert_eq!(scene.validator.asked(), []);
+    // By the authorization's end before that of its order.
+    let scene = Scene::begun().await;
+    let found = scene
+        .glass
+        .store
+        .authorization(scene.order.authorizations[0]);
+    let found = found.await.unwrap().unwrap();
+    let change = Change::UpdateAuthorization(found.value.end_at(START), found.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    scene.glass.store.commit("test", changes).await.unwrap();
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(scene.failure().await.reason, "order-over");
+    assert_eq!(scene.validator.asked(), []);
+}
+
+#[tokio::test]
+async fn an_account_that_is_deactivated_meanwhile_has_no_order_made_ready() {
+    let scene = Scene::begun().await;
+    let outcome = scene.attempt_while(scene.deactivate_account());
+    assert_eq!(outcome.await, Ok(()));
+    let order = scene.stored_order().await;
+    let OrderState::Invalid(failure) = order.state() else {
+        panic!("{:?}", order.state());
+    };
+    assert_eq!(failure.reason, "account-deactivated");
+    assert_eq!(scene.failure().await, *failure);
+    scene.assert_over().await;
+}
+
+#[tokio::test]
+async fn a_time_in_doubt_ends_no_validation() {
+    let scene = Scene::begun().await;
+    scene.glass.clock.move_to(scene.order.expires);
+    // Something is recorded at that time; then the clock is set back.
+    scene.glass.account().await;
+    scene.glass.clock.set(START);
+    assert_eq!(scene.glass.engine.now(), scene.order.expires);
+    let id = scene.order.authorizations[0];
+    let error = scene.glass.engine.validate(id).await.unwrap_err();
+    assert!(matches!(error, Error::Clock(_)), "{error:?}");
+    assert_eq!(scene.validating().await.attempts, 0);
+    scene.glass.clock.set(scene.order.expires);
+    scene.glass.engine.validate(id).await.unwrap();
+    assert_eq!(scene.failure().await.reason, "order-over");
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_crash_interrupts_is_made_again_after_its_lease() {
+    let scene = Scene::begun().await;
+    scene.validator.hold();
+    let id = scene.order.authorizations[0];
+    tokio::select! {
+        biased;
+        _ = scene.glass.engine.validate(id) => panic!("it is held"),
+        () = scene.validator.until_asked(1) => {}
+    }
+    scene.validator.release();
+    let validating = scene.validating().await;
+    let lease = START.plus(Engine::VALIDATION_LEASE);
+    assert_eq!((validating.attempts, validating.next_attempt), (1, lease));
+
+    let engine = scene
+        .glass
+        .restart(&[&scene.glass.authority], &scene.glass.cas);
+    scene.glass.clock.advance(Engine::VALIDATION_LEASE - 1);
+    assert_eq!(scene.validate_due(&engine).await, Ok(0));
+    engine.validate(id).await.unwrap();
+    assert_eq!(scene.validator.asked().len(), 1);
+    scene.glass.clock.advance(1);
+    assert_eq!(scene.validate_due(&engine).await, Ok(1));
+    assert_eq!(scene.validator.asked().len(), 2);
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+}
+
+#[tokio::test]
+async fn two_processes_make_one_attempt() {
+    let scene = Scene::begun().await;
+    let other = scene
+        .glass
+        .restart(&[&scene.glass.authority], &scene.glass.cas);
+    let id = scene.order.authorizations[0];
+    for (made, pause) in [5, 10, 20, 40].into_iter().enumerate() {
+        plan_failures(&scene.validator, 1);
+        let both = tokio::join!(scene.glass.engine.validate(id), other.validate(id));
+        assert_eq!(both, (Ok(()), Ok(())));
+        assert_eq!(scene.validator.asked().len(), made + 1);
+        scene.glass.clock.advance(pause);
+    }
+    let both = tokio::join!(scene.glass.engine.validate(id), other.validate(id));
+    assert_eq!(both, (Ok(()), Ok(())));
+    assert_eq!(scene.validator.asked().len(), 5);
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+}
+
+#[tokio::test]
+async fn a_result_that_comes_after_its_lease_is_dropped() {
+    let scene = Scene::begun().await;
+    scene.validator.plan(Err(not_validated(true)));
+    plan_failures(&scene.validator, 1);
+    let other = scene
+        .glass
+        .restart(&[&scene.glass.authority], &scene.glass.cas);
+    let (validator, id) = (&scene.validator, scene.order.authorizations[0]);
+    validator.hold();
+    let late = async {
+        scene.glass.engine.validate(id).await.unwrap();
+    };
+    let taken_over = async {
+        validator.until_asked(1).await;
+        scene.glass.clock.advance(Engine::VALIDATION_LEASE);
+        let second = async {
+            validator.until_asked(2).await;
+            validator.release();
+        };
+        let (outcome, ()) = tokio::join!(other.validate(id), second);
+        outcome.unwrap();
+    };
+    tokio::join!(late, taken_over);
+    let validating = scene.validating().await;
+    assert_eq!(validating.attempts, 2);
+    let again = START.plus(Engine::VALIDATION_LEASE + 10);
+    assert_eq!(validating.next_attempt, again);
+}
+
+#[tokio::test]
+async fn what_overtakes_an_attempt_is_seen() {
+    // Another commit to a value that the result changes.
+    let scene = Scene::begun().await;
+    let changes = scene.account_changed().await;
+    scene.glass.store.overtake_next("validation-valid", changes);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    assert_eq!(scene.validator.asked().len(), 1);
+    // The authorization's end before the validation begins.
+    let scene = Scene::new().await;
+    let found = scene
+        .glass
+        .store
+        .authorization(scene.order.authorizations[0]);
+    let found = found.await.unwrap().unwrap();
+    let ended = found.value.deactivate(START).unwrap();
+    let change = Change::UpdateAuthorization(ended, found.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    scene
+        .glass
+        .store
+        .overtake_next("challenge-processing", changes);
+    assert_eq!(scene.begin(0, 1).await.unwrap_err(), Error::OrderOver);
+    assert_eq!(scene.state(1).await, ChallengeState::Pending);
+}
+
+#[tokio::test]
+async fn a_challenge_without_its_validator_waits_and_gives_way() {
+    let mut scene = Scene::begun().await;
+    let configured = std::mem::take(&mut scene.glass.knobs.validators);
+    let without = scene
+        .glass
+        .restart(&[&scene.glass.authority], &scene.glass.cas);
+    assert_eq!(scene.validate_due(&without).await, Ok(1));
+    let postponed = Validating {
+        since: START,
+        attempts: 0,
+        next_attempt: START.plus(Engine::VALIDATION_LEASE),
+        error: None,
+    };
+    assert_eq!(scene.validating().await, postponed);
+    assert_eq!(scene.validate_due(&without).await, Ok(0));
+    // It ends with its order, or once it can be validated again.
+    scene.glass.knobs.validators = configured;
+    scene.glass.clock.advance(Engine::VALIDATION_LEASE);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
+    let mut scene = Scene::begun().await;
+    scene.glass.clock.move_to(scene.order.expires);
+    scene.glass.knobs.validators.clear();
+    let without = scene
+        .glass
+        .restart(&[&scene.glass.authority], &scene.glass.cas);
+    assert_eq!(scene.validate_due(&without).await, Ok(1));
+    assert_eq!(scene.failure().await.reason, "order-over");
+}
+
+/// Each commit lost, or made without the process knowing: at the end the
+/// challenge is where it would have been.
+#[tokio::test]
+async fn a_commit_that_fails_holds_up_and_changes_nothing_else() {
+    for fault in [CommitFault::Lost, CommitFault::Unacknowledged] {
+        for (commit, outcome, end) in [
+            ("challenge-processing", Ok(()), OrderStatus::Ready),
+            ("validation-attempt", Ok(()), OrderStatus::Ready),
+            ("validation-valid", Ok(()), OrderStatus::Ready),
+            (
+                "validation-retry",
+                Err(not_validated(false)),
+                OrderStatus::Ready,
+            ),
+            (
+                "validation-invalid",
+                Err(not_validated(true)),
+                OrderStatus::Invalid,
+            ),
+        ] {
+            let scene = Scene::new().await;
+            scene.validator.plan(outcome.clone());
+            if outcome.as_ref().is_err_and(|fault| fault.is_final) {
+                scene.validator.plan(outcome);
+            }
+            scene.glass.store.fail_next(commit, fault);
+            let begun = scene.begin(0, 1).await;
+            assert_eq!(begun.is_err(), commit == "challenge-processing");
+            scene.begin(0, 1).await.unwrap();
+            let first = scene.validate_due(&scene.glass.engine).await;
+            assert_eq!(first.is_err(), commit != "challenge-processing", "{commit}");
+            let engine = scene
+                .glass
+                .restart(&[&scene.glass.authority], &scene.glass.cas);
+            for _ in 0..3 {
+                scene.glass.clock.advance(Engine::VALIDATION_LEASE);
+                scene.validate_due(&engine).await.unwrap();
+            }
+            let now: Timestamp = engine.now();
+            assert_eq!(
+                scene.stored_order().await.status(now),
+                end,
+                "{commit} {fault:?}"
+            );
+            scene.assert_over().await;
+        }
+    }
+}
