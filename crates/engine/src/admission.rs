@@ -170,3 +170,6 @@ impl AdmissionPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use assay_ca::{
-    Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SubjectAltName,
-    SubjectAttribute, authority::BACKDATE,
+    Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, PreparedCert, RequestedNames, SerialNumber,
+    SubjectAltName, SubjectAttribute, authority::BACKDATE,
 };
 use assay_proto::{Identifier, Timestamp};
 
@@ -134,13 +134,24 @@ pub fn check_csr<'a>(
     profile: &Profile,
     now: Timestamp,
 ) -> Result<&'a EvidenceRecord, CsrRefusal> {
+    let evidence = evidence_for(csr.spki_sha256(), authorizations, now)?;
+    check_names(csr.names(), order, profile)?;
+    Ok(evidence)
+}
+
+/// The evidence for the key of this SHA-256.
+fn evidence_for<'a>(
+    spki_sha256: &[u8; 32],
+    authorizations: &'a [Authorization],
+    now: Timestamp,
+) -> Result<&'a EvidenceRecord, CsrRefusal> {
     // The device-attest draft: "the public key in the attestation matches the
     // public key in the CSR". An authorization without evidence matches no key,
     // and an order without authorizations has none.
     let mut evidence = None;
     for authorization in authorizations {
         match authorization.basis(now) {
-            Some(Basis::Evidence(record)) if record.spki_sha256 == *csr.spki_sha256() => {
+            Some(Basis::Evidence(record)) if record.spki_sha256 == *spki_sha256 => {
                 // With several roots in play, the one of the first is recorded.
                 evidence.get_or_insert(record);
             }
@@ -150,8 +161,10 @@ pub fn check_csr<'a>(
             }
         }
     }
-    let evidence = evidence.ok_or(CsrRefusal::KeyNotAttested)?;
-    let names = csr.names();
+    evidence.ok_or(CsrRefusal::KeyNotAttested)
+}
+
+fn check_names(names: &RequestedNames, order: &Order, profile: &Profile) -> Result<(), CsrRefusal> {
     if names.wants_ca {
         return Err(CsrRefusal::CaRequested);
     }
@@ -196,7 +209,7 @@ pub fn check_csr<'a>(
             return Err(CsrRefusal::NamesRefused(what));
         }
     }
-    Ok(evidence)
+    Ok(())
 }
 
 /// Checks that all evidence is of one device: a key is in one alone, and what
@@ -402,82 +415,4 @@ fn ordered(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp(1_800_000_000);
-    const DAY: u64 = 86_400;
-    const LIMITS: ValidityLimits = ValidityLimits {
-        lifetime: 90 * DAY,
-        issuer_not_before: Timestamp(1_799_999_900),
-        issuer_not_after: Timestamp(1_800_000_000 + 100 * DAY),
-    };
-
-    #[test]
-    fn scenario_106_a_wanted_validity_is_honoured_exactly_or_refused() {
-        let some = |days: u64| Some(NOW.plus(days * DAY));
-        for (not_before, not_after) in [
-            (None, None),
-            (Some(NOW), None),
-            (None, some(90)),
-            (some(10), some(90)),
-            (some(89), None),
-            (Some(LIMITS.issuer_not_before), some(1)),
-        ] {
-            assert_eq!(LIMITS.check(not_before, not_after, NOW), Ok(()));
-            let (start, end) = LIMITS.of(not_before, not_after, NOW).unwrap();
-            assert_eq!(start, not_before.unwrap_or(LIMITS.issuer_not_before));
-            assert!(not_after.is_none_or(|wanted| wanted == end));
-        }
-        for (not_before, not_after, limit) in [
-            (
-                Some(NOW.minus(101)),
-                None,
-                "earlier than 2027-01-15T07:58:20Z",
-            ),
-            (some(90), None, "not before 2027-04-15T08:00:00Z"),
-            (None, some(91), "later than 2027-04-15T08:00:00Z"),
-            (some(20), some(91), "later than 2027-04-15T08:00:00Z"),
-            (some(2), some(1), "not after notBefore"),
-            (None, Some(NOW), "not after notBefore and the present"),
-        ] {
-            let Err(Error::Validity(text)) = LIMITS.check(not_before, not_after, NOW) else {
-                panic!("{not_before:?} {not_after:?} was accepted");
-            };
-            assert!(text.contains(limit), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_wish_outlives_a_certificate_of_now() {
-        let validity = LIMITS.of(Some(NOW.plus(30 * DAY)), None, NOW);
-        assert_eq!(validity, Ok((NOW.plus(30 * DAY), NOW.plus(90 * DAY))));
-    }
-
-    #[test]
-    fn a_lifetime_that_was_shortened_since_the_order_holds() {
-        let shorter = ValidityLimits {
-            lifetime: 30 * DAY,
-            ..LIMITS
-        };
-        let some = |days: u64| Some(NOW.plus(days * DAY));
-        for (not_before, not_after) in [(None, some(31)), (some(30), None), (some(40), some(50))] {
-            assert!(LIMITS.of(not_before, not_after, NOW).is_ok());
-            assert_eq!(
-                shorter.of(not_before, not_after, NOW),
-                Err(IssuanceRefusal::ValidityOutOfReach)
-            );
-        }
-        // An order may also be a while old.
-        assert!(shorter.of(Some(NOW.minus(3_600)), some(30), NOW).is_ok());
-    }
-
-    #[test]
-    fn only_the_default_lifetime_is_clamped() {
-        let late = NOW.plus(50 * DAY);
-        assert_eq!(
-            LIMITS.of(None, None, late),
-            Ok((late.minus(BACKDATE), LIMITS.issuer_not_after))
-        );
-    }
-}
+mod tests;

@@ -15,6 +15,10 @@ mod lease;
 mod note;
 mod order;
 mod origin;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
 
 pub use account::{Account, AccountState};
 pub use admitted::{AdmissionRule, Admitted};

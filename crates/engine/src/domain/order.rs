@@ -201,13 +201,7 @@ impl Order {
     /// # Errors
     /// When it is not pending.
     pub fn prove(self) -> Result<Self, IllegalTransition> {
-        match self.state {
-            OrderState::Pending => Ok(Self {
-                proven: true,
-                ..self
-            }),
-            _ => Err(self.illegal("proven")),
-        }
+        self.proven_on_the_way_to("proven")
     }
 
     /// Pending to ready: all authorizations are valid.
@@ -215,7 +209,7 @@ impl Order {
     /// # Errors
     /// When it is not pending.
     pub fn authorize(self) -> Result<Self, IllegalTransition> {
-        let order = self.prove()?;
+        let order = self.proven_on_the_way_to(OrderStatus::Ready.as_str())?;
         Ok(order.with_state(OrderState::Ready))
     }
 
@@ -272,6 +266,16 @@ impl Order {
             OrderState::Invalid(_) | OrderState::Valid { .. } => {
                 Err(self.illegal(OrderStatus::Invalid.as_str()))
             }
+        }
+    }
+
+    fn proven_on_the_way_to(self, to: &'static str) -> Result<Self, IllegalTransition> {
+        match self.state {
+            OrderState::Pending => Ok(Self {
+                proven: true,
+                ..self
+            }),
+            _ => Err(self.illegal(to)),
         }
     }
 
