@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{
     Glass, START, new_cas,
-    walk::{COMMITS, Cast, Step, Walk},
+    walk::{Attempt, COMMITS, Cast, Step, Walk},
 };
 
 /// Longer walks are cut: they find nothing that shorter ones do not.
@@ -54,7 +54,7 @@ pub fn run(data: &[u8]) {
 
 /// The frequent ones have several numbers.
 fn step(bytes: &mut Unstructured<'_>) -> Result<Step> {
-    let kind = bytes.int_in_range(0..=17)?;
+    let kind = bytes.int_in_range(0..=21)?;
     let order = usize::from(bytes.arbitrary::<u8>()? % 4);
     Ok(match kind {
         0 => Step::Advance(bytes.int_in_range(1..=MAX_SECONDS)?),
@@ -78,6 +78,8 @@ fn step(bytes: &mut Unstructured<'_>) -> Result<Step> {
         12 => Step::Read { order },
         13 => Step::Recover,
         14 => Step::Restart,
+        18 | 19 => Step::Begin { order },
+        20 | 21 => Step::Validate(*bytes.choose(&Attempt::ALL)?),
         _ => Step::NewOrder,
     })
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*};
 use support::{
     Glass,
-    walk::{COMMITS, Cast, Step, Walk},
+    walk::{Attempt, COMMITS, Cast, Step, Walk},
 };
 
 static CAST: LazyLock<Cast> = LazyLock::new(Cast::new);
@@ -20,6 +20,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..20_000_u64).prop_map(Step::Advance),
         6 => (order.clone(), 0..2_usize, prop::bool::weighted(0.85))
             .prop_map(|(order, device, good)| Step::Answer { order, device, good }),
+        2 => order.clone().prop_map(|order| Step::Begin { order }),
         1 => order.clone().prop_map(|order| Step::Deactivate { order }),
         2 => (0..COMMITS.len(), any::<bool>())
             .prop_map(|(commit, unacknowledged)| Step::Fail { commit, unacknowledged }),
@@ -31,6 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => order.prop_map(|order| Step::Read { order }),
         1 => Just(Step::Recover),
         1 => Just(Step::Restart),
+        3 => prop::sample::select(Attempt::ALL.to_vec()).prop_map(Step::Validate),
     ]
 }
 

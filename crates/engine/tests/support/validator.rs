@@ -2,13 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use assay_engine::ports::{AskedToValidate, NotValidated, Validator};
 use assay_proto::{ChallengeType, Identifier, Problem, ProblemType};
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 
 /// Validates `test-01` of every identifier. Succeeds unless an outcome is
 /// planned.
@@ -16,8 +18,8 @@ use tokio::sync::Semaphore;
 pub struct TestValidator {
     asked: Mutex<Vec<AskedToValidate>>,
     outcomes: Mutex<VecDeque<Result<(), NotValidated>>>,
-    /// While it is set, each attempt waits for a permit.
-    held: Mutex<Option<Arc<Semaphore>>>,
+    /// While it is set, attempts do not end.
+    held: AtomicBool,
 }
 
 impl TestValidator {
@@ -36,20 +38,24 @@ impl TestValidator {
 
     /// Has attempts wait until they are released.
     pub fn hold(&self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(Arc::new(Semaphore::new(0)));
+        self.held.store(true, Ordering::SeqCst);
     }
 
     /// Lets the attempts that wait, and all later ones, go on.
     pub fn release(&self) {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(held) = held {
-            held.add_permits(100);
-        }
+        self.held.store(false, Ordering::SeqCst);
+    }
+
+    /// Forgets what was planned and held.
+    pub fn reset(&self) {
+        self.release();
+        let outcomes = self.outcomes.lock();
+        outcomes.unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether so many attempts were asked for, and the last of them waits.
+    pub fn is_holding(&self, count: usize) -> bool {
+        self.held.load(Ordering::SeqCst) && self.asked().len() >= count
     }
 
     /// Until so many attempts were asked for.
@@ -71,18 +77,16 @@ impl Validator for TestValidator {
     }
 
     async fn validate(&self, asked: AskedToValidate) -> Result<(), NotValidated> {
-        let held = {
-            let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(asked);
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.clone()
-        };
         let planned = {
             let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
             outcomes.pop_front()
         };
-        if let Some(held) = held {
-            let _permit = held.acquire().await;
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(asked);
+        while self.held.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
         }
         planned.unwrap_or(Ok(()))
     }

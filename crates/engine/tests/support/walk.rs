@@ -2,20 +2,29 @@
 //! forgotten, commits fail, time passes and jumps, processes die. The fuzz
 //! target `order_machine` walks here too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use assay_engine::{
     Engine,
-    domain::{Account, CertificateHolder, ChallengeState, Order, OrderState},
+    domain::{Account, Authorization, Basis, CertificateHolder, ChallengeState, Order, OrderState},
     ids::OrderId,
     ports::{Store, Versioned},
 };
 use assay_jws::PublicKey;
-use assay_proto::{AuthorizationUpdate, OrderStatus};
+use assay_proto::{AttestationResponse, AuthorizationUpdate, OrderStatus};
 use assay_simulator::Device;
 
 use super::{
-    Glass, SERIAL, START, account_key, csr, device, faulty_store::CommitFault, new_order, response,
+    Glass, SERIAL, START, account_key, csr, device,
+    faulty_store::CommitFault,
+    new_order, response,
+    validator::{TestValidator, not_validated},
 };
 
 /// One step. Numbers choose among the orders that there are.
@@ -26,6 +35,10 @@ pub enum Step {
         order: usize,
         device: usize,
         good: bool,
+    },
+    /// Answers the challenge that is validated in the background.
+    Begin {
+        order: usize,
     },
     Deactivate {
         order: usize,
@@ -48,10 +61,31 @@ pub enum Step {
     Restart,
     /// The wall clock is set to the server's time.
     SetRight,
+    /// Makes the attempts that are due.
+    Validate(Attempt),
+}
+
+/// What becomes of an attempt to validate.
+#[derive(Clone, Copy, Debug)]
+pub enum Attempt {
+    Succeeds,
+    Fails,
+    FailsFinally,
+    /// The process ends while it is under way.
+    IsInterrupted,
+}
+
+impl Attempt {
+    pub const ALL: [Self; 4] = [
+        Self::Succeeds,
+        Self::Fails,
+        Self::FailsFinally,
+        Self::IsInterrupted,
+    ];
 }
 
 /// The commits that can be made to fail.
-pub const COMMITS: [&str; 8] = [
+pub const COMMITS: [&str; 14] = [
     "new-order",
     "challenge-valid",
     "challenge-invalid",
@@ -60,6 +94,12 @@ pub const COMMITS: [&str; 8] = [
     "finalize-resume",
     "take-lease",
     "deactivate-authorization",
+    "challenge-processing",
+    "validation-attempt",
+    "validation-valid",
+    "validation-invalid",
+    "validation-retry",
+    "validation-over",
 ];
 
 /// Who takes part: costly to make, and the same for any number of walks.
@@ -91,11 +131,15 @@ pub struct Walk<'a> {
     /// Orders that came to an end, and how they looked then.
     finished: BTreeMap<OrderId, Order>,
     latest: u64,
+    validator: Arc<TestValidator>,
 }
 
 impl<'a> Walk<'a> {
-    pub async fn new(glass: Glass, cast: &'a Cast) -> Self {
+    pub async fn new(mut glass: Glass, cast: &'a Cast) -> Self {
+        let validator = Arc::new(TestValidator::default());
+        glass.knobs.validators = vec![Arc::clone(&validator) as _];
         Self {
+            validator,
             account: glass.account_of(cast.account_key.clone()).await,
             cast,
             engine: glass.restart(&[&glass.authority], &glass.cas),
@@ -190,6 +234,12 @@ impl<'a> Walk<'a> {
                         .await;
                 }
             }
+            Step::Begin { order } => {
+                if let Some(id) = chosen(order) {
+                    self.begin(id).await;
+                }
+            }
+            Step::Validate(attempt) => self.validate(attempt).await,
             Step::Answer {
                 order,
                 device,
@@ -202,18 +252,42 @@ impl<'a> Walk<'a> {
         }
     }
 
+    async fn begin(&self, id: OrderId) {
+        let authorization = self.authorization(&self.stored(id).await).await;
+        let challenge = authorization.challenges()[1].id();
+        let context = self.glass.by(self.account.id).await;
+        let empty = AttestationResponse::default();
+        let answered = self.engine.answer_challenge(&context, challenge, &empty);
+        let _ = answered.await;
+    }
+
+    async fn validate(&self, attempt: Attempt) {
+        for id in self.engine.due_validations(9).await.unwrap() {
+            let asked = self.validator.asked().len();
+            match attempt {
+                Attempt::Succeeds => self.validator.plan(Ok(())),
+                Attempt::Fails => self.validator.plan(Err(not_validated(false))),
+                Attempt::FailsFinally => self.validator.plan(Err(not_validated(true))),
+                Attempt::IsInterrupted => self.validator.hold(),
+            }
+            let mut attempt = pin!(self.engine.validate(id));
+            poll_fn(|context| {
+                let ended = attempt.as_mut().poll(context).is_ready();
+                match ended || self.validator.is_holding(asked + 1) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            self.validator.reset();
+        }
+    }
+
     async fn answer(&self, id: OrderId, device: usize, good: bool) {
-        let authorization = self.stored(id).await.authorizations[0];
-        let stored = self
-            .glass
-            .store
-            .authorization(authorization)
-            .await
-            .unwrap()
-            .unwrap();
+        let stored = self.authorization(&self.stored(id).await).await;
         let device = &self.cast.devices[device];
         let mut freshness =
-            assay_engine::sha256(stored.value.challenges()[0].token().as_str().as_bytes());
+            assay_engine::sha256(stored.challenges()[0].token().as_str().as_bytes());
         freshness[0] ^= u8::from(!good);
         let evidence = self
             .glass
@@ -229,10 +303,15 @@ impl<'a> Walk<'a> {
             .engine
             .answer_challenge(
                 &self.glass.by(self.account.id).await,
-                stored.value.challenges()[0].id(),
+                stored.challenges()[0].id(),
                 &response(&evidence.attestation_object()),
             )
             .await;
+    }
+
+    async fn authorization(&self, order: &Order) -> Authorization {
+        let found = self.glass.store.authorization(order.authorizations[0]);
+        found.await.unwrap().unwrap().value
     }
 
     async fn stored(&self, id: OrderId) -> Order {
@@ -265,27 +344,23 @@ impl<'a> Walk<'a> {
         let mut serials = BTreeSet::new();
         for id in self.orders.clone() {
             let order = self.stored(id).await;
-            let authorization = self
-                .glass
-                .store
-                .authorization(order.authorizations[0])
-                .await
-                .unwrap()
-                .unwrap()
-                .value;
+            let authorization = self.authorization(&order).await;
             match order.state() {
                 OrderState::Pending => {
-                    assert_eq!(
-                        *authorization.challenges()[0].state(),
-                        ChallengeState::Pending
+                    let states = authorization.challenges().iter().map(|one| one.state());
+                    assert!(
+                        states.clone().all(|state| matches!(
+                            state,
+                            // What is validated may outlive its order's time.
+                            ChallengeState::Pending | ChallengeState::Processing(_)
+                        )) || order.is_expired(now)
                     );
                     assert_eq!(authorization.deactivated(), None);
                 }
                 OrderState::Ready => {
-                    assert!(matches!(
-                        authorization.challenges()[0].state(),
-                        ChallengeState::Valid(_)
-                    ));
+                    let is_valid = |one: &&ChallengeState| matches!(one, ChallengeState::Valid(_));
+                    let states = authorization.challenges().iter().map(|one| one.state());
+                    assert_eq!(states.clone().filter(is_valid).count(), 1);
                     assert_eq!(authorization.deactivated(), None);
                 }
                 OrderState::Processing(processing) => {
@@ -312,6 +387,10 @@ impl<'a> Walk<'a> {
                     let Some(evidence) = authorization.evidence() else {
                         panic!("issued without evidence");
                     };
+                    assert!(matches!(
+                        authorization.challenges()[0].state(),
+                        ChallengeState::Valid(Basis::Evidence(_))
+                    ));
                     assert_eq!(certificate.spki_sha256, evidence.spki_sha256);
                     assert!(matches!(
                         certificate.holder,
@@ -336,6 +415,12 @@ impl<'a> Walk<'a> {
         self.glass.clock.set(self.engine.now());
         self.glass.clock.advance(Order::LEASE);
         assert_eq!(self.engine.recover().await.unwrap(), None);
+        // Each validation ends: after its attempts, or with its order.
+        for _ in 0..COMMITS.len() {
+            self.validate(Attempt::Fails).await;
+            self.glass.clock.advance(Engine::VALIDATION_LEASE);
+        }
+        assert_eq!(self.glass.store.validations(9).await.unwrap(), []);
         for id in &self.orders {
             assert_ne!(
                 self.stored(*id).await.status(START),
