@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "conformance/challenges.rs"]
+mod challenges;
 #[path = "conformance/indexes.rs"]
 mod indexes;
 #[path = "conformance/records.rs"]
@@ -33,6 +35,10 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
+    challenges::an_authorization_of_two_comes_back_in_each_state,
+    challenges::each_challenge_is_found_by_its_name,
+    challenges::validations_are_listed_by_their_next_attempt,
+    challenges::what_is_decided_is_no_validation_any_more,
     indexes::a_deleted_order_leaves_nothing,
     indexes::a_lease_is_found_by_its_work,
     indexes::a_processing_order_is_open_too,

@@ -5,6 +5,9 @@
 
 pub(crate) mod pieces;
 pub(crate) mod running;
+#[allow(unreachable_pub, reason = "the engine's tests have it too")]
+#[path = "../../../engine/tests/support/validator.rs"]
+pub(crate) mod validator;
 
 use std::{
     num::NonZeroU32,
@@ -27,7 +30,7 @@ use assay_engine::{
     domain::{Attribute, Basis, DeviceFacts, EvidenceRecord, KeyKind, Order},
     health::Health,
     ids::OrderId,
-    ports::{Change, ChangeSet, Clock, OpenOrders, Purpose, Random, Store},
+    ports::{Change, ChangeSet, Clock, OpenOrders, Purpose, Random, Store, Validator},
     profile::Profile,
     sha256,
     time::MAX_JUMP,
@@ -79,6 +82,22 @@ impl World {
         terms_of_service: Option<&str>,
         rate_limits: RateLimits,
     ) -> Self {
+        Self::built(store, anchors, terms_of_service, rate_limits, Vec::new())
+    }
+
+    /// A server that offers challenges of these validators, too.
+    pub(crate) fn with_validators(validators: Vec<Arc<dyn Validator>>) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        Self::built(store, Vec::new(), None, RateLimits::off(), validators)
+    }
+
+    fn built(
+        store: Arc<MemoryStore>,
+        anchors: Vec<TrustAnchor>,
+        terms_of_service: Option<&str>,
+        rate_limits: RateLimits,
+        validators: Vec<Arc<dyn Validator>>,
+    ) -> Self {
         let authority = authority::create(&AuthorityPlan {
             name: "Test".to_owned(),
             issuing_key: KeyType::P256,
@@ -127,7 +146,7 @@ impl World {
             server_issuer: None,
             space: None,
             store: store.clone(),
-            validators: Vec::new(),
+            validators,
         }));
         let engine = Arc::new(engine.unwrap());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];

@@ -1,0 +1,388 @@
+//! Who may read, revoke, give up and finalize what: decisions of the use-cases
+//! that need no network to be seen.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use assay_engine::{
+    AccountContext, Context, CsrRefusal, Error, Request, Requester, SerialNumber,
+    domain::{AuthorizationStatus, Certificate, NotReady, Order, OrderState, Revocation, Revoker},
+    ports::{Change, ChangeSet, Store, Versioned},
+};
+use assay_proto::{
+    AuthorizationUpdate, Base64Url, OrderStatus, RevocationReason, RevokeCert, Timestamp,
+};
+use assay_simulator::{CsrRequest, Device, SubjectAltName};
+use support::{Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_cas};
+
+/// A certificate, and everything around it.
+struct Issued {
+    glass: Glass,
+    device: Device,
+    order: Order,
+    serial: SerialNumber,
+    der: Vec<u8>,
+}
+
+impl Issued {
+    async fn new() -> Self {
+        let glass = Glass::new();
+        let (order, device) = glass.ready(&glass.account().await).await;
+        let order = glass.finalize(&order, &device).await.unwrap();
+        let OrderState::Valid { certificate } = order.state() else {
+            panic!("{:?}", order.state());
+        };
+        let serial = certificate.clone();
+        let der = stored(&glass, &serial).await.value.der;
+        Self {
+            glass,
+            device,
+            order,
+            serial,
+            der,
+        }
+    }
+
+    async fn owner(&self) -> AccountContext {
+        self.glass.by(self.order.account).await
+    }
+
+    async fn revoke(&self, by: Requester, der: &[u8], reason: Option<i64>) -> Result<(), Error> {
+        let asked = RevokeCert {
+            certificate: Base64Url(der.to_vec()),
+            reason,
+        };
+        let context = Context::new(by, Request::default());
+        self.glass.engine.revoke(&context, &asked).await
+    }
+
+    async fn revocation(&self) -> Option<Revocation> {
+        stored(&self.glass, &self.serial).await.value.revocation
+    }
+}
+
+async fn stored(glass: &Glass, serial: &SerialNumber) -> Versioned<Certificate> {
+    let found = glass.store.certificate(serial.clone()).await;
+    found.unwrap().unwrap()
+}
+
+fn by_account(context: AccountContext) -> Requester {
+    Requester::Account(Box::new(context.by))
+}
+
+fn by_key_of(device: &Device) -> Requester {
+    Requester::Key(assay_jws::PublicKey::from_spki_der(&device.spki_der()).unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_by_its_account_alone() {
+    let issued = Issued::new().await;
+    let engine = &issued.glass.engine;
+    let owner = issued.owner().await;
+    let chain = engine.certificate(&owner, issued.serial.clone());
+    let pem = chain.await.unwrap().pem;
+    assert_eq!(pem.matches("-----BEGIN CERTIFICATE-----").count(), 2);
+    let leaf = assay_ca::certificate_pem(&issued.der).unwrap();
+    let issuer = support::issuer(&issued.glass.cas.issuing);
+    assert_eq!(pem, leaf + issuer.certificate_pem());
+
+    let other = issued.glass.by(issued.glass.account().await.id).await;
+    let refused = engine.certificate(&other, issued.serial.clone()).await;
+    assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
+    let unknown = SerialNumber::from_random([9; 16]);
+    let refused = engine.certificate(&issued.owner().await, unknown).await;
+    assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
+    // A server's own certificate is no account's.
+    let spki = device(SERIAL).spki_der();
+    let own = engine
+        .issue_server_certificate(&spki, "localhost")
+        .await
+        .unwrap();
+    let own = assay_ca::serial_number_of(&own.chain[0]).unwrap();
+    let refused = engine.certificate(&issued.owner().await, own).await;
+    assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
+    // The chain needs the CA that issued.
+    let glass = &issued.glass;
+    let elsewhere = glass.restart(&[&glass.authority], &new_cas());
+    let fault = elsewhere.certificate(&owner, issued.serial.clone());
+    assert!(matches!(fault.await, Err(Error::Internal(text)) if text.contains("not loaded")));
+}
+
+#[tokio::test]
+async fn a_certificate_is_revoked_by_its_account_or_its_key_and_once() {
+    let (compromise, unspecified) = (Some(1), None);
+    for reason in [compromise, unspecified] {
+        let issued = Issued::new().await;
+        let owner = issued.owner().await;
+        let account = owner.account();
+        issued.glass.clock.advance(5);
+        issued
+            .revoke(by_account(owner), &issued.der, reason)
+            .await
+            .unwrap();
+        let expected = Revocation {
+            at: START.plus(5),
+            reason: reason.and_then(RevocationReason::from_code),
+            by: Revoker::Account(account),
+        };
+        assert_eq!(issued.revocation().await, Some(expected.clone()));
+        let again = by_key_of(&issued.device);
+        let refused = issued.revoke(again, &issued.der, compromise).await;
+        assert_eq!(refused.unwrap_err(), Error::AlreadyRevoked);
+        assert_eq!(issued.revocation().await, Some(expected));
+    }
+    let issued = Issued::new().await;
+    let key = by_key_of(&issued.device);
+    issued.revoke(key, &issued.der, None).await.unwrap();
+    let revocation = issued.revocation().await.unwrap();
+    assert_eq!(revocation.by, Revoker::CertificateKey);
+}
+
+#[tokio::test]
+async fn no_other_account_key_or_bytes_revoke() {
+    let issued = Issued::new().await;
+    let other = issued.glass.by(issued.glass.account().await.id).await;
+    let own_key = Requester::Key(issued.owner().await.by.value.key);
+    let mut altered = issued.der.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    let unknown = Issued::new().await.der;
+    let owner = by_account(issued.owner().await);
+    for (by, der) in [
+        (by_account(other), &issued.der),
+        (Requester::Key(account_key()), &issued.der),
+        // The account's key is the certificate's no more than any other.
+        (own_key, &issued.der),
+        (owner, &altered),
+        (by_key_of(&issued.device), &altered),
+        (by_key_of(&issued.device), &unknown),
+        (by_key_of(&issued.device), &b"junk".to_vec()),
+    ] {
+        let refused = issued.revoke(by, der, None).await;
+        assert_eq!(refused.unwrap_err(), Error::RevocationUnauthorized);
+    }
+    let owner = by_account(issued.owner().await);
+    let refused = issued.revoke(owner, &issued.der, Some(7)).await;
+    assert_eq!(refused.unwrap_err(), Error::RevocationReason(7));
+    assert_eq!(issued.revocation().await, None);
+}
+
+#[tokio::test]
+async fn an_authorization_is_given_up_by_its_account_and_only_while_it_counts() {
+    let glass = Glass::new();
+    let (order, _) = glass.ready(&glass.account().await).await;
+    let id = order.authorizations[0];
+    let owner = glass.by(order.account).await;
+    let update = async |by: &AccountContext, id, status: &str| {
+        let update = AuthorizationUpdate {
+            status: status.to_owned(),
+        };
+        glass.engine.update_authorization(by, id, &update).await
+    };
+    for status in ["valid", "", "Deactivated"] {
+        let refused = update(&owner, id, status).await.unwrap_err();
+        assert_eq!(refused, Error::StatusNotSettable(status.to_owned()));
+    }
+    let other = glass.by(glass.account().await.id).await;
+    let refused = update(&other, id, "deactivated").await;
+    assert_eq!(refused.unwrap_err(), Error::NotFound("authorization"));
+    let refused = glass.engine.authorization(&other, id).await;
+    assert_eq!(refused.unwrap_err(), Error::NotFound("authorization"));
+    let found = glass.engine.authorization(&owner, id).await.unwrap();
+    assert_eq!(found.value.status(START), AuthorizationStatus::Valid);
+    // A refused one, and one whose time is up, are what they are.
+    let dead = glass.order(&owner.by.value, &[SERIAL]).await.unwrap();
+    let challenge = glass.challenge(&dead, 0).await;
+    let junk = support::response(b"junk");
+    let answered = glass
+        .engine
+        .answer_challenge(&owner, challenge, &junk)
+        .await;
+    assert!(matches!(answered, Err(Error::Attestation(_))));
+    let late = glass.order(&owner.by.value, &[SERIAL]).await.unwrap();
+    glass.clock.move_to(late.expires);
+    for order in [dead, late] {
+        let id = order.authorizations[0];
+        let refused = update(&owner, id, "deactivated").await;
+        assert_eq!(refused.unwrap_err(), Error::AuthorizationFinal);
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_in_its_orders_time_and_not_after() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    glass.clock.move_to(order.expires);
+    let late = glass.answer(&order, 0, &device(SERIAL)).await;
+    assert_eq!(late.unwrap_err(), Error::OrderOver);
+    // An order whose other authorization was refused is over for all of them.
+    let order = glass.order(&account, &["C02AAA", "C02BBB"]).await.unwrap();
+    let context = glass.by(account.id).await;
+    let challenge = glass.challenge(&order, 0).await;
+    let junk = support::response(b"junk");
+    let refused = glass
+        .engine
+        .answer_challenge(&context, challenge, &junk)
+        .await;
+    assert!(matches!(refused, Err(Error::Attestation(_))));
+    let over = glass.answer(&order, 1, &device("C02BBB")).await;
+    assert_eq!(over.unwrap_err(), Error::OrderOver);
+}
+
+#[tokio::test]
+async fn an_account_is_established_by_its_first_evidence() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    assert_eq!(account.established, None);
+    glass.clock.advance(3);
+    glass.ready(&account).await;
+    let first = glass.by(account.id).await.by;
+    assert_eq!(first.value.established, Some(START.plus(3)));
+    glass.clock.advance(3);
+    glass.ready(&account).await;
+    let second = glass.by(account.id).await.by;
+    assert_eq!(second.version, first.version);
+}
+
+async fn finalize_with(glass: &Glass, order: &Order, csr: &[u8]) -> Result<Order, Error> {
+    let context = glass.by(order.account).await;
+    glass.engine.finalize(&context, order.id, csr).await
+}
+
+#[tokio::test]
+async fn a_refused_csr_leaves_the_order_ready_and_a_note() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let named = CsrRequest {
+        common_name: String::new(),
+        names: vec![SubjectAltName::PermanentIdentifier("C02ZZZ".to_owned())],
+    };
+    let other = support::device(SERIAL);
+    for (csr, refusal, reason) in [
+        (
+            device.csr(&named).unwrap(),
+            CsrRefusal::NameNotOrdered("permanent identifier"),
+            "csr-name-not-ordered",
+        ),
+        (
+            support::csr(&other),
+            CsrRefusal::KeyNotAttested,
+            "csr-key-not-attested",
+        ),
+    ] {
+        let refused = finalize_with(&glass, &order, &csr).await;
+        assert_eq!(refused.unwrap_err(), Error::Csr(refusal.clone()));
+        let notes = glass.store.notes(order.id).await.unwrap();
+        let note = notes.last().unwrap();
+        assert_eq!(
+            (note.reason.as_str(), &note.detail),
+            (reason, &refusal.to_string())
+        );
+        assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
+    }
+    let refused = finalize_with(&glass, &order, b"junk").await;
+    assert!(matches!(
+        refused,
+        Err(Error::Csr(CsrRefusal::Unreadable(_)))
+    ));
+    // No other account finalizes it.
+    let stranger = glass.by(glass.account().await.id).await;
+    let csr = support::csr(&device);
+    let refused = glass.engine.finalize(&stranger, order.id, &csr);
+    assert_eq!(refused.await.unwrap_err(), Error::NotFound("order"));
+    glass.finalize(&order, &device).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_issued_is_what_was_recorded() {
+    let issued = Issued::new().await;
+    let certificate = stored(&issued.glass, &issued.serial).await.value;
+    assert_eq!(certificate.issued, START);
+    assert_eq!(
+        certificate.spki_sha256,
+        assay_engine::sha256(&issued.device.spki_der())
+    );
+    assert_eq!(
+        certificate.issuer,
+        support::issuer(&issued.glass.cas.issuing).id()
+    );
+    let holder = certificate.holder.ordered();
+    assert_eq!(holder, Some((issued.order.account, issued.order.id)));
+    let lifetime = 90 * 86_400;
+    assert_eq!(certificate.not_after, START.plus(lifetime));
+    let (_, read) = x509_parser::parse_x509_certificate(&certificate.der).unwrap();
+    let validity = read.validity();
+    let times = [validity.not_before, validity.not_after].map(|time| time.timestamp());
+    let backdated = START.minus(assay_ca::authority::BACKDATE);
+    let expected = [backdated, START.plus(lifetime)].map(|time| i64::try_from(time.0).unwrap());
+    assert_eq!(times, expected);
+}
+
+#[tokio::test]
+async fn an_authorization_that_ends_while_its_order_is_finalized_ends_the_order() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    // The authorization alone: no use-case makes such an order.
+    let found = glass.store.authorization(order.authorizations[0]).await;
+    let found = found.unwrap().unwrap();
+    let change = Change::UpdateAuthorization(found.value.end_at(START), found.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    glass.store.commit("test", changes).await.unwrap();
+    let fault = glass.finalize(&order, &device).await.unwrap_err();
+    assert!(
+        matches!(&fault, Error::Internal(text) if text.contains("is not valid")),
+        "{fault:?}"
+    );
+    let later: Timestamp = glass.engine.now();
+    assert_eq!(glass.read(&order).await.status(later), OrderStatus::Ready);
+}
+
+#[tokio::test]
+async fn a_finalize_that_another_request_overtakes_signs_nothing() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    let ended = found.value.fail(failure(&glass).await).unwrap();
+    let changes = ChangeSet::new(START, vec![Change::UpdateOrder(ended, found.version)]);
+    glass.store.overtake_next("finalize-begin", changes);
+    let refused = glass.finalize(&order, &device).await.unwrap_err();
+    let invalid = Error::OrderNotReady(NotReady(OrderStatus::Invalid));
+    assert_eq!(refused, invalid);
+    assert_eq!(glass.store.orders_in_processing().await.unwrap(), []);
+}
+
+/// Some failure: that of an answer without evidence.
+async fn failure(glass: &Glass) -> assay_engine::domain::Failure {
+    let order = glass
+        .order(&glass.account().await, &[SERIAL])
+        .await
+        .unwrap();
+    let context = glass.by(order.account).await;
+    let challenge = glass.challenge(&order, 0).await;
+    let junk = support::response(b"junk");
+    match glass
+        .engine
+        .answer_challenge(&context, challenge, &junk)
+        .await
+    {
+        Err(Error::Attestation(failure)) => *failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_another_process_completed_is_returned_as_it_is_stored() {
+    let glass = Glass::new();
+    let (order, device) = glass.ready(&glass.account().await).await;
+    glass
+        .store
+        .fail_next("finalize-begin", CommitFault::Unacknowledged);
+    glass.finalize(&order, &device).await.unwrap_err();
+    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    let completed = found.value.clone().complete().unwrap();
+    let change = Change::UpdateOrder(completed.clone(), found.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    glass.store.overtake_next("finalize-complete", changes);
+    glass.clock.advance(Order::LEASE);
+    assert_eq!(glass.read(&order).await, completed);
+}
