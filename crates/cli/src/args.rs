@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use assay_engine::text::disturbs;
-use assay_proto::Timestamp;
+use assay_proto::{Timestamp, admin};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{BaseUrl, Mode, UrlHost},
@@ -284,8 +283,7 @@ pub struct ShowArgs {
 }
 
 /// A status that orders are chosen by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StatusFilter {
     /// Waits for the device's attestation.
     Pending,
@@ -299,6 +297,19 @@ pub enum StatusFilter {
     Invalid,
     /// The certificate was issued, and revoked since.
     Revoked,
+}
+
+impl From<StatusFilter> for admin::StatusFilter {
+    fn from(status: StatusFilter) -> Self {
+        match status {
+            StatusFilter::Pending => Self::Pending,
+            StatusFilter::Ready => Self::Ready,
+            StatusFilter::Processing => Self::Processing,
+            StatusFilter::Valid => Self::Valid,
+            StatusFilter::Invalid => Self::Invalid,
+            StatusFilter::Revoked => Self::Revoked,
+        }
+    }
 }
 
 /// Since when.

@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 use assay_engine::ports::Store;
+use assay_proto::admin::{FindOrders, ListOrders, Request, Response};
 use assay_simulator::{
     EnrollError, Enrolled, Enrollment, authority::AttestationAuthority, enroll,
     evidence::DeviceProperties,
@@ -14,8 +15,8 @@ use crate::{
     args::{DemoArgs, KeyKind, ServeArgs},
     config::Mode,
     dir::Dir,
-    init, now,
-    orders::{self, Answer, FindQuestion, PageQuestion, Question},
+    init, now, orders,
+    output::Text,
     print, serve,
     simulate::in_words,
     stop::{OrStop, Stop},
@@ -173,12 +174,13 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
     print(format_args!(
         "   It is refused. The client sees:\n     {error}"
     ))?;
-    let question = Question::Page(PageQuestion {
+    let request = Request::Page(ListOrders {
         limit: 2,
-        ..PageQuestion::default()
+        count: false,
+        ..ListOrders::default()
     });
-    let latest = match orders::answer(store, &question).await {
-        Ok(Answer::Page(page)) => page.orders,
+    let latest = match orders::answer(store, &request).await {
+        Ok(Response::Page(page)) => page.orders,
         Ok(_) => Vec::new(),
         Err(fault) => return Err(Stop::fault(fault)),
     };
@@ -188,19 +190,19 @@ async fn show_refusal(error: &EnrollError, store: &dyn Store) -> Result<(), Stop
             "the refused order was not kept"
         )));
     };
-    let question = Question::Find(FindQuestion {
+    let request = Request::Find(FindOrders {
         text: order.id.clone(),
         certificate: false,
     });
-    let found = match orders::answer(store, &question).await {
-        Ok(Answer::Found(found)) => found.order,
+    let found = match orders::answer(store, &request).await {
+        Ok(Response::Found(found)) => found.order,
         _ => None,
     };
     match found {
         Some(story) => print(format_args!(
             "   The operator sees (assay orders show {}):\n{}",
             order.id,
-            indent(&story.to_string())
+            indent(&Text(&*story).to_string())
         )),
         _ => Err(Stop::fault(anyhow::anyhow!(
             "the refused order cannot be read"

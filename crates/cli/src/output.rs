@@ -14,6 +14,10 @@ use crate::{
     terminal,
 };
 
+/// A value as people read it: each module that prints one implements `Display`
+/// for it.
+pub struct Text<'a, T>(pub &'a T);
+
 /// Whether there is a JSON document on standard output.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 

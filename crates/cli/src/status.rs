@@ -3,14 +3,17 @@
 use std::{fmt, sync::LazyLock, time::Instant};
 
 use anyhow::anyhow;
-use assay_engine::Engine;
-use assay_proto::{PartState, Readiness, Timestamp};
-use serde::{Deserialize, Serialize};
+use assay_engine::{Engine, operator::Running};
+use assay_proto::{
+    PartState,
+    admin::{Request, Response, Status},
+};
 
 use crate::{
     args::StatusArgs,
     dir::Dir,
-    orders::{Answer, Question, control},
+    orders::{another_answer, control},
+    output::Text,
     print, print_json,
     stop::{OrStop, Stop},
     terminal,
@@ -19,43 +22,23 @@ use crate::{
 /// When this process began to serve.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// How a running server is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// Its parts.
-    #[serde(flatten)]
-    pub readiness: Readiness,
-    /// The program's version.
-    pub version: String,
-    /// The URL that clients begin with.
-    pub directory: String,
-    /// The server's time.
-    pub time: Timestamp,
-    /// For how long it has been serving.
-    pub uptime_seconds: u64,
-}
-
 /// Notes that the server begins to serve.
 pub fn begin() {
     LazyLock::force(&STARTED);
 }
 
-impl Status {
-    /// How the server of `engine` is now.
-    pub fn of(engine: &Engine) -> Self {
-        Self {
-            readiness: engine.readiness(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            directory: engine.urls().directory(),
-            time: engine.now(),
-            uptime_seconds: STARTED.elapsed().as_secs(),
-        }
+/// The server of `engine`, as requests of operators are answered from it.
+pub fn running(engine: &Engine) -> Running<'_> {
+    Running {
+        engine,
+        uptime_seconds: STARTED.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
     }
 }
 
 /// `assay status`
 pub async fn run(dir: &Dir, args: &StatusArgs) -> Result<(), Stop> {
-    let answer = match control::ask(dir, &Question::Status).await? {
+    let answer = match control::ask(dir, &Request::Status).await? {
         Some(answer) => answer.or_fault("the running server did not answer")?,
         None => {
             if args.json {
@@ -67,17 +50,15 @@ pub async fn run(dir: &Dir, args: &StatusArgs) -> Result<(), Stop> {
             )));
         }
     };
-    let Answer::Status(status) = answer else {
-        return Err(Stop::fault(anyhow!(
-            "the running server answered something else than it was asked"
-        )));
+    let Response::Status(status) = answer else {
+        return Err(another_answer());
     };
     if args.json {
         let mut json = serde_json::to_value(&status).or_fault("cannot write JSON")?;
         json["running"] = true.into();
         print_json(&json)?;
     } else {
-        print(&status)?;
+        print(Text(&*status))?;
     }
     if status.readiness.ready {
         Ok(())
@@ -86,15 +67,15 @@ pub async fn run(dir: &Dir, args: &StatusArgs) -> Result<(), Stop> {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for Text<'_, Status> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
+        let Status {
             readiness,
             version,
             directory,
             time,
             uptime_seconds,
-        } = self;
+        } = self.0;
         let ready = if readiness.ready {
             "ready"
         } else {

@@ -5,7 +5,8 @@
 //!
 //! Start at [`Engine`]: [`Engine::authenticate_account`] is the only way to a
 //! payload, [`Engine::new_order`], [`Engine::answer_challenge`] and
-//! [`Engine::finalize`] are the way to a certificate.
+//! [`Engine::finalize`] are the way to a certificate. [`operator::answer`] is the
+//! way to what an operator may know.
 
 pub mod admission;
 pub mod directories;
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod issuance;
 pub mod names;
 pub mod nonce;
+pub mod operator;
 pub mod ports;
 pub mod profile;
 pub mod text;

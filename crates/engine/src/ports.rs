@@ -9,6 +9,8 @@ use assay_jws::Thumbprint;
 use assay_proto::{ChallengeType, Identifier, Problem, Timestamp};
 use async_trait::async_trait;
 
+pub use assay_proto::admin::Direction;
+
 pub use crate::appraisal::Answer;
 use crate::{
     domain::{
@@ -291,34 +293,20 @@ pub trait Store: Send + Sync {
         serial: SerialNumber,
     ) -> Result<Option<Versioned<Certificate>>, StoreError>;
 
-    /// At most `limit` orders, oldest first, from the one after `after` on: of
-    /// one account, or of all.
+    /// At most `limit` orders of `list`, those next to `from` in `direction`,
+    /// its own place excluded; without `from` those next to the end that
+    /// `direction` leads away from. Whether the order at that place is still
+    /// there makes no difference.
     async fn orders(
         &self,
-        account: Option<AccountId>,
-        after: Option<OrderCursor>,
+        list: OrderList<'_>,
+        from: Option<OrderCursor>,
+        direction: Direction,
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
-    /// At most `limit` orders of all accounts, newest first, from the one before
-    /// `before` on.
-    async fn latest_orders(
-        &self,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError>;
-
-    /// At most `limit` orders for the device `name`, newest first, from the one
-    /// before `before` on: those whose identifier names it, placed by when they
-    /// were made, and those whose evidence attests it as serial or UDID, placed
-    /// by when that was appraised. An order of several authorizations may be
-    /// listed more than once.
-    async fn orders_of_device(
-        &self,
-        name: &str,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError>;
+    /// How many orders there are, without reading them.
+    async fn count_orders(&self) -> Result<u64, StoreError>;
 
     /// The account's open orders at `now`: those that are pending, ready or
     /// processing, and whose `expires` has not come. The ones that end first,
@@ -390,6 +378,20 @@ pub trait Store: Send + Sync {
     /// Makes all changes, or none; `name` is for logs and metrics. Returns the
     /// version that every changed value has now.
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError>;
+}
+
+/// A list of orders, sorted by time and then by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderList<'a> {
+    /// All orders, by their creation.
+    All,
+    /// Those of one account, by their creation.
+    OfAccount(AccountId),
+    /// Those for the device of this name: those whose identifier names it, by
+    /// their creation, and those whose evidence attests it as serial or UDID,
+    /// by the time at which that was appraised. An order of several
+    /// authorizations may be listed more than once.
+    OfDevice(&'a str),
 }
 
 /// Where an order stands in a list of orders.

@@ -1,6 +1,7 @@
 //! The words of ACME: every JSON shape of [RFC 8555] that Assay speaks, the
 //! identifiers of [draft-ietf-acme-device-attest] with their grammar, problem
-//! documents, and what a server says of its own health.
+//! documents, what a server says of its own health, and the requests of an
+//! operator ([`admin`]).
 //!
 //! This crate does no I/O and takes no decision. A value of one of its parsed
 //! types ([`Identifier`], [`Contact`], [`Timestamp`], [`Base64Url`]) obeys its
@@ -8,6 +9,8 @@
 //!
 //! [RFC 8555]: https://www.rfc-editor.org/rfc/rfc8555
 //! [draft-ietf-acme-device-attest]: https://datatracker.ietf.org/doc/draft-ietf-acme-device-attest/
+
+pub mod admin;
 
 mod account;
 mod authorization;

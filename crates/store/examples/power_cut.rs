@@ -44,7 +44,7 @@ use assay_engine::{
         Account, Authorization, Certificate, CertificateHolder, Order, OrderState, Processing,
     },
     ids::{AccountId, AuthorizationId, OrderId},
-    ports::{Change, Store, Version},
+    ports::{Change, Direction, OrderList, Store, Version},
 };
 use assay_jws::PublicKey;
 use assay_store::{LedgerStore, OpenError, OpenMode, Options, Sizes};
@@ -181,7 +181,10 @@ async fn check(dir: &str, acknowledged: &str, options: Options) {
     let mut found = BTreeMap::new();
     let mut after = None;
     loop {
-        let page = store.orders(None, after, 1000).await.unwrap();
+        let page = store
+            .orders(OrderList::All, after, Direction::Newer, 1000)
+            .await
+            .unwrap();
         let Some(last) = page.last() else { break };
         after = Some(*last);
         for cursor in page {

@@ -7,8 +7,9 @@ use assay_engine::{
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
-        AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
-        ProvisionalAccount, Redemption, Store, StoreError, UnprovenOrder, Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, Direction, DueValidation, OpenOrder, OrderCursor,
+        OrderList, ProvisionalAccount, Redemption, Store, StoreError, UnprovenOrder, Version,
+        Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -138,28 +139,16 @@ impl<B: Backend> Store for Backed<B> {
 
     async fn orders(
         &self,
-        account: Option<AccountId>,
-        after: Option<OrderCursor>,
+        list: OrderList<'_>,
+        from: Option<OrderCursor>,
+        direction: Direction,
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError> {
-        (self.backend).read(|map| query::orders(map, account, after, limit))
+        (self.backend).read(|map| query::orders(map, list, from, direction, limit))
     }
 
-    async fn latest_orders(
-        &self,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError> {
-        (self.backend).read(|map| query::latest_orders(map, before, limit))
-    }
-
-    async fn orders_of_device(
-        &self,
-        name: &str,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError> {
-        (self.backend).read(|map| query::orders_of_device(map, name, before, limit))
+    async fn count_orders(&self) -> Result<u64, StoreError> {
+        self.backend.read(query::count_orders)
     }
 
     async fn open_orders(

@@ -28,7 +28,10 @@
 //! the first half of the SHA-256 of its name; a directory its name, nothing for
 //! the default one.
 
-use assay_engine::ids::{AccountId, AuthorizationId, ChallengeId, OrderId};
+use assay_engine::{
+    ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    ports::OrderList,
+};
 use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
 
@@ -135,19 +138,16 @@ pub(crate) fn server_intent(serial: &[u8]) -> Vec<u8> {
     join(SERVER_INTENT, &[serial])
 }
 
-/// What the entries of an account's orders begin with, or of all orders.
-pub(crate) fn orders(account: Option<AccountId>) -> Vec<u8> {
-    match account {
-        Some(account) => join(ORDERS_OF_ACCOUNT, &[account.as_bytes()]),
-        None => vec![ALL_ORDERS],
+/// What the entries of a list of orders begin with.
+pub(crate) fn orders(list: OrderList<'_>) -> Vec<u8> {
+    match list {
+        OrderList::All => vec![ALL_ORDERS],
+        OrderList::OfAccount(account) => join(ORDERS_OF_ACCOUNT, &[account.as_bytes()]),
+        OrderList::OfDevice(name) => {
+            let hash = assay_engine::sha256(name.as_bytes());
+            join(ORDERS_OF_DEVICE, &[&hash[..16]])
+        }
     }
-}
-
-/// What the entries of a device's orders begin with: those that were ordered for
-/// this name of it, or whose evidence attests it.
-pub(crate) fn orders_of_device(name: &str) -> Vec<u8> {
-    let hash = assay_engine::sha256(name.as_bytes());
-    join(ORDERS_OF_DEVICE, &[&hash[..16]])
 }
 
 /// What the entries of an account's open orders begin with: in all, or of
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn an_entry_sorts_by_moment_and_comes_back() {
         let account = AccountId::from_bytes([0xff; 16]);
-        let list = orders(Some(account));
+        let list = orders(OrderList::OfAccount(account));
         let early = entry(list.clone(), 255, OrderId::from_bytes([9; 16]));
         let late = entry(list.clone(), 256, OrderId::from_bytes([1; 16]));
         assert!(early < late);

@@ -5,8 +5,8 @@ use assay_engine::{
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
-        AccountCursor, DueValidation, OpenOrder, OrderCursor, ProvisionalAccount, StoreError,
-        UnprovenOrder, Versioned,
+        AccountCursor, Direction, DueValidation, OpenOrder, OrderCursor, OrderList,
+        ProvisionalAccount, StoreError, UnprovenOrder, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -91,23 +91,33 @@ pub(crate) fn is_account_key(map: &dyn Scan, thumbprint: &Thumbprint) -> Result<
     first.transpose().map(|found| found.is_some())
 }
 
-/// At most `limit` orders, oldest first, from the one after `after` on.
+/// At most `limit` orders of `list`, those next to `from` in `direction`.
 pub(crate) fn orders(
     map: &dyn Scan,
-    account: Option<AccountId>,
-    after: Option<OrderCursor>,
+    list: OrderList<'_>,
+    from: Option<OrderCursor>,
+    direction: Direction,
     limit: usize,
 ) -> Result<Vec<OrderCursor>, StoreError> {
-    let list = keys::orders(account);
-    let from = match after {
-        Some(after) => {
-            let mut from = keys::entry(list.clone(), after.created.0, after.id);
-            from.push(0);
-            from
+    let list = keys::orders(list);
+    let place = from.map(|from| keys::entry(list.clone(), from.created.0, from.id));
+    let entries = match direction {
+        Direction::Newer => {
+            let start = match place {
+                Some(mut place) => {
+                    place.push(0);
+                    place
+                }
+                None => list.clone(),
+            };
+            map.scan(&start, &keys::end_of(list))
         }
-        None => list.clone(),
+        Direction::Older => {
+            let end = place.unwrap_or_else(|| keys::end_of(list.clone()));
+            map.scan_back(&list, &end)
+        }
     };
-    map.scan(&from, &keys::end_of(list))
+    entries
         .take(limit)
         .map(|entry| {
             let (created, id) = keys::parse_entry(&entry?.0).ok_or_else(damaged_index)?;
@@ -116,44 +126,11 @@ pub(crate) fn orders(
         .collect()
 }
 
-/// At most `limit` orders of all accounts, newest first, from the one before
-/// `before` on.
-pub(crate) fn latest_orders(
-    map: &dyn Scan,
-    before: Option<OrderCursor>,
-    limit: usize,
-) -> Result<Vec<OrderCursor>, StoreError> {
-    latest_of(map, keys::orders(None), before, limit)
-}
-
-/// At most `limit` orders that were ordered for the device `name` or attest it,
-/// newest first, from the one before `before` on.
-pub(crate) fn orders_of_device(
-    map: &dyn Scan,
-    name: &str,
-    before: Option<OrderCursor>,
-    limit: usize,
-) -> Result<Vec<OrderCursor>, StoreError> {
-    latest_of(map, keys::orders_of_device(name), before, limit)
-}
-
-fn latest_of(
-    map: &dyn Scan,
-    list: Vec<u8>,
-    before: Option<OrderCursor>,
-    limit: usize,
-) -> Result<Vec<OrderCursor>, StoreError> {
-    let to = match before {
-        Some(before) => keys::entry(list.clone(), before.created.0, before.id),
-        None => keys::end_of(list.clone()),
-    };
-    map.scan_back(&list, &to)
-        .take(limit)
-        .map(|entry| {
-            let (created, id) = keys::parse_entry(&entry?.0).ok_or_else(damaged_index)?;
-            Ok(OrderCursor { created, id })
-        })
-        .collect()
+/// How many orders there are.
+pub(crate) fn count_orders(map: &dyn Scan) -> Result<u64, StoreError> {
+    let list = keys::orders(OrderList::All);
+    map.scan(&list, &keys::end_of(list.clone()))
+        .try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
 /// The account's open orders that end after `now`, or those of them that name

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use assay_engine::ports::{Change, Store, Version};
+use assay_engine::ports::{Change, Direction, OrderList, Store, Version};
 use assay_store::{LedgerStore, OpenError, OpenMode, maintenance::check};
 use tempfile::TempDir;
 
@@ -65,7 +65,14 @@ async fn scenario_64_a_ready_order_outlives_a_restart() {
         .await
         .unwrap();
     assert_eq!(by_key.unwrap().value.id, account_id(1));
-    assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 9)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     let open_orders = store.open_orders(account_id(1), NOW, 9).await;
     assert_eq!(open_orders, Ok(vec![order_id(1)]));
     // Versions go on where they were.

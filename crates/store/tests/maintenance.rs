@@ -13,7 +13,7 @@ mod older_layouts;
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use assay_engine::ports::{Change, CommitError, Store, Version};
+use assay_engine::ports::{Change, CommitError, Direction, OrderList, Store, Version};
 use assay_store::{
     LedgerStore, LedgerView, OlderDatabase, OpenError, OpenMode, Options,
     maintenance::{
@@ -87,7 +87,14 @@ async fn closed_segments_become_checkpoints_and_nothing_is_lost() {
         let store = open(dir.path()).unwrap();
         assert_orders(&store, 200, "after merges").await;
         assert!(store.account(account_id(1)).await.unwrap().is_none());
-        assert_eq!(store.orders(None, None, 999).await.unwrap().len(), 199);
+        assert_eq!(
+            store
+                .orders(OrderList::All, None, Direction::Newer, 999)
+                .await
+                .unwrap()
+                .len(),
+            199
+        );
     }
 }
 
@@ -127,7 +134,10 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
     let dir = with_orders(120, small()).await;
     let before = contents(dir.path());
     let view = LedgerView::open(dir.path()).unwrap();
-    let found = view.orders(None, None, 999).await.unwrap();
+    let found = view
+        .orders(OrderList::All, None, Direction::Newer, 999)
+        .await
+        .unwrap();
     for n in 1..120 {
         assert_eq!(
             view.order(order_id(n)).await.unwrap().unwrap().value,
@@ -139,7 +149,10 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
     for limit in [1, 7, 999] {
         let (mut back, mut before) = (Vec::new(), None);
         loop {
-            let page = view.latest_orders(before, limit).await.unwrap();
+            let page = view
+                .orders(OrderList::All, before, Direction::Older, limit)
+                .await
+                .unwrap();
             before = page.last().copied();
             if before.is_none() {
                 break;
@@ -149,7 +162,12 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
         assert!(back.iter().eq(found.iter().rev()), "{limit}");
     }
     let page = view
-        .orders(Some(account_id(1)), Some(found[9]), 5)
+        .orders(
+            OrderList::OfAccount(account_id(1)),
+            Some(found[9]),
+            Direction::Newer,
+            5,
+        )
         .await
         .unwrap();
     assert_eq!(page, found[10..15]);
@@ -158,7 +176,13 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
     assert!(matches!(refused, Err(CommitError::Store(_))));
     assert_eq!(contents(dir.path()), before);
     let store = open(dir.path()).unwrap();
-    assert_eq!(store.orders(None, None, 999).await.unwrap(), found);
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 999)
+            .await
+            .unwrap(),
+        found
+    );
 }
 
 /// What the program of an older layout listed.
@@ -171,7 +195,10 @@ async fn assert_migrated(db: &Path, listed: &serde_json::Value) {
     let store = open(db).unwrap();
     assert!(store.is_laboratory());
     let orders = listed["orders"].as_array().unwrap();
-    let cursors = store.orders(None, None, 99).await.unwrap();
+    let cursors = store
+        .orders(OrderList::All, None, Direction::Newer, 99)
+        .await
+        .unwrap();
     assert_eq!(cursors.len(), orders.len());
     let mut valid = 0;
     for (cursor, listed) in cursors.iter().zip(orders) {
@@ -264,8 +291,17 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
     assert_eq!(provisional.len(), 1);
     let account = provisional[0].cursor.id;
     assert_eq!(provisional[0].origin, None);
-    assert_eq!(store.orders(Some(account), None, 9).await, Ok(vec![]));
-    for cursor in store.orders(None, None, 9).await.unwrap() {
+    assert_eq!(
+        store
+            .orders(OrderList::OfAccount(account), None, Direction::Newer, 9)
+            .await,
+        Ok(vec![])
+    );
+    for cursor in store
+        .orders(OrderList::All, None, Direction::Newer, 9)
+        .await
+        .unwrap()
+    {
         let order = store.order(cursor.id).await.unwrap().unwrap().value;
         assert!(order.is_proven());
         let account = store.account(order.account).await.unwrap().unwrap();
@@ -456,7 +492,14 @@ async fn a_loss_is_accepted_explicitly_named_and_marked() {
         assert_eq!(found.is_none(), u64::from(n) == lost, "order {n}");
     }
     // No list leads to what is lost.
-    assert_eq!(store.orders(None, None, 99).await.unwrap().len(), 58);
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 99)
+            .await
+            .unwrap()
+            .len(),
+        58
+    );
     let restored = store.restored().unwrap().unwrap();
     assert_eq!(restored.from, RestoredFrom::Loss);
     assert_eq!(restored.sequence, lost - 1);

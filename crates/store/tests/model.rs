@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::OnceLock, thread};
 
 use assay_engine::{
     domain::{Account, Order},
-    ports::{Change, CommitError, ConflictOn, Store, Version},
+    ports::{Change, CommitError, ConflictOn, Direction, OrderList, Store, Version},
 };
 use assay_store::{LedgerStore, MemoryStore, OpenMode};
 use proptest::prelude::*;
@@ -226,13 +226,28 @@ impl Model {
             let notes: Vec<_> = notes.into_iter().map(note).collect();
             assert_eq!(store.notes(order_id(n)).await, Ok(notes));
 
-            let device = store.orders_of_device(&format!("DEVICE{n}"), None, 9).await;
+            let device = store
+                .orders(
+                    OrderList::OfDevice(&format!("DEVICE{n}")),
+                    None,
+                    Direction::Older,
+                    9,
+                )
+                .await;
             let device: Vec<_> = device.unwrap().into_iter().map(|one| one.id).collect();
             let expected = self.orders.get(&n).map(|_| order_id(n));
             assert_eq!(device, Vec::from_iter(expected));
 
             let of_account = || self.orders.iter().filter(|(_, (a, _, _))| *a == n);
-            let listed = store.orders(Some(account_id(n)), None, 99).await.unwrap();
+            let listed = store
+                .orders(
+                    OrderList::OfAccount(account_id(n)),
+                    None,
+                    Direction::Newer,
+                    99,
+                )
+                .await
+                .unwrap();
             let listed: Vec<_> = listed.into_iter().map(|cursor| cursor.id).collect();
             let expected: Vec<_> = of_account().map(|(id, _)| order_id(*id)).collect();
             assert_eq!(listed, expected);
@@ -267,7 +282,10 @@ impl Model {
             let expected = expected.map(|state| (order_id(n), state == 0, Some(origin(n))));
             assert_eq!(listed, Vec::from_iter(expected));
         }
-        let latest = store.latest_orders(None, 99).await.unwrap();
+        let latest = store
+            .orders(OrderList::All, None, Direction::Older, 99)
+            .await
+            .unwrap();
         let latest: Vec<_> = latest.into_iter().map(|one| one.id).collect();
         let expected: Vec<_> = self.orders.keys().rev().map(|n| order_id(*n)).collect();
         assert_eq!(latest, expected);

@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_engine::{domain::OrderState, ports::Store};
+use assay_engine::{
+    domain::OrderState,
+    ports::{Direction, OrderList, Store},
+};
 use assay_store::{LedgerView, maintenance::check};
 use tempfile::TempDir;
 
@@ -267,7 +270,11 @@ async fn records(db: &Path) -> Vec<String> {
     let view = LedgerView::open(db).unwrap();
     assert!(view.is_laboratory());
     let mut records = Vec::new();
-    for cursor in view.orders(None, None, 99).await.unwrap() {
+    for cursor in view
+        .orders(OrderList::All, None, Direction::Newer, 99)
+        .await
+        .unwrap()
+    {
         let order = view.order(cursor.id).await.unwrap().unwrap().value;
         let account = view.account(order.account).await.unwrap().unwrap().value;
         let by_key = view

@@ -7,7 +7,10 @@ use assay_engine::{
     reset_clock,
     time::{ClockRefusal, TOLERANCE, check_confirmation},
 };
-use assay_proto::Timestamp;
+use assay_proto::{
+    Timestamp,
+    admin::{Request, Response},
+};
 use assay_store::{LedgerStore, OpenMode};
 
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     certificates::one_certificate,
     dir::Dir,
     files, now,
-    orders::{Answer, Question, control},
+    orders::{another_answer, control},
     print,
     stop::{OrStop, Stop},
     store::hand_over,
@@ -35,18 +38,16 @@ pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {
 /// Lets the running server follow the clock, or records the clock's time, so
 /// that the next start goes on from there.
 async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
-    let question = Question::AcceptClock(confirmed.0);
-    if let Some(answer) = control::ask(dir, &question).await? {
+    let request = Request::AcceptClock(confirmed.0);
+    if let Some(answer) = control::ask(dir, &request).await? {
         let answer = answer.or_fault("the running server did not answer")?;
         return match answer {
-            Answer::AcceptClock(Ok(now)) => print(format_args!(
+            Response::AcceptClock(Ok(now)) => print(format_args!(
                 "The running server follows the clock: its time is {}.",
                 Timestamp(now)
             )),
-            Answer::AcceptClock(Err(refusal)) => Err(Stop::usage(anyhow!(refusal))),
-            _ => Err(Stop::fault(anyhow!(
-                "the running server answered something else than it was asked"
-            ))),
+            Response::AcceptClock(Err(refusal)) => Err(Stop::usage(anyhow!(refusal))),
+            _ => Err(another_answer()),
         };
     }
     let store = LedgerStore::open(&dir.db(), OpenMode::Any)?;

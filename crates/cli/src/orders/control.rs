@@ -2,14 +2,19 @@
 //! status` and `assay store accept-clock` ask the running server: the database
 //! lets only one process in.
 //!
-//! One question and one answer a connection, each a line of JSON; a question
-//! that cannot be read or answered has [`Answer::Failed`]. A user who may
+//! One [`Request`] and one [`Response`] a connection, each a line of JSON; a
+//! request that cannot be read or answered has [`Response::Failed`]. A user who may
 //! enter the directory (mode 0700) may ask.
 
 use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
-use assay_engine::{Engine, ports::Store};
+use assay_engine::{
+    Engine,
+    operator::{self, Sources},
+    ports::Store,
+};
+use assay_proto::admin::{Request, Response};
 use rustix::fs::Access;
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -17,8 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, Question};
-use crate::{dir::Dir, permissions, stop::Stop};
+use crate::{dir::Dir, permissions, status, stop::Stop};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_QUESTION: usize = 4096;
@@ -27,7 +31,7 @@ const MAX_QUESTION: usize = 4096;
 ///
 /// # Errors
 /// This user may not ask: whether a server runs is not known then.
-pub async fn ask(dir: &Dir, question: &Question) -> Result<Option<anyhow::Result<Answer>>, Stop> {
+pub async fn ask(dir: &Dir, request: &Request) -> Result<Option<anyhow::Result<Response>>, Stop> {
     let path = dir.control();
     let mut stream = match UnixStream::connect(&path).await {
         Ok(stream) => stream,
@@ -38,13 +42,13 @@ pub async fn ask(dir: &Dir, question: &Question) -> Result<Option<anyhow::Result
         Err(_) => return Ok(None),
     };
     let exchange = async {
-        let mut line = serde_json::to_vec(question)?;
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         stream.write_all(&line).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         match serde_json::from_slice(&answer)? {
-            Answer::Failed(why) => Err(anyhow!(why)),
+            Response::Failed(why) => Err(anyhow!(why)),
             answer => Ok(answer),
         }
     };
@@ -96,11 +100,15 @@ pub async fn serve(listener: UnixListener, store: Arc<dyn Store>, engine: Arc<En
 async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let answer = match question(&mut BufReader::new(reader)).await {
-        // The clock may be wrong: the server's time counts.
-        Ok(question) => super::answer_at(store, Some(engine), &question, engine.now()).await,
+        Ok(request) => {
+            let running = Some(status::running(engine));
+            // The clock may be wrong: the server's time counts.
+            let answer = operator::answer(Sources { store, running }, &request, engine.now());
+            answer.await.map_err(anyhow::Error::from)
+        }
         Err(error) => Err(error),
     };
-    let answer = answer.unwrap_or_else(|error| Answer::Failed(format!("{error:#}")));
+    let answer = answer.unwrap_or_else(|error| Response::Failed(format!("{error:#}")));
     writer.write_all(&serde_json::to_vec(&answer)?).await?;
     writer.shutdown().await?;
     Ok(())
@@ -108,7 +116,7 @@ async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow
 
 /// Reads the question. All of a line is read, however long it is: the other end
 /// could not read the answer to a question that was left unread.
-async fn question(reader: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Question> {
+async fn question(reader: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Request> {
     let mut line = Vec::new();
     let most = u64::try_from(MAX_QUESTION + 1)?;
     (&mut *reader)

@@ -8,7 +8,7 @@ use crate::{
     domain::{Account, AccountState, Failure, Origin},
     events::What,
     ids::AccountId,
-    ports::{Change, Versioned},
+    ports::{Change, Direction, OrderList, Versioned},
 };
 
 /// Provisional accounts that are read at once.
@@ -152,7 +152,12 @@ impl Engine {
             return Ok(changes);
         }
         changes.push(Change::DeleteAccount(id, account.version));
-        let orders = self.store.orders(Some(id), None, ORDERS_WITH_ACCOUNT);
+        let orders = self.store.orders(
+            OrderList::OfAccount(id),
+            None,
+            Direction::Newer,
+            ORDERS_WITH_ACCOUNT,
+        );
         for cursor in orders.await? {
             match self.store.order(cursor.id).await? {
                 Some(order) if !order.value.is_proven() => {

@@ -12,7 +12,7 @@ use crate::{
     },
     error::{IdentifierFault, IdentifierRefusal},
     ids::{AuthorizationId, ChallengeId, OrderId},
-    ports::{Change, ConflictOn, OrderCursor, Versioned},
+    ports::{Change, ConflictOn, Direction, OrderCursor, OrderList, Versioned},
     refusal::{Finding, LimitReached},
     time::ClockReading,
 };
@@ -183,8 +183,9 @@ impl Engine {
         context: &AccountContext,
         after: Option<OrderCursor>,
     ) -> Result<OrdersPage, Error> {
-        let account = context.account();
-        let mut found = self.store.orders(Some(account), after, PAGE + 1).await?;
+        let list = OrderList::OfAccount(context.account());
+        let found = self.store.orders(list, after, Direction::Newer, PAGE + 1);
+        let mut found = found.await?;
         let more = found.len() > PAGE;
         found.truncate(PAGE);
         Ok(OrdersPage {

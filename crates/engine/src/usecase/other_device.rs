@@ -4,7 +4,7 @@ use crate::{
     Engine, Request,
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Note, Order},
     ids::OrderId,
-    ports::StoreError,
+    ports::{Direction, OrderList, StoreError},
 };
 
 /// The stable name of the note and, with an underscore, of the event.
@@ -113,7 +113,10 @@ impl Engine {
         };
         let (mut before, mut read, mut compared) = (None, 0, 0);
         while read < MOST_READ && compared < LOOK_BACK {
-            let page = self.store.orders_of_device(serial, before, PAGE).await?;
+            let page = self
+                .store
+                .orders(OrderList::OfDevice(serial), before, Direction::Older, PAGE)
+                .await?;
             let Some(last) = page.last() else { break };
             before = Some(*last);
             read += page.len();

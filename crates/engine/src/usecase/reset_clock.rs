@@ -7,7 +7,10 @@ use crate::{
     domain::{Account, Authorization, AuthorizationStatus, Failure, Gate, Order, OrderState, Work},
     error::Error,
     ids::{AccountId, OrderId},
-    ports::{AccountCursor, Change, ChangeSet, OrderCursor, Store, TimeReset, Versioned},
+    ports::{
+        AccountCursor, Change, ChangeSet, Direction, OrderCursor, OrderList, Store, TimeReset,
+        Versioned,
+    },
 };
 
 /// Values that one commit changes at most.
@@ -134,7 +137,9 @@ async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> 
         id: OrderId::from_bytes([0xff; 16]),
     });
     loop {
-        let page = store.orders(None, after, BATCH).await?;
+        let page = store
+            .orders(OrderList::All, after, Direction::Newer, BATCH)
+            .await?;
         let Some(last) = page.last() else {
             return Ok(ended);
         };

@@ -11,9 +11,9 @@ use assay_engine::{
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
-        AccountCursor, ChangeSet, CommitError, DueValidation, OpenOrder, OrderCursor,
-        ProvisionalAccount, Redemption, Store, StoreError, TimeReset, UnprovenOrder, Version,
-        Versioned,
+        AccountCursor, ChangeSet, CommitError, Direction, DueValidation, OpenOrder, OrderCursor,
+        OrderList, ProvisionalAccount, Redemption, Store, StoreError, TimeReset, UnprovenOrder,
+        Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -159,30 +159,19 @@ impl Store for FaultyStore {
     }
     async fn orders(
         &self,
-        account: Option<AccountId>,
-        after: Option<OrderCursor>,
+        list: OrderList<'_>,
+        from: Option<OrderCursor>,
+        direction: Direction,
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError> {
-        self.inner.orders(account, after, limit).await
+        self.inner.orders(list, from, direction, limit).await
+    }
+    async fn count_orders(&self) -> Result<u64, StoreError> {
+        self.inner.count_orders().await
     }
     async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError> {
         self.notes_read.fetch_add(1, Ordering::Relaxed);
         self.inner.notes(order).await
-    }
-    async fn latest_orders(
-        &self,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError> {
-        self.inner.latest_orders(before, limit).await
-    }
-    async fn orders_of_device(
-        &self,
-        name: &str,
-        before: Option<OrderCursor>,
-        limit: usize,
-    ) -> Result<Vec<OrderCursor>, StoreError> {
-        self.inner.orders_of_device(name, before, limit).await
     }
     async fn open_orders(
         &self,

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use assay_engine::ports::{Change, ConflictOn, Store};
+use assay_engine::ports::{Change, ConflictOn, Direction, OrderList, Store};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -215,7 +215,14 @@ async fn no_reader_sees_what_is_not_durable() {
     assert!(by_key(1).await.is_some());
     assert!(by_key(2).await.is_none());
     assert!(store.order(order_id(3)).await.unwrap().is_none());
-    assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 2);
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 9)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     assert!(store.orders_in_processing().await.unwrap().is_empty());
     assert_eq!(store.server_intents().await.unwrap().len(), 1);
     assert_eq!(store.recorded_time(), NOW);
@@ -384,7 +391,12 @@ async fn a_failing_disk_poisons_the_store() {
         let late = commit(&*store, vec![insert_order(order(4))]).await;
         assert_eq!(late, Err(error.clone().into()));
         assert_eq!(store.order(order_id(1)).await, Err(error.clone()));
-        assert_eq!(store.orders(None, None, 9).await, Err(error));
+        assert_eq!(
+            store
+                .orders(OrderList::All, None, Direction::Newer, 9)
+                .await,
+            Err(error)
+        );
         assert_eq!(disk.syncs(), syncs);
 
         // What was acknowledged is there after a restart.

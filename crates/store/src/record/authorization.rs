@@ -5,6 +5,7 @@ use assay_engine::{
         Token, Validating,
     },
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
+    ports::OrderList,
 };
 use assay_proto::{ChallengeType, Timestamp};
 use minicbor::{Decode, Encode};
@@ -186,7 +187,7 @@ impl StoredAuthorization {
                 .flatten()
                 .filter(|attested| Some(*attested) != ordered.as_ref())
                 .map(|attested| {
-                    let list = keys::orders_of_device(attested);
+                    let list = keys::orders(OrderList::OfDevice(attested));
                     IndexEntry::bare(keys::entry(list, evidence.at, order))
                 })
                 .collect();

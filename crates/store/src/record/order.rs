@@ -4,6 +4,7 @@ use assay_engine::{
     domain::{Intent, Order, OrderDetails, OrderState, Origin, Processing},
     ids::{AccountId, AuthorizationId, OrderId},
     names::ProfileName,
+    ports::OrderList,
 };
 use assay_proto::Timestamp;
 use minicbor::{Decode, Encode, bytes::ByteArray};
@@ -215,15 +216,20 @@ impl Record for StoredOrder {
         let id = OrderId::from_bytes(self.id);
         let account = AccountId::from_bytes(self.account);
         let mut entries = vec![
-            keys::entry(keys::orders(Some(account)), self.created, id),
-            keys::entry(keys::orders(None), self.created, id),
+            keys::entry(
+                keys::orders(OrderList::OfAccount(account)),
+                self.created,
+                id,
+            ),
+            keys::entry(keys::orders(OrderList::All), self.created, id),
         ];
         let devices: BTreeSet<_> = (self.identifiers.iter())
             .filter_map(StoredIdentifier::device)
             .collect();
         entries.extend(
             (devices.iter())
-                .map(|device| keys::entry(keys::orders_of_device(device), self.created, id)),
+                .map(|device| keys::orders(OrderList::OfDevice(device)))
+                .map(|list| keys::entry(list, self.created, id)),
         );
         let is_open = match &self.state {
             StoredState::Pending | StoredState::Ready => true,

@@ -6,8 +6,8 @@ use assay_engine::{
     domain::{Lease, Order, Work},
     ids::{NodeId, OrderId},
     ports::{
-        AccountCursor, Change, CommitError, ConflictOn, OpenOrder, OpenOrders, OrderCursor,
-        ProvisionalAccount, Store, UnprovenOrder,
+        AccountCursor, Change, CommitError, ConflictOn, Direction, OpenOrder, OpenOrders,
+        OrderCursor, OrderList, ProvisionalAccount, Store, UnprovenOrder,
     },
 };
 use assay_proto::Timestamp;
@@ -59,70 +59,101 @@ pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
         update(&*store, 1, state).await;
         assert_eq!(open(&*store, 1, NOW).await, counts);
         assert_eq!(store.orders_in_processing().await, Ok(in_processing));
-        let mine = store.orders(Some(account_id(1)), None, 9).await;
+        let mine = store
+            .orders(
+                OrderList::OfAccount(account_id(1)),
+                None,
+                Direction::Newer,
+                9,
+            )
+            .await;
         assert_eq!(mine, Ok(vec![cursor(1), cursor(2)]));
-        let theirs = store.orders(Some(account_id(2)), None, 9).await;
+        let theirs = store
+            .orders(
+                OrderList::OfAccount(account_id(2)),
+                None,
+                Direction::Newer,
+                9,
+            )
+            .await;
         assert_eq!(theirs, Ok(vec![cursor(3)]));
-        let all = store.orders(None, None, 9).await;
+        let all = store
+            .orders(OrderList::All, None, Direction::Newer, 9)
+            .await;
         assert_eq!(all, Ok(vec![cursor(1), cursor(2), cursor(3)]));
     }
-    assert_eq!(store.orders(Some(account_id(3)), None, 9).await, Ok(vec![]));
+    assert_eq!(
+        store
+            .orders(
+                OrderList::OfAccount(account_id(3)),
+                None,
+                Direction::Newer,
+                9
+            )
+            .await,
+        Ok(vec![])
+    );
 }
 
-pub(crate) async fn orders_come_in_pages(store: Arc<dyn Store>) {
+/// Every page of a list, from one end to the other.
+async fn all(store: &dyn Store, list: OrderList<'_>, direction: Direction) -> Vec<OrderId> {
+    let (mut seen, mut from) = (Vec::new(), None);
+    loop {
+        let page = store.orders(list, from, direction, 3).await.unwrap();
+        assert!(page.len() <= 3);
+        from = page.last().copied();
+        if from.is_none() {
+            return seen;
+        }
+        seen.extend(page.iter().map(|cursor| cursor.id));
+    }
+}
+
+pub(crate) async fn orders_come_in_pages_in_both_directions(store: Arc<dyn Store>) {
     // Later ids are older, so that the order is by creation; two are of one
-    // moment and go by id.
+    // second and go by id.
     for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
         let order = with(order(n), |order| order.created = NOW.minus(age));
         insert(&*store, order).await;
     }
-    for account in [None, Some(account_id(1))] {
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = store.orders(account, after, 3).await.unwrap();
-            assert!(page.len() <= 3);
-            after = page.last().copied();
-            if after.is_none() {
-                break;
-            }
-            seen.extend(page.iter().map(|cursor| cursor.id));
+    let other = with(order(9), |other| {
+        other.account = account_id(2);
+        other.identifiers = vec![permanent("OTHER")];
+        other.created = NOW.plus(10);
+    });
+    insert(&*store, other).await;
+    let mine = OrderList::OfAccount(account_id(1));
+    for (list, more) in [(OrderList::All, Some(order_id(9))), (mine, None)] {
+        let mut expected: Vec<_> = [8, 6, 7, 5].map(order_id).into_iter().chain(more).collect();
+        assert_eq!(all(&*store, list, Direction::Newer).await, expected);
+        expected.reverse();
+        assert_eq!(all(&*store, list, Direction::Older).await, expected);
+        for direction in [Direction::Newer, Direction::Older] {
+            assert_eq!(store.orders(list, None, direction, 0).await, Ok(vec![]));
         }
-        assert_eq!(seen, [8, 6, 7, 5].map(order_id));
-        assert_eq!(store.orders(account, None, 0).await, Ok(vec![]));
         // An order that is not there is a place all the same.
         let between = OrderCursor {
             created: NOW.minus(10),
             id: order_id(0xff),
         };
-        let rest = store.orders(account, Some(between), 9).await.unwrap();
-        assert_eq!(rest.len(), 1);
-        assert_eq!(rest[0].id, order_id(5));
-    }
-}
-
-pub(crate) async fn orders_come_newest_first(store: Arc<dyn Store>) {
-    for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
-        let order = with(order(n), |order| order.created = NOW.minus(age));
-        insert(&*store, order).await;
-    }
-    let mut seen = Vec::new();
-    let mut before = None;
-    loop {
-        let page = store.latest_orders(before, 3).await.unwrap();
-        assert!(page.len() <= 3);
-        before = page.last().copied();
-        if before.is_none() {
-            break;
+        for (direction, next) in [(Direction::Newer, 5), (Direction::Older, 7)] {
+            let rest = store.orders(list, Some(between), direction, 1).await;
+            assert_eq!(rest.unwrap()[0].id, order_id(next));
         }
-        seen.extend(page.iter().map(|cursor| cursor.id));
     }
-    assert_eq!(seen, [5, 7, 6, 8].map(order_id));
+    let device = OrderList::OfDevice("OTHER");
+    for direction in [Direction::Newer, Direction::Older] {
+        assert_eq!(all(&*store, device, direction).await, [order_id(9)]);
+    }
+    assert_eq!(store.count_orders().await, Ok(5));
 }
 
 pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc<dyn Store>) {
     async fn found(store: &dyn Store, name: &str) -> Vec<(u64, OrderId)> {
-        let listed = store.orders_of_device(name, None, 9).await.unwrap();
+        let listed = store
+            .orders(OrderList::OfDevice(name), None, Direction::Older, 9)
+            .await
+            .unwrap();
         let listed = listed.into_iter().map(|one| (one.created.0, one.id));
         listed.collect()
     }
@@ -146,7 +177,10 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
         created: NOW.plus(10),
         id: order_id(2),
     });
-    let page = store.orders_of_device("DEVICE1", before, 9).await.unwrap();
+    let page = store
+        .orders(OrderList::OfDevice("DEVICE1"), before, Direction::Older, 9)
+        .await
+        .unwrap();
     assert_eq!(page.len(), 1);
     assert_eq!(found(&*store, "device1").await, []);
 
@@ -430,10 +464,11 @@ pub(crate) async fn a_deleted_order_leaves_nothing(store: Arc<dyn Store>) {
     assert_eq!(store.order(order_id(1)).await, Ok(None));
     let found = store.authorization(authorization_id(1)).await;
     assert_eq!(found, Ok(None));
-    for account in [None, Some(account_id(1))] {
-        let listed = store.orders(account, None, 9).await.unwrap();
+    for list in [OrderList::All, OrderList::OfAccount(account_id(1))] {
+        let listed = store.orders(list, None, Direction::Newer, 9).await.unwrap();
         assert_eq!(listed.len(), 1);
     }
+    assert_eq!(store.count_orders().await, Ok(1));
     assert_eq!(open(&*store, 1, NOW).await, (1, 0));
     let unproven = store.unproven_orders(&permanent("DEVICE1"), None, 9).await;
     assert_eq!(unproven, Ok(vec![]));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use assay_engine::{
     domain::Account,
     names::DirectoryName,
-    ports::{Change, ChangeSet, CommitError, ConflictOn, Store, TimeReset, Version},
+    ports::{
+        Change, ChangeSet, CommitError, ConflictOn, Direction, OrderList, Store, TimeReset, Version,
+    },
 };
 use assay_proto::Timestamp;
 use tokio::task::JoinSet;
@@ -77,7 +79,14 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
     assert_eq!(store.order(order_id(2)).await, Ok(None));
     let first = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!((first.value, first.version), (order(1), Version(2)));
-    assert_eq!(store.orders(None, None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 9)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     assert_eq!(store.server_intents().await, Ok(Vec::new()));
     assert_eq!(store.latest_time().await.unwrap(), NOW);
     // No number was spent.

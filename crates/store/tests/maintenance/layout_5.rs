@@ -25,13 +25,21 @@ async fn scenario_147_a_ledger_of_layout_5_is_migrated_and_its_orders_are_found_
         assert_eq!((bytes[11], &bytes[80..84]), (2, &LAYOUT.to_be_bytes()[..]));
     }
     let store = open(&db).unwrap();
-    let of = async |name| store.orders_of_device(name, None, 9).await.unwrap();
+    let of = async |name| {
+        store
+            .orders(OrderList::OfDevice(name), None, Direction::Older, 9)
+            .await
+            .unwrap()
+    };
     // Both orders name the serial number, one has evidence of the UDID.
     let by_serial = of("C02TEST0001").await;
     assert_eq!(by_serial.len(), 2);
     let by_udid = of("00008112-000A1B2C3D4E5F60").await;
     assert_eq!(by_udid.len(), 1);
-    let latest = store.latest_orders(None, 9).await.unwrap();
+    let latest = store
+        .orders(OrderList::All, None, Direction::Older, 9)
+        .await
+        .unwrap();
     assert_eq!(latest, by_serial);
     let order = store.order(by_udid[0].id).await.unwrap().unwrap().value;
     assert_eq!(order.status(NOW), assay_proto::OrderStatus::Valid);
@@ -42,10 +50,17 @@ async fn scenario_147_a_ledger_of_layout_5_is_migrated_and_its_orders_are_found_
     let view = LedgerView::open(&db).unwrap();
     assert_eq!(view.notes(order.id).await, Ok(vec![note(1)]));
     assert_eq!(
-        view.orders_of_device("C02TEST0001", None, 9).await,
+        view.orders(
+            OrderList::OfDevice("C02TEST0001"),
+            None,
+            Direction::Older,
+            9
+        )
+        .await,
         Ok(by_serial.clone())
     );
-    assert_eq!(view.latest_orders(None, 9).await, Ok(by_serial));
+    let latest = view.orders(OrderList::All, None, Direction::Older, 9);
+    assert_eq!(latest.await, Ok(by_serial));
     assert_eq!(clean(&db).unwrap()[0].name, before_layout());
     assert_migrated(&db, &listed).await;
 }

@@ -35,11 +35,20 @@ async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
 }
 
 async fn assert_records(store: &dyn Store) {
-    let of = async |name| store.orders_of_device(name, None, 9).await.unwrap();
+    let of = async |name| {
+        store
+            .orders(OrderList::OfDevice(name), None, Direction::Older, 9)
+            .await
+            .unwrap()
+    };
     let (first, second) = (of("C02TEST0001").await, of("C02TEST0002").await);
     assert_eq!((first.len(), second.len()), (2, 1));
     let mut expected = [OrderStatus::Invalid, OrderStatus::Valid, OrderStatus::Ready].iter();
-    for cursor in store.orders(None, None, 9).await.unwrap() {
+    for cursor in store
+        .orders(OrderList::All, None, Direction::Newer, 9)
+        .await
+        .unwrap()
+    {
         let order = store.order(cursor.id).await.unwrap().unwrap().value;
         let status = order.status(cursor.created);
         assert_eq!(Some(&status), expected.next());
@@ -72,7 +81,11 @@ async fn assert_records(store: &dyn Store) {
     let mut orders = 0;
     for account in &provisional {
         let account = account.cursor.id;
-        orders += store.orders(Some(account), None, 9).await.unwrap().len();
+        orders += store
+            .orders(OrderList::OfAccount(account), None, Direction::Newer, 9)
+            .await
+            .unwrap()
+            .len();
     }
     assert_eq!((provisional.len(), orders), (2, 1));
 }
