@@ -284,6 +284,8 @@ pub(crate) async fn the_largest_records_fit(store: Arc<dyn Store>) {
     let failed = many.clone().fail(text.clone()).unwrap();
 
     let signing = with(order(2), |signing| {
+        signing.directory = DirectoryName::parse(&longest).unwrap();
+        signing.profile = ProfileName::parse(&longest).unwrap();
         signing.identifiers = vec![permanent(&"i".repeat(256)); 5];
         signing.authorizations = (0..5).map(authorization_id).collect();
         signing.not_before = Some(NOW);
