@@ -36,11 +36,12 @@ async fn rounds(
         let (store, next) = (Arc::clone(store), Arc::clone(next));
         tasks.spawn(async move {
             for _ in 0..iterations {
-                let mut order = common::order(1);
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                order.id = OrderId::from_bytes(u128::from(n).to_be_bytes());
-                // The open orders of an account are counted.
-                order.account = AccountId::from_bytes(u128::from(n).to_be_bytes());
+                let n = u128::from(next.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
+                let order = common::with(common::order(1), |order| {
+                    order.id = OrderId::from_bytes(n);
+                    // The open orders of an account are counted.
+                    order.account = AccountId::from_bytes(n);
+                });
                 common::commit(&*store, vec![common::insert_order(order)])
                     .await
                     .unwrap();
