@@ -14,7 +14,7 @@ use std::{
 
 use assay_engine::{
     domain::Order,
-    ports::{Change, CommitError, Store, Version},
+    ports::{Change, CommitError, Direction, OrderList, Store, Version},
 };
 use assay_store::{
     LedgerStore, LedgerView, MemoryStore, OpenMode, Options,
@@ -56,7 +56,10 @@ async fn assert_is(store: &dyn Store, expected: &Expected, what: &str) {
         let found = found.map(|found| (found.value, found.version));
         assert!(found.as_ref() == expected.get(&n), "{what}: order {n}");
     }
-    let listed = store.orders(None, None, 99).await.unwrap();
+    let listed = store
+        .orders(OrderList::All, None, Direction::Newer, 99)
+        .await
+        .unwrap();
     assert_eq!(listed.len(), expected.len(), "{what}");
 }
 
@@ -177,7 +180,12 @@ async fn a_commit_of_many_large_records_is_whole_or_refused() {
         error.0,
         "a commit is larger than the 16777216 bytes that are written at once: nothing was changed"
     );
-    assert_eq!(store.orders(None, None, 9).await, Ok(vec![]));
+    assert_eq!(
+        store
+            .orders(OrderList::All, None, Direction::Newer, 9)
+            .await,
+        Ok(vec![])
+    );
     assert_eq!(store.server_intents().await, Ok(vec![]));
 
     let version = commit(&store, many(0..250).collect()).await.unwrap();

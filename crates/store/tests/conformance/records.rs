@@ -9,7 +9,7 @@ use assay_engine::{
     },
     issuance::MAX_TBS,
     names::{DirectoryName, ProfileName},
-    ports::{Change, CommitError, Store, Version, Versioned},
+    ports::{Change, CommitError, Direction, OrderList, Store, Version, Versioned},
 };
 use assay_proto::{Contact, ProblemType, RevocationReason};
 
@@ -374,7 +374,10 @@ pub(crate) async fn an_order_grows_and_shrinks_through_every_size(store: Arc<dyn
         let found = store.order(order_id(n)).await.unwrap().unwrap();
         assert!(found.value == expected, "{n}");
     }
-    let listed = store.orders(None, None, 9).await.unwrap();
+    let listed = store
+        .orders(OrderList::All, None, Direction::Newer, 9)
+        .await
+        .unwrap();
     assert_eq!(listed.len(), 3);
     let processing = store.orders_in_processing().await.unwrap();
     assert_eq!(processing, [order_id(1), order_id(3)]);
