@@ -68,6 +68,10 @@ pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
 /// SubjectPublicKeyInfo, 32 bytes.
 pub(crate) const ISSUER: &[u8] = b"missuer";
 
+/// How many orders there are, 8 bytes. Absent until the first commit that adds
+/// or removes one: it counts them.
+pub(crate) const ORDER_COUNT: &[u8] = b"morders";
+
 /// What is never there: a commit that expects it shows that commits are taken.
 pub(crate) const PROBE: &[u8] = b"mprobe";
 

@@ -126,8 +126,13 @@ pub(crate) fn orders(
         .collect()
 }
 
-/// How many orders there are.
+/// How many orders there are: the number that commits keep, or where there is
+/// none yet, as many as the index has.
 pub(crate) fn count_orders(map: &dyn Scan) -> Result<u64, StoreError> {
+    if let Some(count) = map.get(keys::ORDER_COUNT)? {
+        let count = count.as_ref().try_into().map_err(|_| damaged_index())?;
+        return Ok(u64::from_be_bytes(count));
+    }
     let list = keys::orders(OrderList::All);
     map.scan(&list, &keys::end_of(list.clone()))
         .try_fold(0, |count, entry| entry.map(|_| count + 1))
@@ -332,4 +337,30 @@ pub(crate) fn server_intents(
 
 fn damaged_index() -> StoreError {
     StoreError("an index entry is damaged: restore the database from a backup".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn orders_are_counted_only_where_no_number_is_kept() {
+        let mut map = BTreeMap::new();
+        for n in 1..4 {
+            let entry = keys::entry(
+                keys::orders(OrderList::All),
+                7,
+                OrderId::from_bytes([n; 16]),
+            );
+            map.insert(entry, sled::IVec::default());
+        }
+        assert_eq!(count_orders(&map), Ok(3));
+        let kept = 1_000_000_u64.to_be_bytes();
+        map.insert(keys::ORDER_COUNT.to_vec(), kept.as_slice().into());
+        assert_eq!(count_orders(&map), Ok(1_000_000));
+        map.insert(keys::ORDER_COUNT.to_vec(), kept[1..].into());
+        assert_eq!(count_orders(&map), Err(damaged_index()));
+    }
 }

@@ -157,14 +157,52 @@ impl Prepared {
     /// already, an account's key is another's or a limit is reached.
     pub(crate) fn apply(self, map: &Overlay<'_>, version: Version) -> Result<Writes, CommitError> {
         let mut own = Overlay::new(map);
+        let mut orders = OrderCount::default();
         for step in self.steps {
             match step {
                 Step::Note(order, note) => add_note(order, note, &mut own, version)?,
-                Step::Operation(operation) => operation.apply(&mut own, version, self.now)?,
+                Step::Operation(operation) => {
+                    orders.add(&operation);
+                    operation.apply(&mut own, version, self.now)?;
+                }
             }
         }
+        orders.keep(map, &mut own)?;
         own.absorb(self.own);
         Ok(own.into_writes())
+    }
+}
+
+/// How many orders a commit adds and removes.
+#[derive(Default)]
+struct OrderCount {
+    added: u64,
+    removed: u64,
+}
+
+impl OrderCount {
+    fn add(&mut self, operation: &Operation) {
+        if operation.key.first() != Some(&keys::ORDER) {
+            return;
+        }
+        match (operation.expected, &operation.value) {
+            (None, Some(_)) => self.added += 1,
+            (Some(_), None) => self.removed += 1,
+            // An order is changed, or nothing is.
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    /// Changes the number that is kept over `map`. In a database of a program
+    /// that kept none the orders are counted here once.
+    fn keep(self, map: &Overlay<'_>, own: &mut Overlay<'_>) -> Result<(), StoreError> {
+        if self.added == self.removed {
+            return Ok(());
+        }
+        let count = query::count_orders(map)? + self.added;
+        let count = count.saturating_sub(self.removed);
+        own.put(keys::ORDER_COUNT.to_vec(), count.to_be_bytes().to_vec());
+        Ok(())
     }
 }
 

@@ -289,6 +289,8 @@ impl Model {
         let latest: Vec<_> = latest.into_iter().map(|one| one.id).collect();
         let expected: Vec<_> = self.orders.keys().rev().map(|n| order_id(*n)).collect();
         assert_eq!(latest, expected);
+        let count = u64::try_from(expected.len()).unwrap();
+        assert_eq!(store.count_orders().await, Ok(count));
         let provisional = store.provisional_accounts(None, 99).await.unwrap();
         let provisional: Vec<_> = provisional
             .into_iter()

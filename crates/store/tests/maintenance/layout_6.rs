@@ -29,6 +29,13 @@ async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
     lose_power(&db);
     let store = open(&db).unwrap();
     assert_records(&store).await;
+    // Its program kept no number of the orders: the first commit counts them.
+    assert_eq!(store.count_orders().await, Ok(3));
+    let inserted = commit(&store, vec![insert_order(order(9))]).await.unwrap();
+    assert_eq!(store.count_orders().await, Ok(4));
+    let deleted = vec![Change::DeleteOrder(order_id(9), inserted)];
+    commit(&store, deleted).await.unwrap();
+    assert_eq!(store.count_orders().await, Ok(3));
     let certificates = store.certificates(9).unwrap();
     // The server's own, which init made, is one of them.
     assert_eq!(certificates.len(), 2);
