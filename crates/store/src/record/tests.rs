@@ -139,3 +139,26 @@ fn an_intent_of_an_earlier_version_has_a_lease_that_is_over() {
         }
     );
 }
+
+/// What is begun can be recorded, signed and failed: the largest order, its
+/// certificate and its failure leave most of a record free.
+#[test]
+fn the_largest_order_at_each_stage_is_far_from_the_limit() {
+    use assay_engine::issuance::MAX_TBS;
+    let largest = common::with(common::order(200), |order| {
+        order.identifiers = vec![common::permanent(&"i".repeat(Identifier::MAX_LENGTH)); 5];
+        order.authorizations = (0..5).map(common::authorization_id).collect();
+        (order.not_before, order.not_after) = (Some(common::NOW), Some(common::NOW));
+    });
+    let mut failure = common::failure();
+    let text = "d".repeat(4000);
+    (failure.detail, failure.reason) = (text.clone(), text.clone());
+    failure.problem.detail = text.clone();
+    failure.problem.subproblems[0].detail = text;
+    failure.problem.subproblems = vec![failure.problem.subproblems[0].clone(); 5];
+    let signing = common::in_state(largest.clone(), common::processing(200, MAX_TBS));
+    for order in [signing, largest.fail(failure).unwrap()] {
+        let len = encode(&StoredOrder::from(order)).unwrap().len();
+        assert!(len < 20 * 1024, "{len}");
+    }
+}
