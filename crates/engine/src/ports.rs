@@ -1,7 +1,10 @@
 //! What the engine needs from outside: time, chance, the list of devices, a
 //! store, and perhaps somebody who keeps what was judged.
 
-use std::{fmt, time::Duration};
+mod blocking;
+mod nonces;
+
+use std::fmt;
 
 use assay_attest::AttestedDevice;
 use assay_ca::SerialNumber;
@@ -11,6 +14,10 @@ use async_trait::async_trait;
 
 pub use assay_proto::admin::Direction;
 
+pub use self::{
+    blocking::{Blocking, Job, Unfinished},
+    nonces::{NonceService, NotRedeemed},
+};
 pub use crate::appraisal::Answer;
 use crate::{
     domain::{
@@ -19,7 +26,6 @@ use crate::{
     },
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
-    nonce::{Genuine, NonceError},
 };
 
 /// Tells the time.
@@ -82,70 +88,6 @@ impl Purpose {
         }
     }
 }
-
-/// Gives out anti-replay nonces (RFC 8555 section 6.5) and redeems each once.
-/// [`Nonces`](crate::nonce::Nonces) does so for one node; several nodes share
-/// what was redeemed.
-#[async_trait]
-pub trait NonceService: Send + Sync {
-    /// A new nonce.
-    fn issue(&self, now: Timestamp) -> String;
-
-    /// Checks that `nonce` was issued here, not too long ago, and is not known
-    /// to be used up: what costs no signature and waits for nothing. It uses
-    /// nothing up: [`redeem`](Self::redeem) decides.
-    ///
-    /// # Errors
-    /// [`NonceError`].
-    fn check(&self, nonce: &str, now: Timestamp) -> Result<Genuine, NonceError>;
-
-    /// Notes that a request with this nonce failed.
-    fn fail(&self, nonce: Genuine);
-
-    /// Uses up a nonce; of any number of attempts, at all nodes, one succeeds.
-    ///
-    /// # Errors
-    /// [`NotRedeemed`].
-    async fn redeem(&self, nonce: Genuine, now: Timestamp) -> Result<Redemption, NotRedeemed>;
-
-    /// Notes that a commit carried these redemptions.
-    fn recorded(&self, redeemed: &[Redemption]);
-
-    /// The redemptions that no commit carried and that matter still, in sets
-    /// that are each small enough for one commit.
-    fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>>;
-}
-
-/// Why a nonce was not redeemed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotRedeemed {
-    /// It cannot be used.
-    #[error(transparent)]
-    Nonce(#[from] NonceError),
-    /// Whether it was used is not known.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Runs what may block its thread for seconds, away from the threads that answer
-/// requests; only so much of it at once.
-#[async_trait]
-pub trait Blocking: Send + Sync {
-    /// Runs `job`, and returns once it has come to its end, by a panic too.
-    ///
-    /// # Errors
-    /// [`Unfinished`] after `patience`, its turn included. A job that had not
-    /// begun never does; one that had goes on.
-    async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished>;
-}
-
-/// What may block.
-pub type Job = Box<dyn FnOnce() + Send>;
-
-/// A [`Job`] did not come to its end in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it takes too long")]
-pub struct Unfinished;
 
 /// Measures the room that is left for the store.
 pub trait Space: Send + Sync {

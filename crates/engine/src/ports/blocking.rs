@@ -1,0 +1,23 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// Runs what may block its thread for seconds, away from the threads that answer
+/// requests; only so much of it at once.
+#[async_trait]
+pub trait Blocking: Send + Sync {
+    /// Runs `job`, and returns once it has come to its end, by a panic too.
+    ///
+    /// # Errors
+    /// [`Unfinished`] after `patience`, its turn included. A job that had not
+    /// begun never does; one that had goes on.
+    async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished>;
+}
+
+/// What may block.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// A [`Job`] did not come to its end in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it takes too long")]
+pub struct Unfinished;
