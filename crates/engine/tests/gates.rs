@@ -125,7 +125,7 @@ async fn a_certificate_is_revoked_by_its_account_or_its_key_and_once() {
             reason: reason.and_then(RevocationReason::from_code),
             by: Revoker::Account(account),
         };
-        assert_eq!(issued.revocation().await, Some(expected.clone()));
+        assert_eq!(issued.revocation().await, Some(expected));
         let again = by_key_of(&issued.device);
         let refused = issued.revoke(again, &issued.der, compromise).await;
         assert_eq!(refused.unwrap_err(), Error::AlreadyRevoked);

@@ -471,6 +471,25 @@ async fn no_query_leaves_for_what_has_ended() {
 }
 
 #[tokio::test]
+async fn a_validation_that_stayed_behind_ends_without_its_order() {
+    let scene = Scene::begun().await;
+    let found = scene.glass.store.order(scene.order.id).await;
+    let found = found.unwrap().unwrap();
+    let other = Scene::new().await;
+    other.validator.plan(Err(not_validated(true)));
+    other.begin(0, 1).await.unwrap();
+    other.validate_due(&other.glass.engine).await.unwrap();
+    let ended = found.value.fail(other.failure().await).unwrap();
+    let change = Change::UpdateOrder(ended.clone(), found.version);
+    let changes = ChangeSet::new(START, vec![change]);
+    scene.glass.store.commit("test", changes).await.unwrap();
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(scene.failure().await.reason, "order-over");
+    assert_eq!(scene.validator.asked(), []);
+    assert_eq!(scene.stored_order().await, ended);
+}
+
+#[tokio::test]
 async fn an_account_that_is_deactivated_meanwhile_has_no_order_made_ready() {
     let scene = Scene::begun().await;
     let outcome = scene.attempt_while(scene.deactivate_account());
@@ -499,6 +518,23 @@ async fn a_time_in_doubt_ends_no_validation() {
     scene.glass.clock.set(scene.order.expires);
     scene.glass.engine.validate(id).await.unwrap();
     assert_eq!(scene.failure().await.reason, "order-over");
+}
+
+#[tokio::test]
+async fn an_authorizations_own_end_is_not_believed_to_a_clock_in_doubt() {
+    let scene = Scene::begun().await;
+    let id = scene.order.authorizations[0];
+    let found = scene.glass.store.authorization(id).await;
+    let found = found.unwrap().unwrap();
+    let early = found.value.end_at(START.plus(10));
+    let changes = vec![Change::UpdateAuthorization(early, found.version)];
+    let changes = ChangeSet::new(START, changes);
+    scene.glass.store.commit("test", changes).await.unwrap();
+    scene.glass.clock.move_to(scene.order.expires.minus(1));
+    scene.glass.account().await;
+    scene.glass.clock.set(START);
+    let error = scene.glass.engine.validate(id).await.unwrap_err();
+    assert!(matches!(error, Error::Clock(_)), "{error:?}");
 }
 
 #[tokio::test]
