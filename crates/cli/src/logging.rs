@@ -198,3 +198,6 @@ fn finish(line: Option<String>) {
 pub fn colors(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,23 +5,20 @@
 
 mod support;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use assay_engine::{
     Context, Engine, Error, Limits, Request,
     domain::{Account, AccountState, Order},
-    ports::{Space, Store},
+    ports::Store,
 };
 use assay_proto::{AccountUpdate, NewAccount, Problem};
 use support::{
-    Glass, Knobs, SERIAL, START, account_key, any_key, device, faulty_store::CommitFault, keyed,
-    new_order, wait,
+    Glass, Knobs, SERIAL, START, account_key, any_key, device, eventful::Disk,
+    faulty_store::CommitFault, keyed, new_order, wait,
 };
 
 fn accounts(provisional_accounts: usize) -> Knobs {
@@ -294,18 +291,6 @@ async fn an_account_that_is_established_meanwhile_does_not_give_way() {
     glass.account().await;
     assert!(is_there(&glass, &account).await);
     assert_eq!(glass.engine.count_provisional_accounts().await, Ok(1));
-}
-
-/// A disk whose free space a test sets.
-struct Disk(AtomicU64);
-
-impl Space for Disk {
-    fn free(&self) -> io::Result<u64> {
-        match self.0.load(Ordering::SeqCst) {
-            u64::MAX => Err(io::ErrorKind::Other.into()),
-            free => Ok(free),
-        }
-    }
 }
 
 #[tokio::test]

@@ -44,11 +44,18 @@ pub struct FaultyStore {
     made: Mutex<Vec<&'static str>>,
     /// The recorded time cannot be read.
     pub timeless: AtomicBool,
+    /// The orders of a device cannot be read, once.
+    device_orders_unreadable: AtomicBool,
 }
 
 impl FaultyStore {
     pub fn fail_next(&self, name: &'static str, fault: CommitFault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
+    }
+
+    /// The orders of a device cannot be read, once.
+    pub fn fail_next_read_of_device_orders(&self) {
+        self.device_orders_unreadable.store(true, Ordering::Relaxed);
     }
 
     /// Has `changes` made just before the next commit of this name.
@@ -117,6 +124,10 @@ impl FaultyStore {
     }
 }
 
+fn gone() -> StoreError {
+    StoreError("the disk went away".to_owned())
+}
+
 #[async_trait]
 impl Store for FaultyStore {
     async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
@@ -164,6 +175,11 @@ impl Store for FaultyStore {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError> {
+        if matches!(list, OrderList::OfDevice(_))
+            && self.device_orders_unreadable.swap(false, Ordering::Relaxed)
+        {
+            return Err(gone());
+        }
         self.inner.orders(list, from, direction, limit).await
     }
     async fn count_orders(&self) -> Result<u64, StoreError> {
@@ -238,7 +254,6 @@ impl Store for FaultyStore {
     }
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
         self.commits.fetch_add(1, Ordering::Relaxed);
-        let unknown = || StoreError("the disk went away".to_owned());
         // Others get their turn between a decision and its commit.
         tokio::task::yield_now().await;
         if let Some(overtaking) = self.take_overtaking(name) {
@@ -250,10 +265,10 @@ impl Store for FaultyStore {
         }
         match self.take_fault(name) {
             None => self.commit_inner(name, changes).await,
-            Some(CommitFault::Lost) => Err(unknown().into()),
+            Some(CommitFault::Lost) => Err(gone().into()),
             Some(CommitFault::Unacknowledged) => {
                 self.commit_inner(name, changes).await?;
-                Err(unknown().into())
+                Err(gone().into())
             }
         }
     }

@@ -7,6 +7,7 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod eventful;
 pub mod faulty_store;
 pub mod module;
 pub mod recorder;

@@ -1,0 +1,130 @@
+//! The lines of the engine's events, byte for byte: names, fields, their order,
+//! levels and targets are what operators' filters and alarms stand on.
+
+// The walks of the engine's own tests.
+#[path = "../../../engine/tests/support/mod.rs"]
+mod support;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use assay_proto::ProblemType;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use self::support::{Glass, Knobs, eventful};
+use super::{
+    Out,
+    layer::LogLayer,
+    line::{Format, Style},
+    queue::{Limits, Queue},
+};
+
+/// One line for each kind of line, in the order in which the walks cause them.
+const EXPECTED: &str = include_str!("tests/lines.jsonl");
+
+/// What was written.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that `walk` causes, without their time.
+fn lines<W: Future>(walk: impl FnOnce() -> W) -> Vec<String> {
+    let written = Written::default();
+    let report = Box::new(|_, count| panic!("{count} lines were dropped"));
+    let queue = Queue::start(written.clone(), Limits::default(), report).unwrap();
+    let layer = LogLayer {
+        style: Style {
+            format: Format::Json,
+            journal: false,
+        },
+        out: Out::Queue(queue.clone()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::with_default(subscriber, || runtime.block_on(walk()));
+    assert!(queue.flush(Duration::from_secs(60)));
+    let bytes = std::mem::take(&mut *written.0.lock().unwrap());
+    let text = String::from_utf8(bytes).unwrap();
+    let ours = text
+        .lines()
+        .filter(|line| line.contains("\"target\":\"assay"));
+    ours.map(without_time).collect()
+}
+
+fn without_time(line: &str) -> String {
+    let rest = line.strip_prefix("{\"timestamp\":\"").unwrap();
+    let (time, rest) = rest.split_once("\",").unwrap();
+    assert!(time.ends_with('Z'), "{time}");
+    format!("{{{rest}")
+}
+
+/// Puts numbers in the place of random names, the same for the same name.
+fn numbered(lines: &[String]) -> Vec<String> {
+    let mut known = HashMap::new();
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let is_random = |word: &str| {
+        word.len() >= 20
+            && word.contains(|letter: char| !"-_".contains(letter) && !letter.is_ascii_lowercase())
+    };
+    let mut number = |line: &String| {
+        let mut numbered = line.clone();
+        for word in line
+            .split(|letter| !is_part(letter))
+            .filter(|word| is_random(word))
+        {
+            let next = known.len() + 1;
+            let number = *known.entry(word.to_owned()).or_insert(next);
+            numbered = numbered.replace(word, &format!("<{number}>"));
+        }
+        numbered
+    };
+    lines.iter().map(&mut number).collect()
+}
+
+fn assert_expected(lines: &[String]) {
+    let lines = numbered(lines).join("\n") + "\n";
+    if let Some(path) = std::env::var_os("WRITE_LINES") {
+        std::fs::write(path, &lines).unwrap();
+    }
+    for (line, expected) in lines.lines().zip(EXPECTED.lines()) {
+        assert_eq!(line, expected);
+    }
+    assert_eq!(lines, EXPECTED);
+}
+
+#[test]
+fn the_lines_of_the_engines_events_stay_as_they_are() {
+    let lines = lines(async || {
+        eventful::everything(&Knobs::default()).await;
+        let glass = Glass::new();
+        eventful::many_accounts(&glass).await;
+        eventful::short_signature(&glass).await;
+        let log = glass.engine.request_log();
+        let client = "192.0.2.1".parse().unwrap();
+        log.refused_unauthenticated(ProblemType::BadNonce, client);
+        for _ in 0..1_001 {
+            let _ = log.access(client, false);
+        }
+        log.summarize();
+    });
+    let is_account = |line: &String| line.contains("\"client\":\"203.0.113.5\"");
+    assert_eq!(lines.iter().filter(|line| is_account(line)).count(), 50);
+    let rest: Vec<String> = lines.into_iter().filter(|line| !is_account(line)).collect();
+    assert_expected(&rest);
+}

@@ -1,0 +1,284 @@
+//! Walks that cause every event of the engine, each at least once.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use assay_engine::{
+    AccountContext, Context, Limits, Request, Requester,
+    domain::{Account, Order, OrderState, ServerIntent},
+    ports::{OpenOrders, Space, Store},
+    time::MAX_JUMP,
+};
+use assay_jws::PublicKey;
+use assay_proto::{AccountUpdate, AuthorizationUpdate, Base64Url, RevokeCert, WireIdentifier};
+use assay_simulator::{AccountKey, Algorithm, Jws, SignatureStyle};
+use serde_json::json;
+
+use super::{
+    Glass, Knobs, SERIAL, csr, device, device_with_udid, faulty_store::CommitFault, new_cas,
+    new_order,
+};
+
+/// The address that requests come from.
+const CLIENT: &str = "192.0.2.7";
+
+/// A disk whose free space a test sets.
+pub struct Disk(pub AtomicU64);
+
+impl Space for Disk {
+    fn free(&self) -> io::Result<u64> {
+        match self.0.load(Ordering::SeqCst) {
+            u64::MAX => Err(io::ErrorKind::Other.into()),
+            free => Ok(free),
+        }
+    }
+}
+
+/// All of them. Each begins with a server of its own, around `knobs`.
+pub async fn everything(knobs: &Knobs) {
+    accounts(&Glass::with(knobs.clone())).await;
+    key_change(&Glass::with(knobs.clone())).await;
+    short_signature(&Glass::with(knobs.clone())).await;
+    authorizations(&Glass::with(knobs.clone())).await;
+    refusals(&Glass::with(knobs.clone())).await;
+    issuance(&Glass::with(knobs.clone())).await;
+    failed_issuance(&Glass::with(knobs.clone())).await;
+    server_certificate(&Glass::with(knobs.clone())).await;
+    other_devices(&Glass::with(knobs.clone())).await;
+    clock(&Glass::with(knobs.clone()));
+    free_space(knobs);
+    displaced(knobs).await;
+}
+
+async fn from_client(glass: &Glass, account: &Account) -> AccountContext {
+    let request = Request::from(CLIENT.parse().unwrap());
+    glass.authenticated_from(account, request).await
+}
+
+/// An account is made, changed and deactivated.
+pub async fn accounts(glass: &Glass) {
+    let account = glass.account_from(CLIENT).await.unwrap();
+    glass.order(&account, &[SERIAL]).await.unwrap();
+    let update = |contact: Option<Vec<String>>, status: Option<&str>| AccountUpdate {
+        contact,
+        status: status.map(str::to_owned),
+    };
+    let contacts = update(Some(vec!["mailto:a@example.org".to_owned()]), None);
+    let ended = update(None, Some("deactivated"));
+    for update in [contacts, ended] {
+        let context = from_client(glass, &account).await;
+        let updated = glass.engine.update_account(&context, &update);
+        updated.await.unwrap();
+    }
+}
+
+/// An account gets another key.
+pub async fn key_change(glass: &Glass) {
+    let [old, new] = [0; 2].map(|_| AccountKey::generate(Algorithm::Es256).unwrap());
+    let account = glass.account_of(public(&old)).await;
+    let url = "https://localhost:8443/acme/key-change";
+    let kid = glass.engine.urls().account(account.id);
+    let inner = json!({"account": kid, "oldKey": old.jwk()});
+    let inner = Jws::new(url, &inner).sign(&new, None, None).unwrap();
+    let nonce = glass.engine.nonce();
+    let outer = Jws::new(url, &inner).sign(&old, Some(&kid), Some(&nonce));
+    let body = outer.unwrap().to_string();
+    let request = Request::from(CLIENT.parse().unwrap());
+    let authenticated = glass
+        .engine
+        .authenticate_account(body.as_bytes(), url, request);
+    let (context, payload) = authenticated.await.unwrap();
+    let changed = glass.engine.change_key(&context, &payload, url);
+    changed.await.unwrap();
+}
+
+fn public(key: &AccountKey) -> PublicKey {
+    PublicKey::from_jwk(key.jwk().to_string().as_bytes()).unwrap()
+}
+
+/// A client's signature lacks a leading zero byte.
+pub async fn short_signature(glass: &Glass) {
+    let key = AccountKey::generate(Algorithm::Es256).unwrap();
+    let key = key.with_style(SignatureStyle::AppleShort);
+    let url = "https://localhost:8443/acme/new-account";
+    let nonce = glass.engine.nonce();
+    let body = Jws::new(url, &json!({})).sign(&key, None, Some(&nonce));
+    let body = body.unwrap().to_string();
+    let request = Request::from(CLIENT.parse().unwrap());
+    let authenticated = glass.engine.authenticate_key(body.as_bytes(), url, request);
+    authenticated.await.unwrap();
+}
+
+/// An authorization is deactivated.
+pub async fn authorizations(glass: &Glass) {
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let update = AuthorizationUpdate {
+        status: "deactivated".to_owned(),
+    };
+    let context = from_client(glass, &account).await;
+    let deactivated = glass
+        .engine
+        .update_authorization(&context, order.authorizations[0], &update);
+    deactivated.await.unwrap();
+}
+
+/// Each gate refuses, and a limit.
+pub async fn refusals(glass: &Glass) {
+    let account = glass.account().await;
+    let context = from_client(glass, &account).await;
+    let unknown = new_order(&["C02UNKNOWN"]);
+    let refused = glass.engine.new_order(&context, &unknown);
+    refused.await.unwrap_err();
+    let identifiers: Vec<WireIdentifier> = new_order(&[SERIAL]).identifiers;
+    let limit = "too many orders".to_owned();
+    glass
+        .engine
+        .order_rate_limited(&context, &identifiers, limit);
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let other = device("C02OTHER");
+    glass.answer(&order, 0, &other).await.unwrap_err();
+    let (order, _) = glass.ready(&account).await;
+    glass.finalize(&order, &other).await.unwrap_err();
+}
+
+/// A certificate is issued, and revoked.
+pub async fn issuance(glass: &Glass) {
+    let account = glass.account().await;
+    let (order, device) = glass.ready(&account).await;
+    let context = from_client(glass, &account).await;
+    let csr = csr(&device);
+    let issued = glass.engine.finalize(&context, order.id, &csr);
+    let issued = issued.await.unwrap();
+    let OrderState::Valid { certificate } = issued.state() else {
+        panic!("{issued:?}");
+    };
+    let stored = glass.store.certificate(certificate.clone()).await.unwrap();
+    let revocation = RevokeCert {
+        certificate: Base64Url(stored.unwrap().value.der),
+        reason: Some(1),
+    };
+    let requester = Requester::Account(Box::new(context.by));
+    let context = Context::new(requester, context.request);
+    let revoked = glass.engine.revoke(&context, &revocation);
+    revoked.await.unwrap();
+}
+
+/// The CA that was to sign is gone before it did.
+pub async fn failed_issuance(glass: &Glass) {
+    let account = glass.account().await;
+    let (order, device) = glass.ready(&account).await;
+    glass
+        .store
+        .fail_next("finalize-complete", CommitFault::Lost);
+    glass.finalize(&order, &device).await.unwrap_err();
+    glass.clock.advance(Order::LEASE);
+    let engine = glass.restart(&[&glass.authority], &new_cas());
+    engine.recover().await.unwrap();
+}
+
+/// An earlier process died before its TLS certificate was finished.
+pub async fn server_certificate(glass: &Glass) {
+    let spki = device(SERIAL).spki_der();
+    let died = ("server-certificate", CommitFault::Lost);
+    glass.store.fail_next(died.0, died.1);
+    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    issued.await.unwrap_err();
+    glass.clock.advance(ServerIntent::LEASE);
+    let dropped = glass.engine.drop_unfinished_server_intents();
+    dropped.await.unwrap();
+}
+
+/// Evidence contradicts the list and earlier evidence, and cannot be compared.
+pub async fn other_devices(glass: &Glass) {
+    let account = glass.account().await;
+    for (udid, listed, reads) in [
+        ("UDID-A", None, true),
+        ("UDID-B", Some("UDID-LISTED"), true),
+        ("UDID-B", None, false),
+    ] {
+        *glass.inventory.udid.lock().unwrap() = listed.map(str::to_owned);
+        if !reads {
+            glass.store.fail_next_read_of_device_orders();
+        }
+        let order = glass.order(&account, &[SERIAL]).await.unwrap();
+        let device = device_with_udid(SERIAL, udid);
+        glass.answer(&order, 0, &device).await.unwrap();
+    }
+}
+
+/// The wall clock departs, returns, and is followed.
+pub fn clock(glass: &Glass) {
+    let step = |by: i64| {
+        use assay_engine::ports::Clock;
+        let wall = glass.clock.now().0.saturating_add_signed(by);
+        glass.clock.set(assay_proto::Timestamp(wall));
+        for _ in 0..60 {
+            glass.clock.advance(10);
+            let _ = glass.engine.read_clock();
+        }
+    };
+    let far = 2 * MAX_JUMP as i64;
+    for by in [far, -far, 600] {
+        step(by);
+    }
+}
+
+/// The disk fills up, cannot be read, and has room again.
+pub fn free_space(knobs: &Knobs) {
+    let disk = Arc::new(Disk(AtomicU64::new(1_000)));
+    let glass = Glass::with(Knobs {
+        limits: Limits {
+            free_space: 800,
+            ..Limits::default()
+        },
+        space: Some(Arc::clone(&disk) as _),
+        ..knobs.clone()
+    });
+    for free in [799, u64::MAX, u64::MAX, 899, 900, 900] {
+        disk.0.store(free, Ordering::SeqCst);
+        glass.engine.check_space();
+    }
+}
+
+/// Accounts and orders give way to newer ones.
+pub async fn displaced(knobs: &Knobs) {
+    let glass = Glass::with(Knobs {
+        limits: Limits {
+            provisional_accounts: 2,
+            open_orders: OpenOrders {
+                of_account: 1_000,
+                of_identifier: 1_000,
+                pending: 2,
+            },
+            ..Limits::default()
+        },
+        ..knobs.clone()
+    });
+    for _ in 0..3 {
+        glass.account_from("198.51.100.1").await.unwrap();
+        glass.clock.advance(600);
+    }
+    glass.engine.report_displaced();
+    let account = glass.account_from("198.51.100.1").await.unwrap();
+    for _ in 0..3 {
+        let ordered = glass.order_from("198.51.100.1", &account, &[SERIAL]);
+        ordered.await.unwrap();
+        glass.clock.advance(600);
+    }
+    glass.engine.report_displaced();
+    // Nothing happened since.
+    glass.engine.report_displaced();
+}
+
+/// More accounts than one address has lines for.
+pub async fn many_accounts(glass: &Glass) {
+    for _ in 0..60 {
+        glass.account_from("203.0.113.5").await.unwrap();
+    }
+}
