@@ -18,9 +18,10 @@ use assay_engine::{
     directories::{Directories, DirectoryFault, DirectoryPlan},
     health::Health,
     names::DirectoryName,
-    ports::{Clock, Purpose, Random},
+    ports::{Clock, Observer, Purpose, Random},
 };
 use assay_proto::{DottedOid, Timestamp};
+use assay_server::RequestLog;
 use assay_store::{LedgerStore, OlderDatabase, OpenError, OpenMode, Options, maintenance};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,7 +30,9 @@ use crate::{
     config::{BaseUrl, Config, Mode},
     database::Database,
     dir::Dir,
-    issuer, now,
+    issuer,
+    logging::LogObserver,
+    now,
     recordings::{Plan, Recordings},
     signing_threads::SigningThreads,
     space::FileSystem,
@@ -76,6 +79,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub health: Arc<Health>,
     pub recordings: Option<Recordings>,
+    /// Which lines of requests are logged, the engine's among them.
+    pub request_log: Arc<RequestLog>,
     pub store: Arc<dyn Database>,
     pub tls: TlsEnd,
 }
@@ -85,6 +90,7 @@ pub struct Opened {
     config: Config,
     devices: Option<Arc<Devices>>,
     recordings: Option<Recordings>,
+    request_log: Arc<RequestLog>,
     setup: Setup,
     store: Arc<dyn Database>,
     tls: TlsEnd,
@@ -101,6 +107,7 @@ impl Opened {
             engine: Arc::new(engine.or_fault("cannot read the database")?),
             health,
             recordings: self.recordings,
+            request_log: self.request_log,
             store: self.store,
             tls: self.tls,
         })
@@ -238,23 +245,28 @@ impl Parts {
             .iter()
             .filter_map(|assigner| DottedOid::parse(assigner))
             .collect();
-        let (recordings, recorder) = if replay {
+        let (recordings, recording) = if replay {
             (None, None)
         } else {
-            let (recordings, recorder) =
+            let (recordings, recording) =
                 Recordings::start(self.recording_plan(dir, free_space), Arc::clone(&health))
                     .or_fault("cannot start the thread that writes recordings")?;
-            (Some(recordings), recorder)
+            (Some(recordings), recording)
         };
         let policy = AdmissionPolicy {
             admission,
             assigners,
         };
         let directories = directories(&self.config, base_url, policy).map_err(Stop::usage)?;
+        let clock = Arc::new(SystemClock);
+        let request_log = Arc::new(RequestLog::new(clock.clone()));
+        let log = LogObserver::new(Arc::clone(&request_log));
+        let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(log)];
+        observers.extend(recording);
         let setup = Setup {
             anchors: self.anchors,
             blocking: Some(Arc::new(SigningThreads::new(SIGNATURES))),
-            clock: Arc::new(SystemClock),
+            clock,
             directories,
             health,
             exempt: self.config.limits.rates.exempt.clone(),
@@ -267,8 +279,8 @@ impl Parts {
             },
             max_jump: self.config.time.max_jump.seconds(),
             nonces: None,
+            observers,
             random: Arc::new(SystemRandom),
-            recorder,
             server_issuer: self.tls_issuer,
             space: Some(Arc::new(space)),
             store: Arc::clone(&store) as _,
@@ -278,6 +290,7 @@ impl Parts {
             config: self.config,
             devices: self.devices,
             recordings,
+            request_log,
             setup,
             store,
             tls: self.tls,

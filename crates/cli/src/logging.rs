@@ -5,6 +5,7 @@
 //! that no reader of the log can stop it (docs/adr/0018). Other commands, which
 //! serve nobody, write them where they occur.
 
+mod events;
 mod fields;
 mod filter;
 mod journal;
@@ -26,7 +27,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
-pub use self::last::Fatal;
+pub use self::{events::LogObserver, last::Fatal};
 use self::{
     filter::Filter,
     layer::LogLayer,

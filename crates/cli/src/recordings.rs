@@ -18,10 +18,12 @@ use std::{
     thread::JoinHandle,
 };
 
+use assay_ca::MAX_CSR_LEN;
 use assay_engine::{
+    events::{Event, Judged},
     health::{Health, Part},
     ids::{AuthorizationId, OrderId},
-    ports::{Judged, Recorder},
+    ports::Observer,
 };
 
 pub use writer::{Plan, Writer};
@@ -55,7 +57,7 @@ enum Job {
         csr: Vec<u8>,
     },
     End,
-    Judged(Box<Judged>),
+    Judged(Box<Judged<'static>>),
 }
 
 /// What fails, and what was lost since the last time that all went well.
@@ -76,9 +78,9 @@ struct Failing {
 }
 
 impl Recordings {
-    /// Starts the thread. What is to be told to the engine is `None` where
-    /// nothing is kept; the thread then only removes what has expired.
-    pub fn start(plan: Plan, health: Arc<Health>) -> io::Result<(Self, Option<Arc<dyn Recorder>>)> {
+    /// Starts the thread. The observer is `None` where nothing is kept; the
+    /// thread then only removes what has expired.
+    pub fn start(plan: Plan, health: Arc<Health>) -> io::Result<(Self, Option<Arc<dyn Observer>>)> {
         let (jobs, waiting) = sync_channel(QUEUE);
         let keep = plan.keep;
         let lost = Arc::new(Lost {
@@ -89,14 +91,14 @@ impl Recordings {
         let thread = std::thread::Builder::new()
             .name("recordings".to_owned())
             .spawn(move || writer.run(&waiting))?;
-        let recorder = (keep != Keep::None).then(|| {
+        let observer = (keep != Keep::None).then(|| {
             Arc::new(Queue {
                 jobs: jobs.clone(),
                 keep,
                 lost,
-            }) as Arc<dyn Recorder>
+            }) as Arc<dyn Observer>
         });
-        Ok((Self { jobs, thread }, recorder))
+        Ok((Self { jobs, thread }, observer))
     }
 
     /// Writes what waits, and ends.
@@ -120,21 +122,25 @@ impl Queue {
     }
 }
 
-impl Recorder for Queue {
-    fn judged(&self, judged: Judged) {
-        if self.keep == Keep::All || judged.refused.is_some() {
-            self.put(Job::Judged(Box::new(judged)));
-        }
-    }
-
-    fn csr(&self, order: OrderId, authorizations: &[AuthorizationId], csr: &[u8]) {
-        // A refused order never gets as far.
-        if self.keep == Keep::All {
-            self.put(Job::Csr {
+impl Observer for Queue {
+    fn observe(&self, event: &Event<'_>) {
+        let keeps_all = self.keep == Keep::All;
+        match event {
+            Event::ChallengeJudged(judged) if keeps_all || judged.refused.is_some() => {
+                self.put(Job::Judged(Box::new(judged.to_static())));
+            }
+            // A refused order never gets as far. A CSR that is too long to be
+            // looked at is not kept either.
+            Event::CsrReceived {
                 order,
+                authorizations,
+                csr,
+            } if keeps_all && csr.len() <= MAX_CSR_LEN => self.put(Job::Csr {
+                order: *order,
                 authorizations: authorizations.to_vec(),
                 csr: csr.to_vec(),
-            });
+            }),
+            _ => {}
         }
     }
 }

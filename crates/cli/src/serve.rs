@@ -14,7 +14,7 @@ use assay_engine::{
     ports::Store,
 };
 use assay_proto::Timestamp;
-use assay_server::{RESERVED_CONNECTIONS, Server, ServerConfig};
+use assay_server::{RESERVED_CONNECTIONS, RequestLog, Server, ServerConfig};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::MissedTickBehavior,
@@ -51,6 +51,7 @@ pub struct Ready {
 struct Served {
     devices: Option<Arc<Devices>>,
     engine: Arc<Engine>,
+    request_log: Arc<RequestLog>,
     store: Arc<dyn Store>,
 }
 
@@ -152,6 +153,7 @@ pub async fn prepare(
             Served {
                 devices: app.devices.clone(),
                 engine: Arc::clone(engine),
+                request_log: Arc::clone(&app.request_log),
                 store: Arc::clone(&app.store) as _,
             }
         }
@@ -161,6 +163,7 @@ pub async fn prepare(
             Served {
                 devices: None,
                 engine: stage.engine,
+                request_log: stage.request_log,
                 store: stage.store,
             }
         }
@@ -211,6 +214,7 @@ pub async fn prepare(
     background.spawn(reload.watch());
     let server = Server::new(
         served.engine,
+        served.request_log,
         ServerConfig {
             tls: identity,
             trusted_proxies: app.config.server.trusted_proxies.clone(),

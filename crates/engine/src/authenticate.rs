@@ -11,6 +11,7 @@ use crate::{
     Engine, Error,
     directories::Directory,
     domain::{Account, AccountState},
+    events::Event,
     ids::AccountId,
     names::DirectoryName,
     nonce::Genuine,
@@ -148,7 +149,7 @@ impl Engine {
         let redeemed = self.nonces.redeem(nonce, now).await;
         let redemption = Some(redeemed.map_err(Unauthenticated::without_nonce)?);
         if verified.padded_signature() {
-            self.request_log.padded_signature();
+            self.report(&Event::PaddedSignature { request: &request });
         }
         if let Requester::Account(account) = &requester
             && let AccountState::Deactivated { .. } = account.value.state

@@ -23,7 +23,7 @@ const LEVELS: [(u32, u32); 3] = [(16, 32), (24, 48), (32, 64)];
 
 /// A network by which members are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Network {
+pub enum Network {
     /// IPv4: the address's first bits and their number.
     V4(u32, u32),
     /// IPv6: the prefix's first 64 bits and their number.

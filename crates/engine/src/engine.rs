@@ -10,6 +10,7 @@ use crate::{
     attempts::CommitCounts,
     authenticate::Request,
     directories::{Directories, Directory},
+    events::Event,
     health::{Health, Part},
     ids::NodeId,
     issuance::{ValidityLimits, end_of_ca},
@@ -18,13 +19,12 @@ use crate::{
     nonce::Nonces,
     notes::Noting,
     ports::{
-        Blocking, Change, ChangeSet, Clock, CommitError, NonceService, OpenOrders, Purpose, Random,
-        Recorder, Space, Store, Validator, Version,
+        Blocking, Change, ChangeSet, Clock, CommitError, NonceService, Observer, OpenOrders,
+        Purpose, Random, Space, Store, Validator, Version,
     },
     profile::Profile,
     provisional::Provisional,
     recent::RecentRefusals,
-    request_log::RequestLog,
     space::SpaceGuard,
     stale::SecondLooks,
     tally::Tally,
@@ -49,11 +49,10 @@ pub struct Engine {
     pub(crate) nonces: Arc<dyn NonceService>,
     pub(crate) node: NodeId,
     pub(crate) noting: Noting,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
     pub(crate) provisional: Provisional,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) recent_refusals: RecentRefusals,
-    pub(crate) recorder: Option<Arc<dyn Recorder>>,
-    pub(crate) request_log: RequestLog,
     pub(crate) space: SpaceGuard,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) validators: Vec<Arc<dyn Validator>>,
@@ -88,10 +87,10 @@ pub struct Setup {
     /// Nonces that several nodes share. Without them they are of this node
     /// alone, and what was redeemed is recorded in the store.
     pub nonces: Option<Arc<dyn NonceService>>,
+    /// See what happens, each of them all of it.
+    pub observers: Vec<Arc<dyn Observer>>,
     /// Gives chance.
     pub random: Arc<dyn Random>,
-    /// Is told what was judged.
-    pub recorder: Option<Arc<dyn Recorder>>,
     /// The CA of this server's own TLS certificate, where it has one.
     pub server_issuer: Option<Issuer>,
     /// The room that is left for the store.
@@ -176,11 +175,10 @@ impl Engine {
             nonces,
             node: NodeId::draw(setup.random.as_ref()),
             noting: Noting::default(),
+            observers: setup.observers,
             provisional: Provisional::new(setup.limits.provisional_accounts, setup.exempt),
             random: setup.random,
             recent_refusals: RecentRefusals::default(),
-            recorder: setup.recorder,
-            request_log: RequestLog::new(Arc::clone(&setup.clock)),
             space: SpaceGuard::new(setup.space, setup.limits.free_space, setup.health),
             time: Mutex::new(ServerTime::starting(
                 recorded,
@@ -273,7 +271,7 @@ impl Engine {
     /// Measures the room that is left for the store. A caller must ask about
     /// once a second.
     pub fn check_space(&self) {
-        self.space.check();
+        self.space.check(|event| self.report(event));
     }
 
     /// Whether new accounts and orders are refused for lack of room.
@@ -282,41 +280,22 @@ impl Engine {
         self.space.is_low()
     }
 
-    /// Logs what gave way to newer accounts and orders, and what was refused,
+    /// Reports what gave way to newer accounts and orders, and what was refused,
     /// since the last time: one event each, where there is anything. A caller
     /// must ask once a second.
     pub fn report_displaced(&self) {
-        (self.displaced_accounts).report(|count, refused, network| {
-            tracing::warn!(
-                event = "provisional_accounts_dropped",
-                count,
-                refused,
-                network = network.map(tracing::field::display),
-                "accounts without a valid authorization gave way to newer ones"
-            );
-        });
-        (self.displaced_orders).report(|count, refused, network| {
-            tracing::warn!(
-                event = "orders_displaced",
-                count,
-                refused,
-                network = network.map(tracing::field::display),
-                "pending orders gave way to newer ones for the same identifiers"
-            );
-        });
+        if let Some(dropped) = self.displaced_accounts.take() {
+            self.report(&Event::ProvisionalAccountsDropped(dropped));
+        }
+        if let Some(displaced) = self.displaced_orders.take() {
+            self.report(&Event::OrdersDisplaced(displaced));
+        }
     }
 
     /// A fresh nonce.
     #[must_use]
     pub fn nonce(&self) -> String {
         self.nonces.issue(self.now())
-    }
-
-    /// Which lines of requests are logged. A caller must have it summarize
-    /// every second.
-    #[must_use]
-    pub fn request_log(&self) -> &RequestLog {
-        &self.request_log
     }
 
     /// The ACME endpoints.
@@ -398,7 +377,11 @@ impl Engine {
             ClockEvent::Departed => self.health.degrade(Part::Clock, reading.to_string()),
             ClockEvent::Returned | ClockEvent::Followed(_) => self.health.recover(Part::Clock),
         }
-        log_clock(event, reading);
+        self.report(&match event {
+            ClockEvent::Departed => Event::ClockDeparted { reading },
+            ClockEvent::Returned => Event::ClockReturned { reading },
+            ClockEvent::Followed(seconds) => Event::ClockFollowed { reading, seconds },
+        });
     }
 
     pub(crate) async fn commit(
@@ -422,28 +405,5 @@ impl Engine {
         let version = committed?;
         self.nonces.recorded(&redeemed);
         Ok(version)
-    }
-}
-
-fn log_clock(event: ClockEvent, reading: &ClockReading) {
-    let ClockReading { now, wall, .. } = reading;
-    match event {
-        ClockEvent::Departed => tracing::error!(
-            event = "clock_departed",
-            %now,
-            %wall,
-            "{reading}: nothing expires until they agree; set the clock right, or confirm it \
-             with `assay store accept-clock TIME`"
-        ),
-        ClockEvent::Returned => {
-            tracing::info!(event = "clock_returned", %now, %wall, "the clock is right again");
-        }
-        ClockEvent::Followed(seconds) => tracing::warn!(
-            event = "clock_followed",
-            %now,
-            %wall,
-            seconds,
-            "the server's time went forward to the clock's"
-        ),
     }
 }

@@ -1,146 +1,326 @@
-//! What accounts and authorizations went through: one structured event each,
-//! written after the commit that made it true.
+//! What happens, as a type: everything that the engine has to report to anyone
+//! but the client. [`Observer`](crate::ports::Observer)s make of it what they
+//! are for: log lines, recordings.
+//!
+//! An event is reported once, after the commit that made it true, by
+//! [`Engine::report`], which is the only way to an observer. It borrows what it
+//! says: an event that no observer wants costs nothing.
 
-use std::net::IpAddr;
+mod kind;
 
+use std::{borrow::Cow, fmt, io, net::IpAddr};
+
+use assay_attest::AttestedDevice;
+use assay_ca::SerialNumber;
 use assay_jws::Thumbprint;
+use assay_proto::{Identifier, ProblemType, RevocationReason, Timestamp};
 
+pub use self::kind::{Kind, Severity};
+pub use crate::census::Network;
 use crate::{
     Engine, Request,
+    domain::{Attribute, DeviceFacts, EvidenceRecord, Failure, Gate, Revoker, Token},
     ids::{AccountId, AuthorizationId, OrderId},
+    ports::{Answer, StoreError},
+    time::ClockReading,
 };
 
-/// The target of log events that must not be lost among the lines of requests:
-/// each stands for a durable change, so that no request causes one for free.
-/// Logs keep them in a queue of their own.
-pub const TARGET: &str = "assay_engine::event";
-
-/// What became of an account or an authorization.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// newAccount made the account.
-    AccountCreated {
-        /// The RFC 7638 thumbprint of its key.
-        thumbprint: Thumbprint,
-    },
-    /// Its contacts were replaced. How many there are, not what they are:
-    /// addresses are personal data.
+/// Something that happened. Events that a request caused name it; where there is
+/// none, as in recovery, it is the default request.
+#[expect(missing_docs, reason = "fields are what their names and types say")]
+pub enum Event<'a> {
+    /// The contacts of an account were replaced. How many there are, not what
+    /// they are: addresses are personal data.
     AccountChanged {
-        /// The number of contacts before.
+        request: &'a Request,
+        account: AccountId,
         contacts_before: usize,
-        /// The number of contacts now.
         contacts: usize,
+        at: Timestamp,
     },
-    /// keyChange gave it another key (RFC 8555 section 7.3.5).
-    AccountKeyChanged {
-        /// The thumbprint of the key before.
-        old: Thumbprint,
-        /// The thumbprint of the key now.
-        new: Thumbprint,
+    /// newAccount made an account.
+    AccountCreated {
+        request: &'a Request,
+        account: AccountId,
+        thumbprint: &'a Thumbprint,
+        at: Timestamp,
     },
-    /// Its holder deactivated it, and the open orders ended with it.
+    /// The holder of an account deactivated it, and so many open orders ended
+    /// with it.
     AccountDeactivated {
-        /// How many orders that were.
+        request: &'a Request,
+        account: AccountId,
         orders_ended: usize,
+        at: Timestamp,
     },
-    /// An authorization was deactivated (RFC 8555 section 7.5.2).
+    /// keyChange gave an account another key (RFC 8555 section 7.3.5).
+    AccountKeyChanged {
+        request: &'a Request,
+        account: AccountId,
+        old: &'a Thumbprint,
+        new: &'a Thumbprint,
+        at: Timestamp,
+    },
+    /// An authorization was deactivated (RFC 8555 section 7.5.2), and perhaps its
+    /// order ended with it.
     AuthorizationDeactivated {
-        /// Which one.
+        request: &'a Request,
+        account: AccountId,
         authorization: AuthorizationId,
-        /// The order that it belongs to.
         order: OrderId,
-        /// Whether the order ended with it.
         order_ended: bool,
+        at: Timestamp,
     },
+    /// An answer to a challenge was judged, and the verdict committed.
+    ChallengeJudged(&'a Judged<'a>),
+    /// The wall clock departed from the server's time.
+    ClockDeparted { reading: &'a ClockReading },
+    /// The server's time went forward to the wall clock by so many seconds.
+    ClockFollowed {
+        reading: &'a ClockReading,
+        seconds: u64,
+    },
+    /// The wall clock is back within the tolerance.
+    ClockReturned { reading: &'a ClockReading },
+    /// A CSR (DER, not yet looked at, of any length) was sent for an order that
+    /// is ready, whose answers were judged before. It may be refused, and
+    /// another be sent.
+    CsrReceived {
+        order: OrderId,
+        authorizations: &'a [AuthorizationId],
+        csr: &'a [u8],
+    },
+    /// Earlier orders of a device cannot be compared with its evidence.
+    EarlierOrdersUnread {
+        order: OrderId,
+        error: &'a StoreError,
+    },
+    /// There is room for new accounts and orders again.
+    FreeSpaceBack { free: u64 },
+    /// There is no room for new accounts and orders.
+    FreeSpaceLow { free: u64, threshold: u64 },
+    /// The room that is left cannot be read.
+    FreeSpaceUnknown { error: &'a io::Error },
+    /// An order failed since its certificate could not be signed.
+    IssuanceFailed {
+        account: AccountId,
+        order: OrderId,
+        failure: &'a Failure,
+    },
+    /// The certificate of an order is not signed yet: the order stays in
+    /// processing, and is tried again.
+    IssuancePostponed {
+        account: AccountId,
+        order: OrderId,
+        reason: &'static str,
+        detail: &'a str,
+    },
+    /// A certificate was issued to a device.
+    Issued {
+        account: AccountId,
+        order: OrderId,
+        serial: &'a SerialNumber,
+        /// What the device proved, where anything was to be.
+        evidence: Option<&'a EvidenceRecord>,
+        /// The issuer's name.
+        issuer: &'a str,
+        not_after: Timestamp,
+        at: Timestamp,
+    },
+    /// Pending orders gave way to newer ones for the same identifiers, or newer
+    /// ones were refused: the sum of a second.
+    OrdersDisplaced(Displaced),
+    /// The signature of an authenticated request lacked leading zero bytes.
+    PaddedSignature { request: &'a Request },
+    /// Accounts without a valid authorization gave way to newer ones, or newer
+    /// ones were refused: the sum of a second.
+    ProvisionalAccountsDropped(Displaced),
+    /// A gate refused.
+    Refused(Refused<'a>),
+    /// A certificate was revoked.
+    Revoked {
+        request: &'a Request,
+        /// Whose it is; none where it is the server's own.
+        ordered: Option<(AccountId, OrderId)>,
+        serial: &'a SerialNumber,
+        reason: Option<RevocationReason>,
+        by: Revoker,
+        at: Timestamp,
+    },
+    /// The intent of a TLS certificate that an earlier process did not finish was
+    /// dropped.
+    ServerIntentDropped {
+        serial: &'a SerialNumber,
+        at: Timestamp,
+    },
+    /// Good evidence contradicts the list or earlier evidence.
+    UdidDiffers(UdidDiffers<'a>),
 }
 
-/// Something that happened to an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The account.
+/// What a gate refused.
+#[expect(missing_docs, reason = "fields are what their names and types say")]
+pub struct Refused<'a> {
+    pub request: &'a Request,
+    pub gate: Gate,
+    /// What the client reads.
+    pub kind: ProblemType,
     pub account: AccountId,
-    /// The address of the client that caused it.
-    pub client: Option<IpAddr>,
-    /// What happened.
-    pub what: What,
+    pub order: Option<OrderId>,
+    /// The ordered identifier, or several, with commas between them.
+    pub identifier: &'a str,
+    /// A stable name.
+    pub reason: &'a str,
+    /// Exact and for the operator alone.
+    pub detail: &'a dyn fmt::Display,
+    /// SHA-256 of the attestation object.
+    pub object_sha256: Option<&'a [u8; 32]>,
 }
 
-impl Engine {
-    /// Reports what a commit has made true. The one place where adapters for
-    /// such events belong.
-    pub(crate) fn happened(&self, request: &Request, account: AccountId, what: What) {
-        let client = request.client;
-        let event = Event {
-            account,
-            client,
-            what,
-        };
-        // Anybody can make accounts: their lines have a rate, as those of
-        // refusals have, and the log counts what is beyond it.
-        if !matches!(event.what, What::AccountCreated { .. })
-            || self.request_log.account_created(client)
-        {
-            log(&event);
+/// An answer to a challenge, everything that it was held against, and the
+/// verdict. It borrows; [`to_static`](Self::to_static) is for observers that
+/// keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged<'a> {
+    /// The order.
+    pub order: OrderId,
+    /// The authorization that the challenge belongs to.
+    pub authorization: AuthorizationId,
+    /// The challenge's token.
+    pub token: Cow<'a, Token>,
+    /// The thumbprint of the account's key.
+    pub account_key: Thumbprint,
+    /// The ordered identifier.
+    pub identifier: Cow<'a, Identifier>,
+    /// The attested attribute that must be [`Identifier::device`].
+    pub attribute: Attribute,
+    /// What the device answered.
+    pub answer: Cow<'a, Answer>,
+    /// The device that the evidence proves, where it verified; it may be
+    /// another one than was ordered for.
+    pub device: Option<Cow<'a, AttestedDevice>>,
+    /// The stable name of the reason, where the answer was refused.
+    pub refused: Option<Cow<'a, str>>,
+    /// When it was judged.
+    pub at: Timestamp,
+}
+
+/// Good evidence, and what it contradicts.
+#[expect(missing_docs, reason = "fields are what their names and types say")]
+pub struct UdidDiffers<'a> {
+    pub request: &'a Request,
+    pub account: AccountId,
+    pub order: OrderId,
+    pub identifier: &'a Identifier,
+    pub evidence: &'a DeviceFacts,
+    /// The attribute of the list, and its value there.
+    pub listed: Option<(Attribute, &'a str)>,
+    /// An earlier order of another device, and its UDID.
+    pub earlier: Option<(OrderId, &'a str)>,
+}
+
+/// What gave way, and what was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Displaced {
+    /// How many gave way.
+    pub count: u64,
+    /// How many newer ones were refused.
+    pub refused: u64,
+    /// The heaviest network, as last seen.
+    pub network: Option<Network>,
+}
+
+impl Event<'_> {
+    /// Which event it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::AccountChanged { .. } => Kind::AccountChanged,
+            Self::AccountCreated { .. } => Kind::AccountCreated,
+            Self::AccountDeactivated { .. } => Kind::AccountDeactivated,
+            Self::AccountKeyChanged { .. } => Kind::AccountKeyChanged,
+            Self::AuthorizationDeactivated { .. } => Kind::AuthorizationDeactivated,
+            Self::ChallengeJudged(_) => Kind::ChallengeJudged,
+            Self::ClockDeparted { .. } => Kind::ClockDeparted,
+            Self::ClockFollowed { .. } => Kind::ClockFollowed,
+            Self::ClockReturned { .. } => Kind::ClockReturned,
+            Self::CsrReceived { .. } => Kind::CsrReceived,
+            Self::EarlierOrdersUnread { .. } => Kind::EarlierOrdersUnread,
+            Self::FreeSpaceBack { .. } => Kind::FreeSpaceBack,
+            Self::FreeSpaceLow { .. } => Kind::FreeSpaceLow,
+            Self::FreeSpaceUnknown { .. } => Kind::FreeSpaceUnknown,
+            Self::IssuanceFailed { .. } => Kind::IssuanceFailed,
+            Self::IssuancePostponed { .. } => Kind::IssuancePostponed,
+            Self::Issued { .. } => Kind::Issued,
+            Self::OrdersDisplaced(_) => Kind::OrdersDisplaced,
+            Self::PaddedSignature { .. } => Kind::PaddedSignature,
+            Self::ProvisionalAccountsDropped(_) => Kind::ProvisionalAccountsDropped,
+            Self::Refused(_) => Kind::Refused,
+            Self::Revoked { .. } => Kind::Revoked,
+            Self::ServerIntentDropped { .. } => Kind::ServerIntentDropped,
+            Self::UdidDiffers(_) => Kind::UdidDiffers,
+        }
+    }
+
+    /// Its name, stable.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// The request behind it.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::AccountChanged { request, .. }
+            | Self::AccountCreated { request, .. }
+            | Self::AccountDeactivated { request, .. }
+            | Self::AccountKeyChanged { request, .. }
+            | Self::AuthorizationDeactivated { request, .. }
+            | Self::PaddedSignature { request }
+            | Self::Refused(Refused { request, .. })
+            | Self::Revoked { request, .. }
+            | Self::UdidDiffers(UdidDiffers { request, .. }) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The address of the client that caused it.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.request()?.client
+    }
+}
+
+impl Judged<'_> {
+    /// The same, to be kept.
+    #[must_use]
+    pub fn to_static(&self) -> Judged<'static> {
+        Judged {
+            order: self.order,
+            authorization: self.authorization,
+            token: Cow::Owned(self.token.clone().into_owned()),
+            account_key: self.account_key,
+            identifier: Cow::Owned(self.identifier.clone().into_owned()),
+            attribute: self.attribute,
+            answer: Cow::Owned(self.answer.clone().into_owned()),
+            device: self
+                .device
+                .clone()
+                .map(|device| Cow::Owned(device.into_owned())),
+            refused: self
+                .refused
+                .clone()
+                .map(|reason| Cow::Owned(reason.into_owned())),
+            at: self.at,
         }
     }
 }
 
-fn log(event: &Event) {
-    let Event {
-        account, client, ..
-    } = event;
-    let client = client.map(tracing::field::display);
-    match &event.what {
-        // Not under TARGET: a flood can cause it.
-        What::AccountCreated { thumbprint } => tracing::info!(
-            event = "account_created",
-            %account,
-            client,
-            thumbprint = %thumbprint,
-            "account created"
-        ),
-        What::AccountChanged {
-            contacts_before,
-            contacts,
-        } => tracing::info!(
-            target: TARGET,
-            event = "account_changed",
-            %account,
-            client,
-            contacts_before,
-            contacts,
-            "contacts of an account replaced"
-        ),
-        What::AccountKeyChanged { old, new } => tracing::info!(
-            target: TARGET,
-            event = "account_key_changed",
-            %account,
-            client,
-            old_thumbprint = %old,
-            new_thumbprint = %new,
-            "account has another key"
-        ),
-        What::AccountDeactivated { orders_ended } => tracing::info!(
-            target: TARGET,
-            event = "account_deactivated",
-            %account,
-            client,
-            orders_ended,
-            "account deactivated"
-        ),
-        What::AuthorizationDeactivated {
-            authorization,
-            order,
-            order_ended,
-        } => tracing::info!(
-            target: TARGET,
-            event = "authorization_deactivated",
-            %account,
-            client,
-            %authorization,
-            %order,
-            order_ended,
-            "authorization deactivated"
-        ),
+impl Engine {
+    /// Reports what has become true to all observers: the one place that does.
+    pub(crate) fn report(&self, event: &Event<'_>) {
+        for observer in &self.observers {
+            observer.observe(event);
+        }
     }
 }

@@ -36,7 +36,6 @@ mod provisional;
 mod recent;
 mod refusal;
 pub mod remedy;
-mod request_log;
 mod signing;
 mod space;
 mod stale;
@@ -54,7 +53,6 @@ pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};
 pub use issuers::{Issuers, RepeatedIssuer};
 pub use recent::RecentRefusal;
-pub use request_log::RequestLog;
 pub use usecase::{
     Chain, ClockReset, Expiring, OrdersPage, SERVER_CERTIFICATE_LIFETIME, ServerCertificate,
     reset_clock,

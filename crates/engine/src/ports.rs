@@ -1,12 +1,11 @@
 //! What the engine needs from outside: time, chance, the list of devices, a
-//! store, and perhaps somebody who keeps what was judged.
+//! store, and observers of what happens.
 
 mod blocking;
 mod nonces;
 
 use std::fmt;
 
-use assay_attest::AttestedDevice;
 use assay_ca::SerialNumber;
 use assay_jws::Thumbprint;
 use assay_proto::{ChallengeType, Identifier, Problem, Timestamp};
@@ -21,9 +20,9 @@ pub use self::{
 pub use crate::appraisal::Answer;
 use crate::{
     domain::{
-        Account, Attribute, Authorization, Certificate, Lease, Note, Order, Origin, ServerIntent,
-        Token, Work,
+        Account, Authorization, Certificate, Lease, Note, Order, Origin, ServerIntent, Token, Work,
     },
+    events::Event,
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
 };
@@ -99,47 +98,15 @@ pub trait Space: Send + Sync {
     fn free(&self) -> std::io::Result<u64>;
 }
 
-/// Is told what was judged and how, to keep it.
+/// Sees what happens: log lines, recordings, and what else is made of events.
 ///
-/// Both methods are called within a request, after the decision is durable and
-/// before it is told: they must return at once and never block. What they make
-/// of it has no influence on anything; a recorder that cannot keep something
-/// says so itself.
-pub trait Recorder: Send + Sync {
-    /// An answer to a challenge was judged, and the verdict committed.
-    fn judged(&self, judged: Judged);
-
-    /// A CSR (DER, not yet looked at) was sent for an order that is ready,
-    /// whose answers were judged before. It may be refused, and another be
-    /// sent.
-    fn csr(&self, order: OrderId, authorizations: &[AuthorizationId], csr: &[u8]);
-}
-
-/// An answer to a challenge, everything that it was held against, and the
-/// verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
-    /// The order.
-    pub order: OrderId,
-    /// The authorization that the challenge belongs to.
-    pub authorization: AuthorizationId,
-    /// The challenge's token.
-    pub token: Token,
-    /// The thumbprint of the account's key.
-    pub account_key: Thumbprint,
-    /// The ordered identifier.
-    pub identifier: Identifier,
-    /// The attested attribute that must be [`Identifier::device`].
-    pub attribute: Attribute,
-    /// What the device answered.
-    pub answer: Answer,
-    /// The device that the evidence proves, where it verified; it may be
-    /// another one than was ordered for.
-    pub device: Option<AttestedDevice>,
-    /// The stable name of the reason, where the answer was refused.
-    pub refused: Option<String>,
-    /// When it was judged.
-    pub at: Timestamp,
+/// It is called after the commit that made the event true, often within a
+/// request and before its answer: it must return at once and never block. What
+/// it makes of an event has no influence on anything; an observer that cannot
+/// keep something reports that itself.
+pub trait Observer: Send + Sync {
+    /// Something happened, once.
+    fn observe(&self, event: &Event<'_>);
 }
 
 /// Validates challenges of one type by asking elsewhere: a web server, a name

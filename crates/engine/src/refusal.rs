@@ -1,32 +1,14 @@
-//! What the operator sees of every refusal: one structured event, `refused`,
-//! unless its address has more of them than the log takes.
-
-use std::fmt;
+//! What is reported of every refusal: one event,
+//! [`Refused`](crate::events::Event::Refused).
 
 use assay_proto::{ProblemType, WireIdentifier};
-use data_encoding::HEXLOWER;
 
 use crate::{
     AccountContext, Engine, Error, Request,
     domain::{Authorization, Failure, Gate},
+    events::{Event, Refused},
     ids::{AccountId, OrderId},
 };
-
-/// What a gate refused.
-pub(crate) struct Finding<'a> {
-    pub(crate) gate: Gate,
-    /// What the client is told.
-    pub(crate) kind: ProblemType,
-    pub(crate) account: AccountId,
-    pub(crate) order: Option<OrderId>,
-    /// The ordered identifier, or all of them: [`joined`].
-    pub(crate) identifier: &'a str,
-    /// A stable name.
-    pub(crate) reason: &'a str,
-    /// Exact and for the operator alone.
-    pub(crate) detail: &'a dyn fmt::Display,
-    pub(crate) object_sha256: Option<&'a [u8; 32]>,
-}
 
 /// Several identifiers in one text, as the span of the request has them.
 pub(crate) fn joined(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
@@ -102,7 +84,8 @@ impl Engine {
         let named = &identifiers[..identifiers.len().min(MOST_NAMED)];
         if limit.is_event {
             let names = joined(named.iter().map(|one| one.value.as_str()));
-            let finding = Finding {
+            self.report(&Event::Refused(Refused {
+                request: &context.request,
                 gate: Gate::Admission,
                 kind: ProblemType::RateLimited,
                 account: context.account(),
@@ -111,32 +94,11 @@ impl Engine {
                 reason: limit.reason,
                 detail: &limit.detail,
                 object_sha256: None,
-            };
-            self.report(&context.request, finding);
+            }));
         }
         for identifier in named {
             self.remember_refusal(context, identifier, limit.reason, &limit.detail);
         }
-    }
-
-    /// Reports that a gate refused.
-    pub(crate) fn report(&self, request: &Request, finding: Finding<'_>) {
-        let Finding { gate, kind, .. } = finding;
-        if !self.request_log.found(gate, kind, request.client) {
-            return;
-        }
-        tracing::warn!(
-            event = "refused",
-            gate = finding.gate.as_str(),
-            account = %finding.account,
-            order = finding.order.map(tracing::field::display),
-            // As the span has it, so that one search finds both.
-            identifier = %finding.identifier,
-            reason = finding.reason,
-            detail = %finding.detail,
-            evidence_sha256 = finding.object_sha256.map(|hash| HEXLOWER.encode(hash)),
-            "refused"
-        );
     }
 
     /// Reports a failed challenge.
@@ -159,7 +121,8 @@ impl Engine {
         (account, order): (AccountId, OrderId),
         identifier: &str,
     ) {
-        let finding = Finding {
+        self.report(&Event::Refused(Refused {
+            request,
             gate: failure.gate,
             kind: failure.problem.kind,
             account,
@@ -168,7 +131,6 @@ impl Engine {
             reason: &failure.reason,
             detail: &failure.detail,
             object_sha256: failure.object_sha256.as_ref(),
-        };
-        self.report(request, finding);
+        }));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use crate::{
+    events::Event,
     health::{Health, Part},
     ports::Space,
 };
@@ -36,9 +37,10 @@ impl SpaceGuard {
         self.is_low.load(Ordering::Relaxed)
     }
 
-    /// Measures. What was low stays so until there is an eighth more than the
-    /// threshold; where the system does not say, nothing changes.
-    pub(crate) fn check(&self) {
+    /// Measures, and reports what changed. What was low stays so until there is
+    /// an eighth more than the threshold; where the system does not say, nothing
+    /// changes.
+    pub(crate) fn check(&self, report: impl FnOnce(&Event<'_>)) {
         let Some(space) = &self.space else { return };
         let free = match space.free() {
             Ok(free) => free,
@@ -48,11 +50,7 @@ impl SpaceGuard {
                         let reason = format!("the free space cannot be read: {error}");
                         self.health.degrade(Part::FreeSpace, reason);
                     }
-                    tracing::error!(
-                        event = "free_space_unknown",
-                        %error,
-                        "the free space of the database's file system cannot be read"
-                    );
+                    report(&Event::FreeSpaceUnknown { error: &error });
                 }
                 return;
             }
@@ -70,18 +68,8 @@ impl SpaceGuard {
             self.health.recover(Part::FreeSpace);
         }
         match (self.is_low.swap(is_low, Ordering::Relaxed), is_low) {
-            (false, true) => tracing::error!(
-                event = "free_space_low",
-                free,
-                threshold,
-                "new accounts and orders are refused, what was begun goes on: make room on the \
-                 disk of the database"
-            ),
-            (true, false) => tracing::info!(
-                event = "free_space_back",
-                free,
-                "new accounts and orders are taken again"
-            ),
+            (false, true) => report(&Event::FreeSpaceLow { free, threshold }),
+            (true, false) => report(&Event::FreeSpaceBack { free }),
             _ => {}
         }
     }

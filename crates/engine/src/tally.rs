@@ -3,24 +3,16 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::census::{Displaced, Network};
+use crate::{census, events::Displaced};
 
 /// What gave way, and what was refused, since the last report.
 #[derive(Default)]
-pub(crate) struct Tally(Mutex<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    displaced: u64,
-    refused: u64,
-    /// The heaviest network, as last seen.
-    network: Option<Network>,
-}
+pub(crate) struct Tally(Mutex<Displaced>);
 
 impl Tally {
-    pub(crate) fn add_displaced<T>(&self, displaced: &[Displaced<T>]) {
+    pub(crate) fn add_displaced<T>(&self, displaced: &[census::Displaced<T>]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.displaced += displaced.len() as u64;
+        counts.count += displaced.len() as u64;
         if let Some(last) = displaced.last() {
             counts.network = Some(last.network);
         }
@@ -31,12 +23,9 @@ impl Tally {
         counts.refused += 1;
     }
 
-    /// Gives `report` what there is since the last time: how many gave way, how
-    /// many were refused, the heaviest network.
-    pub(crate) fn report(&self, report: impl FnOnce(u64, u64, Option<Network>)) {
+    /// What there is since the last time, where there is anything.
+    pub(crate) fn take(&self) -> Option<Displaced> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if counts.displaced + counts.refused > 0 {
-            report(counts.displaced, counts.refused, counts.network);
-        }
+        (counts.count + counts.refused > 0).then_some(counts)
     }
 }

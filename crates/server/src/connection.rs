@@ -34,6 +34,7 @@ use crate::{
     proxy_protocol::{ProxyProtocol, read_header},
     refusal::Aftermath,
     refused::{Cause, ProxyRefusal, Refused, TlsRefusal},
+    request_log::RequestLog,
     standing::{STREAMS_IN_CROWD, Standing},
     surface::Surface,
     tls::TlsIdentity,
@@ -349,11 +350,11 @@ fn report(peer: IpAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
 /// Serves one HTTP/1.1 connection to its end as [`Server`](crate::Server)
 /// does, over any stream instead of a socket, and without limits. The client
 /// counts as 0.0.0.0.
-pub async fn serve_stream<S>(engine: Arc<Engine>, stream: S)
+pub async fn serve_stream<S>(engine: Arc<Engine>, request_log: Arc<RequestLog>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let surface = Surface::new(engine, Vec::new(), RateLimits::off());
+    let surface = Surface::new(engine, request_log, Vec::new(), RateLimits::off());
     let connections = Connections::new(surface, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end: nobody stops it.
     let (_stop, stopped) = watch::channel(false);

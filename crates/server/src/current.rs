@@ -11,11 +11,11 @@ use std::{
     },
 };
 
-use assay_engine::{Engine, RequestId, ids::AccountId};
+use assay_engine::{RequestId, ids::AccountId};
 use assay_proto::{Problem, ProblemType, WireIdentifier, cut};
 use tracing::Span;
 
-use crate::standing::Standing;
+use crate::{request_log::RequestLog, standing::Standing};
 
 /// How much of what a client orders is noted for the log, in bytes.
 const LONGEST_IDENTIFIERS: usize = 256;
@@ -30,8 +30,8 @@ pub(crate) struct Current {
     authenticated: AtomicBool,
     client: IpAddr,
     connection: Option<Arc<Standing>>,
-    engine: Arc<Engine>,
     id: RequestId,
+    log: Arc<RequestLog>,
     /// The log's span, which the lines of this request are in.
     span: OnceLock<Span>,
 }
@@ -71,7 +71,7 @@ impl RequestIds {
 impl Current {
     /// A request of `client`, not authenticated yet.
     pub(crate) fn new(
-        engine: Arc<Engine>,
+        log: Arc<RequestLog>,
         id: RequestId,
         client: IpAddr,
         connection: Option<Arc<Standing>>,
@@ -81,8 +81,8 @@ impl Current {
             authenticated: AtomicBool::new(false),
             client,
             connection,
-            engine,
             id,
+            log,
             span: OnceLock::new(),
         })
     }
@@ -111,7 +111,7 @@ impl Current {
     /// Whether its line of the access log is written. It is counted otherwise.
     pub(crate) fn logs_access(&self) -> bool {
         let authenticated = self.authenticated.load(Ordering::Relaxed);
-        (self.engine.request_log()).access(self.client, authenticated)
+        self.log.access(self.client, authenticated)
     }
 
     fn note(&self, field: &str, value: impl fmt::Display) {
@@ -223,7 +223,7 @@ pub(crate) fn log_refusal(problem: &Problem) {
 
 fn is_logged(kind: ProblemType) -> bool {
     Current::get().is_some_and(|current| {
-        let log = current.engine.request_log();
+        let log = &current.log;
         if current.authenticated.load(Ordering::Relaxed) {
             log.refused(kind, current.client)
         } else {
@@ -237,8 +237,7 @@ fn is_logged(kind: ProblemType) -> bool {
 pub(crate) fn logs_fault(kind: ProblemType) -> bool {
     Current::get().is_none_or(|current| {
         let authenticated = current.authenticated.load(Ordering::Relaxed);
-        let log = current.engine.request_log();
-        log.fault(kind, current.client, authenticated)
+        current.log.fault(kind, current.client, authenticated)
     })
 }
 

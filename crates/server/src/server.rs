@@ -15,6 +15,7 @@ use crate::{
     memory::Memory,
     places::{Places, Refused},
     proxy_protocol::ProxyProtocol,
+    request_log::RequestLog,
     surface::Surface,
 };
 
@@ -31,15 +32,16 @@ const SUMMARY: Duration = Duration::from_secs(1);
 pub struct Server {
     connections: Arc<Connections>,
     drain_timeout: Duration,
-    engine: Arc<Engine>,
     listen: TcpListener,
     places: Arc<Places>,
+    request_log: Arc<RequestLog>,
 }
 
 impl Server {
-    /// A server; it serves nothing until [`run`](Self::run).
+    /// A server; it serves nothing until [`run`](Self::run). `request_log` is
+    /// that of the engine's observers.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, config: ServerConfig) -> Self {
+    pub fn new(engine: Arc<Engine>, request_log: Arc<RequestLog>, config: ServerConfig) -> Self {
         let crowd = Crowd::new();
         let proxy_protocol = config
             .proxy_protocol
@@ -59,7 +61,8 @@ impl Server {
         );
         let surface = Surface::within(
             Memory::new(exempt, crowd),
-            Arc::clone(&engine),
+            engine,
+            Arc::clone(&request_log),
             believed,
             config.rate_limits,
         )
@@ -73,9 +76,9 @@ impl Server {
                 config.idle_timeout,
             )),
             drain_timeout: config.drain_timeout,
-            engine,
             listen: config.listen,
             places,
+            request_log,
         }
     }
 
@@ -99,7 +102,7 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 _ = seconds.tick() => {
-                    summarize(&self.engine, &self.places);
+                    summarize(&self.request_log, &self.places);
                     self.connections.refused().summarize();
                 }
                 Some(ended) = open.join_next() => report(ended),
@@ -137,15 +140,15 @@ impl Server {
             open.shutdown().await;
         }
         self.connections.work_ended().await;
-        summarize(&self.engine, &self.places);
+        summarize(&self.request_log, &self.places);
         self.connections.refused().flush();
         Ok(())
     }
 }
 
 /// Logs what was counted since the last time instead of being logged.
-fn summarize(engine: &Engine, places: &Places) {
-    engine.request_log().summarize();
+fn summarize(request_log: &RequestLog, places: &Places) {
+    request_log.summarize();
     let Refused { count, last } = places.refused();
     if count > 0 {
         tracing::info!(

@@ -35,6 +35,7 @@ use crate::{
     limits::{Failure, Limit, Limits, RateLimits},
     memory::{Memory, head_size},
     refusal::{Aftermath, Refusal},
+    request_log::RequestLog,
     routes::router,
     standing::Standing,
     work::Work,
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) forwarders: Forwarders,
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) request_log: Arc<RequestLog>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) work: Work,
 }
@@ -102,11 +104,17 @@ pub struct Surface {
 impl Surface {
     /// `trusted_proxies` are the peers whose X-Forwarded-For is believed.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, trusted_proxies: Vec<IpNet>, rate_limits: RateLimits) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        request_log: Arc<RequestLog>,
+        trusted_proxies: Vec<IpNet>,
+        rate_limits: RateLimits,
+    ) -> Self {
         let exempt = [&trusted_proxies[..], &rate_limits.exempt].concat();
         let surface = Self::within(
             Memory::new(exempt, Crowd::new()),
             engine,
+            request_log,
             trusted_proxies,
             rate_limits,
         );
@@ -127,6 +135,7 @@ impl Surface {
     pub(crate) fn within(
         memory: Arc<Memory>,
         engine: Arc<Engine>,
+        request_log: Arc<RequestLog>,
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
     ) -> Self {
@@ -136,6 +145,7 @@ impl Surface {
             forwarders: Forwarders::default(),
             limits: Limits::new(rate_limits),
             memory,
+            request_log,
             trusted_proxies,
             work: Work::default(),
         });
@@ -188,9 +198,9 @@ impl Surface {
             request.extensions_mut().insert(place);
         }
         let connection = request.extensions_mut().remove::<Arc<Standing>>();
-        let engine = Arc::clone(&self.app.engine);
+        let log = Arc::clone(&self.app.request_log);
         let id = self.request_ids.next();
-        let current = Current::new(engine, id, client.0, connection.clone());
+        let current = Current::new(log, id, client.0, connection.clone());
         let path = request.uri().path();
         let access = (self.access_log).then(|| Access::begin(&current, &method, place.clone()));
         // At the level of errors, so that no filter takes from a line what it is

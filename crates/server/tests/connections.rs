@@ -352,7 +352,8 @@ async fn a_head_that_does_not_come_and_an_idle_http2_connection_are_cut() {
 /// All that is sent back on one connection; the last request closes it.
 async fn answers_to(requests: impl IntoIterator<Item = &str>) -> String {
     let (mut client, server) = tokio::io::duplex(4096);
-    let serving = tokio::spawn(serve_stream(World::new().engine, server));
+    let world = World::new();
+    let serving = tokio::spawn(serve_stream(world.engine, world.request_log, server));
     for request in requests {
         client.write_all(request.as_bytes()).await.unwrap();
     }

@@ -1,12 +1,11 @@
 //! Makes lines of events, and puts each into its queue.
 
-use assay_engine::events;
 use assay_server::ACCESS_TARGET;
 use tracing::{Event, Level, Subscriber, span};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
-    Out,
+    Out, events,
     fields::{FieldValue, Fields},
     line,
     queue::Kind,

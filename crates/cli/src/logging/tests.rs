@@ -6,18 +6,21 @@
 mod support;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use assay_engine::events::{Kind, Severity};
 use assay_proto::ProblemType;
+use assay_server::RequestLog;
+use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use self::support::{Glass, Knobs, eventful};
+use self::support::{Glass, Knobs, TestClock, eventful};
 use super::{
-    Out,
+    LogObserver, Out, events,
     layer::LogLayer,
     line::{Format, Style},
     queue::{Limits, Queue},
@@ -108,14 +111,24 @@ fn assert_expected(lines: &[String]) {
     assert_eq!(lines, EXPECTED);
 }
 
+/// Servers that log, and what they log.
+fn logging() -> (Knobs, Arc<RequestLog>) {
+    let log = Arc::new(RequestLog::new(Arc::new(TestClock::starting())));
+    let knobs = Knobs {
+        observers: vec![Arc::new(LogObserver::new(Arc::clone(&log)))],
+        ..Knobs::default()
+    };
+    (knobs, log)
+}
+
 #[test]
 fn the_lines_of_the_engines_events_stay_as_they_are() {
     let lines = lines(async || {
-        eventful::everything(&Knobs::default()).await;
-        let glass = Glass::new();
+        eventful::everything(&logging().0).await;
+        let (knobs, log) = logging();
+        let glass = Glass::with(knobs);
         eventful::many_accounts(&glass).await;
         eventful::short_signature(&glass).await;
-        let log = glass.engine.request_log();
         let client = "192.0.2.1".parse().unwrap();
         log.refused_unauthenticated(ProblemType::BadNonce, client);
         for _ in 0..1_001 {
@@ -127,4 +140,35 @@ fn the_lines_of_the_engines_events_stay_as_they_are() {
     assert_eq!(lines.iter().filter(|line| is_account(line)).count(), 50);
     let rest: Vec<String> = lines.into_iter().filter(|line| !is_account(line)).collect();
     assert_expected(&rest);
+}
+
+/// A new event has a line, or is named here as one without.
+#[test]
+fn every_event_has_a_line_of_its_severity_or_none_on_purpose() {
+    let quiet = [Kind::ChallengeJudged, Kind::CsrReceived];
+    let mut logged = BTreeSet::new();
+    for line in EXPECTED.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let name = line["event"].as_str().unwrap();
+        let Some(kind) = Kind::ALL.iter().find(|kind| kind.name() == name) else {
+            // A sum of what has no line of its own.
+            assert_eq!(line["target"], "assay_engine::request_log", "{name}");
+            continue;
+        };
+        let level = match kind.severity() {
+            Severity::Error => "ERROR",
+            Severity::Warning => "WARN",
+            Severity::Info => "INFO",
+        };
+        assert_eq!(line["level"], level, "{name}");
+        // Nothing that a request causes for free waits among durable changes.
+        if line["target"] == events::TARGET {
+            assert!(kind.is_durable(), "{name}");
+        }
+        logged.insert(*kind);
+    }
+    let mut all: BTreeSet<Kind> = Kind::ALL.iter().copied().collect();
+    assert_eq!(all.len(), Kind::ALL.len());
+    all.retain(|kind| !quiet.contains(kind));
+    assert_eq!(logged, all);
 }

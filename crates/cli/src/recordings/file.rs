@@ -8,8 +8,9 @@ use assay_attest::{
     },
 };
 use assay_engine::{
+    events::Judged,
     ids::{AuthorizationId, OrderId},
-    ports::{self, Judged},
+    ports,
 };
 
 /// The name of the file of an authorization, the same before and after its CSR.
@@ -34,7 +35,7 @@ pub fn is_ours(name: &str) -> bool {
 /// The recording of a verdict. The root of the laboratory goes into it: the one
 /// that vouched, or the only one that might have.
 pub fn recording(
-    judged: Judged,
+    judged: Judged<'_>,
     rule: Rule,
     laboratory_roots: &[TrustAnchor],
 ) -> Result<Recording, RecordingError> {
@@ -79,7 +80,7 @@ pub fn recording(
                 kind: identifier.kind,
                 value: identifier.value,
             },
-            answer: match judged.answer {
+            answer: match judged.answer.into_owned() {
                 ports::Answer::Error(text) => Answer::DeviceError(text),
                 ports::Answer::Object(object) => Answer::Object(object),
             },

@@ -24,13 +24,17 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
+use assay_server::RequestLog;
 use assay_store::MemoryStore;
 use async_trait::async_trait;
 use data_encoding::BASE64URL_NOPAD;
 
+use crate::logging::LogObserver;
+
 /// An engine as a recording has it, and its state.
 pub struct Stage {
     pub engine: Arc<Engine>,
+    pub request_log: Arc<RequestLog>,
     pub store: Arc<MemoryStore>,
 }
 
@@ -52,10 +56,12 @@ impl Stage {
         let now = time.seconds();
         let store = Arc::new(MemoryStore::new());
         let issuer = authority::repeatable(now).context("there is no CA for the recorded time")?;
+        let clock = Arc::new(StandingClock(Timestamp(now)));
+        let request_log = Arc::new(RequestLog::new(clock.clone()));
         let engine = Engine::start(Setup {
             anchors: scenery.anchors,
             blocking: None,
-            clock: Arc::new(StandingClock(Timestamp(now))),
+            clock,
             directories: Directories::single(
                 &scenery.base_url,
                 &Profiles::single(scenery.profile),
@@ -67,11 +73,11 @@ impl Stage {
             limits: Limits::default(),
             max_jump: MAX_JUMP,
             nonces: None,
+            observers: vec![Arc::new(LogObserver::new(Arc::clone(&request_log)))],
             random: Arc::new(ScriptedRandom {
                 token,
                 drawn: Mutex::default(),
             }),
-            recorder: None,
             server_issuer: None,
             space: None,
             store: Arc::clone(&store) as _,
@@ -80,6 +86,7 @@ impl Stage {
         .await?;
         Ok(Self {
             engine: Arc::new(engine),
+            request_log,
             store,
         })
     }

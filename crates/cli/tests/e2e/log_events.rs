@@ -6,8 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use assay_engine::events::Kind;
+
 /// The crates whose lines are in the log of `assay`.
 const CRATES: [&str; 7] = ["attest", "ca", "cli", "engine", "jws", "server", "store"];
+
+/// The engine's events that have no line; the unit tests of `logging` hold this
+/// against the lines.
+const QUIET: [Kind; 2] = [Kind::ChallengeJudged, Kind::CsrReceived];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -82,6 +88,9 @@ pub(crate) fn written() -> BTreeSet<String> {
             written.extend(named.map(str::to_owned));
         }
     }
+    // Those of the engine, whose lines have `event.name()`: `logging/events.rs`.
+    let logged = Kind::ALL.iter().filter(|kind| !QUIET.contains(kind));
+    written.extend(logged.map(|kind| kind.name().to_owned()));
     // Those of lines that name none: `logging/layer.rs`.
     written.extend(["debug", "library"].map(str::to_owned));
     written
@@ -113,11 +122,27 @@ fn every_line_above_debugging_names_its_event() {
                     depth == 0
                 });
                 let call = &call[..end.unwrap().0];
+                let is_engines = path.ends_with("logging/events.rs");
                 assert!(
-                    call.contains("event = \"") || call.trim_start().starts_with("event,"),
+                    call.contains("event = \"")
+                        || call.trim_start().starts_with("event,")
+                        || is_engines && call.contains("event = event.name()"),
                     "{}: {begin}{call})",
                     path.display()
                 );
+            }
+        }
+    }
+}
+
+/// The engine reports events, and writes lines for debugging alone.
+#[test]
+fn no_line_of_the_engine_passes_its_observers_by() {
+    for (path, code) in code() {
+        if path.starts_with(root().join("crates/engine")) {
+            for level in ["error", "warn", "info"] {
+                let call = format!("tracing::{level}!(");
+                assert!(!code.contains(&call), "{}: {call}", path.display());
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     attempts::Attempts,
     directories::Directory,
     domain::{Account, AccountState, Failure, Origin},
-    events::What,
+    events::Event,
     ids::AccountId,
     ports::{Change, Direction, OrderList, Versioned},
 };
@@ -47,9 +47,12 @@ impl Engine {
             }
             let account = self.provisional_account(directory, context, asked)?;
             if self.insert_account(&mut attempts, &account).await? {
-                let thumbprint = *key.thumbprint();
-                let what = What::AccountCreated { thumbprint };
-                self.happened(&context.request, account.id, what);
+                self.report(&Event::AccountCreated {
+                    request: &context.request,
+                    account: account.id,
+                    thumbprint: key.thumbprint(),
+                    at: account.created,
+                });
                 return Ok((account, true));
             }
         }
@@ -203,26 +206,37 @@ impl Engine {
                 Some(_) => self.usable_account(id).await?,
             };
             let now = self.now();
-            let mut happened = Vec::new();
+            let (mut contacts_before, mut orders_ended) = (None, None);
             let mut changes = Vec::new();
             let mut changed = value;
             if let Some(contacts) = &contacts {
-                happened.push(What::AccountChanged {
-                    contacts_before: changed.contacts.len(),
-                    contacts: contacts.len(),
-                });
+                contacts_before = Some(changed.contacts.len());
                 changed.contacts.clone_from(contacts);
             }
             if deactivate {
                 changed = changed.deactivate(now);
-                let orders_ended;
-                (changes, orders_ended) = self.cancel_open_orders(id, now).await?;
-                happened.push(What::AccountDeactivated { orders_ended });
+                let cancelled = self.cancel_open_orders(id, now).await?;
+                (changes, orders_ended) = (cancelled.0, Some(cancelled.1));
             }
             changes.push(Change::UpdateAccount(changed.clone(), version));
             if attempts.commit("update-account", now, changes).await? {
-                for what in happened {
-                    self.happened(&context.request, id, what);
+                let (request, account, at) = (&context.request, id, now);
+                if let (Some(contacts_before), Some(contacts)) = (contacts_before, &contacts) {
+                    self.report(&Event::AccountChanged {
+                        request,
+                        account,
+                        contacts_before,
+                        contacts: contacts.len(),
+                        at,
+                    });
+                }
+                if let Some(orders_ended) = orders_ended {
+                    self.report(&Event::AccountDeactivated {
+                        request,
+                        account,
+                        orders_ended,
+                        at,
+                    });
                 }
                 return Ok(changed);
             }

@@ -4,7 +4,7 @@ use super::end::end_order;
 use crate::{
     AccountContext, Engine, Error,
     domain::{Authorization, AuthorizationStatus, Failure},
-    events::What,
+    events::Event,
     ids::{AccountId, AuthorizationId},
     ports::{Change, Versioned},
 };
@@ -78,14 +78,10 @@ impl Engine {
                 AuthorizationStatus::Pending | AuthorizationStatus::Valid => {}
             }
             let order = self.order(context, value.order).await?;
-            let what = What::AuthorizationDeactivated {
-                authorization: id,
-                order: order.value.id,
-                order_ended: order.value.is_open(now),
-            };
+            let (order_id, order_ended) = (order.value.id, order.value.is_open(now));
             let deactivated = value.deactivate(now)?;
             let mut changes = vec![Change::UpdateAuthorization(deactivated.clone(), version)];
-            if order.value.is_open(now) {
+            if order_ended {
                 let detail = format!("the client deactivated the authorization {id}");
                 let failure = Failure::deactivated("authorization", detail, now);
                 let ended = end_order(&*self.store, order, failure, &[id]).await?;
@@ -95,7 +91,14 @@ impl Engine {
                 .commit("deactivate-authorization", now, changes)
                 .await?
             {
-                self.happened(&context.request, context.account(), what);
+                self.report(&Event::AuthorizationDeactivated {
+                    request: &context.request,
+                    account: context.account(),
+                    authorization: id,
+                    order: order_id,
+                    order_ended,
+                    at: now,
+                });
                 return Ok(deactivated);
             }
         }

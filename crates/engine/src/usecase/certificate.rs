@@ -5,7 +5,7 @@ use crate::{
     AccountContext, Context, Engine, Error,
     authenticate::Requester,
     domain::{Certificate, Revocation, Revoker},
-    events,
+    events::Event,
     ids::AccountId,
     ports::{Change, Versioned},
     sha256,
@@ -89,16 +89,14 @@ impl Engine {
             };
             let change = Change::UpdateCertificate(revoked, version);
             if attempts.commit("revoke", now, vec![change]).await? {
-                tracing::info!(
-                    target: events::TARGET,
-                    event = "revoked",
-                    account = ordered.map(|(account, _)| tracing::field::display(account)),
-                    order = ordered.map(|(_, order)| tracing::field::display(order)),
-                    serial = %serial,
-                    reason = reason.map(RevocationReason::code),
-                    by = %by,
-                    "revoked"
-                );
+                self.report(&Event::Revoked {
+                    request: &context.request,
+                    ordered,
+                    serial: &serial,
+                    reason,
+                    by,
+                    at: now,
+                });
                 return Ok(());
             }
         }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use assay_proto::{AttestationResponse, ChallengeType, OrderStatus, Timestamp};
 
 use super::{end::end_order, other_device::OtherDevice};
@@ -6,8 +8,9 @@ use crate::{
     appraisal::{self, Answer, Appraisal},
     domain::{
         Account, Authorization, AuthorizationStatus, Basis, Challenge, ChallengeState, Failure,
-        Order, Validating,
+        Order, Token, Validating,
     },
+    events::{Event, Judged},
     ids::{AccountId, ChallengeId},
     ports::{Change, Version, Versioned},
 };
@@ -124,7 +127,7 @@ impl Engine {
             changes.extend(note);
             if attempts.commit(name, now, changes).await? {
                 self.report_answer(context, &verdict, &appraisal, other_device.as_ref());
-                self.record_verdict(context, &verdict.authorization, &token, &appraisal);
+                self.report_verdict(context, &verdict.authorization, &token, &appraisal);
                 return match appraisal.verdict {
                     Ok(_) => Ok(verdict.authorization),
                     Err(failure) => Err(Error::Attestation(failure)),
@@ -305,5 +308,32 @@ impl Engine {
         if let Err(failure) = &appraisal.verdict {
             self.report_challenge_failure(&context.request, authorization, failure);
         }
+    }
+
+    /// Reports a verdict that is committed.
+    fn report_verdict(
+        &self,
+        context: &AccountContext,
+        authorization: &Authorization,
+        token: &Token,
+        given: &Appraisal,
+    ) {
+        let (refused, at) = match &given.verdict {
+            Ok(evidence) => (None, evidence.at),
+            Err(failure) => (Some(Cow::Borrowed(failure.reason.as_str())), failure.at),
+        };
+        let judged = Judged {
+            order: authorization.order,
+            authorization: authorization.id,
+            token: Cow::Borrowed(token),
+            account_key: *context.by.value.key.thumbprint(),
+            identifier: Cow::Borrowed(&authorization.identifier),
+            attribute: authorization.admitted.attribute,
+            answer: Cow::Borrowed(&given.answer),
+            device: given.device.as_ref().map(Cow::Borrowed),
+            refused,
+            at,
+        };
+        self.report(&Event::ChallengeJudged(&judged));
     }
 }

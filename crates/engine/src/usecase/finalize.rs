@@ -10,13 +10,13 @@ use crate::{
         OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
-    events,
+    events::{Event, Refused},
     health::Part,
     ids::OrderId,
     issuance,
     ports::{Change, CommitError, Versioned},
     profile::Profile,
-    refusal::{Finding, joined},
+    refusal::joined,
     signing::NotSigned,
     time::ClockReading,
 };
@@ -48,7 +48,11 @@ impl Engine {
         // server MUST return a 403 (Forbidden) error with a problem document of
         // type "orderNotReady"."
         order.value.check_ready(now)?;
-        self.record_csr(&order.value, csr);
+        self.report(&Event::CsrReceived {
+            order: id,
+            authorizations: &order.value.authorizations,
+            csr,
+        });
         let authorizations = self.valid_authorizations(context, &order, now).await?;
         let prepared = self.prepare(&order.value, &authorizations, csr, &clock);
         let prepared = match prepared.await {
@@ -111,7 +115,15 @@ impl Engine {
                         let failure = unsigned(SIGNING_FAILED, detail, now);
                         self.abandon(order, failure).await
                     }
-                    NotSigned::Late => Ok(postpone(order.value, &detail)),
+                    NotSigned::Late => {
+                        self.report(&Event::IssuancePostponed {
+                            account: order.value.account,
+                            order: order.value.id,
+                            reason: SIGNING_FAILED,
+                            detail: &detail,
+                        });
+                        Ok(order.value)
+                    }
                 };
             }
         };
@@ -130,21 +142,15 @@ impl Engine {
             .await
         {
             Ok(_) => {
-                let evidence = authorizations.iter().find_map(Authorization::evidence);
-                let facts = evidence.map(|evidence| &evidence.facts);
-                tracing::info!(
-                    target: events::TARGET,
-                    event = "issued",
-                    account = %finished.account,
-                    order = %finished.id,
-                    serial = %issued.serial(),
-                    device_serial = facts.and_then(|facts| facts.serial.as_deref()),
-                    udid = facts.and_then(|facts| facts.udid.as_deref()),
-                    key = evidence.map(|evidence| evidence.key.as_str()),
-                    issuer = issuer.name(),
-                    %not_after,
-                    "issued"
-                );
+                self.report(&Event::Issued {
+                    account: finished.account,
+                    order: finished.id,
+                    serial: issued.serial(),
+                    evidence: authorizations.iter().find_map(Authorization::evidence),
+                    issuer: issuer.name(),
+                    not_after,
+                    at: now,
+                });
                 Ok(finished)
             }
             Err(CommitError::Conflict(_)) => Ok(self.as_stored(finished.id).await?.value),
@@ -170,14 +176,11 @@ impl Engine {
             Err(error) => return Err(error.into()),
         }
         if failure.problem.kind == ProblemType::ServerInternal {
-            tracing::error!(
-                event = "issuance_failed",
-                account = %failed.account,
-                order = %id,
-                reason = failure.reason,
-                detail = failure.detail,
-                "issuance failed"
-            );
+            self.report(&Event::IssuanceFailed {
+                account: failed.account,
+                order: id,
+                failure: &failure,
+            });
         } else {
             self.report_failure(&request, &failure, (failed.account, id), &names(&failed));
         }
@@ -311,7 +314,8 @@ impl Engine {
             Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),
             _ => return,
         };
-        let finding = Finding {
+        self.report(&Event::Refused(Refused {
+            request,
             gate: Gate::Issuance,
             kind,
             account: order.account,
@@ -320,8 +324,7 @@ impl Engine {
             reason,
             detail: error,
             object_sha256: None,
-        };
-        self.report(request, finding);
+        }));
         self.note(request, order.id, reason, &error.to_string())
             .await;
     }
@@ -362,19 +365,6 @@ fn certificate(order: &Order, issued: &IssuedCert, now: Timestamp) -> Result<Cer
         not_after: Timestamp(issued.not_after()),
         revocation: None,
     })
-}
-
-/// Reports that the certificate of an order is signed later.
-fn postpone(order: Order, detail: &str) -> Order {
-    tracing::error!(
-        event = "issuance_postponed",
-        account = %order.account,
-        order = %order.id,
-        reason = SIGNING_FAILED,
-        detail,
-        "the certificate is not signed yet; the order stays in processing, and is tried again"
-    );
-    order
 }
 
 fn names(order: &Order) -> String {

@@ -5,7 +5,7 @@ use crate::{
     AccountContext, Engine, Error,
     authenticate::Payload,
     domain::Account,
-    events::What,
+    events::Event,
     ports::{Change, Versioned},
 };
 
@@ -79,11 +79,13 @@ impl Engine {
             let changed = value.with_key(new_key.clone());
             let change = Change::UpdateAccount(changed.clone(), version);
             if attempts.commit("key-change", now, vec![change]).await? {
-                let what = What::AccountKeyChanged {
-                    old: *old_key.thumbprint(),
-                    new: *new_key.thumbprint(),
-                };
-                self.happened(&context.request, id, what);
+                self.report(&Event::AccountKeyChanged {
+                    request: &context.request,
+                    account: id,
+                    old: old_key.thumbprint(),
+                    new: new_key.thumbprint(),
+                    at: now,
+                });
                 return Ok(changed);
             }
         }

@@ -11,7 +11,6 @@ mod lease;
 mod order;
 mod order_room;
 mod other_device;
-mod record;
 mod recover;
 mod reset_clock;
 mod server_certificate;

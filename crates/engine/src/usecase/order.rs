@@ -11,9 +11,10 @@ use crate::{
         Origin, Token,
     },
     error::{IdentifierFault, IdentifierRefusal},
+    events::{Event, Refused},
     ids::{AuthorizationId, ChallengeId, OrderId},
     ports::{Change, ConflictOn, Direction, OrderCursor, OrderList, Versioned},
-    refusal::{Finding, LimitReached},
+    refusal::LimitReached,
     time::ClockReading,
 };
 
@@ -260,7 +261,8 @@ impl Engine {
 
     fn report_all(&self, context: &AccountContext, refusals: &[IdentifierRefusal]) {
         for IdentifierRefusal { identifier, fault } in refusals {
-            let finding = Finding {
+            self.report(&Event::Refused(Refused {
+                request: &context.request,
                 gate: Gate::Admission,
                 kind: fault.kind(),
                 account: context.account(),
@@ -269,8 +271,7 @@ impl Engine {
                 reason: fault.as_str(),
                 detail: fault,
                 object_sha256: None,
-            };
-            self.report(&context.request, finding);
+            }));
             let detail = fault.to_string();
             self.remember_refusal(context, identifier, fault.as_str(), &detail);
         }

@@ -3,11 +3,12 @@ use assay_proto::Timestamp;
 use crate::{
     Engine, Request,
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Note, Order},
+    events::{Event, UdidDiffers},
     ids::OrderId,
     ports::{Direction, OrderList, StoreError},
 };
 
-/// The stable name of the note and, with an underscore, of the event.
+/// The stable name of the note; that of the event has an underscore.
 const UDID_DIFFERS: &str = "udid-differs";
 /// Orders of the same device with good evidence that are looked at.
 const LOOK_BACK: usize = 8;
@@ -85,12 +86,10 @@ impl Engine {
         });
         let earlier = self.earlier_device(authorization, facts).await;
         let earlier = earlier.unwrap_or_else(|error| {
-            tracing::warn!(
-                event = "earlier_orders_unread",
-                order = %authorization.order,
-                %error,
-                "earlier orders of a device cannot be compared with its evidence: enrolment continues"
-            );
+            self.report(&Event::EarlierOrdersUnread {
+                order: authorization.order,
+                error: &error,
+            });
             None
         });
         (listed.is_some() || earlier.is_some()).then(|| OtherDevice {
@@ -165,7 +164,7 @@ impl Engine {
         Ok(None)
     }
 
-    /// Logs it, once it is durable.
+    /// Reports it, once it is durable.
     pub(crate) fn report_other_device(
         &self,
         request: &Request,
@@ -173,19 +172,14 @@ impl Engine {
         other: &OtherDevice,
     ) {
         let (listed, earlier) = (other.listed.as_ref(), other.earlier.as_ref());
-        tracing::warn!(
-            event = "udid_differs",
-            account = %authorization.account,
-            client = request.client.map(tracing::field::display),
-            order = %authorization.order,
-            identifier = %authorization.identifier.to_wire().value,
-            serial = other.evidence.serial.as_deref(),
-            udid = other.evidence.udid.as_deref(),
-            attribute = listed.map(|(attribute, ..)| attribute.as_str()),
-            listed = listed.map(|(_, listed, _)| listed.as_str()),
-            earlier_order = earlier.map(|(order, _)| tracing::field::display(*order)),
-            earlier_udid = earlier.map(|(_, udid)| udid.as_str()),
-            "the evidence is good, and attests another UDID than the list or an earlier order has"
-        );
+        self.report(&Event::UdidDiffers(UdidDiffers {
+            request,
+            account: authorization.account,
+            order: authorization.order,
+            identifier: &authorization.identifier,
+            evidence: &other.evidence,
+            listed: listed.map(|(attribute, listed, _)| (*attribute, listed.as_str())),
+            earlier: earlier.map(|(order, udid)| (*order, udid.as_str())),
+        }));
     }
 }

@@ -6,6 +6,7 @@ use assay_proto::Timestamp;
 use crate::{
     Engine, Error, Request,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
+    events::Event,
     issuance::end_of_ca,
     ports::{Change, CommitError, Versioned},
     sha256,
@@ -129,11 +130,10 @@ impl Engine {
             let request = Request::default();
             let dropped = self.commit(&request, "drop-server-intent", now, vec![change]);
             match dropped.await {
-                Ok(_) => tracing::warn!(
-                    event = "server_intent_dropped",
-                    serial = %value.serial,
-                    "a TLS certificate was not finished by an earlier process and never will be"
-                ),
+                Ok(_) => self.report(&Event::ServerIntentDropped {
+                    serial: &value.serial,
+                    at: now,
+                }),
                 // Its process finished it after all, or another node dropped it.
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),

@@ -48,6 +48,7 @@ pub async fn everything(knobs: &Knobs) {
     refusals(&Glass::with(knobs.clone())).await;
     issuance(&Glass::with(knobs.clone())).await;
     failed_issuance(&Glass::with(knobs.clone())).await;
+    postponed_issuance(knobs).await;
     server_certificate(&Glass::with(knobs.clone())).await;
     other_devices(&Glass::with(knobs.clone())).await;
     clock(&Glass::with(knobs.clone()));
@@ -171,15 +172,38 @@ pub async fn issuance(glass: &Glass) {
 
 /// The CA that was to sign is gone before it did.
 pub async fn failed_issuance(glass: &Glass) {
+    interrupted(glass).await;
+    recovered_by_another_ca(glass).await;
+}
+
+/// An order whose certificate was not recorded.
+pub async fn interrupted(glass: &Glass) {
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
     glass
         .store
         .fail_next("finalize-complete", CommitFault::Lost);
     glass.finalize(&order, &device).await.unwrap_err();
+}
+
+/// Another process, with another CA, brings interrupted orders to their end.
+pub async fn recovered_by_another_ca(glass: &Glass) {
     glass.clock.advance(Order::LEASE);
     let engine = glass.restart(&[&glass.authority], &new_cas());
     engine.recover().await.unwrap();
+}
+
+/// The module that holds the CA's key takes too long.
+pub async fn postponed_issuance(knobs: &Knobs) {
+    let glass = Glass::with(Knobs {
+        module: Some(Arc::default()),
+        threads: Arc::default(),
+        ..knobs.clone()
+    });
+    let account = glass.account().await;
+    let (order, device) = glass.ready(&account).await;
+    glass.knobs.threads.impatient.store(true, Ordering::SeqCst);
+    glass.finalize(&order, &device).await.unwrap();
 }
 
 /// An earlier process died before its TLS certificate was finished.

@@ -10,7 +10,7 @@
 pub mod eventful;
 pub mod faulty_store;
 pub mod module;
-pub mod recorder;
+pub mod observer;
 pub mod validator;
 pub mod walk;
 
@@ -36,7 +36,9 @@ use assay_engine::{
     domain::{Account, Attribute, Authorization, Challenge, Order},
     ids::{AccountId, ChallengeId},
     names::{DirectoryName, ProfileName},
-    ports::{Clock, NonceService, Purpose, Random, Space, Store, Validator, Version, Versioned},
+    ports::{
+        Clock, NonceService, Observer, Purpose, Random, Space, Store, Validator, Version, Versioned,
+    },
     profile::Profile,
     time::MAX_JUMP,
 };
@@ -52,7 +54,7 @@ use assay_simulator::{
 use async_trait::async_trait;
 use faulty_store::FaultyStore;
 use module::{Module, TestThreads};
-use recorder::TestRecorder;
+use observer::TestObserver;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 pub const START: Timestamp = Timestamp(1_800_000_000);
@@ -144,7 +146,7 @@ pub struct Glass {
     pub clock: TestClock,
     pub engine: Arc<Engine>,
     pub inventory: Arc<TestInventory>,
-    pub recorder: Arc<TestRecorder>,
+    pub observer: Arc<TestObserver>,
     pub store: Arc<FaultyStore>,
     pub cas: Arc<Authority>,
     pub knobs: Knobs,
@@ -158,6 +160,8 @@ pub struct Knobs {
     /// Where the keys of the CAs lie; without it, in files.
     pub module: Option<Arc<Module>>,
     pub nonces: Option<Arc<dyn NonceService>>,
+    /// Beside [`Glass::observer`].
+    pub observers: Vec<Arc<dyn Observer>>,
     pub space: Option<Arc<dyn Space>>,
     pub threads: Arc<TestThreads>,
     pub threadless: bool,
@@ -226,15 +230,15 @@ impl Glass {
         inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
         let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
-        let recorder = Arc::new(TestRecorder::default());
-        let around = (&clock, &inventory, &recorder, &store);
+        let observer = Arc::new(TestObserver::default());
+        let around = (&clock, &inventory, &observer, &store);
         let engine = engine(&[&authority], &cas, around, &knobs).unwrap();
         Self {
             authority,
             clock,
             engine: Arc::new(engine),
             inventory,
-            recorder,
+            observer,
             store,
             cas,
             knobs,
@@ -248,7 +252,7 @@ impl Glass {
 
     /// As [`restart`](Self::restart), with what the start came to.
     pub fn start(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Result<Engine, Error> {
-        let around = (&self.clock, &self.inventory, &self.recorder, &self.store);
+        let around = (&self.clock, &self.inventory, &self.observer, &self.store);
         engine(roots, cas, around, &self.knobs)
     }
 
@@ -402,10 +406,10 @@ impl Glass {
 fn engine(
     roots: &[&AttestationAuthority],
     cas: &Authority,
-    (clock, inventory, recorder, store): (
+    (clock, inventory, observer, store): (
         &TestClock,
         &Arc<TestInventory>,
-        &Arc<TestRecorder>,
+        &Arc<TestObserver>,
         &Arc<FaultyStore>,
     ),
     knobs: &Knobs,
@@ -433,8 +437,10 @@ fn engine(
         limits: knobs.limits,
         max_jump: MAX_JUMP,
         nonces: knobs.nonces.clone(),
+        observers: std::iter::once(Arc::clone(observer) as _)
+            .chain(knobs.observers.iter().cloned())
+            .collect(),
         random: Arc::new(SystemRandom),
-        recorder: Some(Arc::clone(recorder) as _),
         server_issuer: Some(ca(&cas.tls)),
         space: knobs.space.clone(),
         store: Arc::clone(store) as _,

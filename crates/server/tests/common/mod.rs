@@ -36,7 +36,7 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::Timestamp;
-use assay_server::{Peer, Rate, RateLimits, Surface};
+use assay_server::{Peer, Rate, RateLimits, RequestLog, Surface};
 use assay_simulator::{AccountKey, Algorithm, JOSE_JSON, Jws, Response};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
@@ -61,6 +61,7 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) health: Arc<Health>,
     pub(crate) issuer_der: Vec<u8>,
+    pub(crate) request_log: Arc<RequestLog>,
     pub(crate) surface: Surface,
     pub(crate) store: Arc<MemoryStore>,
 }
@@ -141,8 +142,8 @@ impl World {
             },
             max_jump: MAX_JUMP,
             nonces: None,
+            observers: Vec::new(),
             random: Arc::new(Counter::of_next_process()),
-            recorder: None,
             server_issuer: None,
             space: None,
             store: store.clone(),
@@ -150,12 +151,15 @@ impl World {
         }));
         let engine = Arc::new(engine.unwrap());
         let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        let request_log = Arc::new(RequestLog::new(clock.clone()));
+        let log = Arc::clone(&request_log);
         Self {
-            surface: Surface::new(engine.clone(), trusted, rate_limits),
+            surface: Surface::new(engine.clone(), log, trusted, rate_limits),
             clock,
             engine,
             health,
             issuer_der,
+            request_log,
             store,
         }
     }

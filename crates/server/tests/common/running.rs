@@ -36,7 +36,11 @@ impl Running {
         let mut config = ServerConfig::new(listen);
         change(&mut config);
         let (stop, stopped) = oneshot::channel();
-        let server = Server::new(Arc::clone(&world.engine), config);
+        let server = Server::new(
+            Arc::clone(&world.engine),
+            Arc::clone(&world.request_log),
+            config,
+        );
         let ended = tokio::spawn(async move {
             server.run(async { drop(stopped.await) }).await.unwrap();
         });

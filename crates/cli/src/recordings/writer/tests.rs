@@ -1,9 +1,11 @@
-use std::{os::unix::fs::PermissionsExt, sync::mpsc::sync_channel};
+use std::{borrow::Cow, os::unix::fs::PermissionsExt, sync::mpsc::sync_channel};
 
 use assay_attest::recording::{Answer, Evidence};
+use assay_ca::MAX_CSR_LEN;
 use assay_engine::{
     domain::{Attribute, Token},
-    ports::{self, Judged, Recorder},
+    events::{Event, Judged},
+    ports::{self, Observer},
 };
 use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
@@ -14,7 +16,7 @@ use crate::recordings::{QUEUE, Queue};
 
 const TIME: u64 = 1_795_000_000;
 
-fn judged(number: u8, refused: Option<&str>) -> Judged {
+fn judged(number: u8, refused: Option<&str>) -> Judged<'static> {
     let identifier = WireIdentifier {
         kind: "permanent-identifier".to_owned(),
         value: "C02AAA".to_owned(),
@@ -22,13 +24,13 @@ fn judged(number: u8, refused: Option<&str>) -> Judged {
     Judged {
         order: OrderId::from_bytes([number; 16]),
         authorization: AuthorizationId::from_bytes([number; 16]),
-        token: Token::from_stored("token".to_owned()),
+        token: Cow::Owned(Token::from_stored("token".to_owned())),
         account_key: Thumbprint([7; 32]),
-        identifier: Identifier::parse(&identifier).unwrap(),
+        identifier: Cow::Owned(Identifier::parse(&identifier).unwrap()),
         attribute: Attribute::Serial,
-        answer: ports::Answer::Object(b"evidence".to_vec()),
+        answer: Cow::Owned(ports::Answer::Object(b"evidence".to_vec())),
         device: None,
-        refused: refused.map(str::to_owned),
+        refused: refused.map(|reason| Cow::Owned(reason.to_owned())),
         at: Timestamp(TIME),
     }
 }
@@ -43,6 +45,14 @@ fn csr(number: u8, csr: &[u8]) -> Job {
         authorizations: vec![AuthorizationId::from_bytes([number; 16])],
         csr: csr.to_vec(),
     }
+}
+
+fn observe_csr(queue: &Queue, csr: &[u8]) {
+    queue.observe(&Event::CsrReceived {
+        order: OrderId::from_bytes([1; 16]),
+        authorizations: &[],
+        csr,
+    });
 }
 
 fn path(directory: &Path, number: u8) -> PathBuf {
@@ -192,29 +202,43 @@ fn a_full_queue_holds_nobody_up() {
         keep: Keep::Refused,
         lost: Arc::clone(&lost),
     };
-    queue.judged(judged(1, None));
-    queue.csr(OrderId::from_bytes([1; 16]), &[], b"csr");
+    queue.observe(&Event::ChallengeJudged(&judged(1, None)));
+    observe_csr(&queue, b"csr");
     assert!(waiting.try_recv().is_err(), "only refusals are kept");
     for _ in 0..QUEUE + 5 {
-        queue.judged(judged(1, Some("expired")));
+        queue.observe(&Event::ChallengeJudged(&judged(1, Some("expired"))));
     }
     assert_eq!(lost.recordings.load(Ordering::Relaxed), 5);
     assert_eq!(waiting.try_iter().count(), QUEUE);
     drop(waiting);
     // The server is ending.
-    queue.judged(judged(1, Some("expired")));
+    queue.observe(&Event::ChallengeJudged(&judged(1, Some("expired"))));
     assert_eq!(lost.recordings.load(Ordering::Relaxed), 5);
+}
+
+#[test]
+fn a_csr_that_is_too_long_to_be_looked_at_is_not_kept() {
+    let (jobs, waiting) = sync_channel(QUEUE);
+    let queue = Queue {
+        jobs,
+        keep: Keep::All,
+        lost: Arc::default(),
+    };
+    observe_csr(&queue, &[0; MAX_CSR_LEN + 1]);
+    assert!(waiting.try_recv().is_err());
+    observe_csr(&queue, &[0; MAX_CSR_LEN]);
+    assert!(matches!(waiting.try_recv(), Ok(Job::Csr { .. })));
 }
 
 #[test]
 fn what_waits_is_written_before_the_end() {
     let home = tempfile::tempdir().unwrap();
     let writer = writer(home.path());
-    let (recordings, recorder) =
+    let (recordings, observer) =
         crate::recordings::Recordings::start(writer.plan, Arc::default()).unwrap();
-    let recorder = recorder.unwrap();
+    let observer = observer.unwrap();
     for number in 0..100 {
-        recorder.judged(judged(number, None));
+        observer.observe(&Event::ChallengeJudged(&judged(number, None)));
     }
     recordings.finish();
     // 1970 is not 30 days ago, but the first look came before the files.

@@ -91,7 +91,8 @@ pub async fn stage(
 /// What keeps the two ends from talking.
 pub async fn play(stage: &Stage, acme: &Acme) -> anyhow::Result<Played> {
     let (near, far) = duplex(PIPE);
-    let serving = tokio::spawn(serve_stream(stage.engine.clone(), far));
+    let (engine, request_log) = (stage.engine.clone(), stage.request_log.clone());
+    let serving = tokio::spawn(serve_stream(engine, request_log, far));
     let mut client = Client::over(near).await?;
     let result = walk(&mut client, stage, acme).await;
     let transcript = client.close().await?;

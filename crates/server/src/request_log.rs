@@ -7,9 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use assay_engine::{domain::Gate, ports::Clock};
 use assay_proto::ProblemType;
-
-use crate::{domain::Gate, ports::Clock};
 
 /// Lines that may be written for one address and for the networks around it;
 /// the first level that is used up decides.
@@ -70,6 +69,9 @@ const ACCESS: Rate = Rate {
     burst: 50_000,
 };
 
+/// The target of the sums: that of the crate which counted first.
+const TARGET: &str = "assay_engine::request_log";
+
 /// The buckets that one generation holds.
 const CAPACITY: usize = 1 << 14;
 
@@ -101,7 +103,8 @@ impl Topic {
     }
 }
 
-/// Decides which lines of requests are written, and counts the others.
+/// Decides which lines of requests are written, and counts the others. The
+/// server has one, and shares it with what writes the engine's events.
 pub struct RequestLog {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -144,7 +147,9 @@ struct Buckets {
 }
 
 impl RequestLog {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Nothing is used up yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             state: Mutex::default(),
@@ -214,7 +219,8 @@ impl RequestLog {
 
     /// Whether what a gate found gets a line of its own. Without a client there
     /// is no request behind it, and no flood.
-    pub(crate) fn found(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
+    #[must_use]
+    pub fn found(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
             return true;
         };
@@ -235,7 +241,8 @@ impl RequestLog {
     }
 
     /// Whether a new account gets a line of its own. It is counted otherwise.
-    pub(crate) fn account_created(&self, client: Option<IpAddr>) -> bool {
+    #[must_use]
+    pub fn account_created(&self, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
             return true;
         };
@@ -249,7 +256,7 @@ impl RequestLog {
     }
 
     /// Counts a signature that lacked leading zero bytes.
-    pub(crate) fn padded_signature(&self) {
+    pub fn padded_signature(&self) {
         self.lock().padded_signatures += 1;
     }
 
@@ -267,6 +274,7 @@ impl RequestLog {
         };
         for (kind, sum) in sums {
             tracing::info!(
+                target: TARGET,
                 event = "requests_refused",
                 kind = kind.name(),
                 count = sum.requests,
@@ -278,6 +286,7 @@ impl RequestLog {
         }
         if accounts_created > 0 {
             tracing::info!(
+                target: TARGET,
                 event = "accounts_created",
                 count = accounts_created,
                 "accounts created without a line of their own"
@@ -285,6 +294,7 @@ impl RequestLog {
         }
         if without_access > 0 {
             tracing::info!(
+                target: TARGET,
                 event = "requests_without_access_line",
                 count = without_access,
                 "requests without their line of the access log: there were too many at once"
@@ -292,6 +302,7 @@ impl RequestLog {
         }
         if padded_signatures > 0 {
             tracing::info!(
+                target: TARGET,
                 event = "padded_signature",
                 count = padded_signatures,
                 "clients dropped leading zero bytes of signatures"

@@ -1,0 +1,297 @@
+//! What observers see, and when.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test that needs it"
+)]
+
+mod support;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use assay_engine::{
+    Error,
+    domain::{Attribute, Authorization, Order, ServerIntent},
+    events::{Judged, Kind},
+    ports::Answer,
+};
+use assay_proto::{AttestationResponse, OrderStatus};
+use support::{
+    Glass, Knobs, SERIAL, START, csr, device, eventful,
+    faulty_store::CommitFault,
+    observer::{Seen, TestObserver},
+    response,
+};
+
+async fn authorization(glass: &Glass, order: &Order) -> Authorization {
+    let id = order.authorizations[0];
+    let read = glass
+        .engine
+        .authorization(&glass.by(order.account).await, id)
+        .await;
+    read.unwrap().value
+}
+
+/// The one verdict that was seen.
+fn judged(glass: &Glass) -> Judged<'static> {
+    match glass.observer.take_recorded().as_slice() {
+        [Seen::Judged(judged)] => (**judged).clone(),
+        other => panic!("not one verdict: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_against() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    assert_eq!(glass.observer.take_recorded(), []);
+    let device = device(SERIAL);
+    glass.answer(&order, 0, &device).await.unwrap();
+
+    let authorization = authorization(&glass, &order).await;
+    let judged = judged(&glass);
+    assert_eq!(
+        (judged.order, judged.authorization),
+        (order.id, authorization.id)
+    );
+    assert_eq!(*judged.token, *authorization.challenges()[0].token());
+    assert_eq!(judged.account_key, *account.key.thumbprint());
+    assert_eq!(*judged.identifier, order.identifiers[0]);
+    assert_eq!(judged.attribute, Attribute::Serial);
+    assert_eq!((judged.refused, judged.at), (None, START));
+    let found = judged.device.unwrap();
+    assert_eq!(found.attribute(Attribute::Serial), Some(SERIAL));
+    assert_eq!(found.spki_der, device.spki_der());
+    assert!(matches!(&*judged.answer, Answer::Object(object) if !object.is_empty()));
+
+    // A challenge is judged once.
+    glass.answer(&order, 0, &device).await.unwrap();
+    assert_eq!(glass.observer.take_recorded(), []);
+
+    let request = csr(&device);
+    let finalized = glass
+        .engine
+        .finalize(&glass.by(account.id).await, order.id, &request)
+        .await;
+    assert_eq!(finalized.unwrap().status(START), OrderStatus::Valid);
+    let told = Seen::Csr(order.id, order.authorizations.clone(), request);
+    assert_eq!(glass.observer.take_recorded(), [told]);
+}
+
+#[tokio::test]
+async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let other = device("C02OTHER");
+    let refused = glass.answer(&order, 0, &other).await;
+    assert!(matches!(refused, Err(Error::Attestation(_))));
+    let told = judged(&glass);
+    assert_eq!(told.refused.as_deref(), Some("identifier-mismatch"));
+    let found = told.device.unwrap();
+    assert_eq!(found.attribute(Attribute::Serial), Some("C02OTHER"));
+
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let id = glass.challenge(&order, 0).await;
+    let junk = response(b"junk");
+    let context = glass.authenticated(&account).await;
+    let junk = glass.engine.answer_challenge(&context, id, &junk);
+    assert!(matches!(junk.await, Err(Error::Attestation(_))));
+    let told = judged(&glass);
+    assert_eq!(told.refused.as_deref(), Some("object-not-map"));
+    assert_eq!(*told.answer, Answer::Object(b"junk".to_vec()));
+    assert_eq!(told.device, None);
+
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let id = glass.challenge(&order, 0).await;
+    let sorry = AttestationResponse {
+        att_obj: None,
+        error: Some("sorry".into()),
+    };
+    let context = glass.authenticated(&account).await;
+    let answer = glass.engine.answer_challenge(&context, id, &sorry);
+    assert!(matches!(answer.await, Err(Error::Attestation(_))));
+    let told = judged(&glass);
+    assert_eq!(told.refused.as_deref(), Some("device-could-not-attest"));
+    assert_eq!(*told.answer, Answer::Error("sorry".to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_is_told_that_was_not_committed() {
+    let glass = Glass::new();
+    let account = glass.account().await;
+    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    glass.store.fail_next("challenge-valid", CommitFault::Lost);
+    let device = device(SERIAL);
+    assert!(glass.answer(&order, 0, &device).await.is_err());
+    assert_eq!(glass.observer.take_recorded(), []);
+    // An order that is not ready has no use for a CSR.
+    assert!(glass.finalize(&order, &device).await.is_err());
+    assert_eq!(glass.observer.take_recorded(), []);
+    glass.answer(&order, 0, &device).await.unwrap();
+    assert_eq!(judged(&glass).refused, None);
+}
+
+#[tokio::test]
+async fn every_event_is_seen_once() {
+    use Kind::*;
+    let observer = Arc::new(TestObserver::default());
+    eventful::everything(&Knobs {
+        observers: vec![Arc::clone(&observer) as _],
+        ..Knobs::default()
+    })
+    .await;
+    let seen = observer.kinds();
+    let all: BTreeSet<Kind> = seen.iter().copied().collect();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), Kind::ALL);
+    let expected = [
+        // An account is made, changed and deactivated.
+        &[AccountCreated, AccountChanged, AccountDeactivated][..],
+        &[AccountCreated, AccountKeyChanged],
+        &[PaddedSignature],
+        &[AccountCreated, AuthorizationDeactivated],
+        // Admission and a limit; evidence; a CSR.
+        &[AccountCreated, Refused, Refused, Refused, ChallengeJudged],
+        &[ChallengeJudged, CsrReceived, Refused],
+        &[
+            AccountCreated,
+            ChallengeJudged,
+            CsrReceived,
+            Issued,
+            Revoked,
+        ],
+        &[AccountCreated, ChallengeJudged, CsrReceived, IssuanceFailed],
+        &[
+            AccountCreated,
+            ChallengeJudged,
+            CsrReceived,
+            IssuancePostponed,
+        ],
+        &[ServerIntentDropped],
+        // Three devices with one serial number.
+        &[
+            AccountCreated,
+            ChallengeJudged,
+            UdidDiffers,
+            ChallengeJudged,
+        ],
+        &[EarlierOrdersUnread, ChallengeJudged],
+        &[ClockDeparted, ClockReturned],
+        &[ClockDeparted, ClockFollowed],
+        &[FreeSpaceLow, FreeSpaceUnknown, FreeSpaceBack],
+        &[
+            AccountCreated,
+            AccountCreated,
+            AccountCreated,
+            ProvisionalAccountsDropped,
+        ],
+        &[AccountCreated, ProvisionalAccountsDropped, OrdersDisplaced],
+    ]
+    .concat();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn two_observers_see_the_same() {
+    let second = Arc::new(TestObserver::default());
+    let glass = Glass::with(Knobs {
+        observers: vec![Arc::clone(&second) as _],
+        ..Knobs::default()
+    });
+    eventful::issuance(&glass).await;
+    let first = glass.observer.take();
+    assert_eq!(first.len(), 5);
+    assert_eq!(second.take(), first);
+}
+
+/// More than an address has lines for in a log: what is seen has no rate.
+#[tokio::test]
+async fn a_flood_is_seen_whole() {
+    let glass = Glass::new();
+    eventful::many_accounts(&glass).await;
+    assert_eq!(glass.observer.kinds(), [Kind::AccountCreated; 60]);
+}
+
+#[tokio::test]
+async fn a_change_that_was_not_committed_is_no_event() {
+    let device = device(SERIAL);
+    for (commit, seen) in [
+        ("challenge-valid", &[Kind::AccountCreated][..]),
+        (
+            "finalize-begin",
+            &[
+                Kind::AccountCreated,
+                Kind::ChallengeJudged,
+                // It was received, whatever becomes of it.
+                Kind::CsrReceived,
+            ],
+        ),
+        (
+            "finalize-complete",
+            &[
+                Kind::AccountCreated,
+                Kind::ChallengeJudged,
+                Kind::CsrReceived,
+            ],
+        ),
+    ] {
+        let glass = Glass::new();
+        let account = glass.account().await;
+        let order = glass.order(&account, &[SERIAL]).await.unwrap();
+        glass.store.fail_next(commit, CommitFault::Lost);
+        let answered = glass.answer(&order, 0, &device).await;
+        let finalized = glass.finalize(&order, &device).await;
+        assert!(answered.is_err() || finalized.is_err(), "{commit}");
+        assert_eq!(glass.observer.kinds(), seen, "{commit}");
+    }
+}
+
+/// The walks go no further than the commit that fails: what they would have
+/// caused is not seen.
+#[tokio::test]
+async fn what_a_failed_commit_would_have_made_true_is_not_seen() {
+    for (commit, missing) in [
+        ("new-account", Kind::AccountCreated),
+        ("update-account", Kind::AccountChanged),
+        ("key-change", Kind::AccountKeyChanged),
+        ("deactivate-authorization", Kind::AuthorizationDeactivated),
+        ("revoke", Kind::Revoked),
+        ("drop-server-intent", Kind::ServerIntentDropped),
+        ("finalize-abandon", Kind::IssuanceFailed),
+    ] {
+        let glass = Arc::new(Glass::new());
+        let walking = Arc::clone(&glass);
+        let walk = tokio::spawn(async move {
+            let glass = &*walking;
+            glass.store.fail_next(commit, CommitFault::Lost);
+            match missing {
+                Kind::AccountCreated | Kind::AccountChanged => eventful::accounts(glass).await,
+                Kind::AccountKeyChanged => eventful::key_change(glass).await,
+                Kind::AuthorizationDeactivated => eventful::authorizations(glass).await,
+                Kind::Revoked => eventful::issuance(glass).await,
+                Kind::ServerIntentDropped => {
+                    let spki = device(SERIAL).spki_der();
+                    glass
+                        .store
+                        .fail_next("server-certificate", CommitFault::Lost);
+                    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+                    issued.await.unwrap_err();
+                    glass.clock.advance(ServerIntent::LEASE);
+                    glass.store.fail_next(commit, CommitFault::Lost);
+                    let dropped = glass.engine.drop_unfinished_server_intents();
+                    dropped.await.unwrap();
+                }
+                Kind::IssuanceFailed => {
+                    eventful::interrupted(glass).await;
+                    glass.store.fail_next(commit, CommitFault::Lost);
+                    eventful::recovered_by_another_ca(glass).await;
+                }
+                _ => unreachable!(),
+            }
+        });
+        assert!(walk.await.is_err(), "{commit} did not fail");
+        let seen = glass.observer.kinds();
+        assert!(!seen.contains(&missing), "{commit}: {seen:?}");
+    }
+}
