@@ -7,7 +7,7 @@ mod support;
 use assay_engine::{
     AccountContext, Context, CsrRefusal, Error, Request, Requester, SerialNumber,
     domain::{AuthorizationStatus, Certificate, NotReady, Order, OrderState, Revocation, Revoker},
-    ports::{Change, ChangeSet, Store, Versioned},
+    ports::{Change, ChangeSet, Store, Version, Versioned},
 };
 use assay_proto::{
     AuthorizationUpdate, Base64Url, OrderStatus, RevocationReason, RevokeCert, Timestamp,
@@ -380,7 +380,9 @@ async fn an_order_that_another_process_completed_is_returned_as_it_is_stored() {
     glass.finalize(&order, &device).await.unwrap_err();
     let found = glass.store.order(order.id).await.unwrap().unwrap();
     let completed = found.value.clone().complete().unwrap();
-    let change = Change::UpdateOrder(completed.clone(), found.version);
+    // Recovery renews the lease in a commit of its own.
+    let renewed = Version(found.version.0 + 1);
+    let change = Change::UpdateOrder(completed.clone(), renewed);
     let changes = ChangeSet::new(START, vec![change]);
     glass.store.overtake_next("finalize-complete", changes);
     glass.clock.advance(Order::LEASE);

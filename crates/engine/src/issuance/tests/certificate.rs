@@ -235,6 +235,18 @@ fn what_would_not_fit_a_record_is_never_begun() {
 }
 
 #[test]
+fn long_names_fit_and_with_its_signature_a_certificate_is_one_tls_record() {
+    let issuer = issuing();
+    let prepared = |length| {
+        let serial = SerialNumber::from_random([1; 16]);
+        prepare(&issuer, &leaf_of_length(length), serial).map(drop)
+    };
+    assert_eq!(prepared(10_000), Ok(()));
+    let largest_signature = 512;
+    refused(prepared(16 * 1024 - largest_signature));
+}
+
+#[test]
 fn why_a_certificate_cannot_be_built() {
     for (fault, place) in [
         (PrepareError::BadSubject("common name"), "common name"),

@@ -117,11 +117,14 @@ fn a_hardware_module_is_an_ordered_one_octet_for_octet() {
     }
 }
 
+/// Puts a name of one kind into a request.
+type SetName = fn(&mut RequestedNames, Vec<String>);
+
 #[test]
 fn each_kind_of_other_name_is_refused_where_the_profile_says_so() {
     let text = || vec!["x".to_owned()];
     let ordered = order(&[identifier("permanent-identifier", "C02A")]);
-    let kinds: [(&str, fn(&mut RequestedNames, Vec<String>)); 7] = [
+    let kinds: [(&str, SetName); 7] = [
         ("subject", |names, _| names.subject_is_empty = false),
         ("DNS name", |names, text| names.dns = text),
         ("mail address", |names, text| names.emails = text),
