@@ -62,6 +62,15 @@ impl DirectoryName {
         Name::parse(text).map(|name| Self(Some(name)))
     }
 
+    /// Reads a name that was good when it was stored. Routes that came later
+    /// reserve it for new directories only.
+    ///
+    /// # Errors
+    /// The form.
+    pub fn stored(text: &str) -> Result<Self, NameFault> {
+        Name::parse(text).map(|name| Self(Some(name)))
+    }
+
     /// The name as URLs have it; `None` for the default directory.
     #[must_use]
     pub fn in_urls(&self) -> Option<&str> {
@@ -134,6 +143,17 @@ impl fmt::Display for ProfileName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_name_stays_readable_when_a_route_takes_its_word() {
+        for route in Route::ALL {
+            let word = route.first_segment();
+            assert_eq!(DirectoryName::parse(word), Err(NameFault::Reserved));
+            let stored = DirectoryName::stored(word).unwrap();
+            assert_eq!(stored.in_urls(), Some(word));
+        }
+        assert!(DirectoryName::stored("A/B").is_err());
+    }
 
     #[test]
     fn a_name_is_short_and_plain() {

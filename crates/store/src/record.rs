@@ -325,7 +325,7 @@ fn clip(mut text: String, most: usize) -> String {
 /// Reads the name of a directory; absent for the default one.
 fn directory(name: Option<&str>) -> Result<DirectoryName, Damage> {
     name.map_or(Ok(DirectoryName::DEFAULT), |name| {
-        DirectoryName::parse(name).map_err(|_| Damage::Field("directory"))
+        DirectoryName::stored(name).map_err(|_| Damage::Field("directory"))
     })
 }
 

@@ -167,13 +167,27 @@ pub(super) fn open(
         return Err(Refusal::Broken("its files are missing".to_owned()));
     }
     let tree = open_sled(&path)?;
-    let caught_up = catch_up(disk, survey, &tree, flushed, end).and_then(|()| nonce_key(&tree));
+    let caught_up = check_layout(&tree)
+        .and_then(|()| catch_up(disk, survey, &tree, flushed, end))
+        .and_then(|()| nonce_key(&tree));
     match caught_up {
         Ok(nonce_key) => Ok((tree, nonce_key)),
         Err(refusal) => {
             leak(tree);
             Err(refusal)
         }
+    }
+}
+
+/// Whether an index was made for the records of this layout. The note says which
+/// ledger it belongs to, and a migrated one is of the same database.
+fn check_layout(tree: &sled::Db) -> Result<(), Refusal> {
+    let layout = guarded(|| tree.get(keys::SCHEMA)).map_err(Refusal::Broken)?;
+    match layout {
+        Some(layout) if layout != keys::SCHEMA_VERSION.to_be_bytes() => {
+            Err(Refusal::Broken("it was made for another layout".to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -190,14 +190,13 @@ fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Faul
     finish(disk, dir, &unfinished)
 }
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// The record under `key` of an older layout as the present one has it, with its
 /// index entries; nothing for what is no record. Up to layout 6 no record
 /// changed: what an older one lacks counts as absent.
-fn upgrade_record(
-    key: &[u8],
-    value: &[u8],
-    layout: u32,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn upgrade_record(key: &[u8], value: &[u8], layout: u32) -> Result<Vec<Pair>, StoreError> {
     if !record::is_record(key) {
         return Ok(Vec::new());
     }

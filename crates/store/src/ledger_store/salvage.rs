@@ -45,12 +45,13 @@ pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
 
 /// Removes what is noted of the index: the next start makes a new one.
 pub(crate) fn forget_index(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
-    let note = note::path(&index::directory(dir));
+    let index = index::directory(dir);
+    let note = note::path(&index);
     match disk.remove(&note) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Fault::io("remove", &note)(error))
-        }
-        _ => Ok(()),
+        // A note that came back after a power loss would be believed.
+        Ok(()) => (disk.sync_dir(&index)).map_err(Fault::io("synchronise", &index)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Fault::io("remove", &note)(error)),
     }
 }
 
