@@ -37,26 +37,26 @@ pub trait Database: Store {
 #[async_trait]
 impl Database for LedgerStore {
     fn restored(&self) -> Result<Option<Restored>, StoreError> {
-        self.restored()
+        Self::restored(self)
     }
 
     fn issuer(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        self.issuer()
+        Self::issuer(self)
     }
 
     fn set_issuer(&self, spki_sha256: [u8; 32]) -> Result<(), StoreError> {
-        self.set_issuer(spki_sha256)
+        Self::set_issuer(self, spki_sha256)
     }
 
     fn certificates(&self, limit: usize) -> Result<Vec<Certificate>, StoreError> {
-        self.certificates(limit)
+        Self::certificates(self, limit)
     }
 
     async fn respond(&self) -> Result<(), StoreError> {
-        self.respond().await
+        Self::respond(self).await
     }
 
     async fn poisoned(&self) -> StoreError {
-        self.poisoned().await
+        Self::poisoned(self).await
     }
 }

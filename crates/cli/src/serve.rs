@@ -17,6 +17,7 @@ use assay_proto::Timestamp;
 use assay_server::{RESERVED_CONNECTIONS, RequestLog, Server, ServerConfig};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::RwLock,
     time::MissedTickBehavior,
 };
 
@@ -56,7 +57,15 @@ struct Served {
 }
 
 /// Tasks that end with their server.
-struct Background(Vec<tokio::task::JoinHandle<()>>);
+#[derive(Default)]
+struct Background {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    under_way: UnderWay,
+}
+
+/// Work of background tasks that is not cut off between a commit and its report.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<RwLock<()>>);
 
 /// `assay serve`
 pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) -> Result<(), Stop> {
@@ -113,7 +122,7 @@ pub async fn prepare(
     // From here on a hangup ends no server, however soon it comes.
     let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
     let mut reload = Reload::new(hangups, started);
-    let mut background = Background(Vec::new());
+    let mut background = Background::default();
     let health = Arc::new(Health::default());
     health.fail(Part::Store, "the database is being opened");
     if let Some(address) = parts.config.health.listen {
@@ -146,9 +155,10 @@ pub async fn prepare(
     background.spawn(watch(Arc::clone(engine)));
     let served = match replay {
         None => {
-            background.spawn(recover(Arc::clone(engine)));
+            let under_way = background.under_way.clone();
+            background.spawn(recover(Arc::clone(engine), under_way.clone()));
             if engine.has_validators() {
-                background.spawn(validate(Arc::clone(engine)));
+                background.spawn(validate(Arc::clone(engine), under_way));
             }
             Served {
                 devices: app.devices.clone(),
@@ -273,7 +283,7 @@ impl Ready {
             )))
             }
         };
-        drop(self.background);
+        self.background.end().await;
         let engine = &self.app.engine;
         let result = match result {
             Ok(()) => {
@@ -290,13 +300,37 @@ impl Ready {
 
 impl Background {
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.push(tokio::spawn(task));
+        self.tasks.push(tokio::spawn(task));
+    }
+
+    /// Ends all tasks, once what they have under way is done: at most a few
+    /// seconds. What takes longer the next start recovers.
+    async fn end(self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let under_way = self.under_way.clone();
+        drop(self);
+        let _ = tokio::time::timeout(PATIENCE, under_way.0.write()).await;
+    }
+}
+
+impl UnderWay {
+    /// Runs `work` to its end, whatever becomes of the task that waits for it.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let held = Arc::clone(&self.0).read_owned().await;
+        let work = async move {
+            let _held = held;
+            work.await
+        };
+        tokio::spawn(work).await
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        for task in &self.0 {
+        for task in &self.tasks {
             task.abort();
         }
     }
@@ -304,13 +338,21 @@ impl Drop for Background {
 
 /// Brings interrupted orders to their end as their leases run out, and drops
 /// what was left of TLS certificates.
-async fn recover(engine: Arc<Engine>) {
+async fn recover(engine: Arc<Engine>, under_way: UnderWay) {
     const LATER: Duration = Duration::from_secs(60);
     loop {
-        let wait = match recover_once(&engine).await {
+        let recovering = Arc::clone(&engine);
+        let recovered = under_way
+            .to_the_end(async move { recover_once(&recovering).await })
+            .await;
+        let wait = match recovered
+            .map_err(anyhow::Error::from)
+            .and_then(|it| Ok(it?))
+        {
             Ok(Some(lease)) => Duration::from_secs(lease.0.saturating_sub(engine.now().0).max(1)),
             Ok(None) => LATER,
             Err(error) => {
+                let error = format!("{error:#}");
                 tracing::error!(event = "recovery_failed", %error, "interrupted orders were not recovered; trying again");
                 LATER
             }
@@ -321,30 +363,38 @@ async fn recover(engine: Arc<Engine>) {
 
 /// When there is more to recover, where that is known.
 async fn recover_once(engine: &Engine) -> Result<Option<Timestamp>, Error> {
+    // Neither holds the other up, and the first fault is reported.
     let orders = engine.recover().await;
-    let intents = engine.drop_unfinished_server_intents().await?;
-    Ok([orders?, intents].into_iter().flatten().min())
+    let intents = engine.drop_unfinished_server_intents().await;
+    Ok([orders?, intents?].into_iter().flatten().min())
 }
 
 /// Validates challenges as their attempts become due. What a crash interrupts is
 /// found again in the store.
-async fn validate(engine: Arc<Engine>) {
+async fn validate(engine: Arc<Engine>, under_way: UnderWay) {
     /// How many are validated at once: most of the time of one is waiting.
     const AT_ONCE: usize = 64;
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut under_way = tokio::task::JoinSet::new();
+    let mut validations = tokio::task::JoinSet::new();
     loop {
         seconds.tick().await;
-        while under_way.try_join_next().is_some() {}
-        let free = AT_ONCE - under_way.len();
+        while validations.try_join_next().is_some() {}
+        let free = AT_ONCE - validations.len();
         match engine.due_validations(free).await {
             Ok(due) => {
                 for id in due {
-                    let engine = Arc::clone(&engine);
-                    under_way.spawn(async move {
-                        if let Err(error) = engine.validate(id).await {
-                            tracing::debug!(%id, %error, "an attempt to validate failed");
+                    let (engine, under_way) = (Arc::clone(&engine), under_way.clone());
+                    validations.spawn(async move {
+                        let validation = async move { engine.validate(id).await };
+                        match under_way.to_the_end(validation).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(error)) => {
+                                tracing::debug!(%id, %error, "an attempt to validate failed");
+                            }
+                            Err(error) => {
+                                tracing::debug!(%id, %error, "an attempt to validate panicked");
+                            }
                         }
                     });
                 }

@@ -27,7 +27,7 @@ impl SigningThreads {
 
     async fn run_in_turn(&self, job: Job) -> Result<(), Unfinished> {
         let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.map_err(|_| Unfinished)?;
+        let place = place.map_err(|_| Unfinished::NoThread)?;
         let (ended, end) = oneshot::channel::<()>();
         let started = thread::Builder::new()
             .name("assay-signer".to_owned())
@@ -39,7 +39,7 @@ impl SigningThreads {
             });
         if let Err(error) = started {
             tracing::error!(event = "signing_thread_failed", %error, "cannot start a thread for a signature");
-            return Err(Unfinished);
+            return Err(Unfinished::NoThread);
         }
         // It says nothing but that it ended.
         let _ = end.await;
@@ -52,7 +52,7 @@ impl Blocking for SigningThreads {
     async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished> {
         timeout(patience, self.run_in_turn(job))
             .await
-            .unwrap_or(Err(Unfinished))
+            .unwrap_or(Err(Unfinished::Late))
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
         let hang = Box::new(move || {
             let _ = hold.recv();
         });
-        assert_eq!(threads.run(hang, SHORT).await, Err(Unfinished));
+        assert_eq!(threads.run(hang, SHORT).await, Err(Unfinished::Late));
         let begun = Arc::<AtomicUsize>::default();
         let job = || {
             let begun = begun.clone();
@@ -107,7 +107,7 @@ mod tests {
                 begun.fetch_add(1, Ordering::SeqCst);
             })
         };
-        assert_eq!(threads.run(job(), SHORT).await, Err(Unfinished));
+        assert_eq!(threads.run(job(), SHORT).await, Err(Unfinished::Late));
         drop(go);
         assert_eq!(threads.run(job(), LONG).await, Ok(()));
         assert_eq!(begun.load(Ordering::SeqCst), 1);

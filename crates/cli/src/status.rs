@@ -75,6 +75,7 @@ impl fmt::Display for Text<'_, Status> {
             directory,
             time,
             uptime_seconds,
+            ..
         } = self.0;
         let ready = if readiness.ready {
             "ready"

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use assay_proto::Timestamp;
+use assay_proto::{Timestamp, admin::CommitCount};
 
 use crate::{
     Engine, Error, Request,
@@ -34,15 +34,6 @@ pub(crate) struct Attempts<'a> {
     request: &'a Request,
     left: usize,
     conflict: Option<ConflictOn>,
-}
-
-/// How often the commits of one name were tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CommitCount {
-    /// How often in all.
-    pub attempts: u64,
-    /// How often another commit was faster, or a limit was reached.
-    pub conflicts: u64,
 }
 
 /// Counts commits by name, since the process started.
@@ -88,7 +79,11 @@ impl Attempts<'_> {
 impl CommitCounts {
     pub(crate) fn add<T>(&self, name: &'static str, result: &Result<T, CommitError>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(name).or_default();
+        let none = CommitCount {
+            attempts: 0,
+            conflicts: 0,
+        };
+        let count = counts.entry(name).or_insert(none);
         count.attempts += 1;
         if matches!(result, Err(CommitError::Conflict(_))) {
             count.conflicts += 1;
@@ -108,9 +103,12 @@ impl Engine {
     }
 
     /// How often the commits of each name were tried since the process started.
-    #[must_use]
-    pub fn commit_counts(&self) -> BTreeMap<&'static str, CommitCount> {
+    pub(crate) fn commit_counts(&self) -> BTreeMap<String, CommitCount> {
         let counts = self.commit_counts.0.lock();
-        counts.unwrap_or_else(PoisonError::into_inner).clone()
+        let counts = counts.unwrap_or_else(PoisonError::into_inner);
+        let named = counts
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count));
+        named.collect()
     }
 }

@@ -357,8 +357,6 @@ impl From<NotRedeemed> for Error {
     }
 }
 
-/// The one bridge from errors to what a client is told. Faults of ours say
-/// nothing of their cause: that is for the log.
 impl From<IllegalTransition> for Error {
     /// The state was looked at before: this is a fault of ours.
     fn from(transition: IllegalTransition) -> Self {
@@ -366,6 +364,8 @@ impl From<IllegalTransition> for Error {
     }
 }
 
+/// The one bridge from errors to what a client is told. Faults of ours say
+/// nothing of their cause: that is for the log.
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         use ProblemType as P;

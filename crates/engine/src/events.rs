@@ -2,9 +2,9 @@
 //! but the client. [`Observer`](crate::ports::Observer)s make of it what they
 //! are for: log lines, recordings.
 //!
-//! An event is reported once, after the commit that made it true, by
-//! [`Engine::report`], which is the only way to an observer. It borrows what it
-//! says: an event that no observer wants costs nothing.
+//! An event is reported once, after the commit that made it true, where one did,
+//! by [`Engine::report`], which is the only way to an observer. It borrows what
+//! it says: an event that no observer wants costs nothing.
 
 mod kind;
 
@@ -147,8 +147,7 @@ pub enum Event<'a> {
         by: Revoker,
         at: Timestamp,
     },
-    /// The intent of a TLS certificate that an earlier process did not finish was
-    /// dropped.
+    /// The intent of a TLS certificate that was not finished was dropped.
     ServerIntentDropped {
         serial: &'a SerialNumber,
         at: Timestamp,

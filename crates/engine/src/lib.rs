@@ -45,7 +45,6 @@ mod usecase;
 pub use assay_ca::SerialNumber;
 pub use assay_jws::PublicKey;
 
-pub use attempts::CommitCount;
 pub use authenticate::{
     AccountContext, Context, KeyContext, Payload, Request, RequestId, Requester, Unauthenticated,
 };

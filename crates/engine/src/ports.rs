@@ -100,10 +100,10 @@ pub trait Space: Send + Sync {
 
 /// Sees what happens: log lines, recordings, and what else is made of events.
 ///
-/// It is called after the commit that made the event true, often within a
-/// request and before its answer: it must return at once and never block. What
-/// it makes of an event has no influence on anything; an observer that cannot
-/// keep something reports that itself.
+/// It is called after the commit that made the event true, where one did, often
+/// within a request and before its answer: it must return at once and never
+/// block. What it makes of an event has no influence on anything; an observer
+/// that cannot keep something reports that itself.
 pub trait Observer: Send + Sync {
     /// Something happened, once.
     fn observe(&self, event: &Event<'_>);

@@ -252,6 +252,14 @@ pub const REMEDIES: &[(&str, &str)] = &[
         "the order ended while its challenge was validated: install the profile again",
     ),
     (
+        "validation-unfinished",
+        "what validates the challenge did not end in time, each time: look at what it asks, then install the profile again",
+    ),
+    (
+        "signing-late",
+        "the CA's key takes too long, and the server tries again by itself: look at the device or module that holds it",
+    ),
+    (
         "signing-failed",
         "the CA's key did not sign: the log has the cause, event `issuance_failed`; then install the profile again",
     ),

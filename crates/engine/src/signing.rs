@@ -8,7 +8,7 @@ use std::{
 
 use assay_ca::{IssuedCert, Issuer, PreparedCert, SignError};
 
-use crate::{Engine, ports::Unfinished};
+use crate::{Engine, domain::Order, ports::Unfinished};
 
 /// How long a signature may take, its turn included: half of the lease of an
 /// order in processing, so that an attempt has reported before the next one
@@ -24,7 +24,15 @@ pub(crate) enum NotSigned {
     /// It takes too long. A signature that is made after all goes nowhere.
     #[error("the CA key did not sign within {} seconds; look at the device or module that holds it", PATIENCE.as_secs())]
     Late,
+    /// The system gives no thread to wait on.
+    #[error(
+        "the system gives no thread to sign on: raise its limit (TasksMax= of the unit, `ulimit -u`)"
+    )]
+    NoThread,
 }
+
+// An attempt has reported before another process may begin the next one.
+const _: () = assert!(PATIENCE.as_secs() * 2 <= Order::LEASE);
 
 impl Engine {
     /// Signs a prepared certificate, and uses it up.
@@ -51,7 +59,10 @@ impl Engine {
         blocking
             .run(job, PATIENCE)
             .await
-            .map_err(|Unfinished| NotSigned::Late)?;
+            .map_err(|unfinished| match unfinished {
+                Unfinished::Late => NotSigned::Late,
+                Unfinished::NoThread => NotSigned::NoThread,
+            })?;
         let signed = (result.lock())
             .unwrap_or_else(PoisonError::into_inner)
             .take();

@@ -291,6 +291,7 @@ async fn what_a_failed_commit_would_have_made_true_is_not_seen() {
             }
         });
         assert!(walk.await.is_err(), "{commit} did not fail");
+        assert!(!glass.store.will_fail(), "{commit} was not made");
         let seen = glass.observer.kinds();
         assert!(!seen.contains(&missing), "{commit}: {seen:?}");
     }

@@ -41,8 +41,7 @@ async fn order_of_two(glass: &Glass) -> Order {
 /// Answers challenge `index` with evidence of this authority for `token`, or for
 /// the challenge's own.
 async fn answer(
-    glass: &Glass,
-    engine: &Engine,
+    (glass, engine): (&Glass, &Engine),
     authority: &AttestationAuthority,
     order: &Order,
     index: usize,
@@ -88,8 +87,7 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
         let order = order_of_two(&glass).await;
         for (index, authority) in [first, &second].into_iter().enumerate() {
             let answered = answer(
-                &glass,
-                &both,
+                (&glass, &both),
                 authority,
                 &order,
                 index,
@@ -132,8 +130,7 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
     let order = order_of_two(&glass).await;
     for (index, authority) in [first, &second].into_iter().enumerate() {
         let answered = answer(
-            &glass,
-            &both,
+            (&glass, &both),
             authority,
             &order,
             index,
@@ -170,8 +167,7 @@ async fn stale(
     let device = device(SERIAL);
     let token = Some("another-token");
     let refused = answer(
-        &glass,
-        &glass.engine,
+        (&glass, &glass.engine),
         authority,
         &order,
         0,

@@ -319,7 +319,7 @@ async fn what_is_issued_is_what_was_recorded() {
 }
 
 #[tokio::test]
-async fn an_authorization_that_ends_while_its_order_is_finalized_ends_the_order() {
+async fn a_ready_order_with_an_authorization_that_ended_is_a_fault_and_nothing_is_signed() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;
     // The authorization alone: no use-case makes such an order.

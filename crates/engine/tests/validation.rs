@@ -14,6 +14,7 @@ use assay_engine::{
         Validating,
     },
     ports::{Change, ChangeSet, NotValidated, Store},
+    reset_clock,
 };
 use assay_proto::{
     AccountUpdate, AttestationResponse, AuthorizationUpdate, ChallengeType, OrderStatus, Problem,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use find::{DeviceStory, FindOrders, Found};
 pub use list::{Cursor, Direction, ListOrders, OrderFilter, Page, StatusFilter};
 pub use refusals::{ListRefusals, Refusal, Refusals};
-pub use status::Status;
+pub use status::{CommitCount, Status};
 pub use story::{
     AuthorizationStory, CertificateStory, EvidenceStory, FailureStory, NoteStory, Story, Summary,
 };

@@ -101,6 +101,9 @@ impl fmt::Display for Text<'_, AuthorizationStory> {
             authorization.identifier.value,
             authorization.compared_with
         )?;
+        if let Some(rule) = &authorization.admitted_by {
+            write!(f, " (admitted: {rule})")?;
+        }
         let Some(evidence) = &authorization.evidence else {
             return Ok(());
         };

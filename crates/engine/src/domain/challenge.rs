@@ -45,6 +45,10 @@ pub struct Validating {
 
 /// What an authorization is valid by.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every basis is evidence: a box would be one more allocation for each"
+)]
 pub enum Basis {
     /// Control over the identifier was shown to a validator. It proves no key.
     Control {

@@ -15,5 +15,6 @@ pub(super) fn status(running: Running<'_>) -> Status {
         directory: engine.urls().directory(),
         time: engine.now(),
         uptime_seconds,
+        commits: engine.commit_counts(),
     }
 }

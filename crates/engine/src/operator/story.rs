@@ -105,6 +105,7 @@ async fn authorizations(
             compared_with: authorization.admitted.attribute.as_str().to_owned(),
             status: status(authorization.status(now)).to_owned(),
             evidence,
+            admitted_by: (authorization.admitted.rule).map(|rule| rule.as_str().to_owned()),
         });
     }
     Ok(authorizations)

@@ -9,8 +9,9 @@ pub trait Blocking: Send + Sync {
     /// Runs `job`, and returns once it has come to its end, by a panic too.
     ///
     /// # Errors
-    /// [`Unfinished`] after `patience`, its turn included. A job that had not
-    /// begun never does; one that had goes on.
+    /// [`Unfinished::Late`] after `patience`, its turn included: a job that had
+    /// not begun never does, one that had goes on. [`Unfinished::NoThread`] where
+    /// the system gives no thread: it never begins.
     async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished>;
 }
 
@@ -19,5 +20,11 @@ pub type Job = Box<dyn FnOnce() + Send>;
 
 /// A [`Job`] did not come to its end in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it takes too long")]
-pub struct Unfinished;
+pub enum Unfinished {
+    /// It takes too long.
+    #[error("it takes too long")]
+    Late,
+    /// There is no thread for it.
+    #[error("there is no thread for it")]
+    NoThread,
+}

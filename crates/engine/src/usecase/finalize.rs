@@ -21,9 +21,6 @@ use crate::{
     time::ClockReading,
 };
 
-/// The reason of an order whose certificate the CA's key did not sign.
-const SIGNING_FAILED: &str = "signing-failed";
-
 impl Engine {
     /// finalize: the third gate, then record, sign, record.
     ///
@@ -112,14 +109,14 @@ impl Engine {
                 self.health.fail(Part::Signer, detail.clone());
                 return match not_signed {
                     NotSigned::Failed(_) => {
-                        let failure = unsigned(SIGNING_FAILED, detail, now);
+                        let failure = unsigned("signing-failed", detail, now);
                         self.abandon(order, failure).await
                     }
-                    NotSigned::Late => {
+                    NotSigned::Late | NotSigned::NoThread => {
                         self.report(&Event::IssuancePostponed {
                             account: order.value.account,
                             order: order.value.id,
-                            reason: SIGNING_FAILED,
+                            reason: "signing-late",
                             detail: &detail,
                         });
                         Ok(order.value)

@@ -25,7 +25,7 @@ pub enum Expiring {
     ProvisionalAccounts,
     /// Orders that are not final, with their authorizations, and the
     /// authorizations of final orders that were made while the clock was ahead:
-    /// they end.
+    /// they end, and challenges that are being validated fail.
     Orders,
     /// Nonces: none that was issued before is accepted, under a new key.
     Nonces,
@@ -162,12 +162,13 @@ async fn end_order_and_authorizations(
     };
     let mut changes = Vec::new();
     let will_end = would_last(&order.value, wall);
+    let failure = clock_reset(&order.value, wall);
     for id in &order.value.authorizations {
-        let authorization = store.authorization(*id).await?;
-        changes.extend(authorization.and_then(|found| end_authorization(found, wall)));
+        if let Some(found) = store.authorization(*id).await? {
+            changes.extend(end_authorization(found, &failure, wall)?);
+        }
     }
     if will_end {
-        let failure = clock_reset(&order.value, wall);
         let authorizations = order.value.authorizations.clone();
         let ended = end_order(store, order, failure, &authorizations).await?;
         changes.extend(ended.changes);
@@ -206,14 +207,29 @@ fn clock_reset(order: &Order, wall: Timestamp) -> Failure {
     }
 }
 
-/// The authorization, ending at `wall`.
-fn end_authorization(authorization: Versioned<Authorization>, wall: Timestamp) -> Option<Change> {
+/// The authorization, ending at `wall`; a validation under way fails, whose next
+/// attempt would be due when the clock was ahead.
+fn end_authorization(
+    authorization: Versioned<Authorization>,
+    failure: &Failure,
+    wall: Timestamp,
+) -> Result<Option<Change>, Error> {
     let Versioned { value, version } = authorization;
     let lives = matches!(
         value.status(wall),
         AuthorizationStatus::Pending | AuthorizationStatus::Valid
     );
-    lives.then(|| Change::UpdateAuthorization(value.end_at(wall), version))
+    if !lives {
+        return Ok(None);
+    }
+    let ended = match value.in_validation().map(|(challenge, _)| challenge.id()) {
+        Some(id) => value.fail(id, failure.clone())?,
+        None => value,
+    };
+    Ok(Some(Change::UpdateAuthorization(
+        ended.end_at(wall),
+        version,
+    )))
 }
 
 async fn end_leases(store: &dyn Store, wall: Timestamp) -> Result<(), Error> {

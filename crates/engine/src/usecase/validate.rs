@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use assay_jws::Thumbprint;
-use assay_proto::{OrderStatus, Timestamp};
+use assay_proto::{OrderStatus, Problem, ProblemType, Timestamp};
 
 use super::challenge::{Answerable, Verdict};
 use crate::{
@@ -99,6 +99,18 @@ impl Engine {
                     false => continue,
                 }
             };
+            if is_exhausted(&before) {
+                let failure = unfinished(&before, now);
+                let given_up = Conclusion {
+                    name: "validation-invalid",
+                    verdict: self.fail(answerable, failure.clone()).await?,
+                    failure: Some(failure),
+                };
+                match self.record_conclusion(&mut attempts, now, given_up).await? {
+                    true => return Ok(None),
+                    false => continue,
+                }
+            }
             let Answerable {
                 authorization: Versioned { value, version },
                 challenge,
@@ -280,6 +292,26 @@ impl Engine {
     }
 }
 
+/// Whether all attempts were claimed: the last one never came to an end.
+fn is_exhausted(validating: &Validating) -> bool {
+    usize::try_from(validating.attempts).is_ok_and(|made| made > PAUSES.len())
+}
+
+fn unfinished(validating: &Validating, at: Timestamp) -> Failure {
+    let none = || Problem::new(ProblemType::ServerInternal, "the validation did not end");
+    Failure {
+        problem: validating.error.clone().unwrap_or_else(none),
+        gate: Gate::Appraisal,
+        reason: "validation-unfinished".to_owned(),
+        detail: format!(
+            "none of {} attempts to validate the challenge came to an end in time",
+            validating.attempts
+        ),
+        object_sha256: None,
+        at,
+    }
+}
+
 /// The seconds until the next attempt; `None` where there is none.
 fn pause_after(attempt: &Attempt, fault: &NotValidated) -> Option<u64> {
     let made = usize::try_from(attempt.validating.attempts).ok()?;
@@ -331,7 +363,7 @@ fn over(answerable: Answerable) -> Result<Conclusion, Error> {
 
 fn order_over(at: Timestamp) -> Failure {
     Failure {
-        problem: assay_proto::Problem::from(&Error::OrderOver),
+        problem: Problem::from(&Error::OrderOver),
         gate: Gate::Appraisal,
         reason: "order-over".to_owned(),
         detail: "the order ended before the challenge was validated".to_owned(),

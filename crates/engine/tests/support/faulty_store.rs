@@ -112,6 +112,12 @@ impl FaultyStore {
         Some(changes)
     }
 
+    /// Whether a commit that was to fail did not come yet.
+    pub fn will_fail(&self) -> bool {
+        let planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.is_some()
+    }
+
     fn take_fault(&self, name: &str) -> Option<CommitFault> {
         let mut planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         match *planned {

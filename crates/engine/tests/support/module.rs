@@ -118,9 +118,9 @@ impl Blocking for TestThreads {
     async fn run(&self, job: Job, patience: Duration) -> Result<(), Unfinished> {
         let running = tokio::task::spawn_blocking(job);
         if self.impatient.load(Ordering::SeqCst) {
-            return Err(Unfinished);
+            return Err(Unfinished::Late);
         }
         let ended = tokio::time::timeout(patience, running).await;
-        ended.map(drop).map_err(|_| Unfinished)
+        ended.map(drop).map_err(|_| Unfinished::Late)
     }
 }

@@ -207,3 +207,40 @@ async fn an_authorizations_own_end_is_not_believed_to_a_clock_in_doubt() {
     let error = scene.glass.engine.validate(id).await.unwrap_err();
     assert!(matches!(error, Error::Clock(_)), "{error:?}");
 }
+
+/// What validates hangs each time, or its process dies.
+#[tokio::test]
+async fn attempts_that_never_end_are_bounded() {
+    let scene = Scene::begun().await;
+    for _ in 0..5 {
+        (scene.glass.store).fail_next("validation-valid", CommitFault::Lost);
+        let attempt = scene.validate_due(&scene.glass.engine).await;
+        assert!(matches!(attempt, Err(Error::Store(_))), "{attempt:?}");
+        scene.glass.clock.advance(Engine::VALIDATION_LEASE);
+    }
+    assert_eq!(scene.validator.asked().len(), 5);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
+    assert_eq!(scene.validator.asked().len(), 5, "no sixth attempt");
+    assert_eq!(scene.failure().await.reason, "validation-unfinished");
+    let order = scene.stored_order().await;
+    assert_eq!(order.status(START), OrderStatus::Invalid);
+    assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_validation_ends_when_a_wrong_time_is_taken_back() {
+    let scene = Scene::new().await;
+    scene.glass.clock.advance(1_000_000_000);
+    let account = scene.glass.account().await;
+    let order = scene.glass.order(&account, &[SERIAL]);
+    let scene = Scene {
+        order: order.await.unwrap(),
+        ..scene
+    };
+    scene.begin(0, 1).await.unwrap();
+    reset_clock(scene.glass.store.as_ref(), START, [7; 32])
+        .await
+        .unwrap();
+    assert_eq!(scene.failure().await.reason, "clock-reset");
+    assert_eq!(scene.glass.store.validations(9).await, Ok(vec![]));
+}

@@ -90,6 +90,10 @@ pub struct AuthorizationStory {
     pub status: String,
     /// What was proved.
     pub evidence: Option<EvidenceStory>,
+    /// The rule that admitted the identifier; absent for one that was admitted
+    /// before that was kept.
+    #[serde(default)]
+    pub admitted_by: Option<String>,
 }
 
 /// What was proved.

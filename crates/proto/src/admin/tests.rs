@@ -182,8 +182,15 @@ fn answers_are_what_they_were_on_the_socket() {
             directory: "https://ca/acme/directory".to_owned(),
             time: TIME,
             uptime_seconds: 5,
+            commits: BTreeMap::from([(
+                "new-order".to_owned(),
+                CommitCount {
+                    attempts: 7,
+                    conflicts: 1,
+                },
+            )]),
         })),
-        r#"{"status":{"ready":true,"parts":{"clock":"ok"},"version":"1.2.3","directory":"https://ca/acme/directory","time":"2027-01-15T08:00:00Z","uptime_seconds":5}}"#,
+        r#"{"status":{"ready":true,"parts":{"clock":"ok"},"version":"1.2.3","directory":"https://ca/acme/directory","time":"2027-01-15T08:00:00Z","uptime_seconds":5,"commits":{"new-order":{"attempts":7,"conflicts":1}}}}"#,
     );
 }
 
@@ -213,6 +220,7 @@ fn story() -> Story {
                 evidence_sha256: "03".to_owned(),
                 facts: BTreeMap::from([("udid".to_owned(), "U".to_owned())]),
             }),
+            admitted_by: Some("listed".to_owned()),
         }],
         issued: Some(CertificateStory {
             serial: "0c".to_owned(),
@@ -234,7 +242,7 @@ fn story() -> Story {
     }
 }
 
-const STORY: &str = r#","expires":"2027-01-15T08:00:00Z","remedy":null,"failure":{"at":"2027-01-15T08:00:00Z","gate":"issuance","reason":"r","detail":"d","client":{"type":"urn:ietf:params:acme:error:badCSR","detail":"c","status":400},"evidence_sha256":null},"authorizations":[{"id":"z","identifier":{"type":"permanent-identifier","value":"C02"},"compared_with":"serial","status":"valid","evidence":{"at":"2027-01-15T08:00:00Z","key":"P-256","spki_sha256":"01","root_sha256":"02","evidence_sha256":"03","facts":{"udid":"U"}}}],"issued":{"serial":"0c","issued":"2027-01-15T08:00:00Z","not_after":"2027-01-15T08:00:00Z","root_sha256":"02","revoked":"2027-01-15T08:00:00Z","revocation_reason":4,"revoked_by":"account a","pem":"p","issuer_sha256":"04"},"notes":[{"at":"2027-01-15T08:00:00Z","reason":"r","detail":"d","remedy":null}]"#;
+const STORY: &str = r#","expires":"2027-01-15T08:00:00Z","remedy":null,"failure":{"at":"2027-01-15T08:00:00Z","gate":"issuance","reason":"r","detail":"d","client":{"type":"urn:ietf:params:acme:error:badCSR","detail":"c","status":400},"evidence_sha256":null},"authorizations":[{"id":"z","identifier":{"type":"permanent-identifier","value":"C02"},"compared_with":"serial","status":"valid","evidence":{"at":"2027-01-15T08:00:00Z","key":"P-256","spki_sha256":"01","root_sha256":"02","evidence_sha256":"03","facts":{"udid":"U"}},"admitted_by":"listed"}],"issued":{"serial":"0c","issued":"2027-01-15T08:00:00Z","not_after":"2027-01-15T08:00:00Z","root_sha256":"02","revoked":"2027-01-15T08:00:00Z","revocation_reason":4,"revoked_by":"account a","pem":"p","issuer_sha256":"04"},"notes":[{"at":"2027-01-15T08:00:00Z","reason":"r","detail":"d","remedy":null}]"#;
 
 #[test]
 fn a_story_is_what_json_always_printed() {
