@@ -167,7 +167,7 @@ async fn stale(
     let device = device(SERIAL);
     let token = Some("another-token");
     let refused = answer(
-        (&glass, &glass.engine),
+        (glass, &glass.engine),
         authority,
         &order,
         0,
