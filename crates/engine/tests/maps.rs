@@ -241,7 +241,7 @@ async fn recovery_admits_no_device_of_a_directory_that_is_gone() {
     let order = interrupted(&glass, &account).await;
     glass.knobs = Knobs::default();
     let engine = glass.restart(&[&glass.authority], &glass.cas);
-    let expected = (OrderStatus::Invalid, "no-longer-admitted".to_owned());
+    let expected = (OrderStatus::Invalid, "profile-not-offered".to_owned());
     assert_eq!(recovered(&glass, &engine, &order).await, expected);
 }
 

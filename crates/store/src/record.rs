@@ -153,15 +153,16 @@ pub(crate) fn is_record(key: &[u8]) -> bool {
     )
 }
 
-/// Whether the record under `key` can be read.
+/// Whether the record under `key`, which was written in `layout`, can be read.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn check(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn check(key: &[u8], bytes: &[u8], layout: u32) -> Result<(), StoreError> {
     fn of<R: Record>(key: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         let read = parse::<R>(key, bytes).map(drop);
         read.map_err(|damage| damaged(R::NAME, key, &damage))
     }
+    let bytes = &*upgrade(key, bytes, layout)?;
     match key.first() {
         Some(&keys::ACCOUNT) => of::<StoredAccount>(key, bytes),
         Some(&keys::AUTHORIZATION) => of::<StoredAuthorization>(key, bytes),

@@ -239,7 +239,7 @@ impl Engine {
         authorizations: &[Authorization],
     ) -> Result<(), Error> {
         let directory = self.directories.get(&order.directory);
-        let directory = directory.ok_or(IssuanceRefusal::NoLongerAdmitted);
+        let directory = directory.ok_or(IssuanceRefusal::ProfileNotOffered);
         let admission = directory.map_err(Error::Issuance)?.admission();
         for authorization in authorizations {
             let admitted = admission.admit(&authorization.identifier).await?;

@@ -112,7 +112,16 @@ pub(super) fn upgrade(
     let damaged = |fault| OpenError::fault(dir, fault);
     let older = describe(options.disk.as_ref(), survey).map_err(damaged)?;
     check(&older).map_err(OpenError::NotToMigrate)?;
-    write_anew(dir, survey, options).map_err(damaged)
+    write_anew(dir, survey, options).map_err(|fault| {
+        // What is half made would keep the older program from starting on a full
+        // disk; once the old ledger has moved, it is the database.
+        if crate::ledger::path(dir).is_dir() {
+            for name in ["ledger", "records"] {
+                let _ = fs::remove_dir_all(dir.join(format!("{name}.{UNFINISHED}")));
+            }
+        }
+        damaged(fault)
+    })
 }
 
 /// What a ledger of an older layout says of itself.

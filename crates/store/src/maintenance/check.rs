@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::Path};
 use assay_proto::Timestamp;
 
 use crate::{
-    OpenError,
+    OpenError, keys,
     ledger::{
         self,
         checkpoint::Checkpoint,
@@ -74,6 +74,7 @@ pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenErro
             progress,
             done: 0,
             total: 0,
+            layout: keys::SCHEMA_VERSION,
             report: Report::default(),
         };
         check.run(dir)?;
@@ -87,6 +88,8 @@ struct Check<'a> {
     progress: &'a dyn Fn(u64, u64),
     done: u64,
     total: u64,
+    /// The layout of the records that are read.
+    layout: u32,
     report: Report,
 }
 
@@ -151,6 +154,7 @@ impl Check<'_> {
             self.report.laboratory = checkpoint.identity().laboratory;
             self.report.live_bytes = checkpoint.bytes();
             self.report.checkpoint = Some((at.sequence, checkpoint.pairs()));
+            self.layout = checkpoint.identity().layout;
             self.checkpoint(&checkpoint)?;
             // Kept segments end where the checkpoint is.
             place = (segments.first()).map(|first| match first.header().before {
@@ -209,7 +213,7 @@ impl Check<'_> {
     fn record(&mut self, path: &Path, offset: u64, key: &[u8], value: Option<&[u8]>) {
         if let Some(value) = value
             && record::is_record(key)
-            && let Err(error) = record::check(key, value)
+            && let Err(error) = record::check(key, value, self.layout)
         {
             self.report.damage.push(Damage {
                 path: path.to_owned(),
@@ -227,6 +231,7 @@ impl Check<'_> {
         is_last: bool,
     ) -> Result<Place, Fault> {
         let (path, before) = (reader.path().to_owned(), reader.header().before);
+        self.layout = reader.header().identity.layout;
         if let Some(expected) = expected
             && before != expected
         {

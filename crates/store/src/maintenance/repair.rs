@@ -331,7 +331,9 @@ impl Repair<'_> {
             },
         };
         self.replace(&base, |into| {
-            sorter.merge(None, |key, value| push_record(key, value, into))?;
+            sorter.merge(None, |key, value| {
+                push_record(key, value, base.identity.layout, into)
+            })?;
             into.push(keys::RESTORED, Some(&marked))
         })?;
         fs::remove_dir_all(&runs).map_err(Fault::io("remove", &runs))?;
@@ -441,15 +443,17 @@ fn push_all(block: &mut Block, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
 
 /// Keeps a record that can be read, and makes its index entries anew: after a
 /// loss, entries may lead to nothing.
-fn push_record(key: &[u8], value: &[u8], into: &mut Sorter<'_>) -> Result<(), Fault> {
+fn push_record(key: &[u8], value: &[u8], layout: u32, into: &mut Sorter<'_>) -> Result<(), Fault> {
     if [keys::NONCE_KEY, keys::ISSUER].contains(&key) {
         return into.push(key, Some(value));
     }
-    if !record::is_record(key) || record::check(key, value).is_err() {
+    if !record::is_record(key) || record::check(key, value, layout).is_err() {
         return Ok(());
     }
     into.push(key, Some(value))?;
-    for entry in record::index_of(key, value).unwrap_or_default() {
+    let upgraded = record::upgrade(key, value, layout);
+    let index = upgraded.and_then(|value| record::index_of(key, &value));
+    for entry in index.unwrap_or_default() {
         into.push(&entry.key, Some(&entry.value))?;
     }
     Ok(())

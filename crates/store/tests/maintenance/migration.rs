@@ -211,3 +211,38 @@ fn a_layout_that_is_not_known_is_refused() {
     };
     assert_eq!(open(dir.path()).map(drop), Err(expected));
 }
+
+/// Before `serve` migrates it, or where it cannot, since it is damaged.
+#[tokio::test]
+async fn a_ledger_of_an_older_layout_is_checked_and_repaired_as_what_it_is() {
+    for layout in 4..LAYOUT {
+        let dir = older(layout);
+        let db = dir.path().join("db");
+        whole(&db);
+        let segments = ledger_files(&db, "segment");
+        let file = segments.last().unwrap();
+        let mut bytes = fs::read(file).unwrap();
+        let entries = bytes.len() - 128;
+        bytes[128 + entries / 2] ^= 1;
+        fs::write(file, bytes).unwrap();
+        assert!(!check(&db, &|_, _| {}).unwrap().is_whole());
+        let _ = fs::remove_dir_all(db.join("index"));
+        let (_, repaired) = repair(&db, true, &Options::default()).unwrap();
+        assert!(
+            matches!(repaired, Repaired::WithLoss { .. }),
+            "{repaired:?}"
+        );
+        whole(&db);
+        let store = open(&db).unwrap();
+        let mut kept = 0;
+        let orders = store.orders(OrderList::All, None, Direction::Newer, 99);
+        for cursor in orders.await.unwrap() {
+            let order = store.order(cursor.id).await.unwrap().unwrap().value;
+            for id in &order.authorizations {
+                kept += usize::from(store.authorization(*id).await.unwrap().is_some());
+            }
+        }
+        assert!(kept > 0, "layout {layout}: no authorization is left");
+        assert!(store.restored().unwrap().is_some());
+    }
+}
