@@ -43,7 +43,7 @@ pub(crate) struct InspectArgs {
     pub(crate) file: PathBuf,
     /// The token of the challenge that the evidence answers: the freshness code
     /// is held against it.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
     /// The time of the checks, as RFC 3339 has it or in seconds since 1970; now
     /// where not given.

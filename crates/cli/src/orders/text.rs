@@ -66,6 +66,12 @@ impl fmt::Display for Text<'_, Story> {
         writeln!(f, "status         {}", status(order))?;
         writeln!(f, "account        {}", order.account)?;
         writeln!(f, "identifiers    {}", identifiers(&order.identifiers))?;
+        let names = [("directory", &story.directory), ("profile", &story.profile)];
+        for (what, name) in names {
+            if let Some(name) = name.as_deref().filter(|name| *name != "default") {
+                writeln!(f, "{what:<14} {name}")?;
+            }
+        }
         writeln!(f, "created        {}", order.created)?;
         write!(f, "expires        {}", story.expires)?;
         for authorization in &story.authorizations {

@@ -109,7 +109,7 @@ pub struct ForgeArgs {
     #[arg(long, value_name = "DIR")]
     pub authority: Option<PathBuf>,
     /// The token of the challenge: the freshness code is its SHA-256.
-    #[arg(long, conflicts_with = "nonce")]
+    #[arg(long, conflicts_with = "nonce", allow_hyphen_values = true)]
     pub token: Option<String>,
     /// The freshness code itself, base64url: the nonce of a DeviceInformation
     /// query, 1 to 32 bytes.

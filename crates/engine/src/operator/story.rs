@@ -45,6 +45,8 @@ pub(super) async fn story(
         _ => None,
     };
     Ok(Story {
+        directory: Some(order.directory.to_string()),
+        profile: Some(order.profile.to_string()),
         expires: order.expires,
         remedy: summary.reason.as_deref().and_then(remedy_of),
         order: summary,

@@ -45,6 +45,13 @@ pub struct Story {
     pub issued: Option<CertificateStory>,
     /// What was refused and did not end the order, oldest first.
     pub notes: Vec<NoteStory>,
+    /// The directory in which it was made; absent where the answering server is
+    /// of a version with one directory.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// The profile that its certificate is issued by.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// Something that was refused and did not end the order.

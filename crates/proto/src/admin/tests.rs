@@ -239,10 +239,12 @@ fn story() -> Story {
             detail: "d".to_owned(),
             remedy: None,
         }],
+        directory: Some("default".to_owned()),
+        profile: Some("mdm".to_owned()),
     }
 }
 
-const STORY: &str = r#","expires":"2027-01-15T08:00:00Z","remedy":null,"failure":{"at":"2027-01-15T08:00:00Z","gate":"issuance","reason":"r","detail":"d","client":{"type":"urn:ietf:params:acme:error:badCSR","detail":"c","status":400},"evidence_sha256":null},"authorizations":[{"id":"z","identifier":{"type":"permanent-identifier","value":"C02"},"compared_with":"serial","status":"valid","evidence":{"at":"2027-01-15T08:00:00Z","key":"P-256","spki_sha256":"01","root_sha256":"02","evidence_sha256":"03","facts":{"udid":"U"}},"admitted_by":"listed"}],"issued":{"serial":"0c","issued":"2027-01-15T08:00:00Z","not_after":"2027-01-15T08:00:00Z","root_sha256":"02","revoked":"2027-01-15T08:00:00Z","revocation_reason":4,"revoked_by":"account a","pem":"p","issuer_sha256":"04"},"notes":[{"at":"2027-01-15T08:00:00Z","reason":"r","detail":"d","remedy":null}]"#;
+const STORY: &str = r#","expires":"2027-01-15T08:00:00Z","remedy":null,"failure":{"at":"2027-01-15T08:00:00Z","gate":"issuance","reason":"r","detail":"d","client":{"type":"urn:ietf:params:acme:error:badCSR","detail":"c","status":400},"evidence_sha256":null},"authorizations":[{"id":"z","identifier":{"type":"permanent-identifier","value":"C02"},"compared_with":"serial","status":"valid","evidence":{"at":"2027-01-15T08:00:00Z","key":"P-256","spki_sha256":"01","root_sha256":"02","evidence_sha256":"03","facts":{"udid":"U"}},"admitted_by":"listed"}],"issued":{"serial":"0c","issued":"2027-01-15T08:00:00Z","not_after":"2027-01-15T08:00:00Z","root_sha256":"02","revoked":"2027-01-15T08:00:00Z","revocation_reason":4,"revoked_by":"account a","pem":"p","issuer_sha256":"04"},"notes":[{"at":"2027-01-15T08:00:00Z","reason":"r","detail":"d","remedy":null}],"directory":"default","profile":"mdm""#;
 
 #[test]
 fn a_story_is_what_json_always_printed() {
