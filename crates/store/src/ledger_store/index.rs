@@ -30,9 +30,10 @@ use crate::{
 /// caches the file anyway.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Pairs that go into the index at once while it is rebuilt, and their bytes.
+/// Pairs that go into the index at once while it is rebuilt, and their bytes: no
+/// more than a batch of the writer's, for the same reason.
 const REBUILD_BATCH: usize = 1000;
-const REBUILD_BYTES: usize = 4 * 1024 * 1024;
+const REBUILD_BYTES: usize = 1024 * 1024;
 
 /// How often, and how far apart, it is looked whether sled is closed: 5 s in
 /// all.

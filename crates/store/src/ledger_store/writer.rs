@@ -32,9 +32,11 @@ use crate::{
 const BATCH_LEN: usize = 256;
 const _: () = assert!(BATCH_LEN as u64 <= MAX_RISE);
 
-/// The bytes of entries from which on no more commits join a batch. Beside them
-/// memory holds the largest commit, and all of it a second time as writes.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// The bytes of entries from which on no more commits join a batch. sled writes
+/// its log in pieces of 512 KiB, on a pool of seven threads. Each of them can wait
+/// for what one applying thread holds, and that one for a job that has no thread
+/// any more: seen with 8 MiB under way, and it never ends.
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// How long a batch waits for more commits while several are under way: making
 /// a batch durable costs more processor time than a signature, and is the same

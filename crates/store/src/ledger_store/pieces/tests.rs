@@ -46,12 +46,16 @@ fn value(version: u64, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Writes as the start does that replays a commit.
+/// Writes as the start does that replays a commit. Only so much is under way at
+/// once as a writer allows.
 fn write(tree: &sled::Db, key: &[u8], value: Option<&[u8]>) {
     let (mut pieces, mut batch) = (Pieces::default(), Batch::default());
     pieces.look(tree, key).unwrap();
     pieces.put(&mut batch, key, value);
     tree.apply_batch(batch).unwrap();
+    if value.is_some_and(|value| value.len() > WHOLE_LEN) {
+        tree.flush().unwrap();
+    }
 }
 
 fn scanned(tree: &sled::Tree) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -178,14 +182,17 @@ fn a_reader_beside_a_writer_sees_one_version_or_none() {
 fn sled_writes_no_page_to_a_file_of_its_own() {
     let (tree, dir) = tree();
     let mut version = 0;
-    // All at once, then each for itself, small ones and large ones mixed.
-    let (mut pieces, mut batch) = (Pieces::default(), Batch::default());
-    for number in 0..150 {
-        let value = value(version, record::MAX_LEN);
-        pieces.put(&mut batch, &order(number), Some(value.as_slice()));
-        version += 1;
+    // Many at once, then each for itself, small ones and large ones mixed.
+    for at_once in 0..10 {
+        let (mut pieces, mut batch) = (Pieces::default(), Batch::default());
+        for number in 15 * at_once..15 * (at_once + 1) {
+            let value = value(version, record::MAX_LEN);
+            pieces.put(&mut batch, &order(number), Some(value.as_slice()));
+            version += 1;
+        }
+        tree.apply_batch(batch).unwrap();
+        tree.flush().unwrap();
     }
-    tree.apply_batch(batch).unwrap();
     for round in 0..20_u16 {
         for number in 0..150 {
             let len = match (number + round) % 3 {
