@@ -3,7 +3,7 @@
 //! are for: log lines, recordings.
 //!
 //! An event is reported once, after the commit that made it true, where one did,
-//! by [`Engine::report`], which is the only way to an observer. It borrows what
+//! by `Engine::report`, which is the only way to an observer. It borrows what
 //! it says: an event that no observer wants costs nothing.
 
 mod kind;

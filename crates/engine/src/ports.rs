@@ -335,11 +335,11 @@ pub struct ProvisionalAccount {
 pub struct UnprovenOrder {
     /// The order.
     pub id: OrderId,
-    /// [`Order::created`].
+    /// [`OrderDetails::created`](crate::domain::OrderDetails::created).
     pub created: Timestamp,
-    /// [`Order::expires`].
+    /// [`OrderDetails::expires`](crate::domain::OrderDetails::expires).
     pub expires: Timestamp,
-    /// [`Order::origin`].
+    /// [`OrderDetails::origin`](crate::domain::OrderDetails::origin).
     pub origin: Option<Origin>,
     /// Whether it is pending, perhaps past its end.
     pub pending: bool,
