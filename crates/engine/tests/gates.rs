@@ -286,9 +286,9 @@ async fn a_refused_csr_leaves_the_order_ready_and_a_note() {
         Err(Error::Csr(CsrRefusal::Unreadable(_)))
     ));
     // No other account finalizes it.
-    let stranger = glass.by(glass.account().await.id).await;
+    let another = glass.by(glass.account().await.id).await;
     let csr = support::csr(&device);
-    let refused = glass.engine.finalize(&stranger, order.id, &csr);
+    let refused = glass.engine.finalize(&another, order.id, &csr);
     assert_eq!(refused.await.unwrap_err(), Error::NotFound("order"));
     glass.finalize(&order, &device).await.unwrap();
 }

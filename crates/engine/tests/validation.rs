@@ -174,9 +174,9 @@ async fn each_validator_offers_a_challenge_of_its_own_beside_device_attest() {
         assert_eq!(offered.iter().filter(same).count(), 1);
     }
     // Another account finds none of them.
-    let stranger = scene.glass.by(scene.glass.account().await.id).await;
+    let another = scene.glass.by(scene.glass.account().await.id).await;
     for one in &offered {
-        let found = scene.glass.engine.challenge(&stranger, one.id()).await;
+        let found = scene.glass.engine.challenge(&another, one.id()).await;
         assert_eq!(found.unwrap_err(), Error::NotFound("challenge"));
     }
 }
