@@ -122,20 +122,12 @@ async fn scenario_65_recovery_signs_the_recorded_bytes_once_the_lease_is_over() 
         glass.clock.advance(Order::LEASE - 1);
         let lease = engine.recover().await.unwrap();
         assert_eq!(lease, Some(START.plus(Order::LEASE)));
-        let read = engine
-            .order(&glass.by(order.account).await, order.id)
-            .await
-            .unwrap()
-            .value;
+        let read = glass.read_by(&engine, &order).await;
         assert_eq!(read, order);
 
         glass.clock.advance(1);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine
-            .order(&glass.by(order.account).await, order.id)
-            .await
-            .unwrap()
-            .value;
+        let read = glass.read_by(&engine, &order).await;
         let OrderState::Valid { certificate } = read.state() else {
             panic!("{:?}", read.state());
         };
@@ -205,11 +197,7 @@ async fn scenario_65_without_its_ca_the_order_fails_and_never_hangs() {
     let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
     let engine = glass.restart(&[&glass.authority], &new_cas());
     glass.clock.advance(Order::LEASE);
-    let read = engine
-        .order(&glass.by(order.account).await, order.id)
-        .await
-        .unwrap()
-        .value;
+    let read = glass.read_by(&engine, &order).await;
     let OrderState::Invalid(failure) = read.state() else {
         panic!("{:?}", read.state());
     };
@@ -256,11 +244,7 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
         }
         let engine = glass.restart(&roots, &glass.cas);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine
-            .order(&glass.by(order.account).await, order.id)
-            .await
-            .unwrap()
-            .value;
+        let read = glass.read_by(&engine, &order).await;
         let OrderState::Invalid(failure) = read.state() else {
             panic!("{:?}", read.state());
         };

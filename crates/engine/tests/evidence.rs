@@ -116,11 +116,7 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
         glass.clock.advance(Order::LEASE);
         let engine = glass.restart(&left, &glass.cas);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = engine
-            .order(&glass.by(order.account).await, order.id)
-            .await
-            .unwrap()
-            .value;
+        let read = glass.read_by(&engine, &order).await;
         let OrderState::Invalid(failure) = read.state() else {
             panic!("{gone}: {:?}", read.state());
         };

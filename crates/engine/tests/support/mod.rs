@@ -395,11 +395,13 @@ impl Glass {
     }
 
     pub async fn read(&self, order: &Order) -> Order {
-        self.engine
-            .order(&self.by(order.account).await, order.id)
-            .await
-            .unwrap()
-            .value
+        self.read_by(&self.engine, order).await
+    }
+
+    /// The order as its client reads it from this engine.
+    pub async fn read_by(&self, engine: &Engine, order: &Order) -> Order {
+        let context = self.by(order.account).await;
+        engine.order(&context, order.id).await.unwrap().value
     }
 }
 
