@@ -2,6 +2,7 @@
 
 mod error;
 mod index;
+mod lock;
 mod migrate;
 mod note;
 mod older;
@@ -15,7 +16,6 @@ mod writer;
 
 use std::{
     cell::RefCell,
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -56,9 +56,10 @@ pub use self::{
 };
 pub(crate) use self::{
     index::{directory as index_directory, guarded, is_set_aside, leak},
+    lock::DirectoryLock,
     migrate::{BEFORE_LAYOUT, BEFORE_LEDGER, finish, mark_complete, mark_for_older_programs},
     note::{closed_at, flushed, path as note_path},
-    open::{begin_ledger, finish_ledger, lock, no_ledger, random, survey},
+    open::{begin_ledger, finish_ledger, no_ledger, random, survey},
     salvage::{IndexCopy, copy_of_index, distrust_index, forget_index},
 };
 
@@ -90,7 +91,7 @@ pub struct Durable {
     queue: Option<mpsc::Sender<Job>>,
     threads: Option<Threads>,
     /// Keeps other processes out.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 struct Threads {

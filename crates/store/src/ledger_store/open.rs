@@ -1,12 +1,6 @@
 //! Creating and opening a database.
 
-use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-    sync::atomic::AtomicBool,
-};
+use std::{fs, io, path::Path, sync::atomic::AtomicBool};
 
 use assay_engine::ports::Redemption;
 use assay_proto::Timestamp;
@@ -14,6 +8,7 @@ use assay_proto::Timestamp;
 use super::{
     error::{OpenError, OpenMode},
     index::{self, Refusal},
+    lock::DirectoryLock,
     migrate,
     note::{self, Note, NoteFile, State},
     older::MigrationCheck,
@@ -38,7 +33,7 @@ use crate::{
 /// A database that is ready.
 pub(super) struct Opened {
     /// Keeps other processes out while it is open.
-    pub(super) lock: File,
+    pub(super) lock: DirectoryLock,
     pub(super) identity: Identity,
     pub(super) survey: Survey,
     pub(super) end: End,
@@ -60,7 +55,7 @@ pub(super) fn create(dir: &Path, laboratory: bool, options: &Options) -> Result<
         .map_err(io)?;
     let disk = options.disk.as_ref();
     disk.create_dir(dir).map_err(io)?;
-    let _lock = lock(dir)?;
+    let _lock = DirectoryLock::take(dir)?;
     if dir.join("db").exists() || dir.join("conf").exists() || ledger::path(dir).exists() {
         return Err(OpenError::Exists(dir.to_owned()));
     }
@@ -147,24 +142,24 @@ pub(super) fn open(
         if !migrate::is_older_layout(dir) {
             return Err(no_ledger(dir));
         }
-        let lock = lock(dir)?;
+        let lock = DirectoryLock::take(dir)?;
         (options.on_rebuild)(0, 1);
         migrate::run(dir, mode, options, check)?;
         drop(lock);
     }
-    let locked_before = dir.join(LOCK).exists();
-    let lock = lock(dir)?;
+    let locked_before = DirectoryLock::path(dir).exists();
+    let lock = DirectoryLock::take(dir)?;
     open_locked(dir, lock, mode, options, check).inspect_err(|_| {
         // A database that is refused stays as it is, without a lock as well.
         if !locked_before {
-            let _ = fs::remove_file(dir.join(LOCK));
+            let _ = fs::remove_file(DirectoryLock::path(dir));
         }
     })
 }
 
 fn open_locked(
     dir: &Path,
-    lock: File,
+    lock: DirectoryLock,
     mode: OpenMode,
     options: &Options,
     check: &MigrationCheck<'_>,
@@ -437,46 +432,4 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives no random bytes");
     bytes
-}
-
-/// The file that keeps other processes out.
-const LOCK: &str = "lock";
-
-/// Takes the lock of the directory. sled has one too, but does not tell it
-/// from other faults.
-pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join(LOCK);
-    let failed = |doing, error| OpenError::fault(dir, Fault::io(doing, &path)(error));
-    if path.is_dir() {
-        return Err(OpenError::InTheWay {
-            path,
-            wanted: "the file that keeps other processes out",
-            then: "it is made anew",
-        });
-    }
-    loop {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            // A pipe in its place must not block.
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-            .open(&path)
-            .map_err(|error| failed("open", error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
-        }
-        // A start that was refused may have removed the file in between: a lock
-        // on what has no name keeps nobody out.
-        let ours = file.metadata().map_err(|error| failed("read", error))?;
-        match fs::metadata(&path) {
-            Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
-                return Ok(file);
-            }
-            _ => {}
-        }
-    }
 }

@@ -8,6 +8,7 @@ use sled::IVec;
 use super::{
     error::OpenError,
     index::{self, Refusal},
+    lock::DirectoryLock,
     migrate,
     note::{self, NoteFile, State},
     open, pieces,
@@ -28,7 +29,7 @@ pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
     if !crate::ledger::path(dir).is_dir() {
         return Err(open::no_ledger(dir));
     }
-    let _lock = open::lock(dir)?;
+    let _lock = DirectoryLock::take(dir)?;
     let index = index::directory(dir);
     let noted = (|| match note::read(&SystemDisk, &index)? {
         None => Ok(()),

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use crate::{
     OpenError,
     ledger::{compact::UNFINISHED, path},
-    ledger_store::{self, BEFORE_LAYOUT, BEFORE_LEDGER},
+    ledger_store::{self, BEFORE_LAYOUT, BEFORE_LEDGER, DirectoryLock},
 };
 
 /// What is in front of the number of a ledger that was replaced.
@@ -30,7 +30,7 @@ pub fn clean(dir: &Path) -> Result<Vec<Leftover>, OpenError> {
     if !path(dir).is_dir() {
         return Err(ledger_store::no_ledger(dir));
     }
-    let _lock = ledger_store::lock(dir)?;
+    let _lock = DirectoryLock::take(dir)?;
     let io = |error| OpenError::io(dir, &error);
     let index = ledger_store::index_directory(dir);
     let mut removed = Vec::new();

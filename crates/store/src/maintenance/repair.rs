@@ -25,7 +25,7 @@ use crate::{
         survey::Names,
         watermark::Watermark,
     },
-    ledger_store::{self, IndexCopy},
+    ledger_store::{self, DirectoryLock, IndexCopy},
     record,
 };
 
@@ -79,7 +79,7 @@ pub fn repair(
 ) -> Result<(Report, Repaired), OpenError> {
     let checked = check(dir, &|_, _| {})?;
     // A running server's database is not to be mended, nor called whole.
-    let _lock = ledger_store::lock(dir)?;
+    let _lock = DirectoryLock::take(dir)?;
     let report = checked;
     if report.is_whole() {
         return Ok((report, Repaired::Nothing));

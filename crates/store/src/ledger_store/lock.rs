@@ -1,0 +1,92 @@
+//! The lock that keeps other processes out of a database.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::error::OpenError;
+use crate::ledger::fault::Fault;
+
+/// An exclusive `flock` on a file in the directory of a database. sled has one
+/// too, but does not tell it from other faults.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock(File);
+
+impl DirectoryLock {
+    /// # Errors
+    /// [`OpenError::InUse`] while another handle has it.
+    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+        let path = Self::path(dir);
+        let failed = |doing, error| OpenError::fault(dir, Fault::io(doing, &path)(error));
+        if path.is_dir() {
+            return Err(OpenError::InTheWay {
+                path,
+                wanted: "the file that keeps other processes out",
+                then: "it is made anew",
+            });
+        }
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                // A pipe in its place must not block.
+                .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+                .open(&path)
+                .map_err(|error| failed("open", error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+            }
+            let lock = Self(file);
+            // A start that was refused may have removed the file in between: a
+            // lock on a file without a name keeps no process out.
+            let ours = lock.0.metadata().map_err(|error| failed("read", error))?;
+            match fs::metadata(&path) {
+                Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
+                    return Ok(lock);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The file of the lock in `dir`.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("lock")
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Releases the lock itself, not only this handle: a child process that is
+    /// between `fork` and `exec` has a copy of the handle, and the lock would
+    /// last until it is closed there.
+    fn drop(&mut self) {
+        // It fails only where there is no lock to release.
+        let _ = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
+
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_handle_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::take(dir.path()).unwrap();
+        let in_use = OpenError::InUse(dir.path().to_owned());
+        assert_eq!(DirectoryLock::take(dir.path()).unwrap_err(), in_use);
+        // What a child process has until it runs its program.
+        let copy = lock.0.try_clone().unwrap();
+        drop(lock);
+        DirectoryLock::take(dir.path()).unwrap();
+        drop(copy);
+    }
+}
