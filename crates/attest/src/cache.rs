@@ -58,7 +58,7 @@ mod tests {
         cache.insert(&[1; 32], b"certificate");
         assert!(cache.contains(&[1; 32], b"certificate"));
         assert!(!cache.contains(&[2; 32], b"certificate"));
-        assert!(!cache.contains(&[1; 32], b"certificat"));
+        assert!(!cache.contains(&[1; 32], b"another"));
     }
 
     #[test]

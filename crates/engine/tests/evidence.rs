@@ -285,7 +285,7 @@ async fn refused(glass: &Glass, payload: serde_json::Value) -> Failure {
 async fn scenario_49_a_devices_error_beside_an_empty_chain_reaches_the_operator() {
     let glass = Glass::new();
     let empty = Base64Url::encode(b"\xa2\x63fmt\x65apple\x67attStmt\xa1\x63x5c\x80");
-    let error = "Die Attestierung ist fehlgeschlagen";
+    let error = "Attestierung fehlgeschlagen";
     let failed = refused(&glass, json!({"attObj": empty, "error": error})).await;
     assert_eq!(failed.reason, "device-could-not-attest");
     assert!(failed.detail.ends_with(error), "{}", failed.detail);

@@ -318,3 +318,119 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use super::*;
+
+    fn document() -> String {
+        fs::read_to_string(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/configuration.md"
+        ))
+        .unwrap()
+    }
+
+    /// A table as the document's headings write it.
+    fn heading(path: &[&str]) -> String {
+        format!("[{}]", path.join(".")).replace(NAME, "NAME")
+    }
+
+    /// The first two cells of the rows of a section's tables, without backticks.
+    fn rows(section: &str) -> Vec<(&str, &str)> {
+        section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .filter_map(|line| line.split_once("` | "))
+            .map(|(key, rest)| (key, rest.split(" | ").next().unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn configuration_md_has_every_key_and_no_other() {
+        let document = document();
+        let mut documented = BTreeSet::new();
+        for section in document.split("\n## ").skip(1) {
+            let Some((heading, text)) = section.split_once('\n') else {
+                continue;
+            };
+            let Some(table) = heading
+                .rsplit(" and ")
+                .next()
+                .filter(|h| h.starts_with('['))
+            else {
+                continue;
+            };
+            for (key, form) in rows(text) {
+                assert!(!form.is_empty(), "{table} {key} has no type");
+                let is_new = documented.insert((table.to_owned(), key.to_owned()));
+                assert!(is_new, "{table} {key} is there twice");
+            }
+        }
+        let mut known = BTreeSet::new();
+        for table in TABLES {
+            let (name, parent) = table.path.split_last().unwrap();
+            match table.form {
+                Form::Plain => {
+                    let keys = table.keys.iter().map(|key| (*key).to_owned());
+                    known.extend(keys.map(|key| (heading(table.path), key)));
+                }
+                Form::Rate
+                    if !TABLES
+                        .iter()
+                        .any(|t| t.path == parent && t.form == Form::List) =>
+                {
+                    known.insert((heading(parent), (*name).to_owned()));
+                }
+                // Those of an override are those that there are without one.
+                Form::Rate => {
+                    let plain = ("[limits]".to_owned(), (*name).to_owned());
+                    assert!(documented.contains(&plain), "{name}");
+                }
+                Form::List => assert!(
+                    document.contains(&format!("[{}]", heading(table.path))),
+                    "{name}"
+                ),
+            }
+        }
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn configuration_md_says_what_the_environment_overrides() {
+        let document = document();
+        let (_, section) = document.split_once("\n## Environment\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let mut answers = Vec::new();
+        for line in section.lines().filter_map(|line| line.strip_prefix("| `[")) {
+            let (tables, answer) = line.split_once(" | ").unwrap();
+            let tables = format!("`[{tables}");
+            answers.extend(
+                tables
+                    .split(", ")
+                    .map(|table| (table.replace('`', ""), answer.to_owned())),
+            );
+        }
+        for table in TABLES.iter().filter(|table| table.form == Form::Plain) {
+            let name = heading(table.path);
+            let (_, answer) = (answers.iter().find(|(of, _)| *of == name)).unwrap();
+            if table.path == PROFILE {
+                assert!(answer.starts_with("no: "), "{name}");
+                let (_, answer) =
+                    (answers.iter().find(|(of, _)| of == "[profile.default]")).unwrap();
+                for key in table.keys {
+                    let is_documented = answer.contains(&format!("`{key}`"));
+                    let is = table.is_overridable(&["profile", "default"], key);
+                    assert_eq!(is, is_documented, "{key}");
+                }
+            } else if table.overridable.is_empty() {
+                assert!(answer.starts_with("no: "), "{name}");
+            } else {
+                assert_eq!(table.overridable, table.keys, "{name}");
+                assert_eq!(answer, "yes |", "{name}");
+            }
+        }
+    }
+}
