@@ -5,7 +5,8 @@
 
 use std::{fs, path::Path};
 
-use assay_attest::{RustCrypto, TrustAnchor, Verifier, recording::Recording};
+use assay_attest::{RustCrypto, TrustAnchor, Verifier};
+use assay_recording::Recording;
 
 #[test]
 fn recorded_attestations_get_the_recorded_verdicts() {

@@ -5,9 +5,9 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use arbitrary::{Result, Unstructured};
-use assay_attest::{
-    Attribute, AwsLc, SentNonce, TrustAnchor, Verifier,
-    recording::{Answer, Claims, Contents, Evidence, Facts, RecordedExtension, Recording, Time},
+use assay_attest::{Attribute, AwsLc, SentNonce, TrustAnchor, Verifier};
+use assay_recording::{
+    Answer, Claims, Contents, Evidence, Facts, RecordedExtension, Recording, Time,
 };
 
 use crate::testdata::{CORPUS, files};

@@ -163,8 +163,6 @@ mod object;
 mod path;
 mod posture;
 mod reason;
-#[cfg(feature = "recording")]
-pub mod recording;
 mod signature;
 mod time;
 mod tlv;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{anyhow, ensure};
-use assay_attest::{TrustAnchor, recording::Rule};
+use assay_attest::TrustAnchor;
 use assay_ca::{Issuer, authority};
 use assay_engine::{
     Engine, Issuers, Limits, Setup,
@@ -21,6 +21,7 @@ use assay_engine::{
     ports::{Clock, Observer, Purpose, Random},
 };
 use assay_proto::{DottedOid, Timestamp};
+use assay_recording::Rule;
 use assay_server::RequestLog;
 use assay_store::{LedgerStore, OlderDatabase, OpenError, OpenMode, Options, maintenance};
 use rustix::time::{ClockId, clock_gettime};

@@ -13,8 +13,8 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use assay_attest::recording::{Difference, Time, Verdict};
 use assay_proto::Timestamp;
+use assay_recording::{Difference, Time, Verdict};
 
 use crate::{
     certificates, now, print_json, print_styled,

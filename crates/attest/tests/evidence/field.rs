@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf};
 
 use assay_attest::{
     AwsLc, Check, Examined, Reason, SentNonce, TrustAnchor, UnverifiedCertificate, Verifier,
-    recording::{Evidence, Recording},
 };
+use assay_recording::{Evidence, Recording};
 use assay_simulator::evidence::der::{element, oid, sequence};
 use der::{Decode, Reader, SliceReader, asn1::AnyRef};
 use sha2::{Digest, Sha256};

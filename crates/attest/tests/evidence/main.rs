@@ -20,5 +20,4 @@ mod mutations;
 mod opinions;
 mod properties;
 mod random_chains;
-mod recordings;
 mod scenarios;

@@ -11,9 +11,9 @@ pub mod meaning;
 mod original;
 
 use anyhow::{Context as _, bail};
-use assay_attest::{
-    AwsLc, Check, Outcome, TrustAnchor, Verifier,
-    recording::{Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Recording},
+use assay_attest::{AwsLc, Check, Outcome, TrustAnchor, Verifier};
+use assay_recording::{
+    Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Recording,
 };
 use assay_simulator::faults::{Fault, ForgeError, Forger, Forgery};
 use data_encoding::HEXLOWER;

@@ -1,35 +1,23 @@
 //! From what the engine tells to a file.
 
-use assay_attest::{
-    TrustAnchor,
-    recording::{
-        Acme, Admission, Answer, Claims, Contents, Evidence, Fault, Identifier, Recording,
-        RecordingError, Rule, Time, Verdict,
-    },
-};
+use assay_attest::TrustAnchor;
 use assay_engine::{
     events::Judged,
     ids::{AuthorizationId, OrderId},
     ports,
 };
+use assay_recording::{
+    Acme, Admission, Answer, Claims, Contents, Evidence, Fault, FileName, Recording,
+    RecordingError, Rule, Time, Verdict,
+};
 
-/// The name of the file of an authorization, the same before and after its CSR.
+/// The name of the file of an authorization.
 pub fn name(order: OrderId, authorization: AuthorizationId) -> String {
-    format!("order-{order}-{authorization}.json")
-}
-
-/// Whether a file may be one of ours.
-pub fn is_ours(name: &str) -> bool {
-    let ids = name
-        .strip_prefix("order-")
-        .and_then(|rest| rest.strip_suffix(".json"));
-    // Both have the same length, and may have hyphens of their own.
-    ids.filter(|ids| ids.is_ascii())
-        .and_then(|ids| ids.split_at_checked(ids.len() / 2))
-        .and_then(|(order, authorization)| Some((order, authorization.strip_prefix('-')?)))
-        .is_some_and(|(order, authorization)| {
-            OrderId::parse(order).is_some() && AuthorizationId::parse(authorization).is_some()
-        })
+    let name = FileName {
+        order: *order.as_bytes(),
+        authorization: *authorization.as_bytes(),
+    };
+    name.to_string()
 }
 
 /// The recording of a verdict. The root of the laboratory goes into it: the one
@@ -39,7 +27,6 @@ pub fn recording(
     rule: Rule,
     laboratory_roots: &[TrustAnchor],
 ) -> Result<Recording, RecordingError> {
-    let identifier = judged.identifier.to_wire();
     let verdict = match &judged.refused {
         None => Verdict::accepted(),
         Some(reason) => Verdict::refused(reason),
@@ -76,10 +63,7 @@ pub fn recording(
                 attribute: judged.attribute,
                 value: judged.identifier.device().to_owned(),
             },
-            identifier: Identifier {
-                kind: identifier.kind,
-                value: identifier.value,
-            },
+            identifier: judged.identifier.to_wire(),
             answer: match judged.answer.into_owned() {
                 ports::Answer::Error(text) => Answer::DeviceError(text),
                 ports::Answer::Object(object) => Answer::Object(object),
@@ -89,14 +73,4 @@ pub fn recording(
         claims,
         embedded_root: root.map(|root| root.der().to_vec()),
     })
-}
-
-/// The recording with the CSR; `None` where it is none of ours.
-pub fn with_csr(recording: Recording, csr: &[u8]) -> Option<Recording> {
-    let mut contents = recording.into_contents();
-    match &mut contents.evidence {
-        Evidence::Acme(acme) => acme.csr = Some(csr.to_vec()),
-        Evidence::DeviceInformation(_) => return None,
-    }
-    Recording::new(contents).ok()
 }

@@ -14,15 +14,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use assay_attest::{
-    TrustAnchor,
-    recording::{MAX_RECORDING_BYTES, Recording, Rule},
-};
+use assay_attest::TrustAnchor;
 use assay_engine::{
     health::Part,
     ids::{AuthorizationId, OrderId},
 };
 use assay_proto::PartState;
+use assay_recording::{FileName, MAX_RECORDING_BYTES, Recording, Rule};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::NamedTempFile;
 
@@ -208,7 +206,9 @@ impl Writer {
         let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
             .and_then(|bytes| Ok(Recording::parse(&bytes)?))
             .and_then(|recording| {
-                file::with_csr(recording, csr).context("it would be too large, or is none of ours")
+                recording
+                    .with_csr(csr)
+                    .context("it would be too large, or is none of ours")
             });
         match completed {
             Ok(recording) => self.write(&name, &recording).map(|()| true),
@@ -368,7 +368,7 @@ fn sweep(directory: &Path, retention: Duration, now: SystemTime) -> Swept {
 
 fn sweep_file(path: &Path, retention: Duration, now: SystemTime) -> io::Result<Fate> {
     let name = path.file_name().and_then(OsStr::to_str);
-    if !name.is_some_and(|name| file::is_ours(name) || name.starts_with(UNFINISHED)) {
+    if !name.is_some_and(|name| FileName::parse(name).is_some() || name.starts_with(UNFINISHED)) {
         return Ok(Fate::Kept);
     }
     // Of a symbolic link itself.

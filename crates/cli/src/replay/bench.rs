@@ -12,10 +12,8 @@ use std::{
 };
 
 use anyhow::anyhow;
-use assay_attest::{
-    AnchorError, AwsLc, TrustAnchor, Verifier,
-    recording::{Claims, Difference, Evidence, MAX_RECORDING_BYTES, Recording},
-};
+use assay_attest::{AnchorError, AwsLc, TrustAnchor, Verifier};
+use assay_recording::{Claims, Difference, MAX_RECORDING_BYTES, Recording};
 
 use super::{Replayed, Row};
 use crate::files;
@@ -111,10 +109,7 @@ impl Bench {
         let time = judged.recording.time();
         let contents = judged.recording.into_contents();
         Ok(Replayed {
-            source: match contents.evidence {
-                Evidence::Acme(_) => "acme",
-                Evidence::DeviceInformation(_) => "device-information",
-            },
+            source: contents.evidence.source(),
             time,
             judged_at: judged.at,
             recorded: contents.claims.verdict,

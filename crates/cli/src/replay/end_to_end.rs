@@ -14,11 +14,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use assay_attest::{
-    TrustAnchor,
-    recording::{Evidence, MAX_RECORDING_BYTES, Recording, Verdict},
-};
+use assay_attest::TrustAnchor;
 use assay_engine::profile::Profile;
+use assay_recording::{Evidence, MAX_RECORDING_BYTES, Recording, Verdict};
 use data_encoding::HEXLOWER;
 
 use self::play::{End, Played, play};

@@ -1,5 +1,5 @@
-use assay_attest::recording::Difference;
 use assay_proto::Timestamp;
+use assay_recording::Difference;
 use serde_json::{Value, json};
 
 use super::{Row, Totals};

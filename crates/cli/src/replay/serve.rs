@@ -4,11 +4,9 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use assay_attest::{
-    TrustAnchor,
-    recording::{Acme, Evidence, MAX_RECORDING_BYTES, Recording, Time},
-};
+use assay_attest::TrustAnchor;
 use assay_engine::profile::Profile;
+use assay_recording::{Acme, Evidence, MAX_RECORDING_BYTES, Recording, Time};
 
 use super::stage::{Scenery, Stage, add_embedded_root};
 use crate::{

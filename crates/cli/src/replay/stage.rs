@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use assay_attest::{
-    TrustAnchor,
-    recording::{Acme, Recording, Time},
-};
+use assay_attest::TrustAnchor;
 use assay_ca::authority;
 use assay_engine::{
     Engine, Issuers, Limits, Setup,
@@ -24,6 +21,7 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
+use assay_recording::{Acme, Recording, Time};
 use assay_server::RequestLog;
 use assay_store::MemoryStore;
 use async_trait::async_trait;

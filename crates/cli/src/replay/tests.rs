@@ -1,9 +1,8 @@
 use std::fs;
 
-use assay_attest::recording::{
-    Acme, Admission, Answer, Claims, Contents, Evidence, Identifier, Recording, Rule,
-};
 use assay_engine::domain::Attribute;
+use assay_proto::WireIdentifier;
+use assay_recording::{Acme, Admission, Answer, Claims, Contents, Evidence, Recording, Rule};
 use assay_simulator::{authority::AttestationAuthority, evidence::DeviceProperties};
 use rcgen::PublicKeyData;
 use sha2::{Digest, Sha256};
@@ -25,7 +24,7 @@ fn recording(authority: &AttestationAuthority) -> Recording {
         evidence: Evidence::Acme(Box::new(Acme {
             token: "token".to_owned(),
             account: [7; 32],
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: "permanent-identifier".to_owned(),
                 value: "C02AAA".to_owned(),
             },

@@ -4,10 +4,8 @@ mod bench;
 
 use std::fs;
 
-use assay_attest::{
-    Attribute,
-    recording::{Acme, Answer, Evidence, Recording},
-};
+use assay_attest::Attribute;
+use assay_recording::{Acme, Answer, Evidence, Recording};
 use assay_simulator::{
     KeyType,
     evidence::{CertificateTemplate, DeviceProperties, oids},

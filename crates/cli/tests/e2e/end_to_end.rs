@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path, process::Output};
 
-use assay_attest::{
-    SentNonce,
-    recording::{Acme, Answer, DeviceInformationAnswer, Evidence, Verdict},
-};
+use assay_attest::SentNonce;
+use assay_recording::{Acme, Answer, DeviceInformationAnswer, Evidence, Verdict};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};

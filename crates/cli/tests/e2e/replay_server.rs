@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use assay_attest::recording::{Evidence, Rule, Verdict};
+use assay_recording::{Evidence, Rule, Verdict};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tempfile::tempdir;

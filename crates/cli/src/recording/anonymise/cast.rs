@@ -2,12 +2,10 @@
 //! what was recorded.
 
 use anyhow::Context as _;
-use assay_attest::{
-    Attribute, SentNonce,
-    recording::{Acme, Evidence},
-};
+use assay_attest::{Attribute, SentNonce};
 use assay_ca::Csr;
 use assay_proto::{Identifier, WireIdentifier};
+use assay_recording::{Acme, Evidence};
 use assay_simulator::{
     CsrRequest, Device, KeyType,
     authority::AttestationAuthority,

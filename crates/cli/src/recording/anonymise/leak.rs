@@ -1,10 +1,8 @@
 //! The last look: does anything of the original stand in what was made of it?
 
-use assay_attest::{
-    SentNonce,
-    recording::{Answer, Evidence, Recording},
-};
+use assay_attest::SentNonce;
 use assay_ca::Csr;
+use assay_recording::{Answer, Evidence, Recording};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 

@@ -1,9 +1,7 @@
 //! What each check means now.
 
-use assay_attest::{
-    Check, Outcome,
-    recording::{Answer, Evidence, Recording},
-};
+use assay_attest::{Check, Outcome};
+use assay_recording::{Answer, Evidence, Recording};
 use assay_simulator::faults::{Fault, Outcome as Judged};
 
 use super::original::Original;

@@ -1,9 +1,7 @@
 //! What can be read of the evidence that was recorded, verified or not.
 
-use assay_attest::{
-    UnverifiedCertificate, UnverifiedExtension, UnverifiedObject,
-    recording::{Answer, Evidence},
-};
+use assay_attest::{UnverifiedCertificate, UnverifiedExtension, UnverifiedObject};
+use assay_recording::{Answer, Evidence};
 use assay_simulator::{KeyType, evidence::oids};
 use const_oid::db::rfc5912::{SECP_256_R_1, SECP_384_R_1};
 use der::Decode;

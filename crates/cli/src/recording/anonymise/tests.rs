@@ -1,9 +1,8 @@
 use std::path::Path;
 
-use assay_attest::{
-    Attribute, SentNonce,
-    recording::{Acme, Admission, Identifier, Rule, Time, Verdict},
-};
+use assay_attest::{Attribute, SentNonce};
+use assay_proto::WireIdentifier;
+use assay_recording::{Acme, Admission, Rule, Time, Verdict};
 use assay_simulator::{
     CsrRequest, Device, KeyType,
     authority::AttestationAuthority,
@@ -104,7 +103,7 @@ impl Laboratory {
         Acme {
             token: TOKEN.to_owned(),
             account: [7; 32],
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: "permanent-identifier".to_owned(),
                 value: format!("{value}/1.2.840.113635"),
             },

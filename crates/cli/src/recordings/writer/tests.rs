@@ -1,6 +1,5 @@
 use std::{borrow::Cow, os::unix::fs::PermissionsExt, sync::mpsc::sync_channel};
 
-use assay_attest::recording::{Answer, Evidence};
 use assay_ca::MAX_CSR_LEN;
 use assay_engine::{
     domain::{Attribute, Token},
@@ -9,6 +8,7 @@ use assay_engine::{
 };
 use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
+use assay_recording::{Answer, Evidence};
 use std::sync::atomic::Ordering;
 
 use super::*;

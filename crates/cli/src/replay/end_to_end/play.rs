@@ -2,16 +2,14 @@
 //! three gates, the signature.
 
 use anyhow::{Context as _, bail};
-use assay_attest::{
-    TrustAnchor,
-    recording::{Acme, Answer, Time, Verdict},
-};
+use assay_attest::TrustAnchor;
 use assay_engine::{
     domain::{Challenge, ChallengeState},
     ids::AuthorizationId,
     ports::Store,
     profile::Profile,
 };
+use assay_recording::{Acme, Answer, Time, Verdict};
 use assay_server::serve_stream;
 use assay_simulator::Response;
 use data_encoding::BASE64URL_NOPAD;

@@ -7,12 +7,11 @@ use std::{
     process::Output,
 };
 
-use assay_attest::{
-    Attribute, RustCrypto, SentNonce, TrustAnchor, Verifier,
-    recording::{
-        Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Identifier,
-        Recording, Rule, Time,
-    },
+use assay_attest::{Attribute, RustCrypto, SentNonce, TrustAnchor, Verifier};
+use assay_proto::WireIdentifier;
+use assay_recording::{
+    Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Recording, Rule,
+    Time,
 };
 use assay_simulator::{
     CsrRequest, Device, KeyType, SubjectAltName,
@@ -111,7 +110,7 @@ impl Bench {
         self.record(Evidence::Acme(Box::new(Acme {
             token: TOKEN.to_owned(),
             account: [7; 32],
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: "permanent-identifier".to_owned(),
                 value: value.to_owned(),
             },

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use assay_attest::{
-    Attribute,
-    recording::{
-        Acme, Admission, Answer, Claims, Contents, Evidence, Identifier, Recording, Rule, Time,
-        Verdict,
-    },
+use assay_attest::Attribute;
+use assay_proto::WireIdentifier;
+use assay_recording::{
+    Acme, Admission, Answer, Claims, Contents, Evidence, Recording, Rule, Time, Verdict,
 };
 use assay_simulator::{CsrRequest, Device, authority::AttestationAuthority};
 use sha2::{Digest, Sha256};
@@ -60,7 +58,7 @@ impl Recorded {
         Acme {
             token: Self::TOKEN.to_owned(),
             account: [7; 32],
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: "permanent-identifier".to_owned(),
                 value: Self::SERIAL.to_owned(),
             },

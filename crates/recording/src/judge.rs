@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use assay_attest::{
+    AttestedDevice, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, Outcome, Refusal, Verifier,
+};
 use sha2::{Digest, Sha256};
 
 use super::{Acme, Answer, Claims, DeviceInformationAnswer, Evidence, Recording, Verdict, excerpt};
-use crate::{
-    AttestedDevice, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, Outcome, Refusal, Verifier,
-};
 
 /// One claim that a new judgement does not bear out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,19 @@
 //! Recordings of a laboratory's evidence, judged again.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test that needs it"
+)]
+
 use std::{fs, path::Path};
 
 use assay_attest::{
-    Attribute, AwsLc, Freshness, SentNonce, TrustAnchor, Verifier,
-    recording::{
-        Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Identifier,
-        Recording, Rule, Time, Verdict,
-    },
+    Attribute, AwsLc, Freshness, RustCrypto, SentNonce, SignatureVerifier, TrustAnchor, Verifier,
+};
+use assay_proto::WireIdentifier;
+use assay_recording::{
+    Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Recording, Rule,
+    Time, Verdict,
 };
 use assay_simulator::{
     authority::AttestationAuthority,
@@ -16,7 +22,7 @@ use assay_simulator::{
 use rcgen::{KeyPair, PublicKeyData};
 use sha2::{Digest, Sha256};
 
-use crate::laboratory::{NOW, SERIAL, UDID, verifiers};
+use assay_simulator::corpus::{NOW, SERIAL, UDID};
 
 const TOKEN: &str = "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw";
 const DAY: u64 = 86_400;
@@ -100,7 +106,7 @@ fn acme(answer: Answer, attribute: Attribute, value: &str) -> Evidence {
     Evidence::Acme(Box::new(Acme {
         token: TOKEN.to_owned(),
         account: [7; 32],
-        identifier: Identifier {
+        identifier: WireIdentifier {
             kind: "permanent-identifier".to_owned(),
             value: value.to_owned(),
         },
@@ -273,7 +279,11 @@ fn every_committed_recording_is_judged_as_it_says_by_both_back_ends() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/recordings");
     let root = fs::read(home.join("laboratory-root.pem")).unwrap();
     let (_, root) = pem_rfc7468::decode_vec(&root).unwrap();
-    let verifiers = verifiers(&root);
+    let backends: [Box<dyn SignatureVerifier>; 2] = [Box::new(RustCrypto), Box::new(AwsLc)];
+    let verifiers = backends.map(|backend| {
+        let laboratory = TrustAnchor::laboratory(&root, "test laboratory").unwrap();
+        Verifier::new(vec![TrustAnchor::apple(), laboratory], backend)
+    });
     let mut seen = 0;
     for entry in fs::read_dir(home).unwrap() {
         let path = entry.unwrap().path();

@@ -1,17 +1,17 @@
 //! The file's keys, in their order.
 
+use assay_attest::{Attribute, SentNonce};
+use assay_proto::WireIdentifier;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Fault,
-    Identifier, RecordingError, Rule, Time, VERSION, Verdict, excerpt,
+    RecordingError, Rule, Time, VERSION, Verdict,
+    contents::{ACME, DEVICE_INFORMATION},
+    excerpt,
 };
-use crate::{Attribute, SentNonce};
-
-const ACME: &str = "acme";
-const DEVICE_INFORMATION: &str = "device-information";
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub(super) struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    identifier: Option<WireIdentifier>,
+    identifier: Option<StrictIdentifier>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admission: Option<WireAdmission>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,9 +46,11 @@ pub(super) struct Wire {
     embedded_root: Option<String>,
 }
 
+/// [`WireIdentifier`], which ignores unknown keys as ACME asks; a recording has
+/// none.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct WireIdentifier {
+struct StrictIdentifier {
     #[serde(rename = "type")]
     kind: String,
     value: String,
@@ -125,7 +127,7 @@ impl Wire {
             account: account
                 .try_into()
                 .map_err(|_| RecordingError::field("account", Fault::Length("32")))?,
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: identifier.kind.clone(),
                 value: identifier.value.clone(),
             },
@@ -208,7 +210,7 @@ impl Wire {
             source: ACME.to_owned(),
             token: Some(acme.token.clone()),
             account: Some(text(&acme.account)),
-            identifier: Some(WireIdentifier {
+            identifier: Some(StrictIdentifier {
                 kind: acme.identifier.kind.clone(),
                 value: acme.identifier.value.clone(),
             }),

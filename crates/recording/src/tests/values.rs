@@ -13,6 +13,8 @@ fn every_value_is_checked() {
         ("time", json!("2026-11-18 12:26:40Z"), Fault::NotTime),
         ("time", json!("2026-11-18T12:26:40+00:00"), Fault::NotTime),
         ("time", json!("2026-11-18T12:26:40.5Z"), Fault::NotTime),
+        ("time", json!("2026-11-18t12:26:40Z"), Fault::NotTime),
+        ("time", json!("2026-11-18T12:26:60Z"), Fault::NotTime),
         ("time", json!("2026-02-30T12:26:40Z"), Fault::NotTime),
         ("token", json!(""), Fault::Length("1 to 256")),
         ("token", json!("a=b"), Fault::NotBase64Url),

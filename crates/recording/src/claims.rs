@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use assay_attest::{AttestedDevice, Freshness, KeyKind, limits::MAX_PROPERTY_BYTES};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 use super::{RecordingError, Time, contents::length};
-use crate::{AttestedDevice, Freshness, KeyKind, limits::MAX_PROPERTY_BYTES};
 
 /// The one fact that is a list.
 const EXTENSIONS: &str = "facts.unknown_extensions";

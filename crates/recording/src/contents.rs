@@ -1,7 +1,9 @@
 //! What a recording holds.
 
+use assay_attest::{Attribute, SentNonce, limits::MAX_PROPERTY_BYTES};
+use assay_proto::{Identifier, WireIdentifier};
+
 use super::{Claims, Fault, RecordingError, Time};
-use crate::{Attribute, SentNonce, limits::MAX_PROPERTY_BYTES};
 
 /// The longest token, in bytes. Those of Assay have 43.
 const MAX_TOKEN: usize = 256;
@@ -9,8 +11,11 @@ const MAX_TOKEN: usize = 256;
 /// The longest `device_error`, in bytes. Assay keeps 200 characters.
 const MAX_DEVICE_ERROR: usize = 1024;
 
-/// The longest label of an identifier type, in bytes.
-const MAX_KIND: usize = 64;
+/// `source` of [`Evidence::Acme`].
+pub(super) const ACME: &str = "acme";
+
+/// `source` of [`Evidence::DeviceInformation`].
+pub(super) const DEVICE_INFORMATION: &str = "device-information";
 
 /// Everything in a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +47,15 @@ pub struct Acme {
     pub token: String,
     /// The thumbprint of the account's key (RFC 7638, SHA-256).
     pub account: [u8; 32],
-    /// The identifier as it was ordered.
-    pub identifier: Identifier,
+    /// The identifier as it was ordered. It may be of any type and obey no
+    /// grammar.
+    pub identifier: WireIdentifier,
     /// Why it might be ordered.
     pub admission: Admission,
     /// What the device sent.
     pub answer: Answer,
     /// The CSR, DER, once one was sent.
     pub csr: Option<Vec<u8>>,
-}
-
-/// An identifier (RFC 8555 section 9.7.7), as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identifier {
-    /// The label of its type, for example `permanent-identifier`.
-    pub kind: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// How an identifier was admitted, and what it is compared with.
@@ -100,6 +97,17 @@ pub struct DeviceInformationAnswer {
     pub certificates: Vec<Vec<u8>>,
 }
 
+impl Evidence {
+    /// The stable name of where it comes from: `acme` or `device-information`.
+    #[must_use]
+    pub fn source(&self) -> &'static str {
+        match self {
+            Self::Acme(_) => ACME,
+            Self::DeviceInformation(_) => DEVICE_INFORMATION,
+        }
+    }
+}
+
 impl Contents {
     /// Checks what the types leave open.
     pub(super) fn check(&self) -> Result<(), RecordingError> {
@@ -120,10 +128,12 @@ impl Acme {
         if !self.token.bytes().all(alphabet) {
             return Err(RecordingError::field("token", Fault::NotBase64Url));
         }
-        let Identifier { kind, value } = &self.identifier;
-        length("identifier.type", kind.len(), 1, MAX_KIND, "1 to 64")?;
-        let limit = MAX_PROPERTY_BYTES;
+        let WireIdentifier { kind, value } = &self.identifier;
+        let limit = WireIdentifier::MAX_KIND_LENGTH;
+        length("identifier.type", kind.len(), 1, limit, "1 to 64")?;
+        let limit = Identifier::MAX_LENGTH;
         length("identifier.value", value.len(), 1, limit, "1 to 256")?;
+        let limit = MAX_PROPERTY_BYTES;
         let value = &self.admission.value;
         length("admission.value", value.len(), 1, limit, "1 to 256")?;
         match &self.answer {

@@ -114,7 +114,7 @@ fn one_letter_of_a_claim_is_a_difference() {
         ),
         (
             Claims {
-                verdict: Verdict::accepted_as(crate::Freshness::Fresh),
+                verdict: Verdict::accepted_as(Freshness::Fresh),
                 ..acme().claims
             },
             "verdict.freshness",

@@ -4,13 +4,14 @@
 //! One JSON object a file, version 1. The format is described for people in
 //! `docs/recordings.md` and for programs in `docs/recording.schema.json`.
 //!
-//! A file may come from a stranger. [`Recording::parse`] bounds its size, takes
-//! no key that it does not know and none twice, and decodes every value before
-//! it gives anything out. What the file *claims* of the verdict is text: it is
-//! compared with a new judgement and believed by nobody.
+//! A file is untrusted input. [`Recording::parse`] bounds its size, refuses
+//! unknown and repeated keys, and decodes every value before it returns any.
+//! What the file *claims* of the verdict is text: it is compared with a new
+//! judgement and never believed.
 //!
 //! ```
-//! use assay_attest::{RustCrypto, TrustAnchor, Verifier, recording::Recording};
+//! use assay_attest::{RustCrypto, TrustAnchor, Verifier};
+//! use assay_recording::Recording;
 //! # use assay_simulator::{authority::AttestationAuthority, evidence::DeviceProperties};
 //! # use rcgen::PublicKeyData;
 //! # use sha2::{Digest, Sha256};
@@ -23,13 +24,15 @@
 //! #     .attest(&mac, &key, &Sha256::digest(token), now)?
 //! #     .attestation_object();
 //! # let laboratory_root = authority.root_der();
-//! # use assay_attest::{Attribute, recording::*};
+//! # use assay_attest::Attribute;
+//! # use assay_proto::WireIdentifier;
+//! # use assay_recording::*;
 //! # let file = Recording::new(Contents {
 //! #     time: Time::from_seconds(now).ok_or("time")?,
 //! #     evidence: Evidence::Acme(Box::new(Acme {
 //! #         token: token.to_owned(),
 //! #         account: [0; 32],
-//! #         identifier: Identifier {
+//! #         identifier: WireIdentifier {
 //! #             kind: "permanent-identifier".to_owned(),
 //! #             value: "C02XK0AAJHD2".to_owned(),
 //! #         },
@@ -69,6 +72,7 @@
 mod claims;
 mod contents;
 mod error;
+mod file_name;
 mod judge;
 #[cfg(test)]
 mod tests;
@@ -77,10 +81,9 @@ mod wire;
 
 pub use self::{
     claims::{Claims, Facts, RecordedExtension, Verdict},
-    contents::{
-        Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Identifier, Rule,
-    },
+    contents::{Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Rule},
     error::{Fault, RecordingError},
+    file_name::FileName,
     judge::Difference,
     time::Time,
 };
@@ -152,8 +155,21 @@ impl Recording {
         self.0
     }
 
+    /// The recording with its order's CSR. A CSR that was recorded before gives
+    /// way; `None` where a recording has no place for one, or would be too large
+    /// with it.
+    #[must_use]
+    pub fn with_csr(self, csr: &[u8]) -> Option<Self> {
+        let mut contents = self.into_contents();
+        match &mut contents.evidence {
+            Evidence::Acme(acme) => acme.csr = Some(csr.to_vec()),
+            Evidence::DeviceInformation(_) => return None,
+        }
+        Self::new(contents).ok()
+    }
+
     /// The root certificate that the file brings, DER. It is never used by
-    /// itself: whoever trusts it makes a [`TrustAnchor`](crate::TrustAnchor) of
+    /// itself: whoever trusts it makes a [`TrustAnchor`](assay_attest::TrustAnchor) of
     /// it and knows that such a file proves only itself.
     #[must_use]
     pub fn embedded_root(&self) -> Option<&[u8]> {

@@ -1,10 +1,11 @@
 mod differences;
 mod values;
 
+use assay_attest::{Attribute, Freshness, SentNonce};
+use assay_proto::WireIdentifier;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Attribute, SentNonce};
 
 const OTHER_SHAPE: &str = "null, or a list in the place of an object, stands somewhere";
 
@@ -17,7 +18,7 @@ fn acme() -> Contents {
         evidence: Evidence::Acme(Box::new(Acme {
             token: "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw".to_owned(),
             account: [7; 32],
-            identifier: Identifier {
+            identifier: WireIdentifier {
                 kind: "hardware-module".to_owned(),
                 value: "C02XK0AAJHD2/1.2.840.113635.100.8.9.1".to_owned(),
             },
@@ -142,7 +143,7 @@ fn what_is_written_is_read_and_written_again_the_same() {
     }
     let mut cached = device_information();
     cached.claims = Claims {
-        verdict: Verdict::accepted_as(crate::Freshness::Cached),
+        verdict: Verdict::accepted_as(Freshness::Cached),
         ..acme().claims
     };
     for contents in [acme(), device_information(), error, empty, cached] {
@@ -260,7 +261,7 @@ fn what_could_not_be_read_again_is_no_recording() {
 #[test]
 fn the_schema_knows_the_keys_of_the_format() {
     let schema: Value =
-        serde_json::from_str(include_str!("../../../../docs/recording.schema.json")).unwrap();
+        serde_json::from_str(include_str!("../../../docs/recording.schema.json")).unwrap();
     let mut expected: Vec<String> = Vec::new();
     for contents in [acme(), device_information()] {
         let value: Value = serde_json::from_str(&file(contents)).unwrap();
