@@ -14,7 +14,7 @@ use assay_attest::TrustAnchor;
 use assay_ca::{Issuer, authority};
 use assay_engine::{
     Engine, Issuers, Limits, Setup,
-    admission::{Admission, AdmissionPolicy, Devices},
+    admission::{Admission, AdmissionPolicy},
     directories::{Directories, DirectoryFault, DirectoryPlan},
     health::Health,
     names::DirectoryName,
@@ -30,6 +30,7 @@ use crate::{
     clock,
     config::{BaseUrl, Config, Mode},
     database::Database,
+    devices::Devices,
     dir::Dir,
     issuer,
     logging::LogObserver,
@@ -234,7 +235,7 @@ impl Parts {
         };
         issuer::check(dir, &self.issuer, store.as_ref())?;
         let admission = match &self.devices {
-            Some(devices) => Admission::Listed(Box::new(Arc::clone(devices))),
+            Some(devices) => Admission::Listed(Arc::<Devices>::clone(devices)),
             None => Admission::AnyAttested {
                 bind: self.config.admission.bind.engine(),
             },

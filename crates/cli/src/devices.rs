@@ -1,7 +1,9 @@
 //! The list of devices: as it is read at start, and as its file is watched
 //! while the server runs.
 
+mod inventory;
 mod last_good;
+mod list;
 mod watch;
 
 use std::{
@@ -14,16 +16,16 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
-use assay_engine::{
-    admission::{DeviceList, Devices, Doubt, DoubtCause, ListReading},
-    health::Health,
-    sha256,
-};
+use assay_engine::{health::Health, sha256};
 use assay_proto::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-pub use self::last_good::LastGood;
 use self::watch::Watch;
+pub use self::{
+    inventory::{Devices, Doubt, DoubtCause},
+    last_good::LastGood,
+    list::{DeviceList, DeviceListWarning, Difference, Findings, ListReading, Named},
+};
 use crate::{
     dir::Dir,
     files, now,

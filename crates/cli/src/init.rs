@@ -13,12 +13,12 @@ use std::{
 use anyhow::Context as _;
 use assay_attest::TrustAnchor;
 use assay_ca::authority::{self, Authority, AuthorityPlan, Host};
-use assay_engine::admission::DeviceList;
 use assay_store::LedgerStore;
 
 use crate::{
     args::{InitArgs, KeyKind},
     config::{BaseUrl, Mode, UrlHost},
+    devices::DeviceList,
     dir::Dir,
     files, now, print, print_json,
     staging::Staging,

@@ -12,9 +12,7 @@ use anyhow::{anyhow, ensure};
 use assay_attest::TrustAnchor;
 use assay_ca::{Issuer, LeafUsage};
 use assay_engine::{
-    SERVER_CERTIFICATE_LIFETIME,
-    admission::{DeviceListWarning, Devices, Findings},
-    issuance,
+    SERVER_CERTIFICATE_LIFETIME, issuance,
     names::ProfileName,
     ports::Space as _,
     profile::{CsrNames, Profile},
@@ -27,7 +25,7 @@ use crate::{
     app::{Parts, TlsEnd, check_host, check_recordings},
     certificates::load_laboratory_root,
     config::{BaseUrl, Config, Mode, Tls},
-    devices::ListFiles,
+    devices::{DeviceListWarning, Devices, Findings, ListFiles},
     dir::Dir,
     now,
     permissions::{self, is_there},

@@ -9,7 +9,6 @@ use std::{net::TcpListener, sync::Arc, time::Duration};
 use anyhow::anyhow;
 use assay_engine::{
     Engine, Error,
-    admission::Devices,
     health::{Health, Part},
     ports::Store,
 };
@@ -26,7 +25,7 @@ use crate::{
     args::ServeArgs,
     clock,
     config::BaseUrl,
-    devices::{self, ListFiles},
+    devices::{self, Devices, ListFiles},
     dir::Dir,
     notify,
     orders::control,

@@ -2,21 +2,14 @@
 //! the device spends an attestation, and again before its certificate is
 //! signed.
 
-mod device_list;
-mod devices;
 pub mod form;
 mod not_admitted;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use assay_proto::{DottedOid, Identifier};
 use async_trait::async_trait;
 
-pub use device_list::{
-    DeviceList, DeviceListFault, DeviceListWarning, Difference, FaultKind, Findings, ListReading,
-    Named, UnusableList, WarningKind,
-};
-pub use devices::{Devices, Doubt, DoubtCause};
 pub use not_admitted::{ListHint, NotAdmitted};
 
 use crate::{
@@ -69,7 +62,7 @@ pub enum Admission {
         bind: Bind,
     },
     /// The devices of an inventory.
-    Listed(Box<dyn Inventory>),
+    Listed(Arc<dyn Inventory>),
 }
 
 /// What a permanent identifier names where no list says it.

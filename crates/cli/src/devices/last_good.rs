@@ -9,13 +9,10 @@ use std::{
 };
 
 use anyhow::ensure;
-use assay_engine::{
-    admission::{DeviceList, ListReading},
-    sha256,
-};
+use assay_engine::sha256;
 use data_encoding::HEXLOWER;
 
-use super::MAX_DEVICE_LIST;
+use super::{DeviceList, ListReading, MAX_DEVICE_LIST};
 use crate::{dir::Dir, files, permissions::Owners};
 
 /// How the names of these files begin.

@@ -14,15 +14,15 @@ use std::{
 };
 
 use assay_engine::{
-    admission::{
-        DeviceList, DeviceListWarning, Devices, Difference, Doubt, DoubtCause, Findings, Named,
-    },
     health::{Health, Part},
     sha256,
 };
 use assay_proto::Timestamp;
 
-use super::{ListFiles, MAX_DEVICE_LIST, Stamp, stamp};
+use super::{
+    DeviceList, DeviceListWarning, Devices, Difference, Doubt, DoubtCause, Findings, ListFiles,
+    MAX_DEVICE_LIST, Named, Stamp, stamp,
+};
 use crate::now;
 
 /// How far apart two looks are that must agree: almost the second between two

@@ -136,7 +136,7 @@ fn admission(acme: &Acme) -> anyhow::Result<AdmissionPolicy> {
     );
     Ok(AdmissionPolicy {
         // Whether that one was listed or just anybody: no other is served.
-        admission: Admission::Listed(Box::new(OneDevice {
+        admission: Admission::Listed(Arc::new(OneDevice {
             name: acme.admission.value.clone(),
             attribute: acme.admission.attribute,
         })),

@@ -56,7 +56,7 @@ fn known(attribute: Attribute) -> &'static Known {
 }
 
 fn listed(attribute: Attribute) -> AdmissionPolicy {
-    policy(Admission::Listed(Box::new(known(attribute))), &[])
+    policy(Admission::Listed(Arc::new(known(attribute))), &[])
 }
 
 fn permanent(value: &str) -> Identifier {
@@ -175,7 +175,7 @@ async fn only_a_configured_assigner_may_be_named() {
         (&[ASSIGNER], "C02A/1.2.3", false),
     ] {
         list.asked.lock().unwrap().clear();
-        let policy = policy(Admission::Listed(Box::new(list)), assigners);
+        let policy = policy(Admission::Listed(Arc::new(list)), assigners);
         let found = admit(&policy, &permanent(name)).await;
         match admitted {
             true => assert!(found.is_ok(), "{name}"),
@@ -190,7 +190,7 @@ async fn only_a_configured_assigner_may_be_named() {
 
 #[tokio::test]
 async fn a_list_out_of_reach_is_a_fault_and_no_refusal() {
-    let policy = policy(Admission::Listed(Box::new(Down)), &[]);
+    let policy = policy(Admission::Listed(Arc::new(Down)), &[]);
     let fault = policy.admit(&permanent("C02A")).await.unwrap_err();
     assert_eq!(fault, Error::Inventory("no route".to_owned()));
     assert_eq!(policy.listed_beside(&permanent("C02A")).await, None);

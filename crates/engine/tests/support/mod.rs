@@ -425,7 +425,7 @@ fn engine(
         blocking: (!knobs.threadless).then(|| Arc::clone(&knobs.threads) as _),
         clock: Arc::new(clock.clone()),
         directories: knobs.directories(AdmissionPolicy {
-            admission: Admission::Listed(Box::new(Shared(Arc::clone(inventory)))),
+            admission: Admission::Listed(Arc::new(Shared(Arc::clone(inventory)))),
             assigners: HashSet::new(),
         }),
         exempt: (knobs.exempt.iter())

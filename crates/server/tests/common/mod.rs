@@ -118,7 +118,7 @@ impl World {
             terms_of_service: terms_of_service.map(str::to_owned),
             website: Some("https://example.org".to_owned()),
             ..DirectoryPlan::new(AdmissionPolicy {
-                admission: Admission::Listed(Box::new(TestInventory)),
+                admission: Admission::Listed(Arc::new(TestInventory)),
                 assigners: Default::default(),
             })
         };

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::super::form::Unlikely;
-use crate::domain::Attribute;
+use assay_engine::{admission::form::Unlikely, domain::Attribute, text::disturbs};
 
 /// The first findings of a kind, and how many there are beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +86,7 @@ pub enum FaultKind {
     },
     /// A name with a character that no serial or UDID has.
     #[error(
-        "{name:?} has U+{:04X}{}, which cannot be in a serial or UDID: remove white space, quotes, \"/\", control and invisible characters", u32::from(*character), if crate::text::disturbs(*character) { " (invisible)" } else { "" }
+        "{name:?} has U+{:04X}{}, which cannot be in a serial or UDID: remove white space, quotes, \"/\", control and invisible characters", u32::from(*character), if disturbs(*character) { " (invisible)" } else { "" }
     )]
     Character {
         /// The name.

@@ -8,12 +8,15 @@ use std::{
     sync::Arc,
 };
 
+use assay_engine::{
+    admission::{ListHint, form},
+    domain::Attribute,
+};
+
 pub use self::{
-    finding::{DeviceListFault, DeviceListWarning, FaultKind, Findings, UnusableList, WarningKind},
+    finding::{DeviceListWarning, Findings},
     parse::ListReading,
 };
-use super::{ListHint, form};
-use crate::domain::Attribute;
 
 /// Devices that are named in a [`Difference`].
 const MAX_NAMED: usize = 10;

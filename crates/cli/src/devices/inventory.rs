@@ -3,11 +3,14 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use assay_engine::{
+    admission::{Inventory, InventoryUnavailable, ListHint, form},
+    domain::Attribute,
+};
 use assay_proto::Timestamp;
 use async_trait::async_trait;
 
-use super::{DeviceList, Inventory, InventoryUnavailable, ListHint, form};
-use crate::domain::Attribute;
+use super::DeviceList;
 
 /// Characters that are quoted of a name in a fault, which is logged.
 const MAX_NAME: usize = 64;
@@ -128,7 +131,7 @@ impl Devices {
 }
 
 #[async_trait]
-impl Inventory for Arc<Devices> {
+impl Inventory for Devices {
     async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
         let in_force = self.in_force();
         match (in_force.list.find(name), in_force.doubt) {

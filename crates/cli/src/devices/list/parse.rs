@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use assay_engine::{admission::form, domain::Attribute, sha256, text::disturbs};
+
 use super::{
     DeviceList, Place, Row,
     finding::{DeviceListFault, DeviceListWarning, FaultKind, Findings, UnusableList, WarningKind},
 };
-use crate::{admission::form, domain::Attribute, sha256, text::disturbs};
 
 /// Faults that are kept of a list.
 const MAX_FAULTS: usize = 20;
@@ -239,7 +240,7 @@ impl Parser {
 }
 
 /// Whether a character can be in no serial or UDID, or could not be seen there.
-pub(in crate::admission) fn is_forbidden(letter: char) -> bool {
+pub(super) fn is_forbidden(letter: char) -> bool {
     letter.is_whitespace() || disturbs(letter) || "\"'/".contains(letter)
 }
 

@@ -1,5 +1,9 @@
-use super::*;
-use crate::admission::form::Unlikely;
+use assay_engine::admission::form::Unlikely;
+
+use super::{
+    finding::{FaultKind, WarningKind},
+    *,
+};
 
 const HEADER: &str = "serial,udid,comment\n";
 
