@@ -10,6 +10,7 @@
 mod access;
 mod activity;
 mod address;
+mod app;
 mod body;
 mod brief;
 mod clock_refusals;

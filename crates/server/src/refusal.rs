@@ -14,6 +14,7 @@ use axum::{
 use crate::{
     clock_refusals, current,
     limits::{Level, Limit, TooSoon},
+    standing::{self, NotEntered},
 };
 
 /// The answer to a request that was not done: a problem document.
@@ -82,17 +83,6 @@ impl Refusal {
     /// A request for which there is no memory.
     pub(crate) fn too_much_memory(wait: Duration) -> Self {
         Self::busy("too many requests at once: try again later", wait)
-    }
-
-    /// A request on a connection that got no place.
-    pub(crate) fn no_place(wait: Duration) -> Self {
-        Self::busy("too many connections at once: try again later", wait)
-    }
-
-    /// One of more requests at once than this connection may have now.
-    pub(crate) fn too_many_streams(wait: Duration) -> Self {
-        let detail = "too many requests at once on this connection: send them one after the other";
-        Self::busy(detail, wait)
     }
 
     fn busy(detail: &str, wait: Duration) -> Self {
@@ -169,6 +159,18 @@ impl From<Error> for Refusal {
         } else {
             Self::of_client(problem, retry_after)
         }
+    }
+}
+
+impl From<NotEntered> for Refusal {
+    fn from(why: NotEntered) -> Self {
+        let detail = match why {
+            NotEntered::NoPlace => "too many connections at once: try again later",
+            NotEntered::TooManyStreams => {
+                "too many requests at once on this connection: send them one after the other"
+            }
+        };
+        Self::busy(detail, standing::WAIT)
     }
 }
 

@@ -13,8 +13,8 @@ use axum::{
 };
 
 use crate::{
-    address::ClientAddress, body::discard, current, limits::Limit, memory::Held, refusal::Refusal,
-    surface::App,
+    address::ClientAddress, app::App, body::discard, current, limits::Limit, memory::Held,
+    refusal::Refusal,
 };
 
 /// The media type of every POST (RFC 8555 section 6.2).

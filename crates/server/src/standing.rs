@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::{activity::Activity, crowd::Crowd, places::Place, refusal::Refusal};
+use crate::{activity::Activity, crowd::Crowd, places::Place};
 
 /// How long a connection may last without an authenticated request.
 const UNPROVEN: Duration = Duration::from_secs(20);
@@ -20,7 +20,16 @@ const UNPROVEN_IN_CROWD: Duration = Duration::from_secs(5);
 /// The most requests at once on such a connection while it is crowded.
 pub(crate) const STREAMS_IN_CROWD: u32 = 2;
 /// How long a request waits for an ordinary place.
-const WAIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
+
+/// Why a request may not enter now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotEntered {
+    /// Its connection has no place.
+    NoPlace,
+    /// Its connection has too many requests under way.
+    TooManyStreams,
+}
 
 /// One connection's standing.
 pub(crate) struct Standing {
@@ -68,16 +77,15 @@ impl Standing {
     /// Lets a request in that was begun, once its connection has a place.
     ///
     /// # Errors
-    /// There is none in time, or the connection has too many requests under
-    /// way.
-    pub(crate) async fn enter(&self) -> Result<(), Refusal> {
+    /// [`NotEntered`].
+    pub(crate) async fn enter(&self) -> Result<(), NotEntered> {
         if self.is_crowded() && self.activity.requests() > STREAMS_IN_CROWD as usize {
-            return Err(Refusal::too_many_streams(WAIT));
+            return Err(NotEntered::TooManyStreams);
         }
         match &self.place {
             Some(place) => timeout(WAIT, place.ordinary())
                 .await
-                .map_err(|_| Refusal::no_place(WAIT)),
+                .map_err(|_| NotEntered::NoPlace),
             None => Ok(()),
         }
     }
@@ -153,7 +161,7 @@ mod tests {
         let (first, second) = (standing(1), standing(2));
         assert!(first.enter().await.is_ok());
         let asked = Instant::now();
-        assert!(second.enter().await.is_err());
+        assert_eq!(second.enter().await, Err(NotEntered::NoPlace));
         assert_eq!(asked.elapsed(), WAIT);
         let (entered, ()) = tokio::join!(second.enter(), async { drop(first) });
         assert!(entered.is_ok());
@@ -166,7 +174,7 @@ mod tests {
         let requests: Vec<_> = (0..3).map(|_| standing.activity.begin()).collect();
         assert!(standing.enter().await.is_ok());
         crowd.memory(true);
-        assert!(standing.enter().await.is_err());
+        assert_eq!(standing.enter().await, Err(NotEntered::TooManyStreams));
         standing.authenticated();
         assert!(standing.enter().await.is_ok());
         drop(requests);

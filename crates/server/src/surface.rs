@@ -14,7 +14,7 @@ use assay_proto::Timestamp;
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderName, HeaderValue, Method, StatusCode, Version,
         header::{CACHE_CONTROL, DATE, HOST, LINK, X_CONTENT_TYPE_OPTIONS},
@@ -28,69 +28,22 @@ use tracing::{Instrument, field::Empty};
 use crate::{
     access::Access,
     address::{ClientAddress, Forwarders, Peer, is_in},
+    app::App,
     body::{Bodies, discard},
     crowd::Crowd,
     current::{Current, RequestIds},
     health::{HEALTH, LIVE, READY},
-    limits::{Failure, Limit, Limits, RateLimits},
+    limits::{Limits, RateLimits},
     memory::{Memory, head_size},
     refusal::{Aftermath, Refusal},
     request_log::RequestLog,
-    routes::router,
+    routes::{REPLAY_NONCE, router},
     standing::Standing,
     work::Work,
 };
 
-/// The header of a nonce (RFC 8555 section 6.5.1).
-pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
-
 /// The header of a refused request's name, which the log has, too.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// What all requests share.
-pub(crate) struct App {
-    pub(crate) bodies: Bodies,
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) forwarders: Forwarders,
-    pub(crate) limits: Limits,
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) request_log: Arc<RequestLog>,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) work: Work,
-}
-
-impl App {
-    /// Charges a request to a limit of its sender's.
-    ///
-    /// # Errors
-    /// 429.
-    pub(crate) fn charge(&self, limit: Limit, client: IpAddr) -> Result<(), Refusal> {
-        (self.limits.charge(limit, client)).map_err(|too_soon| Refusal::too_fast(limit, &too_soon))
-    }
-
-    /// Charges a request that failed, and ends its connection. Once its sender
-    /// may not fail any more, a request without a genuine nonce is told so; one
-    /// with such a nonce is told what is wrong, since it may be a device's that
-    /// shares its address with the sender of junk. Neither gets another nonce:
-    /// it would be one for three more failures.
-    pub(crate) fn fail(&self, client: IpAddr, refusal: Refusal, genuine_nonce: bool) -> Refusal {
-        if refusal.is_fault() {
-            return refusal;
-        }
-        let aftermath = |withholds_nonce| Aftermath {
-            closes: true,
-            withholds_nonce,
-        };
-        match self.limits.fail(client) {
-            Failure::Free => refusal,
-            Failure::Charged => refusal.with_aftermath(aftermath(false)),
-            Failure::Beyond(_) if genuine_nonce => refusal.with_aftermath(aftermath(true)),
-            Failure::Beyond(too_soon) => {
-                (refusal.instead_too_fast(&too_soon)).with_aftermath(aftermath(true))
-            }
-        }
-    }
-}
 
 /// Everything that is served, without sockets.
 #[derive(Clone)]
@@ -239,9 +192,9 @@ impl Surface {
         connection: Option<Arc<Standing>>,
     ) -> Response {
         if let Some(connection) = connection
-            && let Err(refusal) = connection.enter().await
+            && let Err(not_entered) = connection.enter().await
         {
-            return refusal.into_response();
+            return Refusal::from(not_entered).into_response();
         }
         let mut held = self.app.memory.hold(Some(client));
         if let Err(refusal) = held.grow(head_size(&request)).await {
@@ -363,25 +316,4 @@ fn date(now: Timestamp) -> String {
     // The years of an HTTP date have four digits.
     let since = Duration::from_secs(now.min(Timestamp::MAX).0);
     httpdate::fmt_http_date(UNIX_EPOCH + since)
-}
-
-/// Anything that is not there.
-pub(crate) async fn not_found(State(app): State<Arc<App>>, request: Request) -> Refusal {
-    let detail = "there is nothing at this path: the directory lists what there is";
-    refuse_unread(&app, request, StatusCode::NOT_FOUND, detail).await
-}
-
-/// Anything that is there, by a method that it does not take.
-pub(crate) async fn method_not_allowed(State(app): State<Arc<App>>, request: Request) -> Refusal {
-    // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
-    // return an error with status code 405 (Method Not Allowed) and type
-    // "malformed"."
-    let detail = "this resource does not take this method: use POST, or POST-as-GET to read";
-    refuse_unread(&app, request, StatusCode::METHOD_NOT_ALLOWED, detail).await
-}
-
-async fn refuse_unread(app: &App, request: Request, status: StatusCode, detail: &str) -> Refusal {
-    let client = ClientAddress::noted_in(request.extensions());
-    discard(request.into_body()).await;
-    app.fail(client, Refusal::malformed(status, detail), false)
 }

@@ -1,10 +1,42 @@
 use std::sync::Arc;
 
-use assay_engine::{Error, domain::Account, ids::AccountId, ports::Versioned};
+use assay_engine::{Error, PublicKey, domain::Account, ids::AccountId, ports::Versioned};
 use assay_proto as proto;
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
 
-use crate::{limits::Limit, named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{
+    app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
+};
+
+/// newAccount (RFC 8555 section 7.3).
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    request: Signed<PublicKey>,
+) -> Result<Response, Refusal> {
+    request.charge(&app, Limit::NewAccount)?;
+    let new: proto::NewAccount = request.payload.read()?;
+    let context = request.context;
+    // To the end: what becomes of the account that gives way must be known.
+    let (engine, directory) = (Arc::clone(&app.engine), request.directory);
+    app.work
+        .to_the_end(async move {
+            let (account, made) = engine.new_account(&context, &new).await?;
+            current::note_account(account.id);
+            let urls = directory.urls();
+            let status = match made {
+                true => StatusCode::CREATED,
+                false => StatusCode::OK,
+            };
+            let location = [(LOCATION, urls.account(account.id))];
+            Ok((status, location, Json(render::account(urls, &account))).into_response())
+        })
+        .await
+}
 
 /// An account: read, updated or deactivated by its holder (RFC 8555 sections
 /// 7.3.2 and 7.3.6).

@@ -4,7 +4,7 @@ use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
 use assay_proto as proto;
 use axum::{Json, extract::State};
 
-use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
 
 /// An authorization: read (RFC 8555 section 7.5) or deactivated (7.5.2).
 pub(super) async fn post(

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use assay_engine::{SerialNumber, domain::Account, ports::Versioned};
+use assay_engine::{Requester, SerialNumber, domain::Account, ports::Versioned};
+use assay_proto::RevokeCert;
 use axum::{
     extract::State,
-    http::{HeaderName, header::CONTENT_TYPE},
+    http::{HeaderName, StatusCode, header::CONTENT_TYPE},
 };
 
-use crate::{named::Named, refusal::Refusal, signed::Signed, surface::App};
+use crate::{app::App, named::Named, refusal::Refusal, signed::Signed};
 
 /// A certificate with its chain (RFC 8555 section 7.4.2).
 pub(super) async fn read(
@@ -19,4 +20,19 @@ pub(super) async fn read(
     let chain = app.engine.certificate(&request.context, serial).await?;
     let media_type = [(CONTENT_TYPE, "application/pem-certificate-chain")];
     Ok((media_type, chain.pem))
+}
+
+/// revokeCert (RFC 8555 section 7.6), signed by an account or by the
+/// certificate's own key. To the end: who hangs up must not have a certificate
+/// revoked that the log does not tell of.
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    request: Signed<Requester>,
+) -> Result<StatusCode, Refusal> {
+    let revoke: RevokeCert = request.payload.read()?;
+    let (engine, context) = (Arc::clone(&app.engine), request.context);
+    app.work
+        .to_the_end(async move { engine.revoke(&context, &revoke).await })
+        .await?;
+    Ok(StatusCode::OK)
 }

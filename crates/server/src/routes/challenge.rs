@@ -9,7 +9,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse},
 };
 
-use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
 
 /// A challenge: read by an empty payload, answered by any other (RFC 8555
 /// section 7.5.1).

@@ -8,9 +8,9 @@ use axum::{
 };
 
 use crate::{
+    app::App,
     refusal::Refusal,
     signed::{Signed, directory_of},
-    surface::App,
 };
 
 /// The directory (RFC 8555 section 7.1.1).

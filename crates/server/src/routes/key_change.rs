@@ -3,7 +3,7 @@ use std::sync::Arc;
 use assay_engine::{domain::Account, ports::Versioned};
 use axum::{Json, extract::State, http::header::LOCATION, response::IntoResponse};
 
-use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, surface::App};
+use crate::{app::App, limits::Limit, refusal::Refusal, render, signed::Signed};
 
 /// keyChange (RFC 8555 section 7.3.5).
 pub(super) async fn post(

@@ -1,32 +1,31 @@
-//! One file a resource. A handler takes a request apart, asks the engine and
-//! renders what comes back.
+//! One file per resource, named as the use-case in the engine that answers for
+//! it. A handler takes a request apart, asks the engine and renders what comes
+//! back.
 
 mod account;
 mod authorization;
 mod certificate;
 mod challenge;
 mod directory;
+mod fallback;
+mod finalize;
 mod key_change;
 mod limits;
-mod new_account;
-mod new_nonce;
-mod new_order;
+mod nonce;
 mod order;
-mod orders;
-mod revocation;
 
 use std::sync::Arc;
 
+use assay_engine::urls::Route;
 use axum::{
     Router,
     routing::{MethodRouter, get, post},
 };
 
-use assay_engine::urls::Route;
-
+pub(crate) use self::nonce::REPLAY_NONCE;
 use crate::{
+    app::App,
     health::{HEALTH, LIVE, READY, ready, well},
-    surface::{self, App},
 };
 
 /// The handlers of all routes, in each directory: paths are the engine's table.
@@ -39,8 +38,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         }
     }
     router
-        .method_not_allowed_fallback(surface::method_not_allowed)
-        .fallback(surface::not_found)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .fallback(fallback::not_found)
         .with_state(app)
         // Behind the fallbacks: its refusals are none of ACME's.
         .route(HEALTH, get(async || well()))
@@ -56,16 +55,14 @@ fn handlers(route: Route) -> MethodRouter<Arc<App>> {
         Route::Certificate => post(certificate::read),
         Route::Challenge => post(challenge::post),
         Route::Directory => get(directory::get).post(directory::read),
-        Route::Finalize => post(order::finalize),
+        Route::Finalize => post(finalize::post),
         Route::KeyChange => post(key_change::post),
         Route::Limits => get(limits::get),
-        Route::NewAccount => post(new_account::post),
-        Route::NewNonce => get(new_nonce::get)
-            .head(new_nonce::head)
-            .post(new_nonce::read),
-        Route::NewOrder => post(new_order::post),
+        Route::NewAccount => post(account::create),
+        Route::NewNonce => get(nonce::get).head(nonce::head).post(nonce::read),
+        Route::NewOrder => post(order::create),
         Route::Order => post(order::read),
-        Route::Orders => post(orders::read),
-        Route::RevokeCert => post(revocation::post),
+        Route::Orders => post(order::list),
+        Route::RevokeCert => post(certificate::revoke),
     }
 }

@@ -1,24 +1,53 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    Engine,
+    Engine, Error,
     domain::{Account, Order},
-    ids::OrderId,
+    ids::{AccountId, OrderId},
     ports::Versioned,
-    urls::Urls,
+    urls::{self, Urls},
 };
-use assay_proto::{Finalize, OrderStatus};
+use assay_proto::{NewOrder, OrderStatus, OrdersList};
 use axum::{
     Json,
     extract::State,
     http::{
-        StatusCode,
-        header::{LOCATION, RETRY_AFTER},
+        StatusCode, Uri,
+        header::{LINK, LOCATION, RETRY_AFTER},
     },
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 
-use crate::{named::Named, refusal::Refusal, render, signed::Signed, surface::App};
+use super::account::check_holder;
+use crate::{
+    app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
+};
+
+/// newOrder (RFC 8555 section 7.4).
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    request: Signed<Versioned<Account>>,
+) -> Result<Response, Refusal> {
+    let new = request.payload.read::<NewOrder>();
+    if let Ok(new) = &new {
+        // A refusal for the rate names them, too.
+        current::note_identifiers(&new.identifiers);
+    }
+    if let Err(too_fast) = request.charge(&app, Limit::NewOrder) {
+        if let Ok(new) = &new {
+            app.engine.order_rate_limited(
+                &request.context,
+                &new.identifiers,
+                too_fast.detail().to_owned(),
+            );
+        }
+        return Err(too_fast);
+    }
+    let new = new?;
+    let order = app.engine.new_order(&request.context, &new).await?;
+    let urls = request.directory.urls();
+    Ok(reply(&app.engine, urls, StatusCode::CREATED, &order))
+}
 
 /// An order, read (RFC 8555 section 7.4).
 pub(super) async fn read(
@@ -40,23 +69,31 @@ pub(super) async fn read(
         .await
 }
 
-/// An order, finalized (RFC 8555 section 7.4).
-pub(super) async fn finalize(
+/// One page of an account's orders (RFC 8555 section 7.1.2.1).
+pub(super) async fn list(
     State(app): State<Arc<App>>,
-    id: Named<OrderId>,
+    id: Named<AccountId>,
+    uri: Uri,
     request: Signed<Versioned<Account>>,
-) -> Result<Response, Refusal> {
-    let id = id.known()?;
-    let Finalize { csr } = request.payload.read()?;
+) -> Result<impl IntoResponse, Refusal> {
     let context = request.context;
-    let (engine, directory) = (Arc::clone(&app.engine), request.directory);
-    app.work
-        .to_the_end(async move {
-            let order = engine.finalize(&context, id, &csr.0).await?;
-            let urls = directory.urls();
-            Ok(reply(&engine, urls, StatusCode::OK, &order))
-        })
-        .await
+    check_holder(id, &context.by.value)?;
+    request.payload.expect_empty()?;
+    let after = match uri.query() {
+        Some(query) => {
+            let cursor = query.strip_prefix("after=").and_then(urls::parse_cursor);
+            Some(cursor.ok_or(Error::NotFound("page of orders"))?)
+        }
+        None => None,
+    };
+    let page = app.engine.orders(&context, after).await?;
+    let urls = request.directory.urls();
+    let next = page.next.map(|cursor| {
+        let url = urls.orders_after(context.account(), cursor);
+        (LINK, format!("<{url}>;rel=\"next\""))
+    });
+    let orders = page.orders.iter().map(|id| urls.order(*id)).collect();
+    Ok((AppendHeaders(next), Json(OrdersList { orders })))
 }
 
 /// An order and where it is.

@@ -7,13 +7,10 @@ use axum::{
     http::{HeaderName, StatusCode, header::CACHE_CONTROL},
 };
 
-use crate::{
-    address::ClientAddress,
-    limits::Limit,
-    refusal::Refusal,
-    signed::Signed,
-    surface::{App, REPLAY_NONCE},
-};
+use crate::{address::ClientAddress, app::App, limits::Limit, refusal::Refusal, signed::Signed};
+
+/// The header of a nonce (RFC 8555 section 6.5.1).
+pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// RFC 8555 section 7.2: "To get a fresh nonce, the client sends a HEAD request
 /// to the newNonce resource on the server. The server's response MUST include
