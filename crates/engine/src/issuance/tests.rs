@@ -2,11 +2,25 @@ mod certificate;
 mod names;
 mod validity;
 
+use assay_ca::{
+    Issuer, LeafTemplate, LeafUsage, PrepareError, RequestedNames, SerialNumber, SubjectAltName,
+    SubjectAttribute, authority::BACKDATE,
+};
 use assay_proto::{Identifier, Timestamp};
 
-use super::*;
-use crate::domain::samples::{
-    EXPIRES, NOW, authorization, challenge_id, evidence, failure, order, valid_by, validating,
+use super::{
+    certificate::{names, not_prepared, ordered},
+    csr::check_names,
+    trial::SAMPLE_SPKI,
+    *,
+};
+use crate::{
+    domain::samples::{
+        EXPIRES, NOW, authorization, challenge_id, evidence, failure, order, valid_by, validating,
+    },
+    error::Error,
+    profile::{Attested, CsrNames},
+    sha256,
 };
 
 const KEY: [u8; 32] = [0xaa; 32];

@@ -1,4 +1,4 @@
-use super::super::*;
+use super::*;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const DAY: u64 = 86_400;
