@@ -43,7 +43,7 @@ mod tally;
 mod usecase;
 
 pub use assay_ca::SerialNumber;
-pub use assay_jws::PublicKey;
+pub use assay_jws::{PublicKey, Thumbprint};
 
 pub use authenticate::{
     AccountContext, Context, KeyContext, Payload, Request, RequestId, Requester, Unauthenticated,

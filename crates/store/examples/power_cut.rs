@@ -38,15 +38,14 @@ use std::{
     time::Duration,
 };
 
-use assay_ca::SerialNumber;
 use assay_engine::{
+    PublicKey, SerialNumber,
     domain::{
         Account, Authorization, Certificate, CertificateHolder, Order, OrderState, Processing,
     },
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Change, Direction, OrderList, Store, Version},
 };
-use assay_jws::PublicKey;
 use assay_store::{LedgerStore, OpenError, OpenMode, Options, Sizes};
 use tokio::task::JoinSet;
 

@@ -1,8 +1,8 @@
 //! What one store differs in from another: where the ordered map lies, and how
 //! a commit gets into it. Everything else is [`Backed`]'s.
 
-use assay_ca::SerialNumber;
 use assay_engine::{
+    SerialNumber, Thumbprint,
     domain::{Account, Authorization, Certificate, Lease, Note, Order, ServerIntent, Work},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
@@ -12,7 +12,6 @@ use assay_engine::{
         Versioned,
     },
 };
-use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp};
 use async_trait::async_trait;
 

@@ -29,10 +29,10 @@
 //! the default one.
 
 use assay_engine::{
+    Thumbprint,
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     ports::OrderList,
 };
-use assay_jws::Thumbprint;
 use assay_proto::Timestamp;
 
 pub(crate) const ACCOUNT: u8 = b'a';
@@ -56,10 +56,10 @@ const ORDERS_OF_DEVICE: u8 = b'd';
 const OWN: u8 = b'm';
 const UNPROVEN_ORDERS: u8 = b'u';
 
-/// The layout's number, 4 bytes: in sled only, for programs that know sled
+/// The layout's number, 4 bytes: in the index only, for programs that know the index
 /// alone.
 pub(crate) const SCHEMA: &[u8] = b"mschema";
-/// The number of the last commit that was applied, 8 bytes: in sled only.
+/// The number of the last commit that was applied, 8 bytes: in the index only.
 pub(crate) const SEQUENCE: &[u8] = b"msequence";
 /// The key under which nonces are sealed, 32 bytes.
 pub(crate) const NONCE_KEY: &[u8] = b"mnonce";

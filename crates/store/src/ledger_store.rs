@@ -29,7 +29,6 @@ use assay_engine::{
 };
 use assay_proto::Timestamp;
 use async_trait::async_trait;
-use sled::IVec;
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -186,7 +185,7 @@ impl Backed<Durable> {
     /// When the index cannot be read.
     pub fn issuer(&self) -> Result<Option<[u8; 32]>, StoreError> {
         let bytes = self.backend.read(|map| map.get(keys::ISSUER))?;
-        Ok(bytes.and_then(|bytes| bytes.as_ref().try_into().ok()))
+        Ok(bytes.and_then(|bytes| bytes.as_slice().try_into().ok()))
     }
 
     /// Notes which CA issues for this database. Blocks: not for asynchronous
@@ -204,7 +203,7 @@ impl Backed<Durable> {
         key: &[u8],
         value: Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        let writes = [(key.to_vec(), value.map(IVec::from))].into();
+        let writes = [(key.to_vec(), value)].into();
         let prepared = Prepared::raw(self.backend.latest_time(), writes);
         self.backend.commit_blocking(name, prepared)
     }
@@ -429,7 +428,7 @@ impl IndexMap<'_> {
 
     fn entries<'a>(
         &'a self,
-        found: impl Iterator<Item = sled::Result<(IVec, IVec)>> + 'a,
+        found: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>> + 'a,
     ) -> Entries<'a> {
         let whole = found.filter_map(|found| pieces::whole(self.tree, found));
         Entries(Box::new(
@@ -439,7 +438,7 @@ impl IndexMap<'_> {
 }
 
 impl Get for IndexMap<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = pieces::get(self.tree, key).map_err(|error| self.failed(&error))?;
         if let (Some(replaced), Some(value)) = (self.replaced, &found) {
             replaced.borrow_mut().note(key, value);

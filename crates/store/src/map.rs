@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, ops::Bound};
 
 use assay_engine::ports::StoreError;
-use sled::IVec;
 
 /// Gives the value of a key.
 pub(crate) trait Get {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError>;
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
 /// Gives ranges of keys too.
@@ -26,13 +25,14 @@ pub(crate) enum Direction {
     Back,
 }
 
+/// A key and its value.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+
 /// What a scan walks over.
-pub(crate) struct Entries<'a>(
-    pub(crate) Box<dyn Iterator<Item = Result<(IVec, IVec), StoreError>> + 'a>,
-);
+pub(crate) struct Entries<'a>(pub(crate) Box<dyn Iterator<Item = Result<Pair, StoreError>> + 'a>);
 
 /// New values of keys; `None` for those that go.
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<IVec>>;
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A map with writes that are not made yet.
 pub(crate) struct Overlay<'a> {
@@ -49,7 +49,7 @@ impl<'a> Overlay<'a> {
     }
 
     pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value.into()));
+        self.writes.insert(key, Some(value));
     }
 
     pub(crate) fn delete(&mut self, key: Vec<u8>) {
@@ -67,7 +67,7 @@ impl<'a> Overlay<'a> {
 }
 
 impl Get for Overlay<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),
             None => self.base.get(key),
@@ -120,7 +120,7 @@ pub(crate) fn overlay<'a>(
                 (None, _) | (Some(_), Some(Err(_))) => return base.next(),
                 (Some((own, _)), below) => {
                     if let Some(Ok((below, _))) = below
-                        && own.as_slice() == below.as_ref()
+                        && own.as_slice() == below.as_slice()
                     {
                         base.next();
                     }
@@ -128,14 +128,14 @@ pub(crate) fn overlay<'a>(
                 }
             };
             if let Some(value) = value {
-                return Some(Ok((key.as_slice().into(), value.clone())));
+                return Some(Ok((key.clone(), value.clone())));
             }
         }
     })))
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(IVec, IVec), StoreError>;
+    type Item = Result<Pair, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next()

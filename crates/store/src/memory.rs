@@ -6,7 +6,6 @@ use std::{
 use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
 use assay_proto::Timestamp;
 use async_trait::async_trait;
-use sled::IVec;
 
 use crate::{
     backend::{Backed, Backend},
@@ -24,7 +23,7 @@ pub struct Memory(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    map: BTreeMap<Vec<u8>, IVec>,
+    map: BTreeMap<Vec<u8>, Vec<u8>>,
     sequence: u64,
     latest_time: u64,
     nonce_key: Option<[u8; 32]>,
@@ -106,26 +105,29 @@ impl Backend for Memory {
     }
 }
 
-impl Get for BTreeMap<Vec<u8>, IVec> {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+impl Get for BTreeMap<Vec<u8>, Vec<u8>> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(BTreeMap::get(self, key).cloned())
     }
 }
 
-impl Scan for BTreeMap<Vec<u8>, IVec> {
+impl Scan for BTreeMap<Vec<u8>, Vec<u8>> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         // A range that ends before it begins would panic in the map.
         let range = (from < to).then(|| self.range(from.to_vec()..to.to_vec()));
-        Entries(Box::new(range.into_iter().flatten().map(|(key, value)| {
-            Ok((IVec::from(key.as_slice()), value.clone()))
-        })))
+        Entries(Box::new(
+            range
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| Ok((key.clone(), value.clone()))),
+        ))
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let range = (from < to).then(|| self.range(from.to_vec()..to.to_vec()));
         let range = range.into_iter().flatten().rev();
-        Entries(Box::new(range.map(|(key, value)| {
-            Ok((IVec::from(key.as_slice()), value.clone()))
-        })))
+        Entries(Box::new(
+            range.map(|(key, value)| Ok((key.clone(), value.clone()))),
+        ))
     }
 }

@@ -1,6 +1,7 @@
 //! From a question to reads, for every store.
 
 use assay_engine::{
+    Thumbprint,
     domain::{Account, Authorization, Certificate, ServerIntent},
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
@@ -9,7 +10,6 @@ use assay_engine::{
         ProvisionalAccount, StoreError, UnprovenOrder, Versioned,
     },
 };
-use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp};
 
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) fn account_by_key(
     let Some(id) = map.get(&keys::account_by_key(directory.in_urls(), thumbprint))? else {
         return Ok(None);
     };
-    let id = AccountId::from_bytes(id.as_ref().try_into().map_err(|_| damaged_index())?);
+    let id = AccountId::from_bytes(id.as_slice().try_into().map_err(|_| damaged_index())?);
     let found = one::<StoredAccount>(map, cache, &keys::account(id))?;
     // Between the two reads the account may have taken another key.
     Ok(found.filter(|account| account.value.key.thumbprint() == thumbprint))
@@ -62,7 +62,7 @@ pub(crate) fn authorization_of_challenge(
     let Some(found) = map.get(&keys::challenge(id))? else {
         return Ok(None);
     };
-    let bytes = found.as_ref().try_into().map_err(|_| damaged_index())?;
+    let bytes = found.as_slice().try_into().map_err(|_| damaged_index())?;
     let key = keys::authorization(AuthorizationId::from_bytes(bytes));
     one::<StoredAuthorization>(map, cache, &key)
 }
@@ -130,7 +130,7 @@ pub(crate) fn orders(
 /// none yet, as many as the index has.
 pub(crate) fn count_orders(map: &dyn Scan) -> Result<u64, StoreError> {
     if let Some(count) = map.get(keys::ORDER_COUNT)? {
-        let count = count.as_ref().try_into().map_err(|_| damaged_index())?;
+        let count = count.as_slice().try_into().map_err(|_| damaged_index())?;
         return Ok(u64::from_be_bytes(count));
     }
     let list = keys::orders(OrderList::All);
@@ -354,13 +354,13 @@ mod tests {
                 7,
                 OrderId::from_bytes([n; 16]),
             );
-            map.insert(entry, sled::IVec::default());
+            map.insert(entry, Vec::new());
         }
         assert_eq!(count_orders(&map), Ok(3));
         let kept = 1_000_000_u64.to_be_bytes();
-        map.insert(keys::ORDER_COUNT.to_vec(), kept.as_slice().into());
+        map.insert(keys::ORDER_COUNT.to_vec(), kept.to_vec());
         assert_eq!(count_orders(&map), Ok(1_000_000));
-        map.insert(keys::ORDER_COUNT.to_vec(), kept[1..].into());
+        map.insert(keys::ORDER_COUNT.to_vec(), kept[1..].to_vec());
         assert_eq!(count_orders(&map), Err(damaged_index()));
     }
 }

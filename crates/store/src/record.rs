@@ -17,8 +17,8 @@ mod origin;
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use assay_ca::SerialNumber;
 use assay_engine::{
+    SerialNumber,
     names::DirectoryName,
     ports::{StoreError, Version, Versioned},
 };

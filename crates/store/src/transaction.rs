@@ -115,7 +115,7 @@ impl Prepared {
             .collect::<Result<_, StoreError>>()?;
         let mut own = Writes::new();
         if let Some(TimeReset { nonce_key }) = set.time_reset {
-            own.insert(keys::NONCE_KEY.to_vec(), Some(nonce_key.as_slice().into()));
+            own.insert(keys::NONCE_KEY.to_vec(), Some(nonce_key.to_vec()));
         }
         Ok(Self {
             now: set.now,

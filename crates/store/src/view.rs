@@ -6,7 +6,6 @@ use std::path::Path;
 use assay_engine::ports::{CommitError, Redemption, StoreError, Version};
 use assay_proto::Timestamp;
 use async_trait::async_trait;
-use sled::IVec;
 
 use crate::{
     OpenError,
@@ -20,7 +19,7 @@ use crate::{
         survey::beside_a_server,
     },
     ledger_store::{no_ledger, survey},
-    map::{Direction, Entries, Get, Scan, Writes, overlay},
+    map::{Direction, Entries, Get, Pair, Scan, Writes, overlay},
     transaction::Prepared,
 };
 
@@ -66,7 +65,7 @@ impl View {
         let mut writes = Writes::new();
         let end = survey.read(disk, survey.start(), |entry, _| {
             for (key, value) in entry.writes() {
-                writes.insert(key.to_vec(), value.map(IVec::from));
+                writes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
             }
             Ok(())
         })?;
@@ -110,7 +109,7 @@ impl Backend for View {
 }
 
 impl Get for View {
-    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         if let Some(written) = self.writes.get(key) {
             return Ok(written.clone());
         }
@@ -120,7 +119,7 @@ impl Get for View {
         let mut block = self.block(self.checkpoint.block_of(key))?;
         while let Some((found, value)) = block.next_pair() {
             if found >= key {
-                return Ok(value.filter(|_| found == key).map(IVec::from));
+                return Ok(value.filter(|_| found == key).map(<[u8]>::to_vec));
             }
         }
         Ok(None)
@@ -138,14 +137,14 @@ impl View {
     fn scan_checkpoint(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let (from, to) = (from.to_vec(), to.to_vec());
         let mut number = self.checkpoint.block_of(&from);
-        let mut block: Option<Vec<(IVec, IVec)>> = None;
+        let mut block: Option<Vec<Pair>> = None;
         let mut at = 0;
         Entries(Box::new(std::iter::from_fn(move || {
             loop {
                 if let Some(pairs) = &block {
                     if let Some((key, value)) = pairs.get(at) {
                         at += 1;
-                        if key.as_ref() >= to.as_slice() {
+                        if key.as_slice() >= to.as_slice() {
                             number = self.checkpoint.blocks();
                             block = None;
                             return None;
@@ -167,7 +166,7 @@ impl View {
                 let mut pairs = Vec::new();
                 while let Some((key, value)) = read.next_pair() {
                     if key >= from.as_slice() {
-                        pairs.push((IVec::from(key), IVec::from(value.unwrap_or_default())));
+                        pairs.push((key.to_vec(), value.unwrap_or_default().to_vec()));
                     }
                 }
                 at = 0;
@@ -185,7 +184,7 @@ impl View {
             0 => 0..0,
             _ => self.checkpoint.block_of(&from)..self.checkpoint.block_of(&to) + 1,
         };
-        let mut pairs: Vec<(IVec, IVec)> = Vec::new();
+        let mut pairs: Vec<Pair> = Vec::new();
         Entries(Box::new(std::iter::from_fn(move || {
             loop {
                 if let Some(pair) = pairs.pop() {
@@ -200,7 +199,7 @@ impl View {
                 };
                 while let Some((key, value)) = block.next_pair() {
                     if key >= from.as_slice() && key < to.as_slice() {
-                        pairs.push((IVec::from(key), IVec::from(value.unwrap_or_default())));
+                        pairs.push((key.to_vec(), value.unwrap_or_default().to_vec()));
                     }
                 }
             }

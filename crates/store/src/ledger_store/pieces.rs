@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use sled::{Batch, IVec};
 
-use crate::{ledger::entry::MAX_BODY, record};
+use crate::{ledger::entry::MAX_BODY, map::Pair, record};
 
 /// The longest value that lies under its key whole, and the longest piece, in
 /// bytes.
@@ -49,13 +49,13 @@ fn key_of(key: &[u8], number: u16) -> Vec<u8> {
 }
 
 /// The value under `key`.
-pub(super) fn get(tree: &sled::Tree, key: &[u8]) -> sled::Result<Option<IVec>> {
+pub(super) fn get(tree: &sled::Tree, key: &[u8]) -> sled::Result<Option<Vec<u8>>> {
     loop {
         let Some(found) = tree.get(key)? else {
             return Ok(None);
         };
         let Some(count) = of_head(&found) else {
-            return Ok(Some(found));
+            return Ok(Some(found.to_vec()));
         };
         if let Some(value) = assemble(tree, key, &found, count)? {
             return Ok(Some(value));
@@ -68,7 +68,7 @@ pub(super) fn get(tree: &sled::Tree, key: &[u8]) -> sled::Result<Option<IVec>> {
 pub(super) fn whole(
     tree: &sled::Tree,
     found: sled::Result<(IVec, IVec)>,
-) -> Option<sled::Result<(IVec, IVec)>> {
+) -> Option<sled::Result<Pair>> {
     let (key, value) = match found {
         Ok(pair) => pair,
         Err(error) => return Some(Err(error)),
@@ -77,16 +77,21 @@ pub(super) fn whole(
         return None;
     }
     if of_head(&value).is_none() {
-        return Some(Ok((key, value)));
+        return Some(Ok((key.to_vec(), value.to_vec())));
     }
     match get(tree, &key) {
-        Ok(value) => Some(Ok((key, value?))),
+        Ok(value) => Some(Ok((key.to_vec(), value?))),
         Err(error) => Some(Err(error)),
     }
 }
 
 /// The value whose head is `head`; `None` when another was written meanwhile.
-fn assemble(tree: &sled::Tree, key: &[u8], head: &IVec, count: u16) -> sled::Result<Option<IVec>> {
+fn assemble(
+    tree: &sled::Tree,
+    key: &[u8],
+    head: &IVec,
+    count: u16,
+) -> sled::Result<Option<Vec<u8>>> {
     let mut value = Vec::with_capacity(WHOLE_LEN * (usize::from(count) + 1));
     value.extend_from_slice(&head[..WHOLE_LEN]);
     let mut is_whole = true;
@@ -102,7 +107,7 @@ fn assemble(tree: &sled::Tree, key: &[u8], head: &IVec, count: u16) -> sled::Res
         return Ok(None);
     }
     match is_whole {
-        true => Ok(Some(value.into())),
+        true => Ok(Some(value)),
         false => Err(sled::Error::Corruption { at: None, bt: () }),
     }
 }

@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use assay_proto::Timestamp;
-use sled::IVec;
 
 use super::{
     error::OpenError,
@@ -22,6 +21,7 @@ use crate::{
         segment::{Identity, Reader},
         survey::Names,
     },
+    map::Pair,
 };
 
 /// Has the next start rebuild the index.
@@ -69,10 +69,10 @@ pub(crate) struct IndexCopy {
 
 impl IndexCopy {
     /// All pairs in it, but for those that are in sled only.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = sled::Result<Pair>> {
         let whole = (self.tree.iter()).filter_map(|found| pieces::whole(&self.tree, found));
         whole.filter(|found| {
-            let is_own = |key: &IVec| [keys::SEQUENCE, keys::SCHEMA].contains(&key.as_ref());
+            let is_own = |key: &[u8]| [keys::SEQUENCE, keys::SCHEMA].contains(&key);
             !found.as_ref().is_ok_and(|(key, _)| is_own(key))
         })
     }

@@ -1,8 +1,8 @@
 use assay_engine::{
+    Thumbprint,
     domain::{Account, AccountState},
     ids::AccountId,
 };
-use assay_jws::Thumbprint;
 use assay_proto::{Contact, Timestamp};
 use minicbor::{Decode, Encode};
 

@@ -3,7 +3,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use assay_jws::{PublicKey, Thumbprint};
+use assay_engine::{PublicKey, Thumbprint};
 
 use super::Damage;
 

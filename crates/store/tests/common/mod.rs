@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of these")]
 
-use assay_ca::SerialNumber;
 use assay_engine::{
+    PublicKey, SerialNumber,
     domain::{
         Account, AccountState, AdmissionRule, Admitted, Attribute, Authorization,
         AuthorizationDetails, Basis, Certificate, CertificateHolder, Challenge, DeviceFacts,
@@ -14,7 +14,6 @@ use assay_engine::{
     names::{DirectoryName, ProfileName},
     ports::{Change, ChangeSet, CommitError, ConflictOn, OpenOrders, Store, Version},
 };
-use assay_jws::PublicKey;
 use assay_proto::{
     ChallengeType, Contact, Identifier, Problem, ProblemType, Subproblem, Timestamp, WireIdentifier,
 };
