@@ -46,15 +46,15 @@ fn first_cells(text: &str) -> String {
 }
 
 #[test]
-fn alarms_name_events_and_parts_that_there_are() {
-    let alarms = first_cells(&section(&document("operations.md"), "Alarms"));
+fn alerts_name_existing_events_and_parts() {
+    let alerts = first_cells(&section(&document("operations.md"), "Alerts"));
     let parts = first_cells(&document("cli.md"));
     let known: BTreeSet<_> = documented().union(&names(&parts)).cloned().collect();
-    let named = names(&alarms);
+    let named = names(&alerts);
     assert!(named.len() > 20, "{named:?}");
     let unknown: Vec<_> = named.difference(&known).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
-    // And each part has an alarm.
+    // Each part has an alert.
     for part in [
         "clock",
         "devices",
