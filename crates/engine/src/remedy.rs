@@ -17,62 +17,62 @@ const COULD_NOT_ATTEST: &str = "in the ACME payload of the profile `Attest` and 
 const REPORT: &str = "no genuine device is known to send this: keep the object (`[recording]`), read it with `assay inspect`, and report it";
 
 /// An object that a client of its own makes wrongly.
-const CLIENT_AT_FAULT: &str = "Apple's client does not build this: mend the client, or keep the object (`[recording]`) and read it with `assay inspect`";
+const CLIENT_AT_FAULT: &str = "Apple's client does not send this: fix the client, or keep the object (`[recording]`) and read it with `assay inspect`";
 
 /// A new order answers.
-const STALE: &str = "the device answered another challenge, perhaps with an attestation from its cache: install the profile again; if it comes again, wait some days, since Apple limits how often a device gets a new one";
+const STALE: &str = "the device answered another challenge, possibly with a cached attestation: install the profile again; if it happens again, wait some days, because Apple limits how often a device gets a new attestation";
 
 /// Each reason and what to do about it, by the gate that finds it.
 pub const REMEDIES: &[(&str, &str)] = &[
     // newOrder.
     (
         "not-admitted",
-        "add the device to `devices.csv` exactly as the profile orders it (case counts; a serial number in the first column, a UDID in the second), and look whether the MDM product filled in the ClientIdentifier; the list is read again within two seconds",
+        "add the device to `devices.csv` exactly as the profile orders it (case-sensitive; serial numbers in the first column, UDIDs in the second), and check that the MDM product replaced its variable in the ClientIdentifier; the server reads the list again within two seconds",
     ),
     (
         "assigner-not-allowed",
-        "leave the assigner out of the ClientIdentifier, or allow it: `attestation.apple.assigners`",
+        "remove the assigner from the ClientIdentifier, or allow it: `attestation.apple.assigners`",
     ),
     (
         "hardware-type-not-provable",
-        "order a permanent identifier: nothing proves a hardware module of this type",
+        "order a permanent identifier: no evidence proves a hardware module of this type",
     ),
     (
         "identifier-malformed",
-        "mend the ClientIdentifier of the profile: a serial number or UDID, at most 256 bytes",
+        "correct the ClientIdentifier of the profile: a serial number or UDID, at most 256 bytes",
     ),
     (
         "identifier-type-unsupported",
-        "order a `permanent-identifier`: this CA is for devices, not for names of hosts",
+        "order a `permanent-identifier`: this CA is for devices, not for host names",
     ),
     (
         "contention",
-        "the client sends several requests for the same thing at once: wait a second, and install the profile again",
+        "the client sends concurrent requests that change the same resource: wait a second, then install the profile again",
     ),
     (
         "identifier-crowded",
-        "too many orders for this device are pending, most from the network that asks: see to what orders there (`assay orders list --device`), wait as the finding says, or exempt the network (`[limits] exempt`)",
+        "too many orders for this device are pending, most of them from the client's network: find out which client there orders for it (`assay orders list --device`), wait as the finding says, or exempt the network (`[limits] exempt`)",
     ),
     (
         "list-unavailable",
-        "the server does not use the newest list of devices, and the one in use lacks this device: `assay status` says why; SIGHUP puts a list in force that was kept back because it lacks most devices, `assay config check` names the faults of one that cannot be used",
+        "the server does not use the newest list of devices, and the list in force lacks this device: `assay status` says why; SIGHUP confirms a list that was kept back because it lacks most devices, `assay config check` names the faults of a list that cannot be used",
     ),
     (
         "no-space",
-        "make room on the disk of the database: new orders wait until `[store] free_space` is free again",
+        "free disk space for the database: new orders are refused until `[store] free_space` is free again",
     ),
     (
         "rate-limited",
-        "the address asked too often: wait as the finding says; for a fleet behind one address raise the limit or exempt the network (`[limits]`)",
+        "the address sent too many requests: wait as the finding says; for a fleet behind one address raise the limit or exempt the network (`[limits]`)",
     ),
     (
         "too-many-open-orders",
-        "the account has as many open orders as it may, all of them ready or processing: finish them, or wait until they expire (`assay orders list --status ready`)",
+        "the account has the maximum number of open orders, all of them ready or processing: finish them, or wait until they expire (`assay orders list --status ready`)",
     ),
     // The challenge: identity.
     (
         "identifier-mismatch",
-        "the ClientIdentifier must be the serial number (or UDID) of the device that gets the profile, in the same letters: look at the profile's variable and at the columns of `devices.csv`; otherwise a client tried another device's name",
+        "the ClientIdentifier must be the serial number (or UDID) of the device that gets the profile (case-sensitive): check the profile's variable and the columns of `devices.csv`; if both are right, a client tried another device's name",
     ),
     (
         "serial-not-attested",
@@ -84,7 +84,7 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "udid-differs",
-        "nothing was refused: the list has another UDID beside this serial number, or another device enrolled with the same serial number before; compare the device's UDID with `devices.csv` and mend the list; two devices with one serial number are a reason to look",
+        "nothing was refused: the list has another UDID beside this serial number, or another device enrolled with the same serial number before; compare the device's UDID with `devices.csv` and correct the list; investigate two devices with one serial number",
     ),
     ("device-could-not-attest", COULD_NOT_ATTEST),
     // The challenge: the object.
@@ -102,7 +102,7 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ("format-malformed", CLIENT_AT_FAULT),
     (
         "format-not-supported",
-        "only Apple's format is accepted: no other platform can enrol here",
+        "only Apple's format is supported: no other platform can enrol here",
     ),
     ("statement-missing", CLIENT_AT_FAULT),
     ("statement-malformed", CLIENT_AT_FAULT),
@@ -113,11 +113,11 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ("chain-too-long", CLIENT_AT_FAULT),
     (
         "incomplete-chain",
-        "the client must send the intermediate certificate after the leaf: mend the client",
+        "the client must send the intermediate certificate after the leaf: fix the client",
     ),
     (
         "misplaced-root",
-        "the client must send the leaf, then each certificate's issuer: mend the client",
+        "the client must send the leaf, then each certificate's issuer: fix the client",
     ),
     // The challenge: each certificate.
     ("certificate-too-large", REPORT),
@@ -137,34 +137,34 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "webauthn-anonymous",
-        "that is an attestation of WebAuthn, which names no device: use Managed Device Attestation",
+        "this is a WebAuthn attestation, which names no device: use Managed Device Attestation",
     ),
     ("property-repeated", REPORT),
     ("property-malformed", REPORT),
     (
         "freshness-missing",
-        "the attestation answers no challenge: the client must ask for one with the challenge's token",
+        "the attestation answers no challenge: the client must request an attestation with the challenge's token",
     ),
     ("freshness-repeated", REPORT),
     ("freshness-length", REPORT),
     ("freshness-mismatch", STALE),
     (
         "freshness-expired",
-        "have the MDM server ask the device again, with a fresh nonce",
+        "let the MDM server query the device again, with a fresh nonce",
     ),
     // The challenge: the path.
     (
         "not-yet-valid",
-        "set the server's clock right (`assay status`): it is behind, or the device's evidence is from the future",
+        "check the server's clock (`assay status`): it is behind, or the device's evidence is from the future",
     ),
     (
         "expired",
-        "of an order: its time ran out, install the profile again. Of evidence: look at the server's clock (`assay status`) first; if it is right, the device answered with an old attestation: install the profile again",
+        "for an order: it expired, install the profile again. For evidence: check the server's clock (`assay status`) first; if it is right, the device answered with an old attestation: install the profile again",
     ),
     ("issuer-mismatch", REPORT),
     (
         "unknown-anchor",
-        "the evidence is not under Apple's root, nor under a laboratory's of the configuration (`attestation.apple.laboratory_roots`): a test device, or a forgery",
+        "the evidence is neither under Apple's root nor under a configured laboratory root (`attestation.apple.laboratory_roots`): a test device, or a forgery",
     ),
     ("key-identifier-mismatch", REPORT),
     ("leaf-is-ca", REPORT),
@@ -175,12 +175,12 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ("unknown-critical-extension", REPORT),
     (
         "bad-signature",
-        "a forgery, or an object that was damaged on the way: install the profile again; if it comes again, keep the object (`[recording]`) and read it with `assay inspect`",
+        "a forgery, or an object that was damaged in transit: install the profile again; if it happens again, keep the object (`[recording]`) and read it with `assay inspect`",
     ),
     // finalize.
     (
         "csr-unreadable",
-        "the CSR must be one DER CSR of at most 16 KiB, signed by its own key: the finding says what is wrong; mend the `Subject` and `SubjectAltName` of the profile",
+        "the CSR must be one DER CSR of at most 16 KiB, signed by its own key: the finding says what is wrong; correct the `Subject` and `SubjectAltName` of the profile",
     ),
     (
         "csr-key-not-attested",
@@ -188,64 +188,64 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "csr-account-key",
-        "use another key for the account than for the certificate (RFC 8555 section 11.1)",
+        "use different keys for the account and the certificate (RFC 8555 section 11.1)",
     ),
     (
         "csr-name-not-ordered",
-        "leave device names out of the CSR, or make them the ClientIdentifier: look at the `SubjectAltName` of the profile",
+        "remove device names from the CSR, or use the ClientIdentifier: check the `SubjectAltName` of the profile",
     ),
     (
         "csr-names-refused",
-        "Apple's client always sends a subject: set `csr_names = \"ignore\"` in the profile's section of `assay.toml`, or leave the names out of the CSR",
+        "Apple's client always sends a subject: set `csr_names = \"ignore\"` in the profile's section of `assay.toml`, or remove the names from the CSR",
     ),
     (
         "csr-ca-requested",
-        "leave the request to be a CA out of the CSR",
+        "remove the request for a CA certificate from the CSR",
     ),
     (
         "no-longer-admitted",
-        "the device left `devices.csv` since it ordered, or is listed by another attribute now: list it again, and install the profile again",
+        "the device was removed from `devices.csv` after it ordered, or is listed under another attribute now: list it again, then install the profile again",
     ),
     (
         "profile-not-offered",
-        "the directory does not offer the profile of the order any more: put it back into `assay.toml`, or install the profile of the device again",
+        "the directory no longer offers the profile of the order: restore it in `assay.toml`, or install the device's profile again",
     ),
     (
         "root-no-longer-trusted",
-        "the root that vouched left the configuration: put it back, or order again with evidence under another root",
+        "the root that vouched was removed from the configuration: restore it, or order again with evidence under another root",
     ),
     (
         "attribute-not-attested",
-        "the server's profile puts the serial number or UDID into the certificate, and the evidence does not state it: change the profile in `assay.toml`",
+        "the server's profile needs the serial number or UDID, and the evidence does not contain it: change the profile in `assay.toml`",
     ),
     (
         "evidence-disagrees",
-        "the attestation authority attests one key for two devices and is at fault: find out what it attests; order again with one identifier",
+        "the attestation authority attested one key for two devices, which is its fault: investigate what it attests; order again with one identifier",
     ),
     (
         "validity-out-of-reach",
-        "the order asked for a validity that certificates may not have any more: install the profile again",
+        "the order requested a validity that is no longer allowed: install the profile again",
     ),
     (
         "name-does-not-fit",
-        "what the server's profile makes of the serial number or UDID cannot be in a certificate: at most 64 characters an attribute, `C` exactly 2, and no invisible characters: change the profile in `assay.toml`",
+        "the server's profile and the serial number or UDID give a name that a certificate cannot contain: at most 64 characters per attribute, exactly 2 for `C`, and no invisible characters; change the profile in `assay.toml`",
     ),
     // Orders that ended.
     (
         "account-deactivated",
-        "the client gave its account up: install the profile again",
+        "the client deactivated its account: install the profile again",
     ),
     (
         "authorization-deactivated",
-        "the client gave its authorization up: install the profile again",
+        "the client deactivated its authorization: install the profile again",
     ),
     (
         "displaced",
-        "it gave way to a newer order, which counts (`assay orders list --device`); if there is none of this device's, another client orders for it",
+        "a newer order displaced it: use that one (`assay orders list --device`); if the device did not send it, another client orders for the device",
     ),
     (
         "clock-reset",
-        "the order was open when a wrong recorded time was taken back: install the profile again",
+        "the order was open when a wrong recorded time was reset: install the profile again",
     ),
     (
         "order-over",
@@ -253,11 +253,11 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "validation-unfinished",
-        "what validates the challenge did not end in time, each time: look at what it asks, then install the profile again",
+        "every attempt to validate the challenge timed out: check the host that the validation contacts, then install the profile again",
     ),
     (
         "signing-late",
-        "the CA's key takes too long, and the server tries again by itself: look at the device or module that holds it",
+        "signing with the CA's key takes too long, and the server retries: check the device or module that holds the key",
     ),
     (
         "signing-failed",
@@ -265,15 +265,15 @@ pub const REMEDIES: &[(&str, &str)] = &[
     ),
     (
         "intent-unusable",
-        "an interrupted issuance recorded what this CA does not write: report it; then install the profile again",
+        "an interrupted issuance recorded a certificate that this CA would not write: report it, then install the profile again",
     ),
     (
         "intent-ended",
-        "an interrupted issuance was taken up too late: install the profile again",
+        "an interrupted issuance was resumed too late: install the profile again",
     ),
     (
         "issuer-gone",
-        "the CA is another one since an interrupted issuance: install the profile again",
+        "the CA was replaced after an interrupted issuance: install the profile again",
     ),
 ];
 
