@@ -38,6 +38,7 @@ mod staging;
 mod status;
 mod stop;
 mod store;
+mod system;
 mod terminal;
 mod tls;
 

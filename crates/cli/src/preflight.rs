@@ -22,17 +22,18 @@ use assay_store::{OpenError, maintenance};
 use serde::Serialize;
 
 use crate::{
-    app::{Parts, TlsEnd, check_host, check_recordings},
+    app::Parts,
     certificates::load_laboratory_root,
     config::{BaseUrl, Config, Mode, Tls},
     devices::{DeviceListWarning, Devices, Findings, ListFiles},
     dir::Dir,
     now,
     permissions::{self, is_there},
+    recordings,
     space::FileSystem,
     stop::Stop,
     tls::{
-        FileIdentity,
+        FileIdentity, TlsEnd,
         check::{check_ca, validity_of},
     },
 };
@@ -218,7 +219,7 @@ impl Report {
         self.look_for_root_key(dir);
         self.look_for_database(dir);
         let config = config?;
-        self.take(check_recordings(dir, &config.recording.directory));
+        self.take(recordings::check_place(dir, &config.recording.directory));
         self.disk(dir, &config);
         self.proxies(&config);
         // A CA that can issue nothing has its own error.
@@ -461,7 +462,7 @@ impl Report {
         let listen = config.server.listen;
         let base_url = config.server.base_url.clone();
         let url = (base_url.clone()).unwrap_or_else(|| BaseUrl::localhost(listen.port().max(1)));
-        self.take(check_host(tls, issuer, &url));
+        self.take(tls.check_host(issuer, &url));
         if let Some(issuer) = issuer {
             let end = Timestamp(issuer.not_after());
             self.ends("TLS", end, present, SERVER_CERTIFICATE_LIFETIME);

@@ -6,6 +6,7 @@
 //! it works again.
 
 mod file;
+mod place;
 mod writer;
 
 use std::{
@@ -26,7 +27,10 @@ use assay_engine::{
     ports::Observer,
 };
 
-pub use writer::{Plan, Writer};
+pub use self::{
+    place::check_place,
+    writer::{Plan, Writer},
+};
 
 use crate::config::Keep;
 

@@ -1,30 +1,25 @@
 //! `assay serve`: the server, from its directory to its end.
 
+mod background;
 mod health;
+mod open_files;
 pub mod reload;
 mod starting;
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use anyhow::anyhow;
-use assay_engine::{
-    Engine, Error,
-    health::{Health, Part},
-    ports::Store,
-};
-use assay_proto::Timestamp;
-use assay_server::{RESERVED_CONNECTIONS, RequestLog, Server, ServerConfig};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::RwLock,
-    time::MissedTickBehavior,
-};
+use assay_engine::{Engine, health::Part, ports::Store};
+use assay_server::{RESERVED_CONNECTIONS, RequestLog, Server, ServerConfig, TlsIdentity};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::{App, TlsEnd},
+    app::App,
     args::ServeArgs,
-    clock,
-    config::BaseUrl,
+    config::{BaseUrl, Config},
     devices::{self, Devices, ListFiles},
     dir::Dir,
     notify,
@@ -34,9 +29,10 @@ use crate::{
     replay::serve::Replay,
     socket, status,
     stop::{OrStop, Stop},
-    tls::OwnIdentity,
+    tls::{OwnIdentity, TlsEnd},
 };
 
+use background::Background;
 use reload::{Reload, Started};
 
 /// A server that is ready: its socket is bound, its database open.
@@ -54,17 +50,6 @@ struct Served {
     request_log: Arc<RequestLog>,
     store: Arc<dyn Store>,
 }
-
-/// Tasks that end with their server.
-#[derive(Default)]
-struct Background {
-    tasks: Vec<tokio::task::JoinHandle<()>>,
-    under_way: UnderWay,
-}
-
-/// Work of background tasks that is not cut off between a commit and its report.
-#[derive(Clone, Default)]
-struct UnderWay(Arc<RwLock<()>>);
 
 /// `assay serve`
 pub async fn run(dir: &Dir, args: &ServeArgs, inherited: Option<TcpListener>) -> Result<(), Stop> {
@@ -106,36 +91,95 @@ pub async fn prepare(
     let parts = preflight::start(dir, listening)?;
     let started = Started::now(dir, &parts.config);
     let replay = Replay::load(&parts, args)?;
-    raise_open_files(parts.config.server.max_connections + RESERVED_CONNECTIONS);
-    let is_inherited = inherited.is_some();
-    let listener = socket::listen(inherited, args.listen, parts.config.server.listen).await?;
-    let bound = listener
-        .local_addr()
-        .or_fault("cannot read the bound port")?;
-    let base_url = parts
-        .config
-        .server
-        .base_url
-        .clone()
-        .unwrap_or_else(|| BaseUrl::localhost(bound.port()));
+    open_files::raise(parts.config.server.max_connections + RESERVED_CONNECTIONS);
+    let socket = Socket::bind(inherited, args, &parts.config).await?;
     // From here on a hangup ends no server, however soon it comes.
     let hangups = signal(SignalKind::hangup()).or_fault("cannot take SIGHUP")?;
     let mut reload = Reload::new(hangups, started);
     let mut background = Background::default();
-    let health = Arc::new(Health::default());
-    health.fail(Part::Store, "the database is being opened");
-    if let Some(address) = parts.config.health.listen {
-        background.spawn(health::listen(address, health::reader(&health)).await?);
-    }
+    let health = health::begin(&parts.config, &mut background).await?;
     let opening = starting::Opening {
-        base_url: base_url.clone(),
+        base_url: socket.base_url.clone(),
         dir: dir.clone(),
         health: Arc::clone(&health),
         replay: replay.is_some(),
     };
-    let app = starting::open(parts, opening, &listener).await?;
+    let app = starting::open(parts, opening, &socket.listener).await?;
     status::begin();
-    let engine = &app.engine;
+    take_up(&app.engine).await?;
+    background.keep(&app.engine);
+    let served = match replay {
+        None => {
+            background.work(&app.engine);
+            Served::own(&app)
+        }
+        // This server's own orders stay as they are.
+        Some(replay) => Served::replay(replay, &socket.base_url).await?,
+    };
+    answer_operators(dir, &app.engine, &served, &mut background);
+    let tls = identity(&app, dir, &socket.base_url, &mut reload, &mut background).await?;
+    let files = ListFiles::new(dir, &app.config.admission.devices);
+    let requests = reload.part("devices");
+    background.spawn(devices::watch(
+        served.devices.clone(),
+        files,
+        requests,
+        health,
+    ));
+    background.spawn(reload.watch());
+    socket.log();
+    let server = served.by(socket.listener, &app.config, tls);
+    Ok(Ready {
+        app,
+        background,
+        server,
+    })
+}
+
+/// The socket to serve on, and the URL that clients reach it by.
+struct Socket {
+    address: SocketAddr,
+    base_url: BaseUrl,
+    is_inherited: bool,
+    listener: tokio::net::TcpListener,
+}
+
+impl Socket {
+    /// Binds the socket, unless one is `inherited`.
+    async fn bind(
+        inherited: Option<TcpListener>,
+        args: &ServeArgs,
+        config: &Config,
+    ) -> Result<Self, Stop> {
+        let is_inherited = inherited.is_some();
+        let listener = socket::listen(inherited, args.listen, config.server.listen).await?;
+        let address = listener
+            .local_addr()
+            .or_fault("cannot read the bound port")?;
+        let base_url =
+            (config.server.base_url.clone()).unwrap_or_else(|| BaseUrl::localhost(address.port()));
+        Ok(Self {
+            address,
+            base_url,
+            is_inherited,
+            listener,
+        })
+    }
+
+    fn log(&self) {
+        // The base URL need not tell: a proxy may stand in between.
+        tracing::info!(
+            event = "listening",
+            address = %self.address,
+            inherited = self.is_inherited,
+            base_url = %self.base_url,
+            "listening"
+        );
+    }
+}
+
+/// Takes up what the database holds of the time before.
+async fn take_up(engine: &Engine) -> Result<(), Stop> {
     engine
         .record_time("time")
         .await
@@ -149,37 +193,58 @@ pub async fn prepare(
         .await
         .or_fault("cannot read the database")?;
     engine.check_space();
+    Ok(())
+}
 
-    background.spawn(clock::keep(Arc::clone(engine)));
-    background.spawn(watch(Arc::clone(engine)));
-    let served = match replay {
-        None => {
-            let under_way = background.under_way.clone();
-            background.spawn(recover(Arc::clone(engine), under_way.clone()));
-            if engine.has_validators() {
-                background.spawn(validate(Arc::clone(engine), under_way));
-            }
-            Served {
-                devices: app.devices.clone(),
-                engine: Arc::clone(engine),
-                request_log: Arc::clone(&app.request_log),
-                store: Arc::clone(&app.store) as _,
-            }
+impl Served {
+    /// The server itself.
+    fn own(app: &App) -> Self {
+        Self {
+            devices: app.devices.clone(),
+            engine: Arc::clone(&app.engine),
+            request_log: Arc::clone(&app.request_log),
+            store: Arc::clone(&app.store) as _,
         }
-        // This server's own orders stay as they are.
-        Some(replay) => {
-            let stage = replay.stage(&base_url).await?;
-            Served {
-                devices: None,
-                engine: stage.engine,
-                request_log: stage.request_log,
-                store: stage.store,
-            }
-        }
-    };
+    }
+
+    /// A recording.
+    async fn replay(replay: Replay, base_url: &BaseUrl) -> Result<Self, Stop> {
+        let stage = replay.stage(base_url).await?;
+        Ok(Self {
+            devices: None,
+            engine: stage.engine,
+            request_log: stage.request_log,
+            store: stage.store,
+        })
+    }
+
+    /// The server of it on `listener`.
+    fn by(
+        self,
+        listener: tokio::net::TcpListener,
+        config: &Config,
+        tls: Option<Arc<TlsIdentity>>,
+    ) -> Server {
+        let config = ServerConfig {
+            tls,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            proxy_protocol: config.server.proxy_protocol,
+            max_connections: config.server.max_connections,
+            connections_per_address: config.connections_per_address(),
+            access_log: config.log.access,
+            rate_limits: config.limits.rates.clone(),
+            ..ServerConfig::new(listener)
+        };
+        Server::new(self.engine, self.request_log, config)
+    }
+}
+
+/// Answers `assay orders` and `assay status` while the server runs.
+fn answer_operators(dir: &Dir, engine: &Arc<Engine>, served: &Served, background: &mut Background) {
     match control::listen(dir) {
         Ok(listener) => {
-            background.spawn(control::serve(listener, served.store, Arc::clone(engine)))
+            let store = Arc::clone(&served.store);
+            background.spawn(control::serve(listener, store, Arc::clone(engine)));
         }
         // Paths of sockets are short; the server serves all the same.
         Err(error) => tracing::warn!(
@@ -188,66 +253,50 @@ pub async fn prepare(
             "`assay orders` cannot ask this server while it runs"
         ),
     }
-    let identity = match &app.tls {
+}
+
+/// The certificate to serve with, which is renewed or read again while the server
+/// runs; `None` where a proxy ends TLS.
+async fn identity(
+    app: &App,
+    dir: &Dir,
+    base_url: &BaseUrl,
+    reload: &mut Reload,
+    background: &mut Background,
+) -> Result<Option<Arc<TlsIdentity>>, Stop> {
+    match &app.tls {
         TlsEnd::Off => {
-            tracing::warn!(
-                event = "no_tls",
-                "serving plain HTTP: a proxy in front must end TLS for {base_url}"
-            );
-            if app.config.server.trusted_proxies.is_empty() {
-                tracing::warn!(
-                    event = "no_trusted_proxies",
-                    "every request counts as the proxy's, so that one client can use up the limits of all: name the proxy in server.trusted_proxies"
-                );
-            }
-            None
+            warn_without_tls(base_url, &app.config);
+            Ok(None)
         }
         TlsEnd::Files(files) => {
             let requests = reload.part("tls");
             background.spawn(files.clone().watch(base_url.host().clone(), requests));
-            Some(Arc::clone(&files.identity))
+            Ok(Some(Arc::clone(&files.identity)))
         }
         TlsEnd::OwnCa => {
             let host = base_url.host().to_string();
-            let own = OwnIdentity::issue(engine, &host, dir)
+            let own = OwnIdentity::issue(&app.engine, &host, dir)
                 .await
                 .or_fault("cannot issue the TLS certificate")?;
             let identity = Arc::clone(&own.identity);
-            background.spawn(own.renew(Arc::clone(engine), host));
-            Some(identity)
+            background.spawn(own.renew(Arc::clone(&app.engine), host));
+            Ok(Some(identity))
         }
-    };
-    let files = ListFiles::new(dir, &app.config.admission.devices);
-    let requests = reload.part("devices");
-    background.spawn(devices::watch(served.devices, files, requests, health));
-    background.spawn(reload.watch());
-    let server = Server::new(
-        served.engine,
-        served.request_log,
-        ServerConfig {
-            tls: identity,
-            trusted_proxies: app.config.server.trusted_proxies.clone(),
-            proxy_protocol: app.config.server.proxy_protocol,
-            max_connections: app.config.server.max_connections,
-            connections_per_address: app.config.connections_per_address(),
-            access_log: app.config.log.access,
-            rate_limits: app.config.limits.rates.clone(),
-            ..ServerConfig::new(listener)
-        },
+    }
+}
+
+fn warn_without_tls(base_url: &BaseUrl, config: &Config) {
+    tracing::warn!(
+        event = "no_tls",
+        "serving plain HTTP: a proxy in front must end TLS for {base_url}"
     );
-    // The base URL need not tell: a proxy may stand in between.
-    tracing::info!(
-        event = "listening",
-        address = %bound,
-        inherited = is_inherited,
-        base_url = %base_url,
-        "listening"
-    );
-    Ok(Ready {
-        app,
-        background,
-        server,
-    })
+    if config.server.trusted_proxies.is_empty() {
+        tracing::warn!(
+            event = "no_trusted_proxies",
+            "every request counts as the proxy's, so that one client can use up the limits of all: name the proxy in server.trusted_proxies"
+        );
+    }
 }
 
 impl Ready {
@@ -294,154 +343,5 @@ impl Ready {
             recordings.finish();
         }
         result
-    }
-}
-
-impl Background {
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.push(tokio::spawn(task));
-    }
-
-    /// Ends all tasks, once what they have under way is done: at most a few
-    /// seconds. What takes longer the next start recovers.
-    async fn end(self) {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let under_way = self.under_way.clone();
-        drop(self);
-        let _ = tokio::time::timeout(PATIENCE, under_way.0.write()).await;
-    }
-}
-
-impl UnderWay {
-    /// Runs `work` to its end, whatever becomes of the task that waits for it.
-    async fn to_the_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        let held = Arc::clone(&self.0).read_owned().await;
-        let work = async move {
-            let _held = held;
-            work.await
-        };
-        tokio::spawn(work).await
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-    }
-}
-
-/// Brings interrupted orders to their end as their leases run out, and drops
-/// what was left of TLS certificates.
-async fn recover(engine: Arc<Engine>, under_way: UnderWay) {
-    const LATER: Duration = Duration::from_secs(60);
-    loop {
-        let recovering = Arc::clone(&engine);
-        let recovered = under_way
-            .to_the_end(async move { recover_once(&recovering).await })
-            .await;
-        let wait = match recovered
-            .map_err(anyhow::Error::from)
-            .and_then(|it| Ok(it?))
-        {
-            Ok(Some(lease)) => Duration::from_secs(lease.0.saturating_sub(engine.now().0).max(1)),
-            Ok(None) => LATER,
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(event = "recovery_failed", %error, "interrupted orders were not recovered; trying again");
-                LATER
-            }
-        };
-        tokio::time::sleep(wait.min(LATER)).await;
-    }
-}
-
-/// When there is more to recover, where that is known.
-async fn recover_once(engine: &Engine) -> Result<Option<Timestamp>, Error> {
-    // Neither holds the other up, and the first fault is reported.
-    let orders = engine.recover().await;
-    let intents = engine.drop_unfinished_server_intents().await;
-    Ok([orders?, intents?].into_iter().flatten().min())
-}
-
-/// Validates challenges as their attempts become due. What a crash interrupts is
-/// found again in the store.
-async fn validate(engine: Arc<Engine>, under_way: UnderWay) {
-    /// How many are validated at once: most of the time of one is waiting.
-    const AT_ONCE: usize = 64;
-    let mut seconds = tokio::time::interval(Duration::from_secs(1));
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut validations = tokio::task::JoinSet::new();
-    loop {
-        seconds.tick().await;
-        while validations.try_join_next().is_some() {}
-        let free = AT_ONCE - validations.len();
-        match engine.due_validations(free).await {
-            Ok(due) => {
-                for id in due {
-                    let (engine, under_way) = (Arc::clone(&engine), under_way.clone());
-                    validations.spawn(async move {
-                        let validation = async move { engine.validate(id).await };
-                        match under_way.to_the_end(validation).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(error)) => {
-                                tracing::debug!(%id, %error, "an attempt to validate failed");
-                            }
-                            Err(error) => {
-                                tracing::debug!(%id, %error, "an attempt to validate panicked");
-                            }
-                        }
-                    });
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "challenges cannot be validated: trying again");
-            }
-        }
-    }
-}
-
-/// Measures the free space and reports what gave way, every second.
-async fn watch(engine: Arc<Engine>) {
-    let mut seconds = tokio::time::interval(Duration::from_secs(1));
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        seconds.tick().await;
-        engine.report_displaced();
-        let measured = Arc::clone(&engine);
-        // A file system of the network may take its time.
-        let _ = tokio::task::spawn_blocking(move || measured.check_space()).await;
-    }
-}
-
-/// Makes room for `connections`, the database and a reserve, where the system
-/// allows it.
-fn raise_open_files(connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let wanted = connections as u64 + 128;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(allowed),
-            maximum: limit.maximum,
-        },
-    );
-    if raised.is_err() || allowed < wanted {
-        tracing::warn!(
-            event = "few_open_files",
-            allowed,
-            wanted,
-            "max_connections is more than the system's limit of open files allows: raise LimitNOFILE, or lower it"
-        );
     }
 }

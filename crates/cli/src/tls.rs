@@ -8,6 +8,8 @@ pub mod kept;
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::ensure;
+use assay_ca::{Issuer, authority};
 use assay_engine::Engine;
 use assay_proto::Timestamp;
 use assay_server::TlsIdentity;
@@ -15,12 +17,43 @@ use rcgen::{KeyPair, PublicKeyData};
 
 pub use files::FileIdentity;
 
-use crate::dir::Dir;
+use crate::{config::BaseUrl, dir::Dir};
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
 /// The longest sleep: the server's time may follow the clock meanwhile.
 const CHECK: Duration = Duration::from_secs(60);
+
+/// Where TLS ends, and with which certificate.
+#[derive(Clone)]
+pub enum TlsEnd {
+    /// Here, with a certificate from files.
+    Files(FileIdentity),
+    /// At a proxy in front.
+    Off,
+    /// Here, with a certificate of the server's own TLS CA.
+    OwnCa,
+}
+
+impl TlsEnd {
+    /// Checks that this server may serve TLS for `base_url`.
+    pub fn check_host(&self, issuer: Option<&Issuer>, base_url: &BaseUrl) -> anyhow::Result<()> {
+        if let Self::Files(files) = self {
+            return files.check(base_url.host());
+        }
+        let Some(issuer) = issuer else {
+            return Ok(());
+        };
+        let host = base_url.host();
+        ensure!(
+            authority::is_constrained_to(issuer.certificate_der(), &host.for_certificate()),
+            "the TLS CA may not certify {host}, the host of the base URL: its name constraints were set by init; \
+             make a TLS CA for that host with `assay tls host {host} --root-key FILE`, or give server.base_url the host of init, \
+             or use tls = \"files\" or \"off\"",
+        );
+        Ok(())
+    }
+}
 
 /// A certificate that this server made for itself, and when to make the next.
 pub struct OwnIdentity {

@@ -14,7 +14,6 @@ use assay_proto::{
 use assay_store::{LedgerStore, OpenMode};
 
 use crate::{
-    app::SystemRandom,
     args::ClockCommand,
     certificates::one_certificate,
     dir::Dir,
@@ -23,6 +22,7 @@ use crate::{
     print,
     stop::{OrStop, Stop},
     store::hand_over,
+    system::SystemRandom,
     tls::check::validity_of,
 };
 

@@ -3,11 +3,26 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use assay_engine::health::Health;
+use assay_engine::health::{Health, Part};
 use assay_server::{ReadReadiness, serve_health};
 use tokio::net::TcpListener;
 
-use crate::stop::{OrStop, Stop};
+use super::background::Background;
+use crate::{
+    config::Config,
+    stop::{OrStop, Stop},
+};
+
+/// The state of a server that begins: not ready, and answered on the address that
+/// the configuration names, if it names one.
+pub async fn begin(config: &Config, background: &mut Background) -> Result<Arc<Health>, Stop> {
+    let health = Arc::new(Health::default());
+    health.fail(Part::Store, "the database is being opened");
+    if let Some(address) = config.health.listen {
+        background.spawn(listen(address, reader(&health)).await?);
+    }
+    Ok(health)
+}
 
 /// Returns the state of all parts when it is asked.
 pub fn reader(health: &Arc<Health>) -> ReadReadiness {
@@ -16,7 +31,7 @@ pub fn reader(health: &Arc<Health>) -> ReadReadiness {
 }
 
 /// Binds `address`; what is returned answers on it until it is dropped.
-pub async fn listen(
+async fn listen(
     address: SocketAddr,
     readiness: ReadReadiness,
 ) -> Result<impl Future<Output = ()> + Send + 'static, Stop> {

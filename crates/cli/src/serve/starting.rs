@@ -14,13 +14,13 @@ use assay_server::answer_while_starting;
 use tokio::{net::TcpListener, sync::Notify, time::sleep};
 
 use crate::{
-    app::{App, OnRebuild, Parts, TlsEnd},
+    app::{App, OnRebuild, Parts},
     config::BaseUrl,
     dir::Dir,
     notify,
     progress::{Progress, percent},
     stop::{OrStop, Stop},
-    tls,
+    tls::{self, TlsEnd},
 };
 
 /// A rebuild that is done sooner is not worth an answer.
