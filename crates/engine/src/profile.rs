@@ -3,8 +3,16 @@
 use std::fmt;
 
 use assay_ca::{SubjectAltName, SubjectAttribute};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{domain::DeviceFacts, error::IssuanceRefusal, text::disturbs};
+
+/// Everything but RFC 3986's unreserved characters.
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a certificate looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +232,9 @@ impl SanRule {
         attested: &Attested<'_>,
     ) -> Result<SubjectAltName, IssuanceRefusal> {
         template
-            .fill(attested, percent_encode)
+            .fill(attested, |value| {
+                utf8_percent_encode(value, NOT_UNRESERVED).to_string()
+            })
             .map(SubjectAltName::Uri)
     }
 }
@@ -393,18 +403,6 @@ impl fmt::Display for Template {
             Part::Udid => f.write_str("{udid}"),
         })
     }
-}
-
-/// Everything but RFC 3986's unreserved characters, percent-encoded.
-fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-const SECONDS_A_DAY: u64 = 86_400;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A moment, in whole seconds since the Unix epoch, UTC; on the wire a text as
 /// in RFC 3339 ("2016-01-05T14:09:07Z").
@@ -37,71 +36,22 @@ impl Timestamp {
     /// When `text` is of another form, names a day that does not exist, or
     /// lies before 1970.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        let bytes = text.as_bytes();
-        let digits = |from: usize, count: usize| -> Result<u64, TimestampError> {
-            let part = bytes.get(from..from + count).ok_or(TimestampError)?;
-            part.iter().try_fold(0, |value, byte| match byte {
-                b'0'..=b'9' => Ok(value * 10 + u64::from(byte - b'0')),
-                _ => Err(TimestampError),
-            })
-        };
-        let literal = |at: usize, wanted: &[u8]| match bytes.get(at) {
-            Some(byte) if wanted.contains(byte) => Ok(()),
-            _ => Err(TimestampError),
-        };
-        let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-        let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
-        literal(4, b"-")?;
-        literal(7, b"-")?;
-        literal(10, b"Tt")?;
-        literal(13, b":")?;
-        literal(16, b":")?;
-        if year < 1970
-            || !(1..=12).contains(&month)
-            || day == 0
-            || day > days_in_month(year, month)
-            || hour > 23
-            || minute > 59
-            || second > 60
-        {
+        // RFC 3339 section 5.6: "ISO 8601 defines date and time separated by "T".
+        // Applications using this syntax may choose, for the sake of
+        // readability, to specify a full-date and full-time separated by (say) a
+        // space character." ACME chooses none.
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
             return Err(TimestampError);
         }
-        let mut at = 19;
-        if bytes.get(at) == Some(&b'.') {
-            at += 1;
-            let fraction = bytes[at..]
-                .iter()
-                .take_while(|b| b.is_ascii_digit())
-                .count();
-            if fraction == 0 {
-                return Err(TimestampError);
-            }
-            at += fraction;
-        }
-        let local = days_before(year, month, day) * SECONDS_A_DAY
-            + hour * 3600
-            + minute * 60
-            + second.min(59);
-        let (seconds, end) = match bytes.get(at) {
-            Some(b'Z' | b'z') => (Some(local), at + 1),
-            Some(sign @ (b'+' | b'-')) => {
-                let (hours, minutes) = (digits(at + 1, 2)?, digits(at + 4, 2)?);
-                literal(at + 3, b":")?;
-                if hours > 23 || minutes > 59 {
-                    return Err(TimestampError);
-                }
-                let offset = hours * 3600 + minutes * 60;
-                let seconds = if *sign == b'+' {
-                    local.checked_sub(offset)
-                } else {
-                    Some(local + offset)
-                };
-                (seconds, at + 6)
-            }
-            _ => return Err(TimestampError),
+        // Which days have a leap second is not known here: each is read as the
+        // second before it.
+        let text = match text.get(17..19) {
+            Some("60") => Cow::Owned(format!("{}59{}", &text[..17], &text[19..])),
+            _ => Cow::Borrowed(text),
         };
-        match seconds {
-            Some(seconds) if end == bytes.len() && seconds <= Self::MAX.0 => Ok(Self(seconds)),
+        let parsed = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| TimestampError)?;
+        match u64::try_from(parsed.unix_timestamp()).map(Self) {
+            Ok(timestamp) if parsed.year() >= 1970 && timestamp <= Self::MAX => Ok(timestamp),
             _ => Err(TimestampError),
         }
     }
@@ -114,13 +64,10 @@ pub struct TimestampError;
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, rest) = (self.0 / SECONDS_A_DAY, self.0 % SECONDS_A_DAY);
-        let (year, month, day) = date_of(days);
-        let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        )
+        let seconds = i64::try_from(self.0.min(Self::MAX.0)).map_err(|_| fmt::Error)?;
+        let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| fmt::Error)?;
+        let text = time.format(&Rfc3339).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
     }
 }
 
@@ -132,49 +79,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         Self::parse(&text).map_err(D::Error::custom)
     }
-}
-
-fn days_in_month(year: u64, month: u64) -> u64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-/// Days from 1970-01-01 to the given day; the year is 1970 or later.
-fn days_before(year: u64, month: u64, day: u64) -> u64 {
-    let leap_days = |year: u64| (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400;
-    (year - 1970) * 365 + leap_days(year) - leap_days(1970)
-        + (1..month)
-            .map(|month| days_in_month(year, month))
-            .sum::<u64>()
-        + day
-        - 1
-}
-
-/// The inverse of [`days_before`].
-fn date_of(days: u64) -> (u64, u64, u64) {
-    // 400 years have 146,097 days; the guess is at most one year too high.
-    let mut year = 1970 + days * 400 / 146_097 + 1;
-    while days_before(year, 1, 1) > days {
-        year -= 1;
-    }
-    let mut rest = days - days_before(year, 1, 1);
-    let mut month = 1;
-    while rest >= days_in_month(year, month) {
-        rest -= days_in_month(year, month);
-        month += 1;
-    }
-    (year, month, rest + 1)
 }
 
 #[cfg(test)]
@@ -211,6 +118,25 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_second_is_the_second_before() {
+        for (text, seconds) in [
+            ("2016-12-31T23:59:60Z", 1_483_228_799),
+            ("2016-12-31T23:59:60.5Z", 1_483_228_799),
+            ("2016-01-05T14:09:60Z", 1_452_002_999),
+            ("9999-12-31T23:59:60Z", Timestamp::MAX.0),
+        ] {
+            assert_eq!(Timestamp::parse(text), Ok(Timestamp(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_year_of_four_digits_has_is_written_as_the_last_second() {
+        let last = Timestamp::MAX.to_string();
+        assert_eq!(Timestamp(Timestamp::MAX.0 + 1).to_string(), last);
+        assert_eq!(Timestamp(u64::MAX).to_string(), last);
+    }
+
+    #[test]
     fn other_texts_are_refused() {
         for text in [
             "",
@@ -227,6 +153,9 @@ mod tests {
             "1970-01-01T00:00:00+00:01",
             "9999-12-31T23:59:59-00:01",
             "2016-01-05 14:09:07Z",
+            "2016-01-05T14:09:61Z",
+            "1969-12-31T23:59:59-01:00",
+            "10000-01-01T00:00:00Z",
             "２016-01-05T14:09:07Z",
         ] {
             assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
