@@ -3,30 +3,17 @@
 use sha2::{Digest, Sha256};
 
 use crate::{
-    certificate::Certificate,
+    apple::root,
     check::Check,
-    path,
-    reason::{Finding, Refusal},
-    signature::{RustCrypto, SignatureVerifier},
+    faults::during,
+    reason::Refusal,
+    x509::anchor::{Anchor, AnchorFault},
 };
-
-/// Apple Enterprise Attestation Root CA, DER (P-384, 2022-02-16 to
-/// 2047-02-20, SHA-256
-/// `ccf59ef8fcb3017d97f8b5fa6fa90e7a3f9283f76b55ac6cf6eda8b8b949f05b`).
-const APPLE_ROOT: &[u8] = include_bytes!("../roots/apple-enterprise-attestation-root-ca.der");
-
-const APPLE_NAME: &str = "Apple Enterprise Attestation Root CA";
 
 /// A root that may vouch for devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchor {
-    pub(crate) der: Vec<u8>,
-    pub(crate) subject: Vec<u8>,
-    pub(crate) spki: Vec<u8>,
-    pub(crate) key_identifier: Option<Vec<u8>>,
-    pub(crate) path_length: Option<u8>,
-    pub(crate) not_before: u64,
-    pub(crate) not_after: u64,
+    pub(crate) root: Anchor,
     sha256: [u8; 32],
     name: String,
     laboratory: bool,
@@ -42,7 +29,7 @@ impl TrustAnchor {
         reason = "the input is a constant, and a test parses it"
     )]
     pub fn apple() -> Self {
-        Self::parse(APPLE_ROOT, APPLE_NAME, false).expect("Apple's root is an anchor")
+        Self::parse(root::DER, root::NAME, false).expect("Apple's root is an anchor")
     }
 
     /// Any other root. Whoever holds its key can forge every device, so its
@@ -55,39 +42,20 @@ impl TrustAnchor {
     ///
     /// [`AttestedDevice::laboratory`]: crate::AttestedDevice::laboratory
     pub fn laboratory(der: &[u8], name: &str) -> Result<Self, AnchorError> {
-        if der == APPLE_ROOT {
+        if der == root::DER {
             return Err(AnchorError::Apple);
         }
         Self::parse(der, name, true)
     }
 
     fn parse(der: &[u8], name: &str, laboratory: bool) -> Result<Self, AnchorError> {
-        let certificate =
-            Certificate::read(der).map_err(|finding| finding.during(Check::Certificates))?;
-        let during_path = |finding: Finding| finding.during(Check::Path);
-        let path_length = path::check_ca(&certificate).map_err(during_path)?;
-        let algorithm = path::signature_algorithm(&certificate).map_err(during_path)?;
-        let key_identifier = path::key_identifier(&certificate).map_err(during_path)?;
-        if certificate.issuer != certificate.subject
-            || RustCrypto
-                .verify(
-                    algorithm,
-                    certificate.spki,
-                    certificate.tbs,
-                    certificate.signature,
-                )
-                .is_err()
-        {
-            return Err(AnchorError::NotSelfSigned);
-        }
+        let root = Anchor::parse(der).map_err(|fault| match fault {
+            AnchorFault::Certificate(fault) => during(Check::Certificates)(fault).into(),
+            AnchorFault::NotSelfSigned => AnchorError::NotSelfSigned,
+            AnchorFault::Path(fault) => during(Check::Path)(fault).into(),
+        })?;
         Ok(Self {
-            der: der.to_owned(),
-            subject: certificate.subject.to_owned(),
-            spki: certificate.spki.to_owned(),
-            key_identifier: key_identifier.map(<[u8]>::to_owned),
-            path_length,
-            not_before: certificate.not_before,
-            not_after: certificate.not_after,
+            root,
             sha256: Sha256::digest(der).into(),
             name: name.to_owned(),
             laboratory,
@@ -103,7 +71,7 @@ impl TrustAnchor {
     /// The root certificate, DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
-        &self.der
+        &self.root.der
     }
 
     /// The SHA-256 of the root certificate's DER.
@@ -143,11 +111,11 @@ mod tests {
         let pem = include_bytes!("../roots/apple-enterprise-attestation-root-ca.pem");
         let (label, der) = pem_rfc7468::decode_vec(pem).unwrap();
         assert_eq!(label, "CERTIFICATE");
-        assert_eq!(der, APPLE_ROOT);
+        assert_eq!(der, root::DER);
         let golden: &[u8] = include_bytes!(
             "../../../testdata/evidence/golden/apple-enterprise-attestation-root-ca.der"
         );
-        assert_eq!(golden, APPLE_ROOT);
+        assert_eq!(golden, root::DER);
         assert_eq!(
             hex::encode(TrustAnchor::apple().sha256()),
             "ccf59ef8fcb3017d97f8b5fa6fa90e7a3f9283f76b55ac6cf6eda8b8b949f05b"
@@ -158,7 +126,7 @@ mod tests {
     #[test]
     fn apples_root_is_no_laboratory() {
         assert_eq!(
-            TrustAnchor::laboratory(APPLE_ROOT, "laboratory"),
+            TrustAnchor::laboratory(root::DER, "laboratory"),
             Err(AnchorError::Apple)
         );
     }

@@ -4,14 +4,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     anchor::TrustAnchor,
-    apple::{Properties, UnknownExtension},
+    apple::{
+        freshness::Freshness,
+        posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
+        properties::{Properties, UnknownExtension},
+    },
     attested::Attested,
-    certificate::Certificate,
     check::{Check, Outcome},
-    freshness::Freshness,
-    key::KeyKind,
-    posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
     version::Version,
+    x509::{certificate::Certificate, key::KeyKind},
 };
 
 /// A device that an attestation authority vouches for, together with the key

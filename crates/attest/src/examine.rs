@@ -5,13 +5,20 @@
 
 use crate::{
     anchor::TrustAnchor,
-    apple::Properties,
-    certificate::Certificate,
+    apple::{
+        freshness::{self, SentNonce},
+        properties::{self, Properties},
+    },
     check::Check,
-    freshness::{self, SentNonce},
-    object, path,
+    faults::during,
+    object,
     reason::{Finding, Refusal},
-    verifier::{self, Verifier, place},
+    verifier::{self, Verifier},
+    x509::{
+        certificate::Certificate,
+        chain::{self, place},
+        path,
+    },
 };
 
 /// What became of one check, asked for itself.
@@ -182,46 +189,40 @@ impl Verifier {
         let mut notes = Notes::default();
         notes.note(Check::Object, Ok(()));
         let (below, sent) = self.without_root(x5c);
-        let chain = verifier::check_sizes(x5c)
-            .and_then(|()| verifier::parse(below))
-            .map_err(|finding| finding.during(Check::Certificates));
-        let chain = notes.note(Check::Certificates, chain);
+        let certificates = chain::check_sizes(x5c)
+            .and_then(|()| chain::parse(below))
+            .map_err(during(Check::Certificates));
+        let certificates = notes.note(Check::Certificates, certificates);
         let complete = match below {
             [_, _, ..] => self.check_no_root(below),
             _ => Err(verifier::incomplete()),
         };
-        notes.note(
-            Check::Chain,
-            complete.map_err(|finding| finding.during(Check::Chain)),
-        );
+        notes.note(Check::Chain, complete.map_err(during(Check::Chain)));
 
         // A leaf can be read beside an issuer that cannot.
         let alone;
-        let leaf = match &chain {
-            Some(chain) => chain.first(),
+        let leaf = match &certificates {
+            Some(certificates) => certificates.first(),
             None => {
                 alone = below.first().and_then(|der| Certificate::read(der).ok());
                 alone.as_ref()
             }
         };
         let properties = leaf.and_then(|leaf| examine_leaf(leaf, freshness, &mut notes));
-        let Some(chain) = chain.filter(|chain| !chain.is_empty()) else {
+        let Some(certificates) = certificates.filter(|all| !all.is_empty()) else {
             return Examination {
                 checks: notes.0,
                 statement: None,
             }
             .completed();
         };
-        let validity = verifier::check_validity(&chain, now);
-        notes.note(
-            Check::Validity,
-            validity.map_err(|finding| finding.during(Check::Validity)),
-        );
-        let path = verifier::check_path(&chain).map_err(|finding| finding.during(Check::Path));
-        notes.note(Check::Path, path);
-        let root = self.examine_signatures(&chain, sent, now, &mut notes);
+        let validity = chain::check_validity(&certificates, now);
+        notes.note(Check::Validity, validity.map_err(during(Check::Validity)));
+        let path = chain::check_path(&certificates, properties::is_understood);
+        notes.note(Check::Path, path.map_err(during(Check::Path)));
+        let root = self.examine_signatures(&certificates, sent, now, &mut notes);
         let genuine = notes.passed_all_but(&[Check::Freshness, Check::Validity]);
-        let statement = (root.zip(properties).zip(chain.first()))
+        let statement = (root.zip(properties).zip(certificates.first()))
             .filter(|_| genuine)
             .map(|((root, properties), leaf)| SignedStatement {
                 serial: properties.serial,
@@ -252,7 +253,7 @@ impl Verifier {
         let top = chain.last()?;
         let anchors = self
             .check_anchors(top, chain.len() - 1, sent, now)
-            .map_err(|finding| finding.during(Check::Anchor));
+            .map_err(during(Check::Anchor));
         let anchors =
             (notes.note(Check::Anchor, anchors)).unwrap_or_else(|| self.named(top, sent).collect());
         let algorithms: Vec<_> = chain
@@ -285,7 +286,7 @@ fn examine_leaf(
     let properties = Properties::read(&leaf.extensions)
         .map_err(|finding| finding.at(place(0)).during(Check::Properties));
     let properties = notes.note(Check::Properties, properties);
-    let key = verifier::attested_key(leaf).map_err(|finding| finding.during(Check::Key));
+    let key = chain::attested_key(leaf).map_err(during(Check::Key));
     notes.note(Check::Key, key);
     let compared = freshness::code(leaf)
         .and_then(freshness)

@@ -7,16 +7,20 @@ mod sketch;
 use std::fmt::Write as _;
 
 use crate::{
-    apple::{self, Property},
-    certificate::Certificate,
+    apple::properties::{self, Property},
     check::Check,
-    extension::{
-        AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Extension, KEY_USAGE,
-        NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
-    },
+    faults::during,
     object,
     reason::{Finding, Refusal},
-    tlv::{Elements, Malformed},
+    x509::{
+        Fault,
+        certificate::Certificate,
+        extension::{
+            AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, Extension, KEY_USAGE,
+            NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
+        },
+        tlv::{Elements, Malformed},
+    },
 };
 
 /// An attestation object of format "apple", decoded and **not verified**.
@@ -37,7 +41,7 @@ impl UnverifiedObject {
     pub fn decode(object: &[u8]) -> Result<Self, Refusal> {
         Ok(Self {
             certificates: object::certificates(object)
-                .map_err(|finding| finding.during(Check::Object))?
+                .map_err(during(Check::Object))?
                 .into_iter()
                 .map(UnverifiedCertificate::decode)
                 .collect(),
@@ -75,7 +79,7 @@ impl UnverifiedCertificate {
     /// # Errors
     /// It is not a well-formed X.509 certificate of version 3.
     pub fn decode(der: &[u8]) -> Result<Self, Refusal> {
-        Self::read(der).map_err(|finding| finding.during(Check::Certificates))
+        Self::read(der).map_err(during(Check::Certificates))
     }
 
     /// Reads what there is of a certificate that [`decode`](Self::decode)
@@ -85,10 +89,10 @@ impl UnverifiedCertificate {
     /// # Errors
     /// Not even its fields stand in their order.
     pub fn sketch(der: &[u8]) -> Result<Self, Refusal> {
-        sketch::certificate(der).map_err(|finding| finding.during(Check::Certificates))
+        sketch::certificate(der).map_err(during(Check::Certificates))
     }
 
-    fn read(der: &[u8]) -> Result<Self, Finding> {
+    fn read(der: &[u8]) -> Result<Self, Fault> {
         Certificate::check_size(der)?;
         let certificate = Certificate::parse(der)?;
         Ok(Self {
@@ -128,57 +132,65 @@ pub struct UnverifiedExtension {
 
 impl UnverifiedExtension {
     fn decode(extension: &Extension<'_>) -> Self {
-        let (name, decoded) = match extension.oid {
-            AUTHORITY_KEY_IDENTIFIER => (
-                Some("authorityKeyIdentifier"),
-                extension
-                    .authority_key_identifier()
-                    .map(|identifier| identifier.map(hexadecimal)),
-            ),
-            BASIC_CONSTRAINTS => (
-                Some("basicConstraints"),
-                extension.basic_constraints().map(|constraints| {
-                    Some(match constraints.path_length {
-                        Some(length) => format!("CA: {}, path length: {length}", constraints.ca),
-                        None => format!("CA: {}", constraints.ca),
-                    })
-                }),
-            ),
-            EXTENDED_KEY_USAGE => (Some("extKeyUsage"), Ok(None)),
-            KEY_USAGE => (
-                Some("keyUsage"),
-                extension
-                    .key_cert_sign()
-                    .map(|signs| Some(format!("keyCertSign: {signs}"))),
-            ),
-            NAME_CONSTRAINTS => (Some("nameConstraints"), Ok(None)),
-            SUBJECT_KEY_IDENTIFIER => (
-                Some("subjectKeyIdentifier"),
-                extension
-                    .subject_key_identifier()
-                    .map(|identifier| Some(hexadecimal(identifier))),
-            ),
-            oid if apple::is_apple(oid) => (apple::name(oid), apple_value(extension)),
-            _ => (None, Ok(None)),
+        let (name, decoded) = if properties::is_apple(extension.oid) {
+            (
+                properties::name(extension.oid),
+                apple_value(extension).map_err(during(Check::Properties)),
+            )
+        } else {
+            let (name, decoded) = standard_value(extension);
+            (name, decoded.map_err(during(Check::Path)))
         };
         Self {
             oid: extension.oid.to_string(),
             name,
             critical: extension.critical,
             value: extension.value.to_owned(),
-            decoded: decoded.map_err(|finding| {
-                finding.during(if apple::is_apple(extension.oid) {
-                    Check::Properties
-                } else {
-                    Check::Path
-                })
-            }),
+            decoded,
         }
     }
 }
 
+/// The name of an extension of RFC 5280, and what it says.
+fn standard_value(
+    extension: &Extension<'_>,
+) -> (Option<&'static str>, Result<Option<String>, Fault>) {
+    match extension.oid {
+        AUTHORITY_KEY_IDENTIFIER => (
+            Some("authorityKeyIdentifier"),
+            extension
+                .authority_key_identifier()
+                .map(|identifier| identifier.map(hexadecimal)),
+        ),
+        BASIC_CONSTRAINTS => (
+            Some("basicConstraints"),
+            extension.basic_constraints().map(|constraints| {
+                Some(match constraints.path_length {
+                    Some(length) => format!("CA: {}, path length: {length}", constraints.ca),
+                    None => format!("CA: {}", constraints.ca),
+                })
+            }),
+        ),
+        EXTENDED_KEY_USAGE => (Some("extKeyUsage"), Ok(None)),
+        KEY_USAGE => (
+            Some("keyUsage"),
+            extension
+                .key_cert_sign()
+                .map(|signs| Some(format!("keyCertSign: {signs}"))),
+        ),
+        NAME_CONSTRAINTS => (Some("nameConstraints"), Ok(None)),
+        SUBJECT_KEY_IDENTIFIER => (
+            Some("subjectKeyIdentifier"),
+            extension
+                .subject_key_identifier()
+                .map(|identifier| Some(hexadecimal(identifier))),
+        ),
+        _ => (None, Ok(None)),
+    }
+}
+
 fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Finding> {
-    Ok(match apple::property(extension)? {
+    Ok(match properties::property(extension)? {
         Property::Freshness(code) => (!code.is_empty()).then(|| hexadecimal(code)),
         Property::KernelExtensions(state) => state.map(|state| state.to_string()),
         Property::SecureBoot(state) => state.map(|state| state.to_string()),

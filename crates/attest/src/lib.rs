@@ -148,45 +148,41 @@
 mod anchor;
 mod apple;
 mod attested;
-mod cache;
-mod certificate;
 mod check;
 mod device;
 mod examine;
-mod extension;
-mod freshness;
+mod faults;
 mod identity;
 mod inspect;
-mod key;
 pub mod limits;
 mod object;
-mod path;
-mod posture;
 mod reason;
-mod signature;
-mod time;
-mod tlv;
 mod verifier;
 mod version;
+mod x509;
 
 #[cfg(feature = "aws-lc")]
-pub use crate::signature::AwsLc;
+pub use crate::x509::signature::AwsLc;
 pub use crate::{
     anchor::{AnchorError, TrustAnchor},
-    apple::UnknownExtension,
+    apple::{
+        freshness::{Freshness, NonceLength, SentNonce},
+        posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
+        properties::UnknownExtension,
+    },
     attested::Attested,
     check::{Check, Outcome},
     device::{AttestedDevice, DeviceInformation},
     examine::{Examination, Examined, SignedStatement},
-    freshness::{Freshness, NonceLength, SentNonce},
     identity::{Attribute, IdentityFault},
     inspect::{UnverifiedCertificate, UnverifiedExtension, UnverifiedObject},
-    key::KeyKind,
-    posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
     reason::{Reason, Refusal},
-    signature::{BadSignature, RustCrypto, SignatureAlgorithm, SignatureVerifier},
     verifier::Verifier,
     version::{Version, VersionError},
+    x509::{
+        key::KeyKind,
+        signature::{BadSignature, RustCrypto, SignatureAlgorithm, SignatureVerifier},
+    },
 };
 
 /// The name, beside those of [`Reason`] and [`IdentityFault`], of the refusal

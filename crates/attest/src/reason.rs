@@ -56,12 +56,6 @@ impl Finding {
     }
 }
 
-impl From<der::Error> for Finding {
-    fn from(error: der::Error) -> Self {
-        Self::new(Reason::CertificateMalformed, error.to_string())
-    }
-}
-
 /// One table: variant, stable name, sentence for the client.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $sentence:literal;)*) => {

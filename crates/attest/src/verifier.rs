@@ -2,17 +2,22 @@
 
 use crate::{
     anchor::TrustAnchor,
-    apple::Properties,
-    cache::VerifiedIntermediates,
-    certificate::Certificate,
+    apple::{
+        freshness::{self, SentNonce},
+        properties::{self, Properties},
+    },
     check::Check,
     device::{AttestedDevice, DeviceInformation},
-    freshness::{self, SentNonce},
-    key::{KeyKind, PublicKey},
-    limits::MAX_CHAIN_EXTENSIONS,
-    object, path,
+    faults::during,
+    object,
     reason::{Finding, Reason, Refusal},
-    signature::{SignatureAlgorithm, SignatureVerifier},
+    x509::{
+        cache::VerifiedIntermediates,
+        certificate::Certificate,
+        chain::{self, place},
+        path,
+        signature::{SignatureAlgorithm, SignatureVerifier},
+    },
 };
 
 /// Verifies evidence under a fixed set of trust anchors.
@@ -60,7 +65,7 @@ impl Verifier {
         freshness: &[u8; 32],
         now: u64,
     ) -> Result<AttestedDevice, Refusal> {
-        let x5c = object::certificates(object).map_err(|finding| finding.during(Check::Object))?;
+        let x5c = object::certificates(object).map_err(during(Check::Object))?;
         let (device, ()) = self.verify_chain(
             &x5c,
             |code| freshness::check_challenge(code, freshness),
@@ -85,8 +90,7 @@ impl Verifier {
         nonces: &[SentNonce],
         now: u64,
     ) -> Result<DeviceInformation, Refusal> {
-        object::check_count(certificates.len() as u64)
-            .map_err(|finding| finding.during(Check::Object))?;
+        object::check_count(certificates.len() as u64).map_err(during(Check::Object))?;
         let (device, (freshness, nonce_sent)) = self.verify_chain(
             certificates,
             |code| freshness::check_nonces(code, nonces, now),
@@ -107,23 +111,22 @@ impl Verifier {
         freshness: impl FnOnce(&[u8]) -> Result<F, Finding>,
         now: u64,
     ) -> Result<(AttestedDevice, F), Refusal> {
-        let during = |check: Check| move |finding: Finding| finding.during(check);
-
-        check_sizes(x5c).map_err(during(Check::Certificates))?;
+        chain::check_sizes(x5c).map_err(during(Check::Certificates))?;
         let (x5c, sent) = self.without_root(x5c);
-        let chain = parse(x5c).map_err(during(Check::Certificates))?;
+        let chain = chain::parse(x5c).map_err(during(Check::Certificates))?;
         let [leaf, .., top] = chain.as_slice() else {
             return Err(incomplete().during(Check::Chain));
         };
         self.check_no_root(x5c).map_err(during(Check::Chain))?;
         let properties = Properties::read(&leaf.extensions)
             .map_err(|finding| finding.at(place(0)).during(Check::Properties))?;
-        let key = attested_key(leaf).map_err(during(Check::Key))?;
+        let key = chain::attested_key(leaf).map_err(during(Check::Key))?;
         let freshness = freshness::code(leaf)
             .and_then(freshness)
             .map_err(|finding| finding.at(place(0)).during(Check::Freshness))?;
-        check_validity(&chain, now).map_err(during(Check::Validity))?;
-        let algorithms = check_path(&chain).map_err(during(Check::Path))?;
+        chain::check_validity(&chain, now).map_err(during(Check::Validity))?;
+        let algorithms =
+            chain::check_path(&chain, properties::is_understood).map_err(during(Check::Path))?;
         let anchors = self
             .check_anchors(top, chain.len() - 1, sent, now)
             .map_err(during(Check::Anchor))?;
@@ -143,7 +146,7 @@ impl Verifier {
         x5c: &'x [&'d [u8]],
     ) -> (&'x [&'d [u8]], Option<&TrustAnchor>) {
         if let [rest @ .., last] = x5c
-            && let Some(anchor) = self.anchors.iter().find(|one| one.der == *last)
+            && let Some(anchor) = self.anchors.iter().find(|one| one.root.der == *last)
         {
             (rest, Some(anchor))
         } else {
@@ -154,7 +157,7 @@ impl Verifier {
     /// A root stands at the end, once, or not at all: it would go through as an
     /// intermediate of its own.
     pub(crate) fn check_no_root(&self, x5c: &[&[u8]]) -> Result<(), Finding> {
-        let is_root = |der: &&[u8]| self.anchors.iter().any(|anchor| anchor.der == **der);
+        let is_root = |der: &&[u8]| self.anchors.iter().any(|anchor| anchor.root.der == **der);
         match x5c.iter().position(is_root) {
             None => Ok(()),
             Some(index) => Err(Finding::new(
@@ -177,7 +180,7 @@ impl Verifier {
         now: u64,
     ) -> Result<Vec<&TrustAnchor>, Finding> {
         if let Some(sent) = sent
-            && sent.subject != top.issuer
+            && sent.root.subject != top.issuer
         {
             return Err(Finding::new(
                 Reason::IssuerMismatch,
@@ -188,16 +191,17 @@ impl Verifier {
         let mut fault = None;
         let mut found = Vec::with_capacity(1);
         for anchor in self.named(top, sent) {
-            let verdict = path::check_validity(anchor.not_before, anchor.not_after, now)
-                .and_then(|()| path::check_path_length(anchor.path_length, below))
-                .map_err(|finding| finding.at(anchor.name()))
+            let root = &anchor.root;
+            let verdict = path::check_validity(root.not_before, root.not_after, now)
+                .and_then(|()| path::check_path_length(root.path_length, below))
+                .map_err(|fault| fault.at(anchor.name()))
                 .and_then(|()| {
-                    path::check_issued_by(top, &anchor.subject, anchor.key_identifier.as_deref())
-                        .map_err(|finding| finding.at(place(below)))
+                    path::check_issued_by(top, &root.subject, root.key_identifier.as_deref())
+                        .map_err(|fault| fault.at(place(below)))
                 });
             match verdict {
                 Ok(()) => found.push(anchor),
-                Err(finding) => fault = Some(finding),
+                Err(found) => fault = Some(Finding::from(found)),
             }
         }
         if !found.is_empty() {
@@ -214,7 +218,7 @@ impl Verifier {
         sent: Option<&TrustAnchor>,
     ) -> impl Iterator<Item = &'s TrustAnchor> {
         self.anchors.iter().filter(move |one| {
-            one.subject == top.issuer && sent.is_none_or(|sent| sent.der == one.der)
+            one.root.subject == top.issuer && sent.is_none_or(|sent| sent.root.der == one.root.der)
         })
     }
 
@@ -242,7 +246,7 @@ impl Verifier {
         chain: &[Certificate<'_>],
         algorithms: &[SignatureAlgorithm],
     ) -> Result<(), Finding> {
-        let mut issuer_spki = anchor.spki.as_slice();
+        let mut issuer_spki = anchor.root.spki.as_slice();
         let mut under_anchor = true;
         for (index, (certificate, algorithm)) in chain.iter().zip(algorithms).enumerate().rev() {
             let known = under_anchor
@@ -276,77 +280,6 @@ impl Verifier {
     }
 }
 
-/// No certificate is read before all of them are known to be small.
-pub(crate) fn check_sizes(x5c: &[&[u8]]) -> Result<(), Finding> {
-    x5c.iter().enumerate().try_for_each(|(index, der)| {
-        Certificate::check_size(der).map_err(|finding| finding.at(place(index)))
-    })
-}
-
-/// Takes the certificates apart, leaf first.
-pub(crate) fn parse<'a>(x5c: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Finding> {
-    let mut chain = Vec::with_capacity(x5c.len());
-    let mut extensions = 0;
-    for (index, der) in x5c.iter().enumerate() {
-        let certificate = Certificate::read(der).map_err(|finding| finding.at(place(index)))?;
-        extensions += certificate.extensions.len();
-        if extensions > MAX_CHAIN_EXTENSIONS {
-            let detail = format!("more than {MAX_CHAIN_EXTENSIONS} in the chain");
-            return Err(Finding::new(Reason::TooManyExtensions, detail));
-        }
-        chain.push(certificate);
-    }
-    Ok(chain)
-}
-
-pub(crate) fn attested_key(leaf: &Certificate<'_>) -> Result<KeyKind, Finding> {
-    PublicKey::parse(leaf.spki)
-        .and_then(|key| key.attested_kind())
-        .ok_or_else(|| {
-            Finding::new(
-                Reason::KeyNotSupported,
-                "the key is no point of P-256 or P-384",
-            )
-            .at(place(0))
-        })
-}
-
-pub(crate) fn check_validity(chain: &[Certificate<'_>], now: u64) -> Result<(), Finding> {
-    chain
-        .iter()
-        .enumerate()
-        .try_for_each(|(index, certificate)| {
-            path::check_validity(certificate.not_before, certificate.not_after, now)
-                .map_err(|finding| finding.at(place(index)))
-        })
-}
-
-/// Everything about the path below the anchor but the signatures; gives the
-/// algorithm of each.
-pub(crate) fn check_path(chain: &[Certificate<'_>]) -> Result<Vec<SignatureAlgorithm>, Finding> {
-    let mut algorithms = Vec::with_capacity(chain.len());
-    for (index, certificate) in chain.iter().enumerate() {
-        let verdict = match index {
-            0 => path::check_leaf(certificate),
-            _ => path::check_ca(certificate)
-                .and_then(|path_length| path::check_path_length(path_length, index - 1)),
-        };
-        verdict
-            .and_then(|()| match chain.get(index + 1) {
-                Some(issuer) => path::check_issued_by(
-                    certificate,
-                    issuer.subject,
-                    path::key_identifier(issuer)?,
-                ),
-                None => Ok(()),
-            })
-            .and_then(|()| path::signature_algorithm(certificate))
-            .map(|algorithm| algorithms.push(algorithm))
-            .map_err(|finding| finding.at(place(index)))?;
-    }
-    Ok(algorithms)
-}
-
 fn unknown_anchor(top: usize) -> Finding {
     Finding::new(
         Reason::UnknownAnchor,
@@ -362,9 +295,4 @@ pub(crate) fn incomplete() -> Finding {
         Reason::IncompleteChain,
         "there must be a leaf and the intermediate that issued it",
     )
-}
-
-/// A certificate's place in the chain, for the operator; the leaf's is 0.
-pub(crate) fn place(index: usize) -> String {
-    format!("certificate {index}")
 }

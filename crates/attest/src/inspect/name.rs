@@ -3,7 +3,7 @@
 use const_oid::{ObjectIdentifier, db::DB};
 
 use super::hexadecimal;
-use crate::tlv::{self, Element, Elements, Malformed};
+use crate::x509::tlv::{self, Element, Elements, Malformed};
 
 const NUMERIC_STRING: u8 = 0x12;
 const TELETEX_STRING: u8 = 0x14;

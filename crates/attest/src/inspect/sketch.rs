@@ -7,14 +7,18 @@ use x509_cert::time::Time;
 
 use super::{UnverifiedCertificate, UnverifiedExtension, hexadecimal, name};
 use crate::{
-    extension::Extension,
-    reason::{Finding, Reason},
-    tlv::{self, Elements, Malformed},
+    check::Check,
+    faults::during,
+    x509::{
+        Fault,
+        extension::Extension,
+        tlv::{self, Elements, Malformed},
+    },
 };
 
 /// Reads as much as there is. Only the order of the fields is asked for, with
 /// tags and lengths.
-pub(super) fn certificate(der: &[u8]) -> Result<UnverifiedCertificate, Finding> {
+pub(super) fn certificate(der: &[u8]) -> Result<UnverifiedCertificate, Fault> {
     let mut outer = Elements::of(Elements::of(der).content(tlv::SEQUENCE)?);
     let mut fields = Elements::of(outer.content(tlv::SEQUENCE)?);
     let version = match fields.optional(tlv::CONTEXT_0)? {
@@ -51,7 +55,7 @@ pub(super) fn certificate(der: &[u8]) -> Result<UnverifiedCertificate, Finding> 
     })
 }
 
-fn seconds(validity: &mut Elements<'_>) -> Result<u64, Finding> {
+fn seconds(validity: &mut Elements<'_>) -> Result<u64, Fault> {
     Ok(Time::from_der(validity.next()?.whole)?
         .to_unix_duration()
         .as_secs())
@@ -85,8 +89,7 @@ fn extension(content: &[u8]) -> Result<UnverifiedExtension, Malformed> {
             name: None,
             critical,
             value: value.to_owned(),
-            decoded: Err(Finding::new(Reason::CertificateMalformed, fault.0)
-                .during(crate::Check::Certificates)),
+            decoded: Err(during(Check::Certificates)(Fault::from(fault))),
         },
     })
 }

@@ -4,31 +4,30 @@
 
 use const_oid::ObjectIdentifier;
 
-use crate::{
-    apple,
+use super::{
+    Fault, FaultKind,
     certificate::Certificate,
     extension::{
         AUTHORITY_KEY_IDENTIFIER, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE,
         NAME_CONSTRAINTS, SUBJECT_KEY_IDENTIFIER,
     },
     key::PublicKey,
-    reason::{Finding, Reason},
     signature::SignatureAlgorithm,
     time::utc,
 };
 
 /// RFC 5280 section 6.1.3 (a)(2): "The certificate validity period includes
 /// the current time." Both ends belong to it (section 4.1.2.5).
-pub(crate) fn check_validity(not_before: u64, not_after: u64, now: u64) -> Result<(), Finding> {
+pub(crate) fn check_validity(not_before: u64, not_after: u64, now: u64) -> Result<(), Fault> {
     if now < not_before {
-        return Err(Finding::new(
-            Reason::NotYetValid,
+        return Err(Fault::new(
+            FaultKind::NotYetValid,
             format!("valid from {}, now {}", utc(not_before), utc(now)),
         ));
     }
     if now > not_after {
-        return Err(Finding::new(
-            Reason::Expired,
+        return Err(Fault::new(
+            FaultKind::Expired,
             format!("valid until {}, now {}", utc(not_after), utc(now)),
         ));
     }
@@ -42,10 +41,10 @@ pub(crate) fn check_issued_by(
     certificate: &Certificate<'_>,
     issuer_name: &[u8],
     issuer_key_identifier: Option<&[u8]>,
-) -> Result<(), Finding> {
+) -> Result<(), Fault> {
     if certificate.issuer != issuer_name {
-        return Err(Finding::new(
-            Reason::IssuerMismatch,
+        return Err(Fault::new(
+            FaultKind::IssuerMismatch,
             "its issuer is not the subject of the next certificate",
         ));
     }
@@ -54,8 +53,8 @@ pub(crate) fn check_issued_by(
         None => None,
     };
     match (named, issuer_key_identifier) {
-        (Some(named), Some(actual)) if named != actual => Err(Finding::new(
-            Reason::KeyIdentifierMismatch,
+        (Some(named), Some(actual)) if named != actual => Err(Fault::new(
+            FaultKind::KeyIdentifierMismatch,
             "its authorityKeyIdentifier is not the issuer's subjectKeyIdentifier",
         )),
         _ => Ok(()),
@@ -64,7 +63,7 @@ pub(crate) fn check_issued_by(
 
 /// What a certificate must be to issue others; gives its path length
 /// constraint.
-pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Finding> {
+pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Fault> {
     check_extensions(certificate, |oid| {
         [
             AUTHORITY_KEY_IDENTIFIER,
@@ -80,12 +79,12 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Find
     let constraints = match certificate.extension(BASIC_CONSTRAINTS) {
         Some(extension) => extension.basic_constraints()?,
         None => {
-            return Err(Finding::new(Reason::NotACa, "basicConstraints is absent"));
+            return Err(Fault::new(FaultKind::NotACa, "basicConstraints is absent"));
         }
     };
     if !constraints.ca {
-        return Err(Finding::new(
-            Reason::NotACa,
+        return Err(Fault::new(
+            FaultKind::NotACa,
             "basicConstraints says cA FALSE",
         ));
     }
@@ -96,20 +95,24 @@ pub(crate) fn check_ca(certificate: &Certificate<'_>) -> Result<Option<u8>, Find
     // certificates".
     match certificate.extension(KEY_USAGE) {
         Some(extension) if extension.key_cert_sign()? => {}
-        Some(_) => return Err(Finding::new(Reason::KeyUsage, "keyCertSign is not set")),
-        None => return Err(Finding::new(Reason::KeyUsage, "keyUsage is absent")),
+        Some(_) => return Err(Fault::new(FaultKind::KeyUsage, "keyCertSign is not set")),
+        None => return Err(Fault::new(FaultKind::KeyUsage, "keyUsage is absent")),
     }
     if PublicKey::parse(certificate.spki).is_none() {
-        return Err(Finding::new(
-            Reason::KeyNotSupported,
+        return Err(Fault::new(
+            FaultKind::KeyNotSupported,
             "the key is none of P-256, P-384 and RSA of 2048 to 4096 bits",
         ));
     }
     Ok(constraints.path_length)
 }
 
-/// What a leaf must not be.
-pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Finding> {
+/// What a leaf must not be. `vendor` says which extensions that are not of RFC
+/// 5280 may be critical: those that the caller reads.
+pub(crate) fn check_leaf(
+    certificate: &Certificate<'_>,
+    vendor: impl Fn(ObjectIdentifier) -> bool,
+) -> Result<(), Fault> {
     // An extended key usage says what the device may do with its key. This
     // crate reads the certificate as a statement and uses the key for
     // nothing, so that no purpose can forbid it; it must be one, though.
@@ -122,20 +125,20 @@ pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Finding> {
             SUBJECT_KEY_IDENTIFIER,
         ]
         .contains(&oid)
-            || apple::is_understood(oid)
+            || vendor(oid)
     })?;
     if let Some(extension) = certificate.extension(BASIC_CONSTRAINTS)
         && extension.basic_constraints()?.ca
     {
-        return Err(Finding::new(
-            Reason::LeafIsCa,
+        return Err(Fault::new(
+            FaultKind::LeafIsCa,
             "basicConstraints says cA TRUE",
         ));
     }
     if let Some(extension) = certificate.extension(KEY_USAGE)
         && extension.key_cert_sign()?
     {
-        return Err(Finding::new(Reason::LeafIsCa, "keyUsage has keyCertSign"));
+        return Err(Fault::new(FaultKind::LeafIsCa, "keyUsage has keyCertSign"));
     }
     Ok(())
 }
@@ -143,10 +146,10 @@ pub(crate) fn check_leaf(certificate: &Certificate<'_>) -> Result<(), Finding> {
 /// RFC 5280 section 6.1.4 (l), (m): `below` is the number of CAs between this
 /// one and the leaf. Self-issued ones count too: the exemption serves key
 /// roll-over inside a hierarchy, which a fresh chain has no use for.
-pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result<(), Finding> {
+pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result<(), Fault> {
     match path_length {
-        Some(allowed) if below > usize::from(allowed) => Err(Finding::new(
-            Reason::PathLengthExceeded,
+        Some(allowed) if below > usize::from(allowed) => Err(Fault::new(
+            FaultKind::PathLengthExceeded,
             format!("{below} CAs below it, pathLenConstraint {allowed}"),
         )),
         _ => Ok(()),
@@ -154,9 +157,7 @@ pub(crate) fn check_path_length(path_length: Option<u8>, below: usize) -> Result
 }
 
 /// The subject key identifier, where there is one.
-pub(crate) fn key_identifier<'a>(
-    certificate: &Certificate<'a>,
-) -> Result<Option<&'a [u8]>, Finding> {
+pub(crate) fn key_identifier<'a>(certificate: &Certificate<'a>) -> Result<Option<&'a [u8]>, Fault> {
     certificate
         .extension(SUBJECT_KEY_IDENTIFIER)
         .map(|extension| extension.subject_key_identifier())
@@ -166,10 +167,10 @@ pub(crate) fn key_identifier<'a>(
 /// The algorithm of the certificate's signature.
 pub(crate) fn signature_algorithm(
     certificate: &Certificate<'_>,
-) -> Result<SignatureAlgorithm, Finding> {
+) -> Result<SignatureAlgorithm, Fault> {
     certificate.algorithm.signature().ok_or_else(|| {
-        Finding::new(
-            Reason::SignatureAlgorithmNotSupported,
+        Fault::new(
+            FaultKind::SignatureAlgorithmNotSupported,
             format!("signature algorithm {}", certificate.algorithm.oid),
         )
     })
@@ -181,13 +182,13 @@ pub(crate) fn signature_algorithm(
 fn check_extensions(
     certificate: &Certificate<'_>,
     understood: impl Fn(ObjectIdentifier) -> bool,
-) -> Result<(), Finding> {
+) -> Result<(), Fault> {
     for extension in &certificate.extensions {
         // Not processed here, and to ignore them would widen what a CA may
         // name: refused, critical or not.
         if extension.oid == NAME_CONSTRAINTS {
-            return Err(Finding::new(
-                Reason::NameConstraints,
+            return Err(Fault::new(
+                FaultKind::NameConstraints,
                 "nameConstraints is present",
             ));
         }
@@ -195,8 +196,8 @@ fn check_extensions(
             continue;
         }
         if !understood(extension.oid) {
-            return Err(Finding::new(
-                Reason::UnknownCriticalExtension,
+            return Err(Fault::new(
+                FaultKind::UnknownCriticalExtension,
                 format!("critical extension {}", extension.oid),
             ));
         }

@@ -6,7 +6,7 @@ use der::{
     asn1::{AnyRef, BitStringRef, UintRef},
 };
 
-use crate::{
+use super::{
     certificate::{AlgorithmIdentifier, content},
     signature::BadSignature,
 };
@@ -16,7 +16,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The kinds of key that a Secure Enclave makes for an attestation.
+/// The kinds of key that are attested: those that a Secure Enclave makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// NIST P-256 (secp256r1).
@@ -74,7 +74,7 @@ impl<'a> PublicKey<'a> {
         }
     }
 
-    /// The kind of key, if it is one of a Secure Enclave: the point must lie
+    /// The kind of key, if it is one that can be attested: the point must lie
     /// on its curve.
     pub(crate) fn attested_kind(&self) -> Option<KeyKind> {
         match self {

@@ -6,10 +6,9 @@ use der::{
     asn1::{AnyRef, BitStringRef, OctetStringRef},
 };
 
-use crate::{
-    apple,
+use super::{
+    Fault, FaultKind,
     certificate::content,
-    reason::{Finding, Reason},
     tlv::{self, Elements, Malformed},
 };
 
@@ -39,7 +38,7 @@ pub(crate) struct Extension<'a> {
 
 impl<'a> Extension<'a> {
     /// Decodes the content of the SEQUENCE.
-    pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Finding> {
+    pub(crate) fn decode(fields: &'a [u8]) -> Result<Self, Fault> {
         let mut fields = Elements::of(fields);
         let oid = tlv::object_identifier(fields.content(tlv::OBJECT_IDENTIFIER)?)?;
         // X.690 section 11.1: TRUE is ff; section 11.5: FALSE, the default, is
@@ -48,8 +47,8 @@ impl<'a> Extension<'a> {
             None => false,
             Some([0xff]) => true,
             Some(_) => {
-                return Err(Finding::new(
-                    Reason::CertificateMalformed,
+                return Err(Fault::new(
+                    FaultKind::CertificateMalformed,
                     format!("extension {oid}: critical is written out, and not as TRUE"),
                 ));
             }
@@ -63,24 +62,13 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// The refusal for a second one of its kind.
-    pub(crate) fn repetition(&self) -> Reason {
-        if self.oid == apple::FRESHNESS {
-            Reason::FreshnessRepeated
-        } else if apple::is_apple(self.oid) {
-            Reason::PropertyRepeated
-        } else {
-            Reason::DuplicateExtension
-        }
-    }
-
     /// ```text
     /// BasicConstraints ::= SEQUENCE {
     ///      cA                      BOOLEAN DEFAULT FALSE,
     ///      pathLenConstraint       INTEGER (0..MAX) OPTIONAL }
     /// ```
     /// (RFC 5280 section 4.2.1.9)
-    pub(crate) fn basic_constraints(&self) -> Result<BasicConstraints, Finding> {
+    pub(crate) fn basic_constraints(&self) -> Result<BasicConstraints, Fault> {
         self.decoded(|reader| {
             let mut fields = SliceReader::new(content(reader, Tag::Sequence)?)?;
             let ca = Option::<bool>::decode(&mut fields)?;
@@ -100,7 +88,7 @@ impl<'a> Extension<'a> {
 
     /// `KeyUsage ::= BIT STRING` (RFC 5280 section 4.2.1.3); whether bit 5,
     /// keyCertSign, is set.
-    pub(crate) fn key_cert_sign(&self) -> Result<bool, Finding> {
+    pub(crate) fn key_cert_sign(&self) -> Result<bool, Fault> {
         const KEY_CERT_SIGN: usize = 5;
 
         self.decoded(|reader| {
@@ -123,7 +111,7 @@ impl<'a> Extension<'a> {
 
     /// `ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId` (RFC 5280
     /// section 4.2.1.12): that it is one.
-    pub(crate) fn check_extended_key_usage(&self) -> Result<(), Finding> {
+    pub(crate) fn check_extended_key_usage(&self) -> Result<(), Fault> {
         let read = || {
             let mut purposes = tlv::only(self.value, tlv::SEQUENCE)?;
             loop {
@@ -137,13 +125,13 @@ impl<'a> Extension<'a> {
     }
 
     /// `SubjectKeyIdentifier ::= OCTET STRING` (RFC 5280 section 4.2.1.2).
-    pub(crate) fn subject_key_identifier(&self) -> Result<&'a [u8], Finding> {
+    pub(crate) fn subject_key_identifier(&self) -> Result<&'a [u8], Fault> {
         self.decoded(|reader| Ok(<&OctetStringRef>::decode(reader)?.as_bytes()))
     }
 
     /// The first field of `AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier
     /// [0] IMPLICIT OCTET STRING OPTIONAL, .. }` (RFC 5280 section 4.2.1.1).
-    pub(crate) fn authority_key_identifier(&self) -> Result<Option<&'a [u8]>, Finding> {
+    pub(crate) fn authority_key_identifier(&self) -> Result<Option<&'a [u8]>, Fault> {
         let tag = Tag::ContextSpecific {
             constructed: false,
             number: TagNumber(0),
@@ -164,7 +152,7 @@ impl<'a> Extension<'a> {
     fn decoded<T>(
         &self,
         decode: impl FnOnce(&mut SliceReader<'a>) -> der::Result<T>,
-    ) -> Result<T, Finding> {
+    ) -> Result<T, Fault> {
         SliceReader::new(self.value)
             .and_then(|mut reader| {
                 let value = decode(&mut reader)?;
@@ -174,9 +162,9 @@ impl<'a> Extension<'a> {
             .map_err(|error| self.malformed(error))
     }
 
-    fn malformed(&self, fault: impl std::fmt::Display) -> Finding {
+    fn malformed(&self, fault: impl std::fmt::Display) -> Fault {
         let detail = format!("extension {}: {fault}", self.oid);
-        Finding::new(Reason::ExtensionMalformed, detail)
+        Fault::new(FaultKind::ExtensionMalformed, detail)
     }
 }
 
@@ -201,8 +189,8 @@ mod tests {
             assert_eq!(
                 Extension::decode(&hex::decode(fields).unwrap())
                     .map(|extension| extension.critical)
-                    .map_err(|refusal| refusal.reason),
-                Err(Reason::CertificateMalformed),
+                    .map_err(|fault| fault.kind),
+                Err(FaultKind::CertificateMalformed),
                 "{fields}"
             );
         }
@@ -218,7 +206,7 @@ mod tests {
         let read = |value| {
             extension(value)
                 .authority_key_identifier()
-                .map_err(|refusal| refusal.reason)
+                .map_err(|fault| fault.kind)
         };
         assert_eq!(read(b"\x30\0"), Ok(None));
         assert_eq!(read(b"\x30\x03\x80\x01\x07"), Ok(Some([7].as_slice())));
@@ -228,11 +216,11 @@ mod tests {
         );
         assert_eq!(
             read(b"\x30\x06\x80\x01\x07\x80\x01\x07"),
-            Err(Reason::ExtensionMalformed)
+            Err(FaultKind::ExtensionMalformed)
         );
         assert_eq!(
             read(b"\x30\x03\x80\x01\x07\0"),
-            Err(Reason::ExtensionMalformed)
+            Err(FaultKind::ExtensionMalformed)
         );
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use crate::limits::MAX_CACHED_INTERMEDIATES;
+use super::limits::MAX_CACHED_INTERMEDIATES;
 
 /// Remembers that an anchor's key signed a certificate, and nothing else:
 /// validity, constraints and names are checked anew every time. Only

@@ -2,22 +2,21 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::{
-    apple,
-    certificate::Certificate,
+use super::{
     limits::{MAX_NONCE_AGE, MAX_NONCE_BYTES},
-    reason::{Finding, Reason},
-    time::utc,
+    properties::FRESHNESS,
 };
+use crate::reason::{Finding, Reason};
+use crate::x509::{certificate::Certificate, time::utc};
 
 /// The leaf's freshness code, which is there and not blank. (A second one is
 /// refused before.)
 pub(crate) fn code<'a>(leaf: &Certificate<'a>) -> Result<&'a [u8], Finding> {
-    match leaf.extension(apple::FRESHNESS) {
+    match leaf.extension(FRESHNESS) {
         Some(extension) if !extension.value.is_empty() => Ok(extension.value),
         _ => Err(Finding::new(
             Reason::FreshnessMissing,
-            format!("extension {} is absent or blank", apple::FRESHNESS),
+            format!("extension {} is absent or blank", FRESHNESS),
         )),
     }
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use super::{BadSignature, SignatureAlgorithm, SignatureVerifier};
-use crate::key::PublicKey;
+use crate::x509::key::PublicKey;
 
 /// Verification by aws-lc-rs: about four times as fast as
 /// [`RustCrypto`](super::RustCrypto), where it can be built.

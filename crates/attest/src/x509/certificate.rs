@@ -8,10 +8,11 @@ use const_oid::ObjectIdentifier;
 use der::{Decode, SliceReader, Tag, Tagged, asn1::AnyRef};
 use x509_cert::time::Time;
 
-use crate::{
+use super::{
+    Fault, FaultKind,
     extension::Extension,
-    limits::{MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_NAME_ATTRIBUTES, MAX_SERIAL_BYTES},
-    reason::{Finding, Reason},
+    limits::{MAX_CERTIFICATE_BYTES, MAX_EXTENSIONS, MAX_SERIAL_BYTES},
+    name,
     signature::SignatureAlgorithm,
     tlv::{self, Element, Elements, Malformed},
 };
@@ -66,7 +67,7 @@ pub(crate) struct Certificate<'a> {
 impl<'a> Certificate<'a> {
     /// Takes a certificate apart that stands in a chain or above it: bounded,
     /// and without repeated extensions.
-    pub(crate) fn read(der: &'a [u8]) -> Result<Self, Finding> {
+    pub(crate) fn read(der: &'a [u8]) -> Result<Self, Fault> {
         Self::check_size(der)?;
         let certificate = Self::parse(der)?;
         certificate.check_repetitions()?;
@@ -74,10 +75,10 @@ impl<'a> Certificate<'a> {
     }
 
     /// The first check of all, before anything is read.
-    pub(crate) fn check_size(der: &[u8]) -> Result<(), Finding> {
+    pub(crate) fn check_size(der: &[u8]) -> Result<(), Fault> {
         if der.len() > MAX_CERTIFICATE_BYTES {
-            return Err(Finding::new(
-                Reason::CertificateTooLarge,
+            return Err(Fault::new(
+                FaultKind::CertificateTooLarge,
                 format!("{} bytes, at most {MAX_CERTIFICATE_BYTES}", der.len()),
             ));
         }
@@ -86,7 +87,7 @@ impl<'a> Certificate<'a> {
 
     /// Takes a certificate apart. Refuses what is not DER, not version 3, has
     /// a bad serial number or two signature algorithms.
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Fault> {
         let mut outer = tlv::only(der, tlv::SEQUENCE)?;
         let tbs = outer.next()?;
         let outer_algorithm = outer.next()?.whole;
@@ -102,19 +103,19 @@ impl<'a> Certificate<'a> {
         // algorithm identifier as the signature field in the sequence
         // tbsCertificate".
         if inner_algorithm != outer_algorithm {
-            return Err(Finding::new(
-                Reason::SignatureAlgorithmMismatch,
+            return Err(Fault::new(
+                FaultKind::SignatureAlgorithmMismatch,
                 "signatureAlgorithm differs from tbsCertificate.signature",
             ));
         }
         let issuer = fields.next()?;
-        check_name(issuer).map_err(|finding| finding.at("issuer"))?;
+        name::check(issuer).map_err(|fault| fault.at("issuer"))?;
         let mut validity = Elements::of(fields.content(tlv::SEQUENCE)?);
         let not_before = seconds(validity.next()?)?;
         let not_after = seconds(validity.next()?)?;
         validity.finish()?;
         let subject = fields.next()?;
-        check_name(subject).map_err(|finding| finding.at("subject"))?;
+        name::check(subject).map_err(|fault| fault.at("subject"))?;
         let spki = fields.next()?.whole;
         let extensions = read_extensions(&mut fields)?;
         // RFC 5280 section 4.1.2.8: "CAs conforming to this profile MUST NOT
@@ -139,7 +140,7 @@ impl<'a> Certificate<'a> {
 
     /// RFC 5280 section 4.2: "A certificate MUST NOT include more than one
     /// instance of a particular extension."
-    pub(crate) fn check_repetitions(&self) -> Result<(), Finding> {
+    pub(crate) fn check_repetitions(&self) -> Result<(), Fault> {
         // Sorted, equal ones are neighbours; where there are none, that was all.
         let mut sorted: Vec<_> = (self.extensions.iter())
             .map(|extension| extension.oid.as_bytes())
@@ -153,8 +154,8 @@ impl<'a> Certificate<'a> {
                 .iter()
                 .any(|earlier| earlier.oid == extension.oid)
             {
-                return Err(Finding::new(
-                    extension.repetition(),
+                return Err(Fault::new(
+                    FaultKind::DuplicateExtension(extension.oid),
                     format!("extension {} stands there twice", extension.oid),
                 ));
             }
@@ -179,7 +180,7 @@ pub(crate) struct AlgorithmIdentifier<'a> {
 }
 
 impl<'a> AlgorithmIdentifier<'a> {
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Finding> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Fault> {
         let mut fields = tlv::only(der, tlv::SEQUENCE)?;
         let oid = tlv::object_identifier(fields.content(tlv::OBJECT_IDENTIFIER)?)?;
         let parameters = if fields.is_finished() {
@@ -223,7 +224,7 @@ fn whole_bytes(bits: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 /// Seconds since the Unix epoch.
-fn seconds(time: Element<'_>) -> Result<u64, Finding> {
+fn seconds(time: Element<'_>) -> Result<u64, Fault> {
     // RFC 5280 section 4.1.2.5: "CAs conforming to this profile MUST always
     // encode certificate validity dates through the year 2049 as UTCTime".
     if time.tag == tlv::GENERALIZED_TIME && time.content < b"2050" {
@@ -234,14 +235,14 @@ fn seconds(time: Element<'_>) -> Result<u64, Finding> {
 
 /// RFC 5280 section 4.1.2.1: "When extensions are used, as expected in this
 /// profile, version MUST be 3 (value is 2)."
-fn check_version(fields: &mut Elements<'_>) -> Result<(), Finding> {
+fn check_version(fields: &mut Elements<'_>) -> Result<(), Fault> {
     const VERSION_3: &[u8] = &[0x02, 0x01, 0x02];
 
     if fields.optional(tlv::CONTEXT_0)? == Some(VERSION_3) {
         Ok(())
     } else {
-        Err(Finding::new(
-            Reason::CertificateVersion,
+        Err(Fault::new(
+            FaultKind::CertificateVersion,
             "the version is not 3",
         ))
     }
@@ -250,7 +251,7 @@ fn check_version(fields: &mut Elements<'_>) -> Result<(), Finding> {
 /// RFC 5280 section 4.1.2.2: "The serial number MUST be a positive integer
 /// [..]. Conforming CAs MUST NOT use serialNumber values longer than 20
 /// octets."
-fn check_serial(serial: &[u8]) -> Result<(), Finding> {
+fn check_serial(serial: &[u8]) -> Result<(), Fault> {
     let fault = match serial {
         [] => "is empty",
         [0] => "is zero",
@@ -259,72 +260,13 @@ fn check_serial(serial: &[u8]) -> Result<(), Finding> {
         _ if serial.len() > MAX_SERIAL_BYTES => "has more than 20 bytes",
         _ => return Ok(()),
     };
-    Err(Finding::new(
-        Reason::CertificateSerialNumber,
+    Err(Fault::new(
+        FaultKind::CertificateSerialNumber,
         format!("the serial number {fault}"),
     ))
 }
 
-/// `Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }`
-/// (RFC 5280 section 4.1.2.4): not empty, and its strings of the types that
-/// the section lets new certificates use, and of their characters.
-fn check_name(name: Element<'_>) -> Result<(), Finding> {
-    let mut rdns = Elements::of(name.tagged(tlv::SEQUENCE)?);
-    // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a non-empty
-    // distinguished name (DN)."
-    if rdns.is_finished() {
-        return Err(Malformed("the name is empty").into());
-    }
-    let mut count = 0;
-    while !rdns.is_finished() {
-        let mut attributes = Elements::of(rdns.content(tlv::SET)?);
-        if attributes.is_finished() {
-            return Err(Malformed("a relative name is empty").into());
-        }
-        let mut before: Option<&[u8]> = None;
-        while !attributes.is_finished() {
-            count += 1;
-            if count > MAX_NAME_ATTRIBUTES {
-                return Err(Finding::new(
-                    Reason::TooManyAttributes,
-                    format!("more than {MAX_NAME_ATTRIBUTES}"),
-                ));
-            }
-            let attribute = attributes.next()?;
-            // X.690 section 11.6: "The encodings of the component values of a
-            // set-of value shall appear in ascending order".
-            if before.is_some_and(|before| attribute.whole < before) {
-                return Err(Malformed("a relative name is not in order").into());
-            }
-            before = Some(attribute.whole);
-            check_attribute(attribute)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_attribute(attribute: Element<'_>) -> Result<(), Malformed> {
-    let mut fields = Elements::of(attribute.tagged(tlv::SEQUENCE)?);
-    if !tlv::is_minimal(fields.content(tlv::OBJECT_IDENTIFIER)?) {
-        return Err(Malformed("an attribute's identifier is not DER"));
-    }
-    let value = fields.next()?;
-    fields.finish()?;
-    let readable = match value.tag {
-        tlv::UTF8_STRING => std::str::from_utf8(value.content).is_ok(),
-        tlv::PRINTABLE_STRING => (value.content.iter())
-            .all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte)),
-        tlv::IA5_STRING => value.content.is_ascii(),
-        _ => false,
-    };
-    if readable {
-        Ok(())
-    } else {
-        Err(Malformed("an attribute is not a string of its type"))
-    }
-}
-
-fn read_extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<Extension<'a>>, Finding> {
+fn read_extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<Extension<'a>>, Fault> {
     if fields.is_finished() {
         return Ok(Vec::new());
     }
@@ -332,8 +274,8 @@ fn read_extensions<'a>(fields: &mut Elements<'a>) -> Result<Vec<Extension<'a>>, 
     let mut extensions = Vec::with_capacity(16);
     while !list.is_finished() {
         if extensions.len() == MAX_EXTENSIONS {
-            return Err(Finding::new(
-                Reason::TooManyExtensions,
+            return Err(Fault::new(
+                FaultKind::TooManyExtensions,
                 format!("more than {MAX_EXTENSIONS}"),
             ));
         }

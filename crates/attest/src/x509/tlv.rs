@@ -1,13 +1,11 @@
 //! The elements of DER: tag, length, content, as slices of the input.
 //!
 //! The `der` crate reads the same, and each element several times slower, since
-//! it keeps track of positions for its errors. What a stranger can fill with
+//! it keeps track of positions for its errors. What untrusted input can fill with
 //! elements, a certificate's names and extensions, goes through here; a junk
 //! certificate must cost next to nothing.
 
 use const_oid::ObjectIdentifier;
-
-use crate::reason::{Finding, Reason};
 
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
@@ -153,12 +151,6 @@ pub(crate) fn object_identifier(arcs: &[u8]) -> Result<ObjectIdentifier, Malform
 /// nothing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
-
-impl From<Malformed> for Finding {
-    fn from(malformed: Malformed) -> Self {
-        Self::new(Reason::CertificateMalformed, malformed.0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use rsa::{BoxedUint, pkcs1v15};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::{BadSignature, SignatureAlgorithm, SignatureVerifier};
-use crate::key::PublicKey;
+use crate::x509::key::PublicKey;
 
 /// Verification by the RustCrypto crates `p256`, `p384` and `rsa`.
 #[derive(Clone, Copy, Debug, Default)]
