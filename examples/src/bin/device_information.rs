@@ -1,5 +1,5 @@
 //! What an MDM server does with a device's answer to the DeviceInformation
-//! query `DevicePropertiesAttestation`: is it this device's, and how fresh?
+//! query `DevicePropertiesAttestation`: is it from this device, and how fresh is it?
 //!
 //! ```text
 //! cargo run -p assay-examples --bin device_information -- \

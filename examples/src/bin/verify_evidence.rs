@@ -1,5 +1,5 @@
-//! Verifies one attestation object, without a server: what device holds the
-//! key, and since when does somebody vouch for it?
+//! Verifies one attestation object, without a server: which device has the
+//! key, and since when does a root vouch for it?
 //!
 //! ```text
 //! cargo run -p assay-examples --bin verify_evidence -- OBJECT FRESHNESS_HEX UNIX_TIME [ROOT_DER]
