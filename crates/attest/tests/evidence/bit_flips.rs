@@ -16,8 +16,8 @@ const PAGE_HEAD: &str = "\
 
 # Flipped bits
 
-What becomes of `testdata/evidence/good/mac.cbor`, a Mac's attestation, if one bit of it is flipped: by region of the object, how
-many of the mutants are refused for which reason. None verifies. The names of the reasons are those of `assay_attest::Reason`.
+This page shows what happens if one bit of `testdata/evidence/good/mac.cbor`, a Mac's attestation, is flipped: for each region
+of the object, how many mutants are refused for which reason. None verifies. The reasons are the names of `assay_attest::Reason`.
 
 | Region | Bytes | Refused, mutants |
 |---|---|---|
