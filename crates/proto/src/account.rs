@@ -7,13 +7,13 @@ use crate::{cut, wire::or_null};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NewAccount {
-    /// How to reach the account's holder; not yet judged, see [`Contact`].
+    /// Contact URLs of the account holder, not yet validated: see [`Contact`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<Vec<String>>,
     /// Whether the client agrees to the terms of service.
     #[serde(deserialize_with = "or_null", skip_serializing_if = "is_false")]
     pub terms_of_service_agreed: bool,
-    /// Whether the server must not make a new account (section 7.3.1).
+    /// Whether the server must not create an account (section 7.3.1).
     #[serde(deserialize_with = "or_null", skip_serializing_if = "is_false")]
     pub only_return_existing: bool,
 }
@@ -26,25 +26,26 @@ pub struct AccountUpdate {
     /// Replaces the contacts; an empty list removes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<Vec<String>>,
-    /// `deactivated` deactivates the account; any other text is not the
-    /// client's to set.
+    /// The new status. `deactivated` deactivates the account; a client may set
+    /// no other value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 }
 
-/// An account as its holder sees it (RFC 8555 section 7.1.2).
+/// An account object, as its holder receives it (RFC 8555 section 7.1.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
-    /// The account's status.
+    /// The status.
     pub status: AccountStatus,
-    /// How to reach its holder.
+    /// Contact URLs of the account holder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contact: Vec<String>,
-    /// Whether its holder agreed to the terms of service.
+    /// Whether the account holder agreed to the terms of service.
     #[serde(default, skip_serializing_if = "is_false")]
     pub terms_of_service_agreed: bool,
-    /// Where its orders are listed. Some servers leave it out, against the RFC.
+    /// URL of the account's orders list. The RFC requires it, but some servers
+    /// omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<String>,
 }
@@ -53,9 +54,9 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountStatus {
-    /// Ended by its holder.
+    /// Deactivated by the account holder.
     Deactivated,
-    /// Ended by the server.
+    /// Revoked by the server.
     Revoked,
     /// Usable.
     Valid,
@@ -64,7 +65,7 @@ pub enum AccountStatus {
 /// One page of an account's orders (RFC 8555 section 7.1.2.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrdersList {
-    /// The orders' URLs.
+    /// URLs of the orders.
     pub orders: Vec<String>,
 }
 
@@ -72,24 +73,24 @@ pub struct OrdersList {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyChange {
-    /// The URL of the account whose key is to change.
+    /// URL of the account whose key is to change.
     pub account: String,
-    /// The account's present key, a JWK.
+    /// The account's current key, a JWK.
     pub old_key: Box<RawValue>,
 }
 
-/// A contact that this server can use: a `mailto:` URL with exactly one
-/// address and no header fields (RFC 8555 section 7.3).
+/// A contact that this server accepts: a `mailto:` URL with exactly one address
+/// and no header fields (RFC 8555 section 7.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contact(String);
 
-/// Why a contact cannot be used.
+/// Why a contact is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
     /// A `mailto:` URL that is not one plain address.
     #[error("the contact {0:?} is not one plain mail address: send \"mailto:\" and one address")]
     Invalid(String),
-    /// More contacts than this server keeps.
+    /// More contacts than this server stores.
     #[error("more than {} contacts: send fewer", Contact::MAX_COUNT)]
     TooMany,
     /// A URL of another scheme.
@@ -100,8 +101,8 @@ pub enum ContactError {
 impl Contact {
     /// The largest number of contacts of one account.
     pub const MAX_COUNT: usize = 8;
-    /// The longest contact URL, in bytes: RFC 5321's longest address and the
-    /// scheme.
+    /// The longest contact URL, in bytes: the longest address of RFC 5321 plus
+    /// the scheme.
     pub const MAX_LENGTH: usize = 254 + "mailto:".len();
 
     /// Parses one contact.
@@ -138,10 +139,10 @@ impl Contact {
         }
     }
 
-    /// Parses a whole `contact` member.
+    /// Parses the whole `contact` member.
     ///
     /// # Errors
-    /// The first contact's fault, or [`ContactError::TooMany`].
+    /// The error of the first bad contact, or [`ContactError::TooMany`].
     pub fn parse_all(urls: &[String]) -> Result<Vec<Self>, ContactError> {
         if urls.len() > Self::MAX_COUNT {
             return Err(ContactError::TooMany);
@@ -149,7 +150,7 @@ impl Contact {
         urls.iter().map(|url| Self::parse(url)).collect()
     }
 
-    /// The URL, as it was sent.
+    /// The URL, as the client sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -212,7 +213,8 @@ mod tests {
             "onlyReturnExisting": null, "externalAccountBinding": null}"#;
         let request: NewAccount = serde_json::from_str(nulls).unwrap();
         assert_eq!(request, NewAccount::default());
-        // Absent, so nothing is changed: an empty list would remove contacts.
+        // An absent member changes nothing; an empty list would remove the
+        // contacts.
         let update: AccountUpdate =
             serde_json::from_str(r#"{"contact": null, "status": null}"#).unwrap();
         assert_eq!(update, AccountUpdate::default());

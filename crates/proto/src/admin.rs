@@ -1,8 +1,9 @@
-//! The requests of an operator and their answers, as JSON: what the control
-//! socket carries and `--json` prints.
+//! Operator requests and their responses, as JSON: the control socket carries
+//! them and `--json` prints the responses.
 //!
-//! Keys and names are contracts: they may grow, never change. Names of orders,
-//! accounts and certificates are texts here; the engine parses them.
+//! Keys and names are contracts: new ones may be added, existing ones never
+//! change. IDs of orders, accounts and certificates are strings here; the
+//! engine parses them.
 
 mod find;
 mod list;
@@ -20,7 +21,7 @@ pub use story::{
     AuthorizationStory, CertificateStory, EvidenceStory, FailureStory, NoteStory, Story, Summary,
 };
 
-/// A request of an operator.
+/// An operator's request.
 ///
 /// ```json
 /// {"find": {"text": "C02XK0AAJHD2", "certificate": false}}
@@ -28,34 +29,34 @@ pub use story::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Follow the wall clock, since it is this time (seconds since 1970).
+    /// Follow the wall clock again, as of this time (seconds since 1970).
     AcceptClock(u64),
-    /// Find what a text names.
+    /// Find the order, certificate or device with this ID.
     Find(FindOrders),
     /// List a page of orders.
     Page(ListOrders),
-    /// List what newOrder refused lately, the newest.
+    /// List the most recent newOrder requests that were refused.
     Refusals(ListRefusals),
-    /// Report how the server is.
+    /// Report the server's state.
     Status,
 }
 
-/// The answer to a [`Request`].
+/// The response to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
-    /// The server's time (seconds since 1970), or why the clock is not
-    /// followed.
+    /// The server's time (seconds since 1970), or why it does not follow the
+    /// wall clock.
     AcceptClock(Result<u64, String>),
     /// What was found.
     Found(Box<Found>),
-    /// The orders.
+    /// One page of orders.
     Page(Page),
-    /// What was refused.
+    /// Recent refusals.
     Refusals(Refusals),
-    /// How the server is.
+    /// The server's state.
     Status(Box<Status>),
-    /// Why the request has no answer.
+    /// Why the request failed.
     Failed(String),
 }
 

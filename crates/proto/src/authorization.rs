@@ -2,20 +2,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Problem, Timestamp, WireIdentifier};
 
-/// The label of the challenge type of draft-ietf-acme-device-attest.
+/// The challenge type of draft-ietf-acme-device-attest.
 pub const DEVICE_ATTEST_01: &str = "device-attest-01";
 
 /// An authorization (RFC 8555 section 7.1.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authorization {
-    /// What it is about.
+    /// The identifier that it authorizes.
     pub identifier: WireIdentifier,
-    /// Its status.
+    /// The status.
     pub status: AuthorizationStatus,
     /// When the server will consider it invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// The ways to fulfil it; once it is final, only the one that was tried.
+    /// The challenges that can fulfil it; once it is final, only the one that
+    /// was tried.
     pub challenges: Vec<Challenge>,
 }
 
@@ -23,44 +24,44 @@ pub struct Authorization {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthorizationStatus {
-    /// Given up by the client.
+    /// Deactivated by the client.
     Deactivated,
-    /// Past its time.
+    /// Expired.
     Expired,
     /// A challenge failed.
     Invalid,
-    /// Waiting for an answer to a challenge.
+    /// Waiting for a response to a challenge.
     Pending,
-    /// Ended by the server.
+    /// Revoked by the server.
     Revoked,
-    /// Fulfilled.
+    /// A challenge was fulfilled.
     Valid,
 }
 
 /// The payload of a POST to an authorization's URL (RFC 8555 section 7.5.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationUpdate {
-    /// `deactivated` is the only text that a client may send.
+    /// The new status: `deactivated` is the only value that a client may send.
     pub status: String,
 }
 
 /// A challenge (RFC 8555 sections 7.1.5 and 8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
-    /// Its type.
+    /// The challenge type.
     #[serde(rename = "type")]
     pub kind: ChallengeType,
-    /// Where to answer it.
+    /// The URL to post the response to.
     pub url: String,
-    /// Its status.
+    /// The status.
     pub status: ChallengeStatus,
-    /// base64url of at least 128 random bits; for fmt "apple" the device
-    /// proves freshness with the SHA-256 of this text.
+    /// base64url of at least 128 random bits. In the attestation format `apple`
+    /// the device proves freshness with the SHA-256 of this text.
     pub token: String,
     /// When the server validated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validated: Option<Timestamp>,
-    /// Why it is invalid.
+    /// Why the challenge is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,
 }
@@ -72,7 +73,7 @@ pub enum ChallengeType {
     #[serde(rename = "device-attest-01")]
     DeviceAttest01,
     /// `test-01`: a challenge that is validated in the background. No server
-    /// offers it: only a test gives an engine a validator for it.
+    /// offers it; only tests give the engine a validator for it.
     #[serde(rename = "test-01")]
     Test01,
 }
@@ -81,9 +82,9 @@ pub enum ChallengeType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeStatus {
-    /// Answered, without success.
+    /// The response did not fulfil it.
     Invalid,
-    /// Waiting for an answer.
+    /// Waiting for a response.
     Pending,
     /// Being validated.
     Processing,
@@ -91,7 +92,7 @@ pub enum ChallengeStatus {
     Valid,
 }
 
-/// A device's answer to `device-attest-01` (device-attest draft, section 5).
+/// A device's response to `device-attest-01` (device-attest draft, section 5).
 ///
 /// The draft: "Servers MUST ignore unrecognized fields in the challenge
 /// response."

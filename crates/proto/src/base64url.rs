@@ -1,7 +1,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// Bytes that travel as base64url without padding (RFC 8555 section 6.1,
+/// Bytes that are encoded as base64url without padding (RFC 8555 section 6.1,
 /// RFC 7515 section 2).
 ///
 /// Decoding is strict: padding, characters outside the alphabet, white space
@@ -14,7 +14,8 @@ impl Base64Url {
     /// Decodes `text`.
     ///
     /// # Errors
-    /// When `text` is not the one canonical encoding of some bytes.
+    /// Returns an error if `text` is not the one canonical encoding of some
+    /// bytes.
     pub fn decode(text: &str) -> Result<Self, Base64UrlError> {
         // RFC 8555 section 6.1: "Encoded values that include trailing '='
         // characters MUST be rejected as improperly encoded."
@@ -29,14 +30,14 @@ impl Base64Url {
             })
     }
 
-    /// The encoding of `bytes`.
+    /// Encodes `bytes`.
     #[must_use]
     pub fn encode(bytes: &[u8]) -> String {
         BASE64URL_NOPAD.encode(bytes)
     }
 }
 
-/// Why a text is not base64url as ACME wants it.
+/// Why a text is not valid base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Base64UrlError {
     /// The text is not canonical base64url.
@@ -44,7 +45,7 @@ pub enum Base64UrlError {
         "not base64url at character {position}: use the URL-safe alphabet, no white space, zero trailing bits"
     )]
     NotBase64Url {
-        /// Where, counted in bytes from 0.
+        /// The position, in bytes from 0.
         position: usize,
     },
     /// The text ends in `=`.

@@ -1,23 +1,23 @@
 use serde::{Deserialize, Serialize};
 
-/// The directory: where everything is (RFC 8555 section 7.1.1).
+/// The directory object (RFC 8555 section 7.1.1): the URLs of the resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Directory {
-    /// Where to get a nonce.
+    /// newNonce: get a nonce.
     pub new_nonce: String,
-    /// Where to make an account.
+    /// newAccount: create an account.
     pub new_account: String,
-    /// Where to order a certificate.
+    /// newOrder: order a certificate.
     pub new_order: String,
-    /// Where to authorize ahead of an order; left out where not offered.
+    /// newAuthz: authorize before an order; absent if not offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_authz: Option<String>,
-    /// Where to revoke a certificate.
+    /// revokeCert: revoke a certificate.
     pub revoke_cert: String,
-    /// Where to change an account's key.
+    /// keyChange: change an account's key.
     pub key_change: String,
-    /// What else a client should know.
+    /// Further information for clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<DirectoryMeta>,
 }
@@ -26,10 +26,10 @@ pub struct Directory {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DirectoryMeta {
-    /// The URL of the terms of service, where there are any.
+    /// URL of the terms of service, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,
-    /// A page about this CA.
+    /// URL of a page about this CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub website: Option<String>,
 }
@@ -40,8 +40,8 @@ mod tests {
 
     #[test]
     fn the_rfcs_sample() {
-        // RFC 8555 section 7.1.1, without the members of "meta" that Assay
-        // has no use for.
+        // RFC 8555 section 7.1.1, without the members of "meta" that Assay does
+        // not use.
         let json = r#"{
             "newNonce": "https://example.com/acme/new-nonce",
             "newAccount": "https://example.com/acme/new-account",

@@ -2,20 +2,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The answer of `/readyz` and of `assay status`: whether enrolments can be
-/// served, and which parts of the server are well.
+/// The response of `/readyz` and of `assay status`: whether the server can
+/// serve enrolments, and which of its parts work.
 ///
 /// ```json
 /// {"ready": true, "parts": {"clock": "ok", "store": "ok"}}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Whether enrolments can be served now.
+    /// Whether the server can serve enrolments now.
     pub ready: bool,
-    /// The state of each part, by its name.
+    /// The state of each part, by name.
     pub parts: BTreeMap<String, PartState>,
-    /// Why a part fails, by its name: for the operator only, never on a public
-    /// listener.
+    /// Why a part fails, by name. Only for the operator: never returned on a
+    /// public listener.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, String>,
 }
@@ -24,14 +24,14 @@ pub struct Readiness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartState {
-    /// It does not work as it should.
+    /// The part does not work as it should.
     Failing,
-    /// It works.
+    /// The part works.
     Ok,
 }
 
 impl Readiness {
-    /// The same without the reasons, which may name files, devices and times.
+    /// Removes the reasons, which may name files, devices and times.
     #[must_use]
     pub fn public(self) -> Self {
         Self {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An identifier as it stands in JSON: a type and a value, not yet judged
+/// An identifier as it appears in JSON: a type and a value, not yet validated
 /// (RFC 8555 section 9.7.7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WireIdentifier {
@@ -13,7 +13,7 @@ pub struct WireIdentifier {
     pub value: String,
 }
 
-/// An identifier of a type that Assay issues for, its value obeying the
+/// A valid identifier of a type that Assay issues for. Its value obeys the
 /// grammar of draft-ietf-acme-device-attest.
 ///
 /// Values are compared octet for octet. The draft: "no normalization or
@@ -22,7 +22,7 @@ pub struct WireIdentifier {
 pub enum Identifier {
     /// The identity of the secure crypto-processor (RFC 4108).
     HardwareModule(HardwareModule),
-    /// The identity of the device given by its maker (RFC 4043).
+    /// The device's identity, given by its manufacturer (RFC 4043).
     PermanentIdentifier(PermanentIdentifier),
 }
 
@@ -49,9 +49,9 @@ pub struct HardwareModule {
     hw_type: DottedOid,
 }
 
-/// An OBJECT IDENTIFIER in dotted-decimal form, as the draft's ABNF has it: a
-/// first component of 0, 1 or 2, a second of 0 to 39 under 0 and 1, no leading
-/// zeros. Arcs may be larger than any integer type.
+/// An OBJECT IDENTIFIER in dotted-decimal form, by the draft's ABNF: the first
+/// component is 0, 1 or 2; the second is 0 to 39 below 0 and 1; no component
+/// has leading zeros. Arcs may be larger than any integer type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DottedOid(String);
 
@@ -63,23 +63,24 @@ pub enum IdentifierError {
     Malformed {
         /// The identifier's type.
         kind: IdentifierType,
-        /// The value as it came; `None` where it is longer than one may be.
+        /// The value as sent; `None` if it exceeds the maximum length.
         value: Option<String>,
         /// What is wrong with it.
         fault: &'static str,
     },
-    /// The type is none that this server issues for.
+    /// This server does not issue for this type.
     #[error(
         "identifier type {}is not supported: use permanent-identifier or hardware-module",
         quoted(.0)
     )]
     UnsupportedType(
-        /// The label; `None` where it is longer than one may be.
+        /// The type as sent; `None` if it exceeds the maximum length.
         Option<String>,
     ),
 }
 
-/// What an error quotes, and a space; nothing where it was too long.
+/// Formats text for an error message, with a space after it; empty if the text
+/// was too long.
 fn quoted(text: &Option<String>) -> String {
     text.as_ref()
         .map(|text| format!("{text:?} "))
@@ -87,12 +88,12 @@ fn quoted(text: &Option<String>) -> String {
 }
 
 impl WireIdentifier {
-    /// The longest label of a type that an answer repeats, in bytes. Registered
-    /// ones have at most 20.
+    /// The longest identifier type that a response repeats, in bytes. The
+    /// registered types have at most 20.
     pub const MAX_KIND_LENGTH: usize = 64;
 
-    /// Whether type and value are no longer than those of an identifier can be.
-    /// Only such a one is repeated in an answer.
+    /// Whether type and value are within the maximum lengths. A response
+    /// repeats only such an identifier.
     #[must_use]
     pub fn is_of_legal_length(&self) -> bool {
         self.kind.len() <= Self::MAX_KIND_LENGTH && self.value.len() <= Identifier::MAX_LENGTH
@@ -100,14 +101,14 @@ impl WireIdentifier {
 }
 
 impl Identifier {
-    /// The longest value that is accepted, in bytes. Apple's serials and UDIDs
+    /// The longest accepted value, in bytes. Apple's serial numbers and UDIDs
     /// have at most 40; the limit keeps every stored record small.
     pub const MAX_LENGTH: usize = 256;
 
     /// Parses a wire identifier.
     ///
     /// # Errors
-    /// [`IdentifierError::UnsupportedType`] for another type,
+    /// [`IdentifierError::UnsupportedType`] for any other type,
     /// [`IdentifierError::Malformed`] for a value outside the grammar.
     pub fn parse(wire: &WireIdentifier) -> Result<Self, IdentifierError> {
         let kind = match wire.kind.as_str() {
@@ -168,7 +169,7 @@ impl Identifier {
         }
     }
 
-    /// Which type it is.
+    /// The identifier's type.
     #[must_use]
     pub fn kind(&self) -> IdentifierType {
         match self {
@@ -177,7 +178,7 @@ impl Identifier {
         }
     }
 
-    /// The part that names the device, without assigner or hardware type.
+    /// The part that identifies the device, without assigner or hardware type.
     #[must_use]
     pub fn device(&self) -> &str {
         match self {
@@ -186,7 +187,7 @@ impl Identifier {
         }
     }
 
-    /// The form in JSON; [`Identifier::parse`] gives `self` back.
+    /// The JSON form; [`Identifier::parse`] reads it back.
     #[must_use]
     pub fn to_wire(&self) -> WireIdentifier {
         WireIdentifier {
@@ -210,7 +211,7 @@ impl PermanentIdentifier {
         &self.device
     }
 
-    /// Who assigned the identity, where the order says so.
+    /// Who assigned the identity, if the order says so.
     #[must_use]
     pub fn assigner(&self) -> Option<&DottedOid> {
         self.assigner.as_ref()
@@ -232,7 +233,7 @@ impl HardwareModule {
 }
 
 impl DottedOid {
-    /// Parses the draft's `assigner-value` and `hw-type-value` production:
+    /// Parses the draft's `assigner-value` and `hw-type-value` productions:
     ///
     /// ```text
     /// assigner-value = first-and-second-components *("." component)
@@ -255,7 +256,7 @@ impl DottedOid {
         (second_fits && components.all(is_component)).then(|| Self(text.to_owned()))
     }
 
-    /// The dotted-decimal text.
+    /// The dotted-decimal form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -263,7 +264,7 @@ impl DottedOid {
 }
 
 impl IdentifierType {
-    /// The label in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,10 +1,9 @@
-//! The words of ACME: every JSON shape of [RFC 8555] that Assay speaks, the
+//! The wire types of ACME: every JSON shape of [RFC 8555] that Assay uses, the
 //! identifiers of [draft-ietf-acme-device-attest] with their grammar, problem
-//! documents, what a server says of its own health, and the requests of an
-//! operator ([`admin`]).
+//! documents, the server's readiness report, and the admin API ([`admin`]).
 //!
-//! This crate does no I/O and takes no decision. A value of one of its parsed
-//! types ([`Identifier`], [`Contact`], [`Timestamp`], [`Base64Url`]) obeys its
+//! This crate does no I/O and makes no decisions. A value of a parsed type
+//! ([`Identifier`], [`Contact`], [`Timestamp`], [`Base64Url`]) always obeys its
 //! grammar; the other types are plain shapes for `serde`.
 //!
 //! [RFC 8555]: https://www.rfc-editor.org/rfc/rfc8555

@@ -6,13 +6,13 @@ use crate::{Base64Url, Problem, Timestamp, WireIdentifier, wire::objects};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewOrder {
-    /// What the certificate is to be issued for.
+    /// The identifiers to issue the certificate for.
     #[serde(deserialize_with = "objects")]
     pub identifiers: Vec<WireIdentifier>,
-    /// The wanted start of its validity.
+    /// The requested start of validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// The wanted end of its validity.
+    /// The requested end of validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
 }
@@ -21,27 +21,27 @@ pub struct NewOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
-    /// Its status.
+    /// The status.
     pub status: OrderStatus,
     /// When the server will consider it invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// What the certificate is to be issued for.
+    /// The identifiers to issue the certificate for.
     pub identifiers: Vec<WireIdentifier>,
-    /// The wanted start of its validity.
+    /// The requested start of validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// The wanted end of its validity.
+    /// The requested end of validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
-    /// Why it is invalid.
+    /// Why the order is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,
-    /// The URLs of its authorizations.
+    /// URLs of the authorizations.
     pub authorizations: Vec<String>,
-    /// Where to send the CSR.
+    /// The URL to post the CSR to.
     pub finalize: String,
-    /// Where the certificate is, once there is one.
+    /// URL of the certificate, once it is issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
 }
@@ -50,20 +50,20 @@ pub struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
-    /// It came to nothing.
+    /// The order failed or expired.
     Invalid,
     /// Authorizations are still pending.
     Pending,
     /// The certificate is being issued.
     Processing,
-    /// All authorizations are valid: the CSR may come.
+    /// All authorizations are valid; the order waits for the CSR.
     Ready,
-    /// The certificate is there.
+    /// The certificate was issued.
     Valid,
 }
 
 impl OrderStatus {
-    /// Its name in JSON.
+    /// The name in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ mod tests {
             "notAfter": null}"#;
         let order: NewOrder = serde_json::from_str(order).unwrap();
         assert_eq!((order.not_before, order.not_after), (None, None));
-        // What is not optional is not there either.
+        // Required members may be neither null nor absent.
         for wrong in [
             r#"{"identifiers": null}"#,
             r#"{"identifiers": [{"type": null, "value": "b"}]}"#,

@@ -5,30 +5,30 @@ use crate::WireIdentifier;
 /// The namespace of ACME's error types (RFC 8555 section 6.7).
 const NAMESPACE: &str = "urn:ietf:params:acme:error:";
 
-/// Makes the enum of problem types from one table: variant, name within the
-/// ACME namespace, HTTP status. There is no second place where a type is
-/// given a name or a status.
+/// Declares the enum of problem types from one table: variant, name within the
+/// ACME namespace, HTTP status. This is the only place that gives a type its
+/// name and its status.
 macro_rules! problem_types {
     ($( $(#[$doc:meta])* $variant:ident = $name:literal, $status:literal; )*) => {
-        /// The error types of RFC 8555 section 6.7 and of the drafts that
-        /// Assay implements.
+        /// The error types of RFC 8555 section 6.7 and of the drafts that Assay
+        /// implements.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ProblemType {
             $( $(#[$doc])* $variant, )*
         }
 
         impl ProblemType {
-            /// All of them.
+            /// All types.
             pub const ALL: &[Self] = &[ $( Self::$variant, )* ];
 
-            /// The name without its namespace, for example `badCSR`.
+            /// The name without the namespace, for example `badCSR`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $( Self::$variant => $name, )* }
             }
 
-            /// The HTTP status that a reply of this type has unless the RFC
-            /// asks for another one in that place.
+            /// The HTTP status of a response with this type, unless the RFC
+            /// requires another status for the request.
             #[must_use]
             pub fn status(self) -> u16 {
                 match self { $( Self::$variant => $status, )* }
@@ -40,13 +40,13 @@ macro_rules! problem_types {
 problem_types! {
     /// The request names an account that does not exist.
     AccountDoesNotExist = "accountDoesNotExist", 400;
-    /// The certificate to be revoked is revoked already.
+    /// The certificate is already revoked.
     AlreadyRevoked = "alreadyRevoked", 400;
     /// The attestation statement is unacceptable (device-attest draft).
     BadAttestationStatement = "badAttestationStatement", 400;
     /// The CSR is unacceptable.
     BadCsr = "badCSR", 400;
-    /// The anti-replay nonce is unacceptable; a fresh one comes with the reply.
+    /// The anti-replay nonce is unacceptable; the response carries a fresh one.
     BadNonce = "badNonce", 400;
     /// The JWS was signed by a key that the server does not support.
     BadPublicKey = "badPublicKey", 400;
@@ -62,11 +62,11 @@ problem_types! {
     Malformed = "malformed", 400;
     /// The order is not ready to be finalized.
     OrderNotReady = "orderNotReady", 403;
-    /// The client goes past a rate limit.
+    /// The client exceeded a rate limit.
     RateLimited = "rateLimited", 429;
     /// The server will not issue for this identifier.
     RejectedIdentifier = "rejectedIdentifier", 403;
-    /// The server had an internal fault.
+    /// The server had an internal error.
     ServerInternal = "serverInternal", 500;
     /// The client lacks authorization.
     Unauthorized = "unauthorized", 403;
@@ -74,7 +74,7 @@ problem_types! {
     UnsupportedContact = "unsupportedContact", 400;
     /// An identifier is of a type that the server does not know.
     UnsupportedIdentifier = "unsupportedIdentifier", 400;
-    /// Somebody must visit the `instance` URL first.
+    /// The user must visit the `instance` URL first.
     UserActionRequired = "userActionRequired", 403;
 }
 
@@ -85,7 +85,7 @@ impl ProblemType {
         format!("{NAMESPACE}{}", self.name())
     }
 
-    /// The type that `urn` names, where this server knows it.
+    /// The type that `urn` names, if this server knows it.
     #[must_use]
     pub fn from_urn(urn: &str) -> Option<Self> {
         let name = urn.strip_prefix(NAMESPACE)?;
@@ -106,44 +106,44 @@ impl<'de> Deserialize<'de> for ProblemType {
     }
 }
 
-/// A problem document (RFC 7807) as RFC 8555 section 6.7 uses it.
+/// A problem document (RFC 7807), with the members of RFC 8555 section 6.7.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What kind of problem it is.
+    /// The error type.
     #[serde(rename = "type")]
     pub kind: ProblemType,
-    /// For a person: what was wrong and what to do.
+    /// For humans: what is wrong and what to do.
     pub detail: String,
     /// The HTTP status code.
     pub status: u16,
-    /// A page to visit, with `userActionRequired` (section 7.3.3).
+    /// The URL to visit, with `userActionRequired` (section 7.3.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// The JWS algorithms that would do, with `badSignatureAlgorithm`
-    /// (section 6.2).
+    /// The supported JWS algorithms, with `badSignatureAlgorithm` (section
+    /// 6.2).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<String>,
-    /// What is wrong with single identifiers (section 6.7.1).
+    /// Errors of single identifiers (section 6.7.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
 }
 
-/// A problem with one identifier (RFC 8555 section 6.7.1).
+/// An error of one identifier (RFC 8555 section 6.7.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subproblem {
-    /// What kind of problem it is.
+    /// The error type.
     #[serde(rename = "type")]
     pub kind: ProblemType,
-    /// For a person: what was wrong.
+    /// For humans: what is wrong.
     pub detail: String,
-    /// Which identifier it is about.
+    /// The identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identifier: Option<WireIdentifier>,
 }
 
 impl Subproblem {
-    /// A problem with `identifier`, which is left out where it is longer than an
-    /// identifier can be: nobody gets a request's size back.
+    /// A problem with `identifier`. An identifier that exceeds the maximum
+    /// length is left out, so that a response does not grow with the request.
     #[must_use]
     pub fn with(kind: ProblemType, detail: impl Into<String>, identifier: &WireIdentifier) -> Self {
         Self {
@@ -158,7 +158,7 @@ impl Problem {
     /// The media type of a problem document.
     pub const MEDIA_TYPE: &str = "application/problem+json";
 
-    /// A problem of `kind` with its usual status.
+    /// A problem of `kind` with its default status.
     #[must_use]
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         Self {
@@ -171,7 +171,7 @@ impl Problem {
         }
     }
 
-    /// The same problem with another HTTP status.
+    /// Replaces the HTTP status.
     #[must_use]
     pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_rfcs_sample_of_subproblems() {
-        // RFC 8555 section 6.7.1, its status added and its dns names as they are.
+        // RFC 8555 section 6.7.1, with a status added and the DNS names
+        // unchanged.
         let json = r#"{
             "type": "urn:ietf:params:acme:error:malformed",
             "detail": "Some of the identifiers requested were rejected",

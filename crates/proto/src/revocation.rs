@@ -7,12 +7,12 @@ use crate::Base64Url;
 pub struct RevokeCert {
     /// The certificate in DER.
     pub certificate: Base64Url,
-    /// A `CRLReason` code (RFC 5280 section 5.3.1), not yet judged.
+    /// A `CRLReason` code (RFC 5280 section 5.3.1), not yet validated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<i64>,
 }
 
-/// The reasons that a client may give for a revocation.
+/// The revocation reasons that a client may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of RFC 5280 section 5.3.1")]
 pub enum RevocationReason {
@@ -25,7 +25,7 @@ pub enum RevocationReason {
 }
 
 impl RevocationReason {
-    /// Every reason that is accepted, in the order of its code.
+    /// All accepted reasons, in the order of their codes.
     pub const ALL: [Self; 6] = [
         Self::Unspecified,
         Self::KeyCompromise,
@@ -35,9 +35,9 @@ impl RevocationReason {
         Self::PrivilegeWithdrawn,
     ];
 
-    /// The reason with this code. The CA's own reasons (2, 10), those that ask
-    /// for a delta CRL or a hold (6, 8) and unknown ones (7) are not a
-    /// client's to give.
+    /// The reason with this code. A client may not use the CA's own reasons (2,
+    /// 10), those that require a delta CRL or a hold (6, 8) or unassigned codes
+    /// (7).
     #[must_use]
     pub fn from_code(code: i64) -> Option<Self> {
         Self::ALL
@@ -45,7 +45,7 @@ impl RevocationReason {
             .find(|reason| i64::from(reason.code()) == code)
     }
 
-    /// The code in RFC 5280's `CRLReason`.
+    /// The code of the `CRLReason` (RFC 5280).
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_rfcs_sample() {
-        // RFC 8555 section 7.6, the certificate cut short.
+        // RFC 8555 section 7.6, with a truncated certificate.
         let request: RevokeCert =
             serde_json::from_str(r#"{ "certificate": "MIIEDTCCAvWg", "reason": 4 }"#).unwrap();
         assert_eq!(request.reason, Some(4));

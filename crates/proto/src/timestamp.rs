@@ -3,16 +3,16 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A moment, in whole seconds since the Unix epoch, UTC; on the wire a text as
-/// in RFC 3339 ("2016-01-05T14:09:07Z").
+/// A UTC time in whole seconds since the Unix epoch. In JSON it is RFC 3339
+/// text ("2016-01-05T14:09:07Z").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The last moment that RFC 3339 can write: 9999-12-31T23:59:59Z.
+    /// The latest time that RFC 3339 can express: 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// This moment and `seconds` more, at most [`Timestamp::MAX`].
+    /// Adds `seconds`, up to at most [`Timestamp::MAX`].
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {
         let sum = self.0.saturating_add(seconds);
@@ -23,18 +23,18 @@ impl Timestamp {
         }
     }
 
-    /// This moment and `seconds` less, at least the epoch.
+    /// Subtracts `seconds`, down to at least the epoch.
     #[must_use]
     pub const fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Parses the RFC 3339 `date-time` production. A fraction of a second is
-    /// cut off; an offset is applied.
+    /// Parses the RFC 3339 `date-time` production. Fractions of a second are
+    /// truncated; an offset is applied.
     ///
     /// # Errors
-    /// When `text` is of another form, names a day that does not exist, or
-    /// lies before 1970.
+    /// Returns an error if `text` has another form, names a day that does not
+    /// exist, or is before 1970.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         // RFC 3339 section 5.6: "ISO 8601 defines date and time separated by "T".
         // Applications using this syntax may choose, for the sake of
@@ -57,9 +57,9 @@ impl Timestamp {
     }
 }
 
-/// A text that is not an RFC 3339 moment from 1970 on.
+/// The text is not an RFC 3339 time from 1970 or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a time as in RFC 3339 of the years 1970 to 9999, for example 2026-01-05T14:09:07Z")]
+#[error("not an RFC 3339 time from 1970 to 9999, for example 2026-01-05T14:09:07Z")]
 pub struct TimestampError;
 
 impl fmt::Display for Timestamp {

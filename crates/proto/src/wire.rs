@@ -1,4 +1,4 @@
-//! What JSON from strangers needs beyond `serde`'s derived shapes.
+//! Strict JSON parsing of untrusted input, beyond what `serde` derives.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,17 +7,17 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// The longest piece of a stranger's text that an error quotes, in letters.
+/// The longest piece of untrusted text that an error quotes, in characters.
 const LONGEST_QUOTE: usize = 128;
 
-/// `text`, cut to what an error may quote.
+/// Truncates `text` to the length that an error may quote.
 #[must_use]
 pub fn cut(text: &str) -> String {
     text.chars().take(LONGEST_QUOTE).collect()
 }
 
-/// A value that stands as a JSON object. `serde` reads an array as a struct,
-/// too: `[]` for one without any field.
+/// A value that must be a JSON object. `serde` also accepts an array for a
+/// struct: even `[]` for a struct without fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object<T>(pub T);
 
@@ -41,9 +41,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// `null` as an absent member, for `#[serde(default, deserialize_with)]`. RFC
-/// 8555 does not say what it means, and many encoders write it for a value that
-/// is not there. (An `Option` is read so by itself.)
+/// Reads `null` as an absent member, for `#[serde(default, deserialize_with)]`.
+/// RFC 8555 does not define `null`, and many encoders write it for a missing
+/// value. (An `Option` reads it so by default.)
 pub(crate) fn or_null<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -52,7 +52,7 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// An array of JSON objects, for `#[serde(deserialize_with)]`.
+/// Reads an array of JSON objects, for `#[serde(deserialize_with)]`.
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_is_cut_between_letters() {
+    fn a_quote_is_cut_between_characters() {
         assert_eq!(cut("short"), "short");
         assert_eq!(cut(&"é".repeat(129)), "é".repeat(128));
     }

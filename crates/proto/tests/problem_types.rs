@@ -1,10 +1,11 @@
-//! The names of problem types are those of the registry.
+//! Checks the names of the problem types against the IANA registry.
 
 use assay_proto::ProblemType;
 
 /// RFC 8555 section 6.7: "Servers MUST NOT use the ACME URN namespace for
-/// errors not listed in the appropriate IANA registry". These are the registry's
-/// of RFC 8555 section 9.7.4 and the one that the device-attest draft adds.
+/// errors not listed in the appropriate IANA registry". This list holds the
+/// types of RFC 8555 section 9.7.4 and the one that the device-attest draft
+/// adds.
 const REGISTERED: &[&str] = &[
     "accountDoesNotExist",
     "alreadyRevoked",

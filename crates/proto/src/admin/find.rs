@@ -2,40 +2,42 @@ use serde::{Deserialize, Serialize};
 
 use super::{Refusal, Story, Summary};
 
-/// What is looked for.
+/// What to look for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindOrders {
-    /// The name or URL of an order, a certificate's serial number or a device.
+    /// An order's ID or URL, a certificate's serial number, or a device's
+    /// identifier.
     pub text: String,
-    /// It is a certificate's serial number and nothing else.
+    /// Whether `text` can only be a certificate's serial number.
     pub certificate: bool,
 }
 
-/// What was found.
+/// What was found: every field that matches is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Found {
-    /// The order of this name.
+    /// The order with this ID.
     pub order: Option<Box<Story>>,
     /// The order whose certificate has this serial number.
     pub certificate: Option<Box<Story>>,
-    /// The orders of the device of this name, and what was refused to it.
+    /// The device with this identifier: its orders and refusals.
     pub device: Option<DeviceStory>,
-    /// The certificate of this serial number is one of the server's own.
+    /// Whether the serial number is that of one of the server's own
+    /// certificates.
     pub is_servers: bool,
 }
 
-/// What is known of a device.
+/// What the server knows about a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceStory {
-    /// Its name, as it was asked for.
+    /// The device's identifier, as requested.
     pub device: String,
-    /// Its newest orders in full, the newest first.
+    /// The newest orders in full, newest first.
     pub orders: Vec<Story>,
-    /// The next ones, the newest first.
+    /// The orders before those, in short, newest first.
     pub earlier: Vec<Summary>,
-    /// How many there are.
+    /// How many orders there are.
     pub total: usize,
-    /// What newOrder refused lately, oldest first. Absent where no server runs,
-    /// which alone remembers that.
+    /// Recent newOrder refusals, oldest first. Only a running server remembers
+    /// them; absent if none runs.
     pub refusals: Option<Vec<Refusal>>,
 }

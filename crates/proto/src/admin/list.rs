@@ -3,50 +3,49 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Summary;
 use crate::Timestamp;
 
-/// Which orders are meant: those that match every given part.
+/// Which orders to select: those that match every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderFilter {
-    /// Those of this account.
+    /// Orders of this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Those that were ordered for this device, or whose evidence attests it.
+    /// Orders for this device: ordered for it, or attested by their evidence.
     pub device: Option<String>,
-    /// Those of this status.
+    /// Orders with this status.
     pub status: Option<StatusFilter>,
-    /// Those that were made then or later.
+    /// Orders created at this time or later.
     pub since: Option<Timestamp>,
 }
 
-/// A status that orders are chosen by.
+/// A status to filter orders by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusFilter {
-    /// Refused, expired or given up.
+    /// Refused, expired or abandoned.
     Invalid,
-    /// Waits for the device's attestation.
+    /// Waiting for the device's attestation.
     Pending,
     /// The certificate is being signed.
     Processing,
-    /// Waits for the CSR.
+    /// Waiting for the CSR.
     Ready,
-    /// The certificate was issued, and revoked since.
+    /// The certificate was issued and later revoked.
     Revoked,
     /// The certificate was issued.
     Valid,
 }
 
-/// A place in a list of orders: that of an order, whether it is still there or
-/// not.
+/// A position in a list of orders. It stays valid after its order is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The time by which the order is sorted: its creation, or in the list of
-    /// a device the time at which its evidence was appraised.
+    /// The time by which the order is sorted: its creation, or in a device's
+    /// list the time when its evidence was appraised.
     pub created: Timestamp,
-    /// The order's name: it sorts orders of the same second.
+    /// The order's ID, which sorts orders of the same second.
     pub id: String,
 }
 
-/// The way in which a list is read.
+/// The direction in which a list is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From older to newer orders.
@@ -57,7 +56,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The other way.
+    /// The opposite direction.
     #[must_use]
     pub fn reversed(self) -> Self {
         match self {
@@ -80,18 +79,18 @@ impl Direction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct ListOrders {
-    /// Which orders.
+    /// Which orders to select.
     pub filter: OrderFilter,
-    /// Where the page begins, its own place excluded. Absent: at the end of
-    /// the list that `direction` leads away from.
+    /// Where the page begins; the order at the cursor is excluded. Absent: the
+    /// page begins at the end that `direction` leads away from.
     pub cursor: Option<Cursor>,
     /// On which side of the cursor the page lies.
     pub direction: Direction,
-    /// How many orders to return.
+    /// The maximum number of orders to return.
     pub limit: usize,
-    /// Whether the orders beyond the limit are counted, page by page
-    /// ([`Page::matching`], [`Page::next`]). Without, a page reads no more than
-    /// it returns and skips.
+    /// Whether to count the matching orders beyond the limit, page by page
+    /// ([`Page::matching`], [`Page::next`]). Otherwise a page reads no more
+    /// than it returns and skips.
     pub count: bool,
 }
 
@@ -107,7 +106,7 @@ impl Default for ListOrders {
     }
 }
 
-/// [`ListOrders`] in JSON.
+/// The JSON form of [`ListOrders`].
 #[derive(Clone, Serialize, Deserialize)]
 struct Wire {
     filter: OrderFilter,
@@ -128,7 +127,7 @@ struct Wire {
     count: bool,
 }
 
-/// A key that is there, whether its value is null or not.
+/// A key that is present, whether its value is `null` or not.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Cursor>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -147,11 +146,12 @@ impl TryFrom<Wire> for ListOrders {
 
     fn try_from(wire: Wire) -> Result<Self, Self::Error> {
         let (cursor, direction) = match (wire.before, wire.after) {
-            // `"before": null` is what a request without a cursor always had.
+            // `"before": null` is how a request without a cursor was always
+            // written.
             (None | Some(None), Some(cursor)) => (cursor, Direction::Newer),
             (before, None) => (before.flatten(), Direction::Older),
             (Some(Some(_)), Some(_)) => {
-                return Err("a page is `before` one place or `after` one, not both");
+                return Err("a page is either `before` or `after` a cursor, not both");
             }
         };
         Ok(Self {
@@ -183,24 +183,25 @@ impl From<ListOrders> for Wire {
 /// One page of orders.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Those next to the cursor that match, the newest first whichever the
+    /// The matching orders next to the cursor, newest first in either
     /// direction.
     pub orders: Vec<Summary>,
-    /// How many match, those among them that are only counted.
+    /// How many orders match, including those that are only counted.
     pub matching: usize,
-    /// How many were read.
+    /// How many orders were read.
     pub read: usize,
-    /// Where to go on in the same direction, where this page read as much as
-    /// one may and is not complete: its limit is not reached, or it counts.
+    /// The cursor from which to continue in the same direction. Set if this
+    /// page read as much as one request may before it was complete: before it
+    /// reached its limit, or while it counted.
     pub next: Option<Cursor>,
-    /// How many orders there are in all. Only where the request has no filter
-    /// and does not count.
+    /// How many orders there are in total. Set only if the request has no
+    /// filter and does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// The cursor of the page of older orders, where there are any.
+    /// The cursor for the page of older orders, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Cursor>,
-    /// The cursor of the page of newer orders, where there are any.
+    /// The cursor for the page of newer orders, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newer: Option<Cursor>,
 }

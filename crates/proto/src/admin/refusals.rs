@@ -2,38 +2,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Timestamp, WireIdentifier};
 
-/// Which recent refusals are meant.
+/// Which recent refusals to list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRefusals {
-    /// Those for this device.
+    /// Refusals for this device.
     pub device: Option<String>,
-    /// At most so many, the newest.
+    /// The maximum number to return; the newest are returned.
     pub limit: usize,
 }
 
 /// Recent refusals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusals {
-    /// The newest, oldest first.
+    /// The newest refusals, oldest first.
     pub refusals: Vec<Refusal>,
-    /// How many there are.
+    /// How many refusals the server remembers.
     pub total: usize,
 }
 
-/// A refused newOrder, for one of its identifiers.
+/// A newOrder request that was refused because of one of its identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// When it was refused.
     pub at: Timestamp,
-    /// The identifier as it came, cut.
+    /// The identifier as sent, truncated.
     pub identifier: WireIdentifier,
-    /// The account whose request it was.
+    /// The account that sent the request.
     pub account: String,
-    /// The address that it came from, where that is known.
+    /// The client's address, if known.
     pub client: Option<String>,
-    /// The stable name of the reason.
+    /// The reason's stable name.
     pub reason: String,
-    /// The exact finding.
+    /// The exact finding, for the operator.
     pub detail: String,
     /// What to do about it.
     pub remedy: Option<String>,

@@ -4,31 +4,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Readiness, Timestamp};
 
-/// How a running server is.
+/// The state of a running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Its parts.
+    /// Whether it is ready, and the state of each part.
     #[serde(flatten)]
     pub readiness: Readiness,
     /// The program's version.
     pub version: String,
-    /// The URL that clients begin with.
+    /// The directory URL, where clients start.
     pub directory: String,
     /// The server's time.
     pub time: Timestamp,
-    /// For how long it has been serving.
+    /// How long the server has been running.
     pub uptime_seconds: u64,
-    /// How often commits were tried since it started, by their name: a measure
-    /// of how much requests get into each other's way.
+    /// Counts of commit attempts since the start, by transaction name. They
+    /// measure how often concurrent requests conflict.
     #[serde(default)]
     pub commits: BTreeMap<String, CommitCount>,
 }
 
-/// How often the commits of one name were tried.
+/// How often the commits of one transaction were attempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitCount {
-    /// How often in all.
+    /// The number of attempts.
     pub attempts: u64,
-    /// How often another commit was faster, or a limit was reached.
+    /// The number of attempts that failed because another commit came first or
+    /// a limit was reached.
     pub conflicts: u64,
 }

@@ -4,22 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{OrderStatus, Problem, Timestamp, WireIdentifier};
 
-/// An order in short.
+/// A summary of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Its name.
+    /// The order's ID.
     pub id: String,
-    /// Its status.
+    /// The status.
     pub status: OrderStatus,
-    /// When it was made.
+    /// When the order was created.
     pub created: Timestamp,
-    /// The account that made it.
+    /// The account that created it.
     pub account: String,
     /// What was ordered.
     pub identifiers: Vec<WireIdentifier>,
-    /// Why it is invalid: the stable name of the reason.
+    /// The stable name of the reason why the order is invalid.
     pub reason: Option<String>,
-    /// The certificate's serial number, hex.
+    /// The certificate's serial number, in hex.
     pub certificate: Option<String>,
     /// The end of the certificate's validity.
     pub not_after: Option<Timestamp>,
@@ -27,118 +27,119 @@ pub struct Summary {
     pub revoked: Option<Timestamp>,
 }
 
-/// All that is known of an order: what was asked, proved, refused and issued.
+/// Everything recorded about an order: what was requested, proved, refused and
+/// issued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Story {
-    /// The order in short.
+    /// The summary.
     #[serde(flatten)]
     pub order: Summary,
-    /// When it expires.
+    /// When the order expires.
     pub expires: Timestamp,
-    /// What to do about the reason for which it is invalid.
+    /// What to do about the reason why the order is invalid.
     pub remedy: Option<String>,
-    /// Why it failed.
+    /// Why the order failed.
     pub failure: Option<FailureStory>,
-    /// Its authorizations, in the order of its identifiers.
+    /// The authorizations, in the order of the order's identifiers.
     pub authorizations: Vec<AuthorizationStory>,
-    /// What was issued.
+    /// The issued certificate.
     pub issued: Option<CertificateStory>,
-    /// What was refused and did not end the order, oldest first.
+    /// Refusals that did not end the order, oldest first.
     pub notes: Vec<NoteStory>,
-    /// The directory in which it was made; absent where the answering server is
-    /// of a version with one directory.
+    /// The directory that the order was created in. Absent if the responding
+    /// server's version knows only one directory.
     #[serde(default)]
     pub directory: Option<String>,
-    /// The profile that its certificate is issued by.
+    /// The profile under which the certificate is issued.
     #[serde(default)]
     pub profile: Option<String>,
 }
 
-/// Something that was refused and did not end the order.
+/// A refusal that did not end the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoteStory {
     /// When it was refused.
     pub at: Timestamp,
-    /// The stable name of the reason.
+    /// The reason's stable name.
     pub reason: String,
-    /// The exact finding.
+    /// The exact finding, for the operator.
     pub detail: String,
     /// What to do about it.
     pub remedy: Option<String>,
 }
 
-/// Why something failed: for the client and for the operator.
+/// Why something failed, in the words for the client and for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailureStory {
     /// When it failed.
     pub at: Timestamp,
     /// The gate that refused.
     pub gate: String,
-    /// The stable name of the reason.
+    /// The reason's stable name.
     pub reason: String,
-    /// The exact finding.
+    /// The exact finding, for the operator.
     pub detail: String,
-    /// What the client was told.
+    /// The problem document that the client received.
     pub client: Problem,
-    /// SHA-256 of the attestation object, hex.
+    /// SHA-256 of the attestation object, in hex.
     pub evidence_sha256: Option<String>,
 }
 
-/// An authorization of the order.
+/// An authorization of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuthorizationStory {
-    /// Its name.
+    /// The authorization's ID.
     pub id: String,
     /// The ordered identifier.
     pub identifier: WireIdentifier,
     /// The attested attribute that the identifier is compared with.
     pub compared_with: String,
-    /// Its status.
+    /// The status.
     pub status: String,
-    /// What was proved.
+    /// What the attestation proved.
     pub evidence: Option<EvidenceStory>,
-    /// The rule that admitted the identifier; absent for one that was admitted
-    /// before that was kept.
+    /// The name of the rule that admitted the identifier. Absent for
+    /// authorizations from before it was recorded.
     #[serde(default)]
     pub admitted_by: Option<String>,
 }
 
-/// What was proved.
+/// What an attestation proved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceStory {
     /// When it was appraised.
     pub at: Timestamp,
     /// The kind of the attested key.
     pub key: String,
-    /// SHA-256 of the attested key's SubjectPublicKeyInfo, hex.
+    /// SHA-256 of the attested key's SubjectPublicKeyInfo, in hex.
     pub spki_sha256: String,
-    /// SHA-256 of the attestation root, hex.
+    /// SHA-256 of the attestation root, in hex.
     pub root_sha256: String,
-    /// SHA-256 of the attestation object, hex.
+    /// SHA-256 of the attestation object, in hex.
     pub evidence_sha256: String,
-    /// The attested properties that were stated, by name.
+    /// The attested properties, by name.
     pub facts: BTreeMap<String, String>,
 }
 
-/// What was issued.
+/// An issued certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CertificateStory {
-    /// The serial number, hex.
+    /// The serial number, in hex.
     pub serial: String,
     /// When it was issued.
     pub issued: Timestamp,
     /// The end of its validity.
     pub not_after: Timestamp,
-    /// SHA-256 of the attestation root, hex.
+    /// SHA-256 of the attestation root, in hex.
     pub root_sha256: Option<String>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
-    /// The code of RFC 5280, where one was given.
+    /// The RFC 5280 reason code, if one was given.
     pub revocation_reason: Option<u8>,
-    /// Whose signature asked for the revocation.
+    /// Whose signature requested the revocation.
     pub revoked_by: Option<String>,
-    /// The certificate.
+    /// The certificate, PEM.
     pub pem: String,
-    /// SHA-256 of the certificate of the CA that issued it, hex.
+    /// SHA-256 of the issuing CA's certificate, in hex.
     pub issuer_sha256: String,
 }

@@ -7,7 +7,7 @@ use crate::{OrderStatus, PartState, Problem, ProblemType, Readiness, Timestamp, 
 
 const TIME: Timestamp = Timestamp(1_800_000_000);
 
-/// `value` is written as `json`, byte for byte, and read from it.
+/// Asserts that `value` serializes to exactly `json`, and parses from it.
 fn is<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, json: &str) {
     assert_eq!(serde_json::to_string(value).unwrap(), json);
     assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value, "{json}");
