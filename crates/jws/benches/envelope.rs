@@ -1,4 +1,5 @@
-//! What one request costs: parsing the envelope and verifying its signature.
+//! Benchmarks the cost of one request: parsing the envelope and verifying its
+//! signature.
 #![allow(missing_docs, reason = "criterion's macros generate public functions")]
 #![allow(clippy::unwrap_used, reason = "a failure here is a broken benchmark")]
 

@@ -1,6 +1,6 @@
-//! Makes `testdata/jws` anew, with new keys: `cargo run -p assay-jws --example
+//! Regenerates `testdata/jws` with new keys: `cargo run -p assay-jws --example
 //! testdata`.
-#![allow(clippy::print_stdout, reason = "a command's answer")]
+#![allow(clippy::print_stdout, reason = "the output of a command")]
 
 use std::{error::Error, fs, path::Path};
 

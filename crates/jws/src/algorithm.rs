@@ -3,7 +3,8 @@
 ///
 /// RFC 8555 section 6.2: "An ACME server MUST implement the "ES256" signature
 /// algorithm \[RFC7518\] and SHOULD implement the "EdDSA" signature algorithm
-/// using the "Ed25519" variant". MAC algorithms and `none` have no value here.
+/// using the "Ed25519" variant". MAC algorithms and `none` are not in this
+/// enum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// `EdDSA`, with Ed25519 only.

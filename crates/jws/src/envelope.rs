@@ -29,7 +29,8 @@ pub enum Signer {
 }
 
 /// A JWS in the flattened JSON serialization (RFC 7515 section 7.2.2), parsed
-/// but not verified: its payload is out of reach until [`verify`](Self::verify).
+/// but not verified. Its payload is accessible only after
+/// [`verify`](Self::verify).
 pub struct Envelope {
     algorithm: Algorithm,
     nonce: String,
@@ -44,12 +45,12 @@ pub struct Envelope {
 impl Envelope {
     /// Parses the body of an ACME request (RFC 8555 section 6.2).
     ///
-    /// Whether the URL is that of the request, the nonce is fresh and the kid
-    /// is an account is for the caller to check.
+    /// The caller must check that the URL is that of the request, the nonce is
+    /// fresh and the `kid` is an account.
     ///
     /// # Errors
     /// [`EnvelopeError::BadAlgorithm`] and [`EnvelopeError::BadKey`] have ACME
-    /// problem types of their own; each other cause is `malformed`.
+    /// problem types of their own; every other error is `malformed`.
     pub fn parse(body: &[u8]) -> Result<Self, EnvelopeError> {
         Self::parse_at(Place::Request, body)
     }
@@ -93,8 +94,8 @@ impl Envelope {
         })
     }
 
-    /// The `url` header parameter, not empty, to be compared with the URL of
-    /// the request (RFC 8555 section 6.4).
+    /// The `url` header parameter, never empty. The caller compares it with the
+    /// URL of the request (RFC 8555 section 6.4).
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -115,8 +116,7 @@ impl Envelope {
     }
 }
 
-/// Without the payload, which nobody has vouched for and which may hold a
-/// one-time code.
+/// Omits the payload: it is not authenticated and may hold a one-time code.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
@@ -132,7 +132,7 @@ impl fmt::Debug for Envelope {
 struct Members<'a> {
     payload: Option<Value<'a>>,
     protected: Option<Value<'a>>,
-    /// The first member that ACME forbids.
+    /// The error for the first member that ACME forbids.
     refusal: Option<EnvelopeError>,
     signature: Option<Value<'a>>,
 }

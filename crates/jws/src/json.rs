@@ -1,13 +1,13 @@
-//! JSON read once, strictly, into typed faults.
+//! A strict JSON parser with typed errors.
 //!
-//! serde's derive reports a duplicate or mistyped member as text. Here each
-//! such fault is kept as a value, and only broken syntax stops the reader.
+//! serde's derive reports a duplicate or mistyped member as text. This parser
+//! keeps each such error as a value; only a syntax error stops it.
 
 use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Why some bytes are not one strict JSON object.
+/// Why the bytes are not exactly one well-formed JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// A member name appears more than once.
@@ -22,14 +22,14 @@ pub enum JsonError {
     /// The bytes are not JSON, or are nested too deeply.
     #[error("not well-formed JSON (RFC 8259)")]
     Syntax,
-    /// Something follows the object.
+    /// Data follows the object.
     #[error("unexpected data after the end of the JSON object")]
     TrailingData,
 }
 
-/// Reads `json` as exactly one object of shape `T`.
+/// Parses `json` as exactly one object of shape `T`.
 pub(crate) fn parse<'a, T: Shape<'a>>(json: &'a [u8]) -> Result<T, JsonError> {
-    // Checked once for the whole text: serde_json would not look inside the
+    // Checked once for the whole text, because serde_json does not check the
     // strings of ignored members.
     let text = str::from_utf8(json).map_err(|_| JsonError::NotUtf8)?;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -43,13 +43,13 @@ pub(crate) fn parse<'a, T: Shape<'a>>(json: &'a [u8]) -> Result<T, JsonError> {
 
 /// What to keep of an object or an array.
 pub(crate) trait Shape<'de>: Default {
-    /// Takes the value of the member `name` out of `map`, exactly once. Called
-    /// at most once per name.
+    /// Reads the value of the member `name` from `map`, exactly once. Called at
+    /// most once per name.
     fn member<A: MapAccess<'de>>(&mut self, _name: &str, map: &mut A) -> Result<(), A::Error> {
         map.next_value::<IgnoredAny>().map(drop)
     }
 
-    /// Looks at one string of an array.
+    /// Reads one string of an array.
     fn element(&mut self, _text: &str) {}
 }
 

@@ -15,18 +15,18 @@ use crate::{Algorithm, Thumbprint, json};
 pub use error::KeyError;
 pub(crate) use jwk::Jwk;
 
-/// A public key that may sign ACME requests: checked, imported and hashed once.
+/// A public key that may sign ACME requests, validated and hashed once.
 ///
 /// Each key has exactly one accepted encoding as a JWK and one as a
-/// SubjectPublicKeyInfo, so equality of keys, of thumbprints and of DER are the
-/// same thing. Clones share one allocation.
+/// SubjectPublicKeyInfo. So two keys are equal exactly if their thumbprints and
+/// their DER are equal. Clones share one allocation.
 #[derive(Clone)]
 pub struct PublicKey(Arc<Inner>);
 
 struct Inner {
     algorithm: Algorithm,
     jwk: String,
-    /// Made from, and so returning, the canonical SubjectPublicKeyInfo.
+    /// Created from the canonical SubjectPublicKeyInfo, which it returns.
     parsed: ParsedPublicKey,
     /// Octets of a signature: r and s together for ECDSA.
     signature_len: usize,
@@ -34,24 +34,24 @@ struct Inner {
 }
 
 impl PublicKey {
-    /// Reads a JWK (RFC 7517) of one of the supported kinds: EC with P-256,
-    /// P-384 or P-521, OKP with Ed25519 (RFC 8037), or RSA.
+    /// Parses a JWK (RFC 7517) of a supported type: EC with P-256, P-384 or
+    /// P-521, OKP with Ed25519 (RFC 8037), or RSA.
     ///
-    /// Members that do not concern the key are ignored, as RFC 7517 section 4
-    /// demands; private members are not.
+    /// Unknown members are ignored, as RFC 7517 section 4 requires; private
+    /// members are refused.
     ///
     /// # Errors
-    /// [`KeyError`], which ACME reports as `badPublicKey`. Caps on sizes come
-    /// before the costly import.
+    /// [`KeyError`], which ACME reports as `badPublicKey`. Size limits are
+    /// checked before the expensive import.
     pub fn from_jwk(jwk: &[u8]) -> Result<Self, KeyError> {
         json::parse::<Jwk<'_>>(jwk)?.import(None)
     }
 
-    /// Reads a DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), such as
+    /// Parses a DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), such as
     /// that of a certificate or a CSR.
     ///
     /// # Errors
-    /// [`KeyError::Spki`] if it is not the canonical form of a supported kind:
+    /// [`KeyError::Spki`] unless it is the canonical form of a supported type:
     /// compressed points, explicit curve parameters and absent RSA parameters
     /// are refused. Otherwise as [`from_jwk`](Self::from_jwk).
     pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
@@ -59,13 +59,13 @@ impl PublicKey {
     }
 
     /// The canonical JWK (the one that is hashed for the thumbprint, RFC 7638
-    /// section 3.2): what a store keeps. [`from_jwk`](Self::from_jwk) of it
-    /// gives an equal key.
+    /// section 3.2), as a store keeps it. [`from_jwk`](Self::from_jwk) parses
+    /// it back into an equal key.
     pub fn to_jwk(&self) -> String {
         self.0.jwk.clone()
     }
 
-    /// The RFC 7638 thumbprint, computed when the key was read.
+    /// The RFC 7638 thumbprint, computed when the key was parsed.
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.0.thumbprint
     }

@@ -5,8 +5,8 @@ use data_encoding::BASE64URL_NOPAD;
 
 /// The SHA-256 thumbprint of a public key (RFC 7638 section 3).
 ///
-/// Two keys are the same account key exactly when their thumbprints are equal:
-/// [`PublicKey`](crate::PublicKey) admits one encoding per key.
+/// Two keys are the same account key exactly if their thumbprints are equal:
+/// [`PublicKey`](crate::PublicKey) accepts one encoding per key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Thumbprint(
     /// The digest itself.
@@ -14,8 +14,8 @@ pub struct Thumbprint(
 );
 
 impl Thumbprint {
-    /// The digest of a JWK that is already in the form of RFC 7638 section 3.2:
-    /// required members only, in lexicographic order, without whitespace.
+    /// Hashes a JWK that is already in the form of RFC 7638 section 3.2: only
+    /// the required members, in lexicographic order, without whitespace.
     pub(crate) fn of_canonical_jwk(jwk: &str) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, jwk.as_bytes()).as_ref());

@@ -1,4 +1,5 @@
-//! josekit signs, we verify; and where josekit is lenient, we are not.
+//! Envelopes that josekit signs verify; where josekit is lenient, this crate is
+//! not.
 
 mod common;
 
@@ -112,7 +113,8 @@ fn a_key_of_another_client_or_algorithm_is_refused() {
     }
 }
 
-/// josekit takes `body`, signed with the key `jwk`; we give `expected`.
+/// Asserts that josekit accepts `body`, signed with the key `jwk`, and that
+/// this crate refuses it with `expected`.
 fn lenient(client: &Client, jwk: &str, body: &str, expected: EnvelopeError) {
     let verifier = josekit_verifier(client.algorithm, jwk);
     let accepted = jws::deserialize_json(body, verifier.as_ref());
@@ -199,8 +201,8 @@ fn what_josekit_accepts_of_the_header_we_refuse() {
 #[test]
 fn what_josekit_accepts_of_an_ec_key_we_refuse() {
     let client = Client::new(Algorithm::Es256);
-    // josekit concatenates x and y, so another split of the same octets is the
-    // same key with a second thumbprint.
+    // josekit concatenates x and y, so splitting the same octets elsewhere
+    // gives the same key with a second thumbprint.
     let point = client.key().spki_der()[27..].to_vec();
     let jwk = format!(
         r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#,

@@ -1,4 +1,4 @@
-//! Whatever arrives, nothing panics, and nothing verifies that was not signed.
+//! No input causes a panic, and no altered envelope verifies.
 
 mod common;
 
@@ -65,7 +65,7 @@ proptest! {
         let mut body = signed.body.clone().into_bytes();
         mutate(&mut body, &edits);
         let _ = Envelope::parse_inner(&body);
-        // Whitespace and escapes of the outer object may change harmlessly.
+        // Whitespace and escapes of the outer object may change without effect.
         if let Ok(verified) = Envelope::parse(&body).map(|envelope| envelope.verify(&signed.key))
             && let Ok(verified) = verified
         {

@@ -1,4 +1,4 @@
-//! The numbered acceptance scenarios, as far as the envelope decides them.
+//! The numbered acceptance scenarios, for the part that the envelope decides.
 
 #![allow(
     clippy::expect_used,
@@ -19,7 +19,7 @@ fn refusal(body: &str) -> EnvelopeError {
     Envelope::parse(body.as_bytes()).expect_err(body)
 }
 
-/// Its last character leaves bits over that are not zero.
+/// Its last character has non-zero trailing bits.
 #[test]
 fn rfc_8555_section_7_3_sample_nonce_is_accepted() {
     let client = Client::new(Algorithm::Es256);
@@ -60,8 +60,8 @@ fn debug_output_does_not_disclose_the_payload() {
     assert_eq!(format!("{empty:?}"), format!("{full:?}"));
 }
 
-/// An envelope of `testdata/jws` and its account's key: a signature that begins
-/// with two zeros takes seconds to find.
+/// An envelope of `testdata/jws` and its account's key. A signature that starts
+/// with two zero octets takes seconds to find.
 fn committed(path: &str) -> (String, PublicKey) {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/jws");
     let body = fs::read_to_string(format!("{root}/{path}.json")).unwrap();
@@ -89,8 +89,8 @@ fn scenario_13_r_short_by_one_s_short_by_one_and_both_are_accepted_and_reported(
     }
 }
 
-/// Apple's client sends the three forms above, and no fourth is looked for:
-/// each further candidate would cost a verification.
+/// Apple's client sends the three forms above. No other form is tried, because
+/// each candidate costs a verification.
 #[test]
 fn scenario_13_one_number_short_by_two_is_refused() {
     for splits in ["r2-s0", "r0-s2"] {
@@ -111,7 +111,8 @@ fn scenario_13_short_signatures_of_es384_and_es512_are_refused() {
             assert_eq!(verify(&client, &body), Err(SignatureError::Length));
         }
     }
-    // With P-521 the first octet is 0 or 1, which makes two zeros quick to find.
+    // With P-521 the first octet is 0 or 1, so two zero octets are quick to
+    // find.
     let client = Client::new(Algorithm::Es512);
     for (r_zeros, s_zeros) in [(1, 1), (2, 0), (0, 2)] {
         let body = client.sign_shortened(r_zeros, s_zeros).json();
@@ -134,7 +135,7 @@ fn scenario_13_other_lengths_are_refused() {
             assert_eq!(verify(&client, &wrong.json()), Err(SignatureError::Length));
         }
 
-        // One octet that was no leading zero is missing.
+        // One octet that is not a leading zero is missing.
         short.signature.pop();
         let expected = match algorithm {
             Algorithm::Es256 => SignatureError::Invalid,
@@ -181,7 +182,8 @@ fn scenario_88_jwk_and_kid_both_or_neither_is_refused() {
     );
 }
 
-/// newAccount wants a jwk: its caller sees which of the two the signer is.
+/// newAccount requires a `jwk`: its caller sees whether the signer is a `jwk`
+/// or a `kid`.
 #[test]
 fn scenario_88_kid_is_told_from_jwk() {
     let client = Client::new(Algorithm::Es256);
@@ -328,7 +330,7 @@ fn scenario_98_inner_jws_has_a_jwk_and_no_nonce() {
     let verified = inner.verify(&client.key()).unwrap();
     assert_eq!(verified.nonce(), "");
     assert_eq!(verified.payload(), b"{}");
-    // An inner JWS is no request.
+    // An inner JWS is not a request.
     assert_eq!(refusal(&body), EnvelopeError::MissingNonce);
 
     for (header, expected) in [
@@ -373,7 +375,7 @@ fn scenario_142_members_that_are_not_understood_are_ignored() {
     ] {
         let body = jws.with(more);
         let envelope = Envelope::parse(body.as_bytes()).unwrap();
-        // None of them changes what is signed, or by whom.
+        // None of them changes what is signed or who signed it.
         assert_eq!(envelope.signer(), &Signer::Kid(client.kid()), "{more}");
         let verified = envelope.verify(&client.key()).unwrap();
         assert_eq!((verified.payload(), verified.url()), (&b"{}"[..], URL));

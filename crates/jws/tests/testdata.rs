@@ -1,5 +1,5 @@
-//! The envelopes of `testdata/jws`, and the same with new keys: each one's name
-//! says what becomes of it.
+//! The envelopes of `testdata/jws`, and the same with new keys. The name of
+//! each file states the expected result.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod common;
@@ -12,7 +12,7 @@ use assay_jws::{Envelope, PublicKey, Signer, Verified};
 use common::URL;
 use corpus::Files;
 
-/// What `testdata/jws` holds.
+/// Reads the committed files of `testdata/jws`.
 fn committed() -> Files {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/jws"));
     let mut files = Files::new();
@@ -26,7 +26,7 @@ fn committed() -> Files {
     files
 }
 
-/// The names, without `.json`, and contents of one folder.
+/// The names, without `.json`, and contents of the files of one folder.
 fn of<'f>(files: &'f Files, folder: &str) -> impl Iterator<Item = (&'f str, &'f [u8])> {
     files.iter().filter_map(move |(path, content)| {
         let name = path.strip_prefix(folder)?.strip_prefix('/')?;
@@ -34,7 +34,7 @@ fn of<'f>(files: &'f Files, folder: &str) -> impl Iterator<Item = (&'f str, &'f 
     })
 }
 
-/// Parses and verifies, with the account key that a kid names.
+/// Parses and verifies an envelope, with the account key that its `kid` names.
 fn appraise(files: &Files, name: &str, body: &[u8]) -> Result<Verified, String> {
     let envelope = if name.contains("--inner") {
         Envelope::parse_inner(body)

@@ -11,7 +11,7 @@ pub enum EnvelopeError {
     /// The `jwk` is refused: `badPublicKey`.
     #[error("the \"jwk\" of the protected header is refused: {0}")]
     BadKey(KeyError),
-    /// The body is not one strict JSON object.
+    /// The body is not exactly one well-formed JSON object.
     #[error("JWS object: {0}")]
     Body(JsonError),
     /// The header has `crit` (RFC 7515 section 4.1.11).
@@ -69,7 +69,7 @@ pub enum EnvelopeError {
     /// `payload` is not strict base64url.
     #[error("\"payload\" is not base64url without padding (RFC 7515 section 2)")]
     PayloadEncoding,
-    /// The protected header is not one strict JSON object.
+    /// The protected header is not exactly one well-formed JSON object.
     #[error("protected header: {0}")]
     Protected(JsonError),
     /// `protected` is not strict base64url.
@@ -94,7 +94,7 @@ pub enum EnvelopeError {
     UrlNotUrl,
 }
 
-/// Why an envelope was not signed by the given key.
+/// Why an envelope does not count as signed by the given key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// The header's `alg` is not the one that the key signs with.

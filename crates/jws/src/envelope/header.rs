@@ -9,7 +9,7 @@ use crate::{
     key::Jwk,
 };
 
-/// Where an envelope stands, which decides what its header must hold.
+/// Where an envelope occurs, which decides what its header must contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// The payload of a keyChange request (RFC 8555 section 7.3.5).
@@ -18,7 +18,7 @@ pub(super) enum Place {
     Request,
 }
 
-/// A protected header that fulfils RFC 8555 for its place.
+/// A protected header that is valid for its place (RFC 8555).
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     /// Empty in an inner JWS.
@@ -97,9 +97,9 @@ impl Header {
     }
 }
 
-/// The header parameters that matter, as sent. Others, such as `typ`, are
-/// ignored (RFC 7515 section 4.2); key URLs and certificates among them are
-/// never followed.
+/// The header parameters that are used, as sent. Others, such as `typ`, are
+/// ignored (RFC 7515 section 4.2); URLs of keys and certificates are never
+/// fetched.
 #[derive(Default)]
 struct Members<'a> {
     alg: Option<Value<'a>>,
@@ -136,8 +136,8 @@ fn not_empty(value: Value<'_>) -> Option<Cow<'_, str>> {
 /// RFC 8555 section 6.5.2: "If the value of a "nonce" header parameter is not
 /// valid according to this encoding, then the verifier MUST reject the JWS as
 /// malformed." No octets encode to a length of 4n + 1. The sample nonce of
-/// section 7.3 has non-zero trailing bits, so these are let pass: a nonce that
-/// is not of our making fails later.
+/// section 7.3 has non-zero trailing bits, so these are accepted: a nonce that
+/// this server did not issue is refused later.
 fn is_base64url(nonce: &str) -> bool {
     !nonce.is_empty()
         && nonce.len() % 4 != 1

@@ -1,5 +1,5 @@
-//! The sample signatures of RFC 7515 and RFC 8037. Their headers lack `url`,
-//! so the envelopes are put together by hand.
+//! The sample signatures of RFC 7515 and RFC 8037. Their headers lack `url`, so
+//! the tests construct the envelopes directly.
 
 use super::*;
 

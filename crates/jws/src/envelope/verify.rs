@@ -18,8 +18,8 @@ impl Verified {
         &self.payload
     }
 
-    /// Whether the payload has no octets, which makes a request a POST-as-GET
-    /// (RFC 8555 section 6.3). `{}` is not empty.
+    /// Whether the payload is empty, which makes a request a POST-as-GET (RFC
+    /// 8555 section 6.3). `{}` is not empty.
     pub fn is_empty(&self) -> bool {
         self.payload.is_empty()
     }
@@ -34,14 +34,14 @@ impl Verified {
         &self.nonce
     }
 
-    /// Whether the signature verified only after one leading zero octet of r, of
-    /// s or of each, which its sender had dropped, was put back.
+    /// Whether the signature verified only after restoring a leading zero octet
+    /// of r, of s or of both, which the sender had dropped.
     pub fn padded_signature(&self) -> bool {
         self.padded_signature
     }
 }
 
-/// Without the payload, which may hold a one-time code.
+/// Omits the payload, which may hold a one-time code.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
@@ -52,13 +52,13 @@ impl fmt::Debug for Verified {
 }
 
 impl Envelope {
-    /// Verifies the signature and gives out the content.
+    /// Verifies the signature and returns the content.
     ///
-    /// `key` is the account's key for [`Signer::Kid`], and for [`Signer::Jwk`]
-    /// that very key: another one is refused.
+    /// `key` is the account's key for [`Signer::Kid`]. For [`Signer::Jwk`] it
+    /// must be that key; any other is refused.
     ///
     /// # Errors
-    /// [`SignatureError`]; the payload is lost with the envelope.
+    /// [`SignatureError`]; the envelope and its payload are dropped.
     pub fn verify(self, key: &PublicKey) -> Result<Verified, SignatureError> {
         if let Signer::Jwk(jwk) = &self.signer
             && jwk != key
@@ -94,12 +94,12 @@ impl Envelope {
 ///
 /// RFC 7518 section 3.4, of r and s: "The octet sequence representations MUST
 /// NOT be shortened to omit any leading zero octets contained in the values."
-/// Apple's ACME client drops them all the same, in about one request of 128,
-/// and it signs with P-256 only. Three forms are put right: r short by one octet,
-/// s short by one, both short by one. Each is a complete signature, so trying
-/// two weakens nothing, and no request costs more than two verifications of
-/// P-256. What is rarer (one number short by two: one request in 32,768) is
-/// refused.
+/// Apple's ACME client drops them nevertheless, in about one of 128 requests,
+/// and it signs only with P-256. Three forms are repaired: r short by one
+/// octet, s short by one, both short by one. Each repair yields a complete
+/// signature, so trying two does not weaken the check, and no request costs
+/// more than two P-256 verifications. Rarer forms (one number short by two: one
+/// in 32,768 requests) are refused.
 fn verify_shortened(
     key: &PublicKey,
     message: &[u8],
@@ -107,7 +107,7 @@ fn verify_shortened(
 ) -> Result<(), SignatureError> {
     let full = key.signature_len();
     let half = full / 2;
-    // How many zero octets r and s get.
+    // How many zero octets to prepend to r and to s.
     let paddings: &[(usize, usize)] = match (key.algorithm(), full.checked_sub(signature.len())) {
         (Algorithm::Es256, Some(1)) => &[(1, 0), (0, 1)],
         (Algorithm::Es256, Some(2)) => &[(1, 1)],

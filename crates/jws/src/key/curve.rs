@@ -5,14 +5,14 @@ use aws_lc_rs::signature::{
 
 use crate::Algorithm;
 
-/// A curve of RFC 7518 section 6.2.1.1 and what follows from it.
+/// The parameters of a curve of RFC 7518 section 6.2.1.1.
 pub(crate) struct Curve {
     pub(crate) algorithm: Algorithm,
     /// Octets of one coordinate, and of r or s.
     pub(crate) coordinate_len: usize,
     /// The `crv` value.
     pub(crate) name: &'static str,
-    /// The constant start of the DER SubjectPublicKeyInfo (RFC 5480 section
+    /// The constant prefix of the DER SubjectPublicKeyInfo (RFC 5480 section
     /// 2), up to and including the 0x04 of the uncompressed point.
     pub(crate) spki_prefix: &'static [u8],
     pub(crate) verifier: &'static EcdsaVerificationAlgorithm,
@@ -46,6 +46,6 @@ pub(crate) static CURVES: [Curve; 3] = [
     },
 ];
 
-/// The constant start of the DER SubjectPublicKeyInfo of Ed25519 (RFC 8410
+/// The constant prefix of the DER SubjectPublicKeyInfo of Ed25519 (RFC 8410
 /// section 4); the 32 octets of the key follow.
 pub(crate) const ED25519_SPKI_PREFIX: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";

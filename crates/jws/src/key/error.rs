@@ -5,11 +5,11 @@ use crate::JsonError;
 /// reason for rejecting the public key").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The header's `alg` is not the algorithm of the `jwk`.
+    /// The header's `alg` does not match the `jwk`.
     #[error("the JWK does not hold a key for the header's \"alg\"")]
     AlgorithmMismatch,
-    /// `x` or `y` has another length than the curve's field, or an Ed25519 key
-    /// is not 32 octets long.
+    /// `x` or `y` does not have the length of the curve's field, or an Ed25519
+    /// key is not 32 octets long.
     #[error(
         "a JWK coordinate does not have the exact length of its curve (RFC 7518 section 6.2.1.2)"
     )]
@@ -20,8 +20,8 @@ pub enum KeyError {
     /// `use` is not `sig`, or `key_ops` lacks `verify`.
     #[error("the JWK's \"use\" or \"key_ops\" does not allow verifying signatures")]
     DeclaredUse,
-    /// The Ed25519 point is not in its shortest form, or has small order and so
-    /// verifies signatures that nobody made.
+    /// The Ed25519 point is not canonically encoded, or has small order, so
+    /// that forged signatures verify.
     #[error("the Ed25519 key is not canonical or is of small order")]
     Ed25519Point,
     /// A value is not unpadded canonical base64url.
@@ -36,10 +36,10 @@ pub enum KeyError {
     /// An RSA value starts with a zero octet.
     #[error("an RSA value has leading zero octets (RFC 7518 section 2)")]
     LeadingZero,
-    /// A member of the JWK that must be a string is not.
-    #[error("a JWK member that must be a string is not one")]
+    /// A JWK member that must be a string has another type.
+    #[error("a JWK member that must be a string has another type")]
     MemberNotString,
-    /// A member that the key type requires is absent.
+    /// A member that the key type requires is missing.
     #[error("the JWK lacks a member that its key type requires (RFC 7518 section 6)")]
     MissingMember,
     /// The RSA modulus is even.
@@ -48,21 +48,21 @@ pub enum KeyError {
     /// The RSA modulus is shorter than 2048 or longer than 4096 bits.
     #[error("the RSA modulus must have 2048 to 4096 bits")]
     ModulusSize,
-    /// The coordinates are not those of a point on the curve.
+    /// The coordinates are not a point on the curve.
     #[error("the coordinates are not a point on the curve")]
     NotOnCurve,
-    /// The JWK discloses private or symmetric key material.
+    /// The JWK contains private or symmetric key material.
     #[error("the JWK holds private key material; discard this key and send a public key only")]
     PrivateMember,
-    /// The SubjectPublicKeyInfo is not the canonical form of a supported kind.
+    /// The SubjectPublicKeyInfo is not the canonical form of a supported type.
     #[error(
         "the SubjectPublicKeyInfo is not a P-256, P-384, P-521, Ed25519 or RSA key in canonical DER"
     )]
     Spki,
-    /// The curve is none of P-256, P-384, P-521 (EC) and Ed25519 (OKP).
+    /// The curve is not P-256, P-384, P-521 (EC) or Ed25519 (OKP).
     #[error("unsupported curve; use P-256, P-384, P-521 or Ed25519")]
     UnsupportedCurve,
-    /// The key type is none of EC, OKP and RSA.
+    /// The key type is not EC, OKP or RSA.
     #[error("unsupported key type; use EC, OKP or RSA")]
     UnsupportedKeyType,
 }

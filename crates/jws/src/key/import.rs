@@ -12,7 +12,7 @@ use super::{
 use crate::{Algorithm, Thumbprint};
 
 /// The y-coordinates, little-endian, of the Ed25519 points whose order divides
-/// 8. For such a key there are signatures that fit many messages.
+/// 8. With such a key one signature can verify for many messages.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     *b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
@@ -50,8 +50,8 @@ pub(super) fn ec(curve: &Curve, x: &[u8], y: &[u8]) -> Result<PublicKey, KeyErro
 
 /// Imports an Ed25519 key.
 ///
-/// Whether the point is on the curve shows only when a signature is checked,
-/// which then fails.
+/// Whether the point is on the curve is checked only when a signature is
+/// verified; verification then fails.
 pub(super) fn ed25519(x: &[u8]) -> Result<PublicKey, KeyError> {
     let mut y: [u8; 32] = x.try_into().map_err(|_| KeyError::CoordinateLength)?;
     // RFC 8032 section 5.1.3: "If the resulting value is >= p, decoding
@@ -81,7 +81,7 @@ pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, KeyError> {
         return Err(KeyError::LeadingZero);
     }
     // RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used".
-    // Without the upper caps one request could cost milliseconds.
+    // Without the upper limits one request could cost milliseconds.
     let bits = n.len() * 8 - n_first.leading_zeros() as usize;
     if !(2048..=4096).contains(&bits) {
         return Err(KeyError::ModulusSize);
@@ -92,7 +92,7 @@ pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<PublicKey, KeyError> {
     if e.len() > 4 || e == [1] || e.last().is_some_and(|last| last & 1 == 0) {
         return Err(KeyError::Exponent);
     }
-    // What the import itself could refuse has been refused above.
+    // The checks above cover everything that the import can refuse.
     let parsed = RsaPublicKeyComponents { n, e }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
         .map_err(|_| KeyError::Exponent)?;

@@ -13,7 +13,7 @@ use crate::{
     json::{Shape, Value},
 };
 
-/// The members of a JWK that matter, as sent: nothing is decoded yet.
+/// The JWK members that are used, as sent: not yet decoded.
 #[derive(Default)]
 pub(crate) struct Jwk<'a> {
     alg: Option<Value<'a>>,
@@ -42,7 +42,7 @@ impl<'de> Shape<'de> for Jwk<'de> {
             "y" => self.y = Some(map.next_value()?),
             _ => {
                 // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1. A key whose private
-                // half travelled in a request is compromised.
+                // part was sent in a request is compromised.
                 self.private |= matches!(name, "d" | "dp" | "dq" | "k" | "oth" | "p" | "q" | "qi");
                 map.next_value::<IgnoredAny>()?;
             }
@@ -63,7 +63,7 @@ impl Shape<'_> for KeyOperations {
     }
 }
 
-/// What `kty` and `crv` select.
+/// The key type that `kty` and `crv` select.
 enum Kind {
     Ec(&'static Curve),
     Ed25519,
@@ -71,8 +71,8 @@ enum Kind {
 }
 
 impl Jwk<'_> {
-    /// Imports the key after every cheap check. `expected` is the `alg` of the
-    /// header that carries the key, if one does.
+    /// Imports the key after all cheap checks. `expected` is the `alg` of the
+    /// header that carries the key, if a header does.
     pub(crate) fn import(self, expected: Option<Algorithm>) -> Result<PublicKey, KeyError> {
         if self.private {
             return Err(KeyError::PrivateMember);

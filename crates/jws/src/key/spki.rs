@@ -9,8 +9,8 @@ use super::{
     import,
 };
 
-/// Reads a SubjectPublicKeyInfo by rebuilding it: what differs from the
-/// canonical encoding of the key found in it is refused.
+/// Parses a SubjectPublicKeyInfo: extracts the key, encodes it again, and
+/// refuses input that differs from this canonical encoding.
 pub(super) fn import(spki: &[u8]) -> Result<PublicKey, KeyError> {
     for curve in &CURVES {
         if let Some(point) = spki.strip_prefix(curve.spki_prefix)

@@ -1,5 +1,5 @@
-//! The envelopes of `testdata/jws`, made by josekit with keys that are new each
-//! time. Each one's name says what becomes of it.
+//! The envelopes of `testdata/jws`, made by josekit with new keys each time.
+//! The name of each file states the expected result.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::collections::BTreeMap;
@@ -8,11 +8,11 @@ use assay_jws::Algorithm;
 
 use super::common::{Client, NONCE, URL};
 
-/// Contents by the path below `testdata/jws`: `keys/`, `good/` or `bad/`, a name
-/// and `.json`.
+/// File contents by path below `testdata/jws`: `keys/`, `good/` or `bad/`, a
+/// name and `.json`.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// All of them. The keys are called as the kids of the envelopes end.
+/// All files. The last part of an envelope's `kid` is the name of its key.
 pub(crate) fn files() -> Files {
     let clients = Algorithm::ALL.map(Client::new);
     let mut files = Files::new();

@@ -1,4 +1,4 @@
-//! Keys and envelopes made by josekit, the second opinion.
+//! Keys and envelopes made by josekit, an independent implementation.
 #![allow(dead_code, reason = "each test crate uses its own part of this module")]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -14,7 +14,8 @@ use josekit::{
 };
 
 pub(crate) const URL: &str = "https://ca.example/acme/new-order";
-/// josekit wants a nonce to be canonical; that of RFC 8555 section 7.3 is not.
+/// josekit requires a canonical nonce; that of RFC 8555 section 7.3 is not
+/// canonical.
 pub(crate) const NONCE: &str = "S9XaOcxP5McpnTcWPIhYuA";
 
 /// A client: a key pair of one algorithm, held by josekit.
@@ -65,7 +66,7 @@ impl Client {
         PublicKey::from_jwk(self.jwk.as_bytes()).unwrap()
     }
 
-    /// The account URL, from which `testdata/jws/keys` has its file names.
+    /// The account URL. The files in `testdata/jws/keys` are named after it.
     pub(crate) fn kid(&self) -> String {
         let name = self.algorithm.as_str().to_lowercase();
         format!("https://ca.example/acme/acct/{name}")
@@ -97,8 +98,9 @@ impl Client {
         }
     }
 
-    /// A signature whose r and s start with at least these many zero octets,
-    /// which are then dropped: what Apple's client sends. `note` varies.
+    /// Makes a signature whose r and s start with at least these many zero
+    /// octets and drops these octets, as Apple's client does. `note` varies
+    /// between attempts.
     pub(crate) fn sign_shortened(&self, r_zeros: usize, s_zeros: usize) -> Flattened {
         (0..)
             .find_map(|note| {
