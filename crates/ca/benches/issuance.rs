@@ -1,4 +1,5 @@
-//! What one issuance costs this crate: reading the CSR, and the certificate.
+//! Benchmarks the cost of one issuance in this crate: parsing the CSR and
+//! creating the certificate.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 #![allow(

@@ -1,8 +1,9 @@
-//! Creating the CAs themselves.
+//! Creates the CAs of an installation.
 //!
-//! Three certificates per installation: a root that signs nothing but the two
-//! others; the issuing CA of the devices, confined to clientAuth; and the CA
-//! of the server's own TLS certificate, confined to serverAuth and to one
+//! Each installation has three certificates: a root that signs only the other
+//! two; the issuing CA for devices, restricted to clientAuth; and the CA for
+//! the server's own TLS certificate, restricted to serverAuth and to one host.
+//! So the root cannot be used as a general-purpose CA.
 //! host. The root is therefore no general CA.
 
 use std::{net::IpAddr, time::Duration};
@@ -37,30 +38,33 @@ const YEAR: u64 = 365 * 24 * 3600 + 6 * 3600;
 /// The longest name of an operator, in characters.
 const MAX_OPERATOR: usize = 40;
 
-/// The last second at which a CA of 20 years can start: 9979-12-01, so that
-/// it ends before the four digits of a certificate's years do.
+/// The latest time at which a CA with a lifetime of 20 years can start:
+/// 9979-12-01. It then ends before the year 10000, which a certificate cannot
+/// express.
 const LATEST: u64 = 252_768_470_400;
 
-/// How far back the validity of a certificate begins, a CA's and a leaf's, in
-/// seconds: devices' clocks are not exact.
+/// How far the validity of CA and leaf certificates is backdated, in seconds,
+/// because device clocks are inaccurate.
 pub const BACKDATE: u64 = 300;
 
-/// What the three CAs are created from.
+/// The input to [`create`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AuthorityPlan {
-    /// The operator, as it stands in every CA's name: 1 to 40 characters.
+    /// The operator's name, which is part of every CA's name: 1 to 40
+    /// characters.
     pub name: String,
-    /// The key of the devices' issuing CA.
+    /// The key type of the issuing CA for devices.
     pub issuing_key: KeyType,
-    /// The host of the base URL: the only one that the TLS CA may certify.
+    /// The host of the base URL: the only host that the TLS CA may certify.
     pub host: Host,
-    /// Whether to mark every CA as a laboratory's, for good.
+    /// Whether to mark every CA as a laboratory CA. The mark cannot be removed
+    /// later.
     pub laboratory: bool,
-    /// The present, in seconds since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     pub now: u64,
 }
 
-/// The keys that a CA can have.
+/// The key types of a CA.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum KeyType {
     /// ECDSA on P-256.
@@ -78,23 +82,23 @@ pub enum Host {
     Ip(IpAddr),
 }
 
-/// Three fresh CAs.
+/// The three new CAs.
 #[derive(Debug)]
 pub struct Authority {
     /// The trust anchor. P-384, 20 years, path length 1.
     pub root: CaMaterial,
-    /// Issues to devices. 10 years, path length 0, clientAuth.
+    /// Issues device certificates. 10 years, path length 0, clientAuth.
     pub issuing: CaMaterial,
-    /// Issues to the server itself. P-256, 10 years, path length 0,
-    /// serverAuth, name constraints (critical).
+    /// Issues the server's own certificate. P-256, 10 years, path length 0,
+    /// serverAuth, critical name constraints.
     pub tls: CaMaterial,
 }
 
-/// A CA certificate and its private key. `Debug` shows no key.
+/// A CA certificate and its private key. `Debug` does not show the key.
 pub struct CaMaterial {
     /// The certificate, PEM.
     pub certificate_pem: String,
-    /// The private key, unencrypted PKCS#8 PEM, wiped from memory on drop.
+    /// The private key, unencrypted PKCS#8 PEM, zeroized on drop.
     pub key_pem: Zeroizing<String>,
 }
 
@@ -106,37 +110,37 @@ impl std::fmt::Debug for CaMaterial {
     }
 }
 
-/// Why no CAs were created.
+/// Why the CAs were not created.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum AuthorityError {
     /// The host is not a DNS name.
-    #[error("the host of the base URL is no DNS name that a certificate can hold")]
+    #[error("the host of the base URL is not a DNS name that a certificate can contain")]
     BadHost,
-    /// The root's name holds what cannot be written the same way again.
-    #[error("the root's name has a form that this program cannot write as an issuer")]
+    /// The root's name cannot be encoded again byte for byte.
+    #[error("the root's name has an encoding that this program cannot reproduce as an issuer name")]
     BadRootName,
-    /// The root's key is not one, or not that of its certificate.
-    #[error("it is not the private key (PKCS #8, PEM) of the root certificate")]
+    /// The input is not a private key, or not that of the root certificate.
+    #[error("this is not the private key (PKCS #8, PEM) of the root certificate")]
     BadRootKey,
-    /// The name is empty, longer than 40 characters, or holds a control
+    /// The name is empty, longer than 40 characters, or contains a control
     /// character.
     #[error("the CA's name must have 1 to 40 characters, none of them a control character")]
     BadName,
     /// Key generation or encoding failed.
     #[error("the cryptographic library could not create the key or the certificate")]
     Library,
-    /// The name holds the laboratory mark.
-    #[error("the CA's name may not hold the word LABORATORY: it marks laboratory CAs")]
+    /// The name contains the laboratory mark.
+    #[error("the CA's name must not contain the word LABORATORY, which marks laboratory CAs")]
     NameHoldsMark,
-    /// The root ended, or has not begun.
-    #[error("the root certificate is not valid now: nothing can be issued under it")]
+    /// The root has expired or is not valid yet.
+    #[error("the root certificate has expired or is not valid yet, so it cannot issue anything")]
     RootTime,
-    /// The time is before 1970-01-01T00:05, or too late for a certificate.
-    #[error("the clock is wrong: no certificate can start now and last 20 years")]
+    /// The clock is before 1970-01-01T00:05, or too late for a certificate.
+    #[error("the clock is wrong: no certificate can start at this time and last 20 years")]
     Time,
 }
 
-/// Creates the root, the devices' issuing CA and the TLS CA, with fresh keys
+/// Creates the root, the issuing CA for devices and the TLS CA, with new keys
 /// and random serial numbers.
 ///
 /// # Errors
@@ -171,12 +175,13 @@ pub fn create(plan: &AuthorityPlan) -> Result<Authority, AuthorityError> {
     })
 }
 
-/// Creates another TLS CA under a root, for another host: with a fresh key and a
-/// random serial number, for 10 years or until the root ends.
+/// Creates a new TLS CA for another host under an existing root, with a new key
+/// and a random serial number. It is valid for 10 years or until the root
+/// expires.
 ///
 /// # Errors
-/// [`AuthorityError::BadRootKey`] where `root_key_pem` is not the root's key;
-/// other variants where the host or the time fits no certificate.
+/// [`AuthorityError::BadRootKey`] if `root_key_pem` is not the root's key;
+/// other variants if the host or the time does not fit a certificate.
 pub fn create_tls(
     root: &Root,
     root_key_pem: &str,
@@ -218,7 +223,7 @@ pub fn create_tls(
     tls.params.not_after = (tls.params.not_after)
         .min(date_time_ymd(1970, 1, 1) + Duration::from_secs(root.not_after()));
     let certificate = tls.signed_by(&issuer)?;
-    // The name was written anew: it must be the root's, byte for byte.
+    // The name was encoded again; it must equal the root's, byte for byte.
     match root.check_issued(certificate.der(), LeafUsage::ServerAuth) {
         Ok(()) => {}
         Err(RootError::IssuerMismatch) => return Err(AuthorityError::BadRootName),
@@ -230,18 +235,19 @@ pub fn create_tls(
     })
 }
 
-/// The operator, as the name of its root has it.
+/// Extracts the operator's name from the name of its root.
 fn operator(root: &Name) -> String {
     let organization = root
         .iter()
         .find(|attribute| attribute.oid == ORGANIZATION_NAME)
         .and_then(|attribute| std::str::from_utf8(attribute.value.value()).ok());
-    // With what is added it must be a common name: RFC 5280, ub-common-name.
+    // A suffix is added, and the result must fit a common name: RFC 5280,
+    // ub-common-name.
     let fits = |name: &&str| name.chars().count() <= MAX_OPERATOR;
     organization.filter(fits).unwrap_or("Assay").to_owned()
 }
 
-/// A name, to be written again.
+/// Converts a name so that rcgen can encode it again.
 fn distinguished_name(name: &Name) -> Result<DistinguishedName, AuthorityError> {
     let mut written = DistinguishedName::new();
     for attribute in name.iter() {
@@ -260,13 +266,13 @@ fn distinguished_name(name: &Name) -> Result<DistinguishedName, AuthorityError> 
     Ok(written)
 }
 
-/// The devices' issuing CA of a laboratory that is the same, byte for byte, in
-/// every process: fixed keys that anyone can derive, fixed serial numbers, and
-/// dates that hang on `now` alone (seconds since the Unix epoch). For replays.
+/// Creates a laboratory issuing CA that is byte for byte the same in every
+/// process: its keys are fixed and public, its serial numbers are fixed, and
+/// its dates depend only on `now` (seconds since the Unix epoch). For replays.
 ///
 /// # Errors
-/// [`AuthorityError::Time`]; [`AuthorityError::Library`] cannot come to pass
-/// unless the library is broken.
+/// [`AuthorityError::Time`]. [`AuthorityError::Library`] cannot occur unless
+/// the library is broken.
 pub fn repeatable(now: u64) -> Result<Issuer, AuthorityError> {
     let plan = AuthorityPlan {
         name: "Assay Replay".to_owned(),
@@ -289,8 +295,8 @@ pub fn repeatable(now: u64) -> Result<Issuer, AuthorityError> {
     Issuer::deterministic(certificate.der(), issuing_key).map_err(|_| AuthorityError::Library)
 }
 
-/// Whether a CA certificate carries the laboratory mark in its name. False for
-/// anything that is no certificate.
+/// Whether the name of a CA certificate carries the laboratory mark. False for
+/// input that is not a certificate.
 #[must_use]
 pub fn is_laboratory(certificate_der: &[u8]) -> bool {
     let Ok(certificate) = Certificate::from_der(certificate_der) else {
@@ -308,9 +314,9 @@ pub fn is_laboratory(certificate_der: &[u8]) -> bool {
     })
 }
 
-/// Whether the one thing that a CA certificate's name constraints permit is
-/// this host, as those of an [`AuthorityPlan`]'s TLS CA do. What they exclude is
-/// not looked at: a relying party does. False for anything else.
+/// Whether a CA certificate's name constraints permit this host and nothing
+/// else, as those of an [`AuthorityPlan`]'s TLS CA do. Excluded subtrees are
+/// not checked; a relying party checks them. False for any other input.
 #[must_use]
 pub fn is_constrained_to(certificate_der: &[u8], host: &Host) -> bool {
     let permitted = || {
@@ -338,10 +344,10 @@ pub fn is_constrained_to(certificate_der: &[u8], host: &Host) -> bool {
     }
 }
 
-/// Permits the host and nothing else that a TLS certificate can name. A DNS
-/// constraint covers the subdomains as well (RFC 5280 section 4.2.1.10: "Any
-/// DNS name that can be constructed by simply adding zero or more labels to
-/// the left-hand side of the name satisfies the name constraint").
+/// Permits the host and excludes every other name that a TLS certificate can
+/// contain. A DNS constraint also covers subdomains (RFC 5280 section 4.2.1.10:
+/// "Any DNS name that can be constructed by simply adding zero or more labels
+/// to the left-hand side of the name satisfies the name constraint").
 fn host_constraints(host: &Host) -> Result<NameConstraints, AuthorityError> {
     match host {
         Host::Dns(name) if is_dns_name(name) => Ok(NameConstraints {
@@ -365,7 +371,7 @@ fn host_constraints(host: &Host) -> Result<NameConstraints, AuthorityError> {
     }
 }
 
-/// A fresh key.
+/// Generates a new key.
 fn generate(key_type: KeyType) -> Result<Zeroizing<KeyPair>, AuthorityError> {
     let algorithm = match key_type {
         KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
@@ -376,20 +382,20 @@ fn generate(key_type: KeyType) -> Result<Zeroizing<KeyPair>, AuthorityError> {
         .map_err(|_| AuthorityError::Library)
 }
 
-/// A random serial number.
+/// Generates a random serial number.
 fn draw_serial() -> Result<SerialNumber, AuthorityError> {
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| AuthorityError::Library)?;
     Ok(SerialNumber::from_random(random))
 }
 
-/// A CA certificate about to be signed.
+/// A CA certificate, ready to be signed.
 struct Draft<'a, K> {
     params: CertificateParams,
     key: &'a K,
 }
 
-/// What tells one CA of a plan from another.
+/// The differences between the CAs of a plan.
 struct Role {
     name: &'static str,
     years: u64,

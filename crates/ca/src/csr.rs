@@ -15,8 +15,8 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 pub use names::RequestedNames;
 
-/// Verifies a signature of one of the kinds that CSRs may have, by the key
-/// `spki`.
+/// Verifies a signature with the key `spki`, using one of the algorithms that a
+/// CSR may use.
 pub(crate) fn verify_signature(
     spki: &SubjectPublicKeyInfoRef<'_>,
     algorithm: &AlgorithmIdentifierRef<'_>,
@@ -26,7 +26,7 @@ pub(crate) fn verify_signature(
     signature::algorithm(spki, algorithm)?.verify(signed, signature)
 }
 
-/// The largest CSR that is read, in bytes of DER.
+/// The maximum size of a CSR, in bytes of DER.
 pub const MAX_CSR_LEN: usize = 16 * 1024;
 
 /// A certification request whose self-signature verified.
@@ -55,11 +55,11 @@ pub struct Csr {
 }
 
 impl Csr {
-    /// Reads one DER CSR and verifies that it was signed with its own key: on
-    /// P-256 or P-384 with SHA-256, SHA-384 or SHA-512 in any combination,
-    /// with RSA of 2048 to 4096 bits and PKCS#1 v1.5, or with Ed25519.
+    /// Parses one DER CSR and verifies its self-signature. Accepted are P-256
+    /// or P-384 with SHA-256, SHA-384 or SHA-512 in any combination, RSA of
+    /// 2048 to 4096 bits with PKCS#1 v1.5, and Ed25519.
     ///
-    /// The signature is checked last, over the bytes as they came.
+    /// The signature is checked last, over the received bytes.
     ///
     /// # Errors
     /// [`CsrError`] names the first rule that the CSR breaks.
@@ -120,15 +120,17 @@ impl Csr {
         &self.spki_sha256
     }
 
-    /// What the CSR asks for. None of it reaches a certificate by itself.
+    /// The names that the CSR requests. None of them is copied to a certificate
+    /// unchecked.
     #[must_use]
     pub fn names(&self) -> &RequestedNames {
         &self.names
     }
 }
 
-/// The content of the attributes. RFC 2986 wants them, if only empty; a request
-/// without them asks for nothing, and some encoders leave them out.
+/// Returns the content of the attributes. RFC 2986 requires them, even if
+/// empty; some encoders omit them, and a CSR without attributes requests
+/// nothing.
 fn attributes<'a>(info: &mut Elements<'a>) -> Result<&'a [u8], CsrError> {
     const CONTEXT_0: u8 = 0xa0;
 
@@ -154,25 +156,28 @@ pub enum CsrError {
     /// More than one extension request.
     #[error("the CSR has more than one extensionRequest; put all extensions into one")]
     DuplicateAttribute,
-    /// One extension that decides requested twice.
+    /// An extension that is evaluated is requested twice.
     #[error("the CSR requests the same extension twice")]
     DuplicateExtension,
     /// The named part does not decode.
     #[error("the CSR's {0} is not valid DER of its type")]
     Malformed(&'static str),
-    /// An OID that decides, or stands in the name of a device, and is padded.
+    /// An OID that is evaluated, or belongs to a device's name, is not
+    /// minimally encoded.
     #[error("the CSR's {0} holds an object identifier that is not minimally encoded")]
     NonMinimal(&'static str),
     /// More than [`MAX_CSR_LEN`] bytes.
     #[error("the CSR is larger than 16 KiB")]
     TooLarge,
-    /// Bytes after the CSR.
+    /// Data follows the CSR.
     #[error("the CSR is followed by other data")]
     TrailingData,
-    /// A key that is none of P-256, P-384, RSA of 2048 to 4096 bits, Ed25519.
-    #[error("the CSR's key is none of P-256, P-384, RSA of 2048 to 4096 bits, Ed25519")]
+    /// A key that is not P-256, P-384, RSA of 2048 to 4096 bits or Ed25519.
+    #[error(
+        "the CSR's key is not supported; use P-256, P-384, RSA of 2048 to 4096 bits, or Ed25519"
+    )]
     UnsupportedKey,
-    /// A signature algorithm that does not go with the key, or uses SHA-1.
+    /// A signature algorithm that does not match the key, or uses SHA-1.
     #[error(
         "the CSR's signature algorithm does not fit its key; sign with SHA-256, SHA-384 or \
          SHA-512 (Ed25519 keys: with Ed25519)"
@@ -181,7 +186,7 @@ pub enum CsrError {
     /// A version other than 0.
     #[error("the CSR's version is not v1(0)")]
     UnsupportedVersion,
-    /// RSA below 2048 bits, or with an exponent below 65537 or even.
+    /// RSA below 2048 bits, or with an exponent that is even or below 65537.
     #[error("the CSR's RSA key is weak; use 2048 to 4096 bits and the exponent 65537")]
     WeakKey,
 }

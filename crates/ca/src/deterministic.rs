@@ -1,9 +1,9 @@
-//! Keys that anyone can derive and whose signatures never vary, for
-//! laboratories that must repeat an issuance byte for byte.
+//! Deterministic signing keys for laboratories that must repeat an issuance
+//! byte for byte. Anyone can derive these keys.
 //!
-//! Such a key is no secret. It does not implement [`Signer`]: the one way to an
-//! [`Issuer`] is [`Issuer::deterministic`], which refuses a certificate without
-//! the laboratory mark.
+//! Such a key is not secret. It does not implement [`Signer`]. Only
+//! [`Issuer::deterministic`] creates an [`Issuer`] from it, and refuses a
+//! certificate without the laboratory mark.
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ use crate::{
     authority::{KeyType, is_laboratory},
 };
 
-/// An ECDSA key that signs by RFC 6979: the nonce of a signature comes from
-/// the key and the message, so that one message has one signature.
+/// An ECDSA key that signs by RFC 6979: the nonce of a signature is derived
+/// from the key and the message, so each message has exactly one signature.
 pub struct DeterministicKey {
     key: Key,
     /// The uncompressed point (SEC 1 section 2.3.3).
@@ -33,11 +33,12 @@ enum Key {
 }
 
 impl DeterministicKey {
-    /// The key that belongs to `label`; whoever knows the label has it.
+    /// Derives the key for `label`. Anyone who knows the label can derive it.
     #[must_use]
     pub fn derive(key_type: KeyType, label: &str) -> Self {
-        // A digest that is no scalar of the curve (0, or not below the order)
-        // comes once in 2^32 labels at most: the next counter is taken then.
+        // A digest that is not a scalar of the curve (0, or not below the
+        // order) occurs at most once in 2^32 labels; then the next counter is
+        // used.
         let mut counter = 0_u32;
         loop {
             let input = [&counter.to_be_bytes(), label.as_bytes()].concat();
@@ -49,7 +50,7 @@ impl DeterministicKey {
     }
 
     /// The key with this private scalar: the first 32 (P-256) or 48 (P-384) of
-    /// `bytes`, big-endian. `None` when that is no scalar of the curve.
+    /// `bytes`, big-endian. `None` if it is not a scalar of the curve.
     fn from_scalar(key_type: KeyType, bytes: &[u8]) -> Option<Self> {
         let (key, public) = match key_type {
             KeyType::P256 => {
@@ -110,14 +111,14 @@ impl fmt::Debug for DeterministicKey {
 }
 
 impl Issuer {
-    /// Reads a laboratory's CA certificate and pairs it with a key that signs
-    /// by RFC 6979: what it issues is the same each time, and nobody may rely
-    /// on it.
+    /// Parses a laboratory's CA certificate and pairs it with a key that signs
+    /// by RFC 6979. It issues identical bytes each time, and relying parties
+    /// must not trust it.
     ///
     /// # Errors
-    /// [`IssuerError::NotALaboratory`] where the certificate lacks the mark of
-    /// [`authority::is_laboratory`](crate::authority::is_laboratory), and all
-    /// of [`Issuer::new`].
+    /// [`IssuerError::NotALaboratory`] if the certificate lacks the mark of
+    /// [`authority::is_laboratory`](crate::authority::is_laboratory), and every
+    /// error of [`Issuer::new`].
     pub fn deterministic(
         certificate_der: &[u8],
         key: DeterministicKey,
@@ -133,7 +134,7 @@ impl Issuer {
     }
 }
 
-/// The signer over such a key.
+/// A signer that uses a [`DeterministicKey`].
 struct DeterministicSigner {
     key: DeterministicKey,
     spki_der: Vec<u8>,

@@ -26,7 +26,7 @@ struct HardwareModule {
     hw_serial_num: OctetString,
 }
 
-/// A `HardwareModuleName` that a CSR asks for (RFC 4108 section 5).
+/// A `HardwareModuleName` that a CSR requests (RFC 4108 section 5).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HardwareModuleName {
     /// `hwType` as a dotted-decimal OID.
@@ -36,7 +36,7 @@ pub struct HardwareModuleName {
 }
 
 impl HardwareModuleName {
-    /// Reads the value, in DER, of an other name whose type is
+    /// Decodes the DER value of an other name whose type is
     /// [`ID_ON_HARDWARE_MODULE_NAME`].
     pub(crate) fn from_other_name(value: &[u8]) -> Result<Self, CsrError> {
         let decoded = HardwareModule::from_der(value)
@@ -49,7 +49,8 @@ impl HardwareModuleName {
     }
 }
 
-/// The other name over a module's type and serial octets, unchanged.
+/// Builds the other name from a hardware type and the unchanged octets of a
+/// serial number.
 pub(crate) fn to_other_name(hw_type: ObjectIdentifier, serial: &[u8]) -> der::Result<OtherName> {
     Ok(OtherName {
         type_id: ID_ON_HARDWARE_MODULE_NAME,

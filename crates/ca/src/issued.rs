@@ -1,4 +1,4 @@
-//! Reading what was issued.
+//! Parses and encodes issued certificates.
 
 use der::{Decode, Encode};
 use pem_rfc7468::LineEnding;
@@ -8,16 +8,16 @@ use crate::{
     tbs::{Certificate, TbsCertificate},
 };
 
-/// A certificate as PEM (RFC 7468), with a final newline; `None` where it is
-/// larger than this machine's memory could hold.
+/// Encodes a certificate as PEM (RFC 7468), with a final newline. `None` if the
+/// result exceeds the address space.
 #[must_use]
 pub fn certificate_pem(der: &[u8]) -> Option<String> {
     pem_rfc7468::encode_string("CERTIFICATE", LineEnding::LF, der).ok()
 }
 
-/// The serial number of a certificate that this CA may have issued; `None`
-/// for anything that is not of the form that this CA writes. Nothing else of
-/// it is checked: the caller compares all its bytes with those on record.
+/// Extracts the serial number of a certificate that this CA may have issued.
+/// `None` for any input that this CA does not write. Nothing else is checked:
+/// the caller must compare the whole certificate with the recorded one.
 #[must_use]
 pub fn serial_number_of(der: &[u8]) -> Option<SerialNumber> {
     let certificate = Certificate::from_der(der).ok()?;

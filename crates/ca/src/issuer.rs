@@ -1,4 +1,4 @@
-//! A CA that issues: its certificate, its signer, and what it signs.
+//! An issuing CA: its certificate, its signer, and what it signs.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
     tbs::{Certificate, TbsCertificate},
 };
 
-/// A CA certificate together with the signer over its key.
+/// A CA certificate with the signer that holds its key.
 pub struct Issuer {
     id: [u8; 32],
     certificate_der: Vec<u8>,
@@ -47,10 +47,10 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Reads a CA certificate and pairs it with its signer.
+    /// Parses a CA certificate and pairs it with its signer.
     ///
     /// # Errors
-    /// [`IssuerError`] where the certificate may not sign certificates, or the
+    /// [`IssuerError`] if the certificate may not sign certificates, or the
     /// signer holds another key.
     pub fn new(certificate_der: &[u8], signer: Box<dyn Signer>) -> Result<Self, IssuerError> {
         let malformed = |_| IssuerError::Malformed;
@@ -85,9 +85,9 @@ impl Issuer {
             .extension::<ExtendedKeyUsage>()
             .map_err(malformed)?
             .map(|(_, usage)| usage.0);
-        // An empty SEQUENCE: RFC 5280 section 4.1.2.6, "If the subject is a CA
-        // [...], then the subject field MUST be populated with a non-empty
-        // distinguished name".
+        // An empty SEQUENCE is refused. RFC 5280 section 4.1.2.6: "If the
+        // subject is a CA [...], then the subject field MUST be populated with
+        // a non-empty distinguished name".
         if tbs.subject.value().is_empty() {
             return Err(IssuerError::EmptySubject);
         }
@@ -96,8 +96,8 @@ impl Issuer {
         }
         // RFC 5280 section 4.2.1.11: requireExplicitPolicy is "the number of
         // additional certificates that may appear in the path before an
-        // explicit policy is required for the entire path". No certificate that
-        // is issued here names a policy.
+        // explicit policy is required for the entire path". Certificates that
+        // are issued here never contain a policy.
         let policies = tbs.extension::<PolicyConstraints>().map_err(malformed)?;
         if policies.is_some_and(|(_, policies)| policies.require_explicit_policy.is_some()) {
             return Err(IssuerError::PolicyRequired);
@@ -127,28 +127,28 @@ impl Issuer {
         })
     }
 
-    /// SHA-256 of the certificate's DER: what an intent records, so that
-    /// recovery finds the issuer that prepared it.
+    /// SHA-256 of the certificate's DER. An intent records it, so that recovery
+    /// finds the issuer that prepared the certificate.
     #[must_use]
     pub fn id(&self) -> [u8; 32] {
         self.id
     }
 
-    /// The CA's name, its subject as RFC 4514 writes it.
+    /// The CA's subject, in the form of RFC 4514.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 of the CA's SubjectPublicKeyInfo: what stays when its certificate
-    /// is renewed.
+    /// SHA-256 of the CA's SubjectPublicKeyInfo, which does not change when its
+    /// certificate is renewed.
     #[must_use]
     pub fn spki_sha256(&self) -> [u8; 32] {
         sha256(self.signer.spki_der())
     }
 
-    /// Whether a certificate names this CA and its key as its issuer. Its
-    /// signature is not looked at.
+    /// Whether a certificate names this CA and its key as its issuer. The
+    /// signature is not checked.
     #[must_use]
     pub fn is_named_by(&self, certificate_der: &[u8]) -> bool {
         let named = || -> Result<bool, der::Error> {
@@ -175,13 +175,13 @@ impl Issuer {
         &self.certificate_pem
     }
 
-    /// Last second of the CA's validity, since the Unix epoch.
+    /// The last second of the CA's validity, since the Unix epoch.
     #[must_use]
     pub fn not_after(&self) -> u64 {
         self.not_after
     }
 
-    /// First second of the CA's validity, since the Unix epoch.
+    /// The first second of the CA's validity, since the Unix epoch.
     #[must_use]
     pub fn not_before(&self) -> u64 {
         self.not_before
@@ -195,16 +195,17 @@ impl Issuer {
         })
     }
 
-    /// Whether relying parties accept only some names below it.
+    /// Whether the CA has name constraints.
     #[must_use]
     pub fn has_name_constraints(&self) -> bool {
         self.has_name_constraints
     }
 
-    /// Builds the whole `TBSCertificate` of a leaf.
+    /// Builds the complete `TBSCertificate` of a leaf.
     ///
     /// # Errors
-    /// [`PrepareError`]; nothing of the template is dropped or cut silently.
+    /// [`PrepareError`]; no part of the template is silently dropped or
+    /// truncated.
     pub fn prepare(
         &self,
         leaf: &LeafTemplate,
@@ -222,8 +223,8 @@ impl Issuer {
             serial_number: UintRef::new(serial.as_bytes()).map_err(|_| PrepareError::Tbs)?,
             signature: self.algorithm(),
             // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a
-            // non-empty distinguished name". It is the CA's own subject, byte
-            // for byte: path building compares the two.
+            // non-empty distinguished name". It is a byte-for-byte copy of the
+            // CA's subject, because path building compares the two.
             issuer: AnyRef::from_der(&self.subject_der).map_err(|_| PrepareError::Tbs)?,
             validity: Validity::new(time(leaf.not_before)?, time(leaf.not_after)?),
             subject: AnyRef::from_der(&subject).map_err(|_| PrepareError::Tbs)?,
@@ -241,12 +242,12 @@ impl Issuer {
         })
     }
 
-    /// Takes up a recorded `TBSCertificate` again, byte for byte, to sign what
-    /// an interrupted issuance had prepared.
+    /// Restores a recorded `TBSCertificate` byte for byte, to sign what an
+    /// interrupted issuance prepared.
     ///
     /// # Errors
-    /// [`PrepareError::OtherIssuer`] where the bytes name another issuer, and
-    /// other variants where they are nothing that [`Issuer::prepare`] writes.
+    /// [`PrepareError::OtherIssuer`] if the bytes name another issuer, and
+    /// other variants if [`Issuer::prepare`] cannot have written them.
     pub fn resume(&self, tbs_der: &[u8]) -> Result<PreparedCert, PrepareError> {
         let tbs = TbsCertificate::from_der(tbs_der).map_err(|_| PrepareError::Tbs)?;
         if tbs.to_der().as_deref() != Ok(tbs_der) {
@@ -279,8 +280,8 @@ impl Issuer {
         })
     }
 
-    /// The signature over a prepared certificate, which is used up: to be made
-    /// here or on a thread that may block.
+    /// Consumes a prepared certificate and returns the pending signature, which
+    /// can run here or on a thread that may block.
     ///
     /// # Errors
     /// [`SignError::OtherIssuer`].
@@ -291,17 +292,17 @@ impl Issuer {
         Ok(Signing::new(Arc::clone(&self.signer), prepared))
     }
 
-    /// Whether its signer may block: see [`Signing::may_block`].
+    /// Whether the signer may block: see [`Signing::may_block`].
     #[must_use]
     pub fn may_block(&self) -> bool {
         self.signer.may_block()
     }
 
-    /// Signs a prepared certificate here, and uses it up.
+    /// Signs and consumes a prepared certificate on this thread.
     ///
     /// # Errors
-    /// [`SignError`]. The prepared certificate is gone; its recorded bytes can
-    /// be taken up again with [`Issuer::resume`].
+    /// [`SignError`]. The prepared certificate is consumed; [`Issuer::resume`]
+    /// restores it from its recorded bytes.
     pub fn sign(&self, prepared: PreparedCert) -> Result<IssuedCert, SignError> {
         self.signing(prepared)?.run()
     }
@@ -310,8 +311,8 @@ impl Issuer {
         algorithm(self.signer.as_ref())
     }
 
-    /// A leaf that outlives its issuer, or predates it, does not verify for
-    /// the whole of its stated validity.
+    /// Refuses a leaf that is valid before or after its issuer: it would not
+    /// verify for its whole validity.
     fn check_validity(&self, not_before: u64, not_after: u64) -> Result<(), PrepareError> {
         if self.not_before <= not_before && not_before < not_after && not_after <= self.not_after {
             Ok(())
@@ -380,44 +381,49 @@ impl fmt::Debug for Issuer {
     }
 }
 
-/// Why a certificate and a signer make no issuer.
+/// Why a certificate and a signer do not make an issuer.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum IssuerError {
     /// The subject is an empty name.
     #[error("the CA certificate has an empty subject")]
     EmptySubject,
-    /// Not exactly one DER certificate, or one of its extensions is doubled or
-    /// does not decode.
+    /// Not exactly one DER certificate, or an extension is repeated or does not
+    /// decode.
     #[error("the CA certificate is not exactly one well-formed DER certificate")]
     Malformed,
     /// Key usage without keyCertSign, or no key usage.
     #[error("the CA certificate has no key usage keyCertSign")]
     NoKeyCertSign,
-    /// No subject key identifier to name in what it issues.
+    /// No subject key identifier, which issued certificates must name.
     #[error("the CA certificate has no subject key identifier")]
     NoSubjectKeyIdentifier,
     /// Not version 3 with critical basicConstraints and cA.
-    #[error("the certificate is no CA: it needs version 3 and critical basicConstraints with cA")]
-    NotACa,
-    /// A deterministic key without the laboratory mark.
-    #[error("the CA certificate is no laboratory's: no deterministic key may sign for it")]
-    NotALaboratory,
-    /// It requires certificate policies, and no certificate issued here has one.
     #[error(
-        "the CA certificate requires certificate policies (policy constraints), and the certificates issued here name none: relying parties refuse them"
+        "the certificate is not a CA certificate: it needs version 3 and critical basicConstraints with cA"
+    )]
+    NotACa,
+    /// A deterministic key without the laboratory mark in the certificate.
+    #[error(
+        "the CA certificate has no laboratory mark, so a deterministic key must not sign for it"
+    )]
+    NotALaboratory,
+    /// It requires certificate policies, but certificates issued here have
+    /// none.
+    #[error(
+        "the CA certificate requires certificate policies (policy constraints), but certificates issued here have none, so relying parties would refuse them"
     )]
     PolicyRequired,
-    /// A critical extension that relying parties do not know.
+    /// A critical extension that relying parties do not process.
     #[error(
-        "the CA certificate's critical extension {0} is one that relying parties do not know: they refuse what it issues"
+        "the CA certificate has the critical extension {0}, which relying parties do not know: they would refuse the certificates that it issues"
     )]
     UnknownExtension(ObjectIdentifier),
-    /// The signer's public key is not the certificate's.
+    /// The signer's public key is not that of the certificate.
     #[error("the key does not belong to the CA certificate")]
     OtherKey,
 }
 
-/// The AlgorithmIdentifier of what `signer` signs.
+/// The AlgorithmIdentifier of the signer's signatures.
 pub(crate) fn algorithm(signer: &dyn Signer) -> AlgorithmIdentifierRef<'static> {
     AlgorithmIdentifierRef {
         oid: signer.algorithm().oid(),
@@ -440,8 +446,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     value
 }
 
-/// UTCTime to the end of 2049, GeneralizedTime from then on: RFC 5280 section
-/// 4.1.2.5.
+/// Encodes a time by RFC 5280 section 4.1.2.5: UTCTime through 2049,
+/// GeneralizedTime from 2050.
 fn time(seconds: u64) -> Result<Time, PrepareError> {
     DateTime::from_unix_duration(Duration::from_secs(seconds))
         .map(Time::from)

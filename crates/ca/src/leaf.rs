@@ -1,4 +1,4 @@
-//! What goes into a leaf certificate, and how it is encoded.
+//! The content of a leaf certificate and its encoding.
 
 use std::net::IpAddr;
 
@@ -19,27 +19,28 @@ use x509_cert::{
 
 use crate::{SerialError, hardware_module, oid, permanent_identifier};
 
-/// A leaf certificate as its issuer is asked for it. What it always is, is
-/// not here: version 3, never a CA, key usage digitalSignature.
+/// The variable parts of a leaf certificate. The fixed parts are not here:
+/// version 3, not a CA, key usage digitalSignature.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LeafTemplate {
     /// The DER `SubjectPublicKeyInfo`, copied unchanged.
     pub spki_der: Vec<u8>,
-    /// The subject, one RDN each, in encoding order (most general first).
+    /// The subject: one attribute per RDN, in encoding order (most general
+    /// first).
     pub subject: Vec<SubjectAttribute>,
-    /// The subject alternative names, in encoding order. Without any the
-    /// extension is left out.
+    /// The subject alternative names, in encoding order. If empty, the
+    /// extension is omitted.
     pub names: Vec<SubjectAltName>,
-    /// First second of validity, since the Unix epoch.
+    /// The first second of validity, since the Unix epoch.
     pub not_before: u64,
-    /// Last second of validity, since the Unix epoch.
+    /// The last second of validity, since the Unix epoch.
     pub not_after: u64,
-    /// The one extended key usage.
+    /// The only extended key usage.
     pub usage: LeafUsage,
 }
 
-/// One attribute of the subject. Upper bounds are those of RFC 5280 appendix
-/// A.1, in characters.
+/// One attribute of the subject. Its length limits are the upper bounds of RFC
+/// 5280 appendix A.1, in characters.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SubjectAttribute {
     /// `commonName`, UTF8String, up to 64.
@@ -88,21 +89,21 @@ pub enum LeafUsage {
     ServerAuth,
 }
 
-/// Why a certificate was not prepared.
+/// Why a certificate could not be prepared.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum PrepareError {
-    /// A subject attribute is empty, too long, holds control characters, or
+    /// A subject attribute is empty, too long, contains control characters, or
     /// does not fit its string type.
-    #[error("the subject's {0} is empty, too long, or holds a character that it may not hold")]
+    #[error("the subject's {0} is empty, too long, or contains a forbidden character")]
     BadSubject(&'static str),
-    /// A recorded TBS is a CA, or lacks what every leaf has.
-    #[error("the recorded certificate is no leaf as this CA writes them")]
+    /// A recorded TBS is a CA certificate, or lacks what every leaf contains.
+    #[error("the recorded certificate is not a leaf that this CA writes")]
     NotALeaf,
     /// Neither subject nor subject alternative name.
     #[error("the certificate would have neither subject nor subject alternative name")]
     NoName,
-    /// A DNS name or URI that cannot stand in a certificate.
-    #[error("the {0} name cannot stand in a certificate")]
+    /// A DNS name or URI that a certificate cannot contain.
+    #[error("a certificate cannot contain this {0} name")]
     BadName(&'static str),
     /// The recorded TBS names another issuer, key or signature algorithm.
     #[error("the recorded certificate belongs to another issuer; load the CA that it names")]
@@ -110,20 +111,21 @@ pub enum PrepareError {
     /// A recorded TBS with a serial number that RFC 5280 forbids.
     #[error(transparent)]
     Serial(#[from] SerialError),
-    /// The public key is no `SubjectPublicKeyInfo`.
-    #[error("the public key is no DER SubjectPublicKeyInfo")]
+    /// The public key is not a `SubjectPublicKeyInfo`.
+    #[error("the public key is not a DER SubjectPublicKeyInfo")]
     Spki,
     /// The recorded TBS is not DER, or not the DER that this CA writes.
     #[error("the recorded certificate is not exact DER")]
     Tbs,
     /// An assigner or hardware type that cannot be encoded.
-    #[error("the object identifier {0} is too large to be encoded")]
+    #[error("the object identifier {0} is too large to encode")]
     UnsupportedOid(String),
     /// The issuer's own extended key usage does not cover the leaf's.
     #[error("the CA may not issue certificates of this extended key usage")]
     UsageOutsideIssuer,
-    /// Backwards, past the year 9999, or outside the issuer's own validity.
-    #[error("the validity is empty or reaches outside the CA's own")]
+    /// Ends before it starts, ends after the year 9999, or exceeds the issuer's
+    /// own validity.
+    #[error("the validity is empty or exceeds that of the CA")]
     Validity,
 }
 
@@ -136,7 +138,7 @@ impl LeafUsage {
     }
 }
 
-/// The DER `Name` of the attributes.
+/// Encodes the attributes as a DER `Name`.
 pub(crate) fn subject_der(attributes: &[SubjectAttribute]) -> Result<Vec<u8>, PrepareError> {
     let rdns = attributes
         .iter()
@@ -241,8 +243,9 @@ fn encodable(dotted: &str) -> Result<ObjectIdentifier, PrepareError> {
     oid::from_dotted(dotted).ok_or_else(|| PrepareError::UnsupportedOid(dotted.to_owned()))
 }
 
-/// Whether a certificate can hold this DNS name. RFC 5280 section 4.2.1.6: "The
-/// name MUST be in the "preferred name syntax"": labels of 1 to 63 letters, digits and inner hyphens.
+/// Whether a certificate can contain this DNS name. RFC 5280 section 4.2.1.6:
+/// "The name MUST be in the "preferred name syntax"": labels of 1 to 63
+/// letters, digits and inner hyphens.
 #[must_use]
 pub fn is_dns_name(name: &str) -> bool {
     name.len() <= 253

@@ -1,20 +1,22 @@
-//! CSR in, certificate out: parsing and checking certification requests,
-//! preparing and signing leaf certificates, and creating the CAs themselves.
+//! CSR in, certificate out: parses and checks certification requests, prepares
+//! and signs leaf certificates, and creates the CAs.
 //!
-//! The crate knows nothing of ACME. It has no clock and no I/O: times are
-//! seconds since the Unix epoch, random bytes and keys are arguments. The one
-//! exception is [`authority::create`] and [`authority::create_tls`], whose keys and serial numbers come from
-//! the cryptographic library's own generator; [`authority::repeatable`] makes
-//! a laboratory's CA without any chance.
+//! This crate does not depend on ACME. It has no clock and does no I/O: times
+//! are seconds since the Unix epoch, and random bytes and keys are arguments.
+//! The only exceptions are [`authority::create`] and [`authority::create_tls`],
+//! which take keys and serial numbers from the CSPRNG of the cryptographic
+//! library. [`authority::repeatable`] creates a laboratory CA without any
+//! randomness.
 //!
-//! The way of a certificate:
+//! How a certificate is issued:
 //!
 //! 1. [`Csr::parse`] checks the request and its self-signature once.
-//! 2. [`Issuer::prepare`] builds the whole `TBSCertificate`. Its bytes are
-//!    what the caller makes durable before anything is signed.
-//! 3. [`Issuer::sign`], or [`Issuer::signing`] where the signer may block,
-//!    consumes the [`PreparedCert`], so that one intent is signed at most once. After a crash, [`Issuer::resume`] takes the
-//!    recorded bytes and yields the same prepared certificate again.
+//! 2. [`Issuer::prepare`] builds the whole `TBSCertificate`. The caller stores
+//!    its bytes durably before anything is signed.
+//! 3. [`Issuer::sign`], or [`Issuer::signing`] if the signer may block,
+//!    consumes the [`PreparedCert`], so that an intent is signed at most once.
+//!    After a crash, [`Issuer::resume`] restores the same prepared certificate
+//!    from the recorded bytes.
 
 pub mod authority;
 mod csr;

@@ -1,17 +1,17 @@
-//! Object identifiers as dotted strings, in both directions without loss.
+//! Lossless conversion between object identifiers and dotted strings.
 
 use der::asn1::ObjectIdentifier;
 
-/// The dotted form of a decoded OID, or `None` where its encoding is not the
-/// minimal one: DER knows one encoding per OID, but the decoder accepts arcs
-/// that are padded with 0x80, and two encodings must not share one text.
+/// The dotted form of a decoded OID, or `None` if its encoding is not minimal.
+/// DER has one encoding per OID, but the decoder accepts arcs that are padded
+/// with 0x80, and two encodings must not share one text.
 pub(crate) fn to_dotted(oid: &ObjectIdentifier) -> Option<String> {
     let dotted = oid.to_string();
     (ObjectIdentifier::new(&dotted).ok()? == *oid).then_some(dotted)
 }
 
-/// The OID of a dotted string, or `None` where it cannot be encoded exactly:
-/// arcs above 2^32 - 1, second arcs above 39 under root 2, more than 39 bytes,
+/// The OID of a dotted string, or `None` if it cannot be encoded exactly: arcs
+/// above 2^32 - 1, second arcs above 39 under root 2, more than 39 bytes,
 /// leading zeros.
 pub(crate) fn from_dotted(dotted: &str) -> Option<ObjectIdentifier> {
     let oid = ObjectIdentifier::new(dotted).ok()?;

@@ -28,10 +28,10 @@ struct PermanentIdentifier {
     assigner: Option<ObjectIdentifier>,
 }
 
-/// A `PermanentIdentifier` that a CSR asks for (RFC 4043 section 2).
+/// A `PermanentIdentifier` that a CSR requests (RFC 4043 section 2).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PermanentIdentifierName {
-    /// The identifier, octet for octet as encoded. RFC 4043 lets it be absent;
+    /// The identifier, octet for octet as encoded. RFC 4043 allows its absence;
     /// draft-ietf-acme-device-attest section 3.2 does not.
     pub value: Option<String>,
     /// The assigner as a dotted-decimal OID.
@@ -39,7 +39,7 @@ pub struct PermanentIdentifierName {
 }
 
 impl PermanentIdentifierName {
-    /// Reads the value, in DER, of an other name whose type is
+    /// Decodes the DER value of an other name whose type is
     /// [`ID_ON_PERMANENT_IDENTIFIER`].
     pub(crate) fn from_other_name(value: &[u8]) -> Result<Self, CsrError> {
         let decoded = PermanentIdentifier::from_der(value)
@@ -54,8 +54,8 @@ impl PermanentIdentifierName {
     }
 }
 
-/// The other name over an identifier's octets, unchanged: draft section 3.2,
-/// "no normalization or transformation is permitted".
+/// Builds the other name from an identifier's unchanged octets. Draft section
+/// 3.2: "no normalization or transformation is permitted".
 pub(crate) fn to_other_name(
     value: &str,
     assigner: Option<ObjectIdentifier>,

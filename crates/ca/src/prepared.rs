@@ -1,8 +1,8 @@
-//! The two sides of the signature: what will be signed, and what was.
+//! A certificate before and after it is signed.
 
 use crate::SerialNumber;
 
-/// A certificate that is complete but for its signature.
+/// A certificate that is complete except for its signature.
 ///
 /// It is not `Clone`, and [`Issuer::sign`](crate::Issuer::sign) takes it by
 /// move: one prepared certificate is signed at most once.
@@ -16,7 +16,7 @@ pub struct PreparedCert {
 }
 
 impl PreparedCert {
-    /// The DER `TBSCertificate`: the exact bytes that will be signed.
+    /// The DER `TBSCertificate`: the exact bytes to sign.
     #[must_use]
     pub fn tbs_der(&self) -> &[u8] {
         &self.tbs_der
@@ -28,13 +28,14 @@ impl PreparedCert {
         &self.serial
     }
 
-    /// [`Issuer::id`](crate::Issuer::id) of the only issuer that signs this.
+    /// [`Issuer::id`](crate::Issuer::id) of the only issuer that can sign this
+    /// certificate.
     #[must_use]
     pub fn issuer_id(&self) -> [u8; 32] {
         self.issuer_id
     }
 
-    /// Last second of validity, since the Unix epoch.
+    /// The last second of validity, since the Unix epoch.
     #[must_use]
     pub fn not_after(&self) -> u64 {
         self.not_after
@@ -63,13 +64,13 @@ impl IssuedCert {
         &self.serial
     }
 
-    /// First second of validity, since the Unix epoch.
+    /// The first second of validity, since the Unix epoch.
     #[must_use]
     pub fn not_before(&self) -> u64 {
         self.not_before
     }
 
-    /// Last second of validity, since the Unix epoch.
+    /// The last second of validity, since the Unix epoch.
     #[must_use]
     pub fn not_after(&self) -> u64 {
         self.not_after

@@ -1,4 +1,4 @@
-//! The root of an installation, and whether it issued a CA.
+//! The root of an installation, which verifies the CAs below it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use const_oid::db::rfc5280::ANY_EXTENDED_KEY_USAGE;
@@ -18,7 +18,7 @@ use crate::{
     tbs::{Certificate, TbsCertificate},
 };
 
-/// A self-signed CA certificate, which relying parties trust.
+/// A self-signed CA certificate that relying parties trust.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Root {
     der: Vec<u8>,
@@ -26,46 +26,47 @@ pub struct Root {
     not_after: u64,
 }
 
-/// Why a certificate is no root, or a CA is not one that this root issued.
+/// Why a certificate is not a root, or why a CA was not issued by this root.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum RootError {
-    /// The signature of the CA certificate does not verify under the root's key.
-    #[error("its signature is not by the root's key")]
+    /// The CA certificate's signature does not verify with the root's key.
+    #[error("its signature does not verify with the root's key")]
     BadSignature,
-    /// The CA certificate's issuer is another name than the root's subject.
+    /// The CA certificate's issuer is not the root's subject.
     #[error("it names another issuer than the root")]
     IssuerMismatch,
-    /// The CA certificate's authority key identifier is of another key.
+    /// The CA certificate's authority key identifier names another key.
     #[error("it names another issuer key than the root's")]
     KeyIdentifierMismatch,
-    /// Not exactly one DER certificate, or one of its extensions is doubled or
-    /// does not decode.
+    /// Not exactly one DER certificate, or an extension is repeated or does not
+    /// decode.
     #[error("it is not exactly one well-formed DER certificate")]
     Malformed,
-    /// Not version 3 with basicConstraints and cA, or no key usage keyCertSign.
+    /// Not version 3 with basicConstraints and cA, or without key usage
+    /// keyCertSign.
     #[error("it may not sign certificates: it needs basicConstraints with cA, and keyCertSign")]
     NotACa,
-    /// Not signed by its own key and name.
-    #[error("it is not self-signed, so that relying parties do not trust it as a root")]
+    /// Not signed with its own key, or not issued by its own name.
+    #[error("it is not self-signed, so relying parties do not trust it as a root")]
     NotSelfSigned,
-    /// The root's path length leaves no room for a CA below it.
-    #[error("the root's path length allows no CA below it")]
+    /// The root's path length does not allow a CA below it.
+    #[error("the root's path length does not allow a CA below it")]
     PathLength,
-    /// The key or the algorithm is of a kind that is not supported.
-    #[error("its signature is of a kind that is not supported")]
+    /// The key type or the algorithm is not supported.
+    #[error("its signature uses an unsupported algorithm or key type")]
     UnsupportedSignature,
-    /// A critical extension that relying parties do not know.
+    /// A critical extension that relying parties do not process.
     #[error(
-        "its critical extension {0} is one that relying parties do not know: they refuse every certificate below it"
+        "it has the critical extension {0}, which relying parties do not know: they would refuse every certificate below it"
     )]
     UnknownExtension(ObjectIdentifier),
-    /// The root's extended key usage does not allow what the CA is for.
-    #[error("the root's extended key usage does not allow what this CA is for")]
+    /// The root's extended key usage does not allow the usage of the CA.
+    #[error("the root's extended key usage does not allow the usage of this CA")]
     UsageOutsideRoot,
 }
 
 impl Root {
-    /// Reads a root: a CA certificate that is signed by its own key.
+    /// Parses a root: a self-signed CA certificate.
     ///
     /// # Errors
     /// [`RootError`]
@@ -99,13 +100,13 @@ impl Root {
         })
     }
 
-    /// First second of its validity, since the Unix epoch.
+    /// The first second of its validity, since the Unix epoch.
     #[must_use]
     pub fn not_before(&self) -> u64 {
         self.not_before
     }
 
-    /// Last second of its validity, since the Unix epoch.
+    /// The last second of its validity, since the Unix epoch.
     #[must_use]
     pub fn not_after(&self) -> u64 {
         self.not_after
@@ -125,9 +126,9 @@ impl Root {
         hash
     }
 
-    /// Checks that this root issued the CA certificate `ca_der`, whose leaves are
-    /// for `usage`: that a relying party which trusts the root accepts them. The
-    /// dates are the caller's to compare with its clock.
+    /// Checks that this root issued the CA certificate `ca_der`, so that a
+    /// relying party that trusts the root accepts leaves for `usage` below it.
+    /// The caller must compare the dates with its clock.
     ///
     /// # Errors
     /// [`RootError`]

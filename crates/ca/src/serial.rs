@@ -10,27 +10,27 @@ const MAX_LEN: usize = 20;
 
 /// A certificate's serial number: positive, at most 20 octets.
 ///
-/// Prints as lower-case hex without separators, and orders and compares by its
+/// Displayed as lower-case hex without separators. Ordered and compared by its
 /// big-endian octets.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SerialNumber(Vec<u8>);
 
 impl SerialNumber {
-    /// A new serial number from 16 random bytes. The two uppermost bits are
-    /// fixed to 01, so that the number is positive, never zero and always of
-    /// 16 octets; 126 bits of chance remain.
+    /// Makes a serial number from 16 random bytes. The two most significant
+    /// bits are set to 01, so that the number is always positive, non-zero and
+    /// 16 octets long; 126 random bits remain.
     #[must_use]
     pub fn from_random(mut random: [u8; 16]) -> Self {
         random[0] = random[0] & 0x3f | 0x40;
         Self(random.to_vec())
     }
 
-    /// Reads the content octets of a DER INTEGER, as a certificate or a
-    /// revocation request shows them.
+    /// Parses the content octets of a DER INTEGER, as in a certificate or a
+    /// revocation request.
     ///
     /// # Errors
-    /// [`SerialError`] names the rule of RFC 5280 section 4.1.2.2 or of DER
-    /// that the octets break.
+    /// [`SerialError`] names the violated rule of RFC 5280 section 4.1.2.2 or
+    /// of DER.
     pub fn from_der_content(content: &[u8]) -> Result<Self, SerialError> {
         match content {
             [] => Err(SerialError::Empty),
@@ -44,8 +44,8 @@ impl SerialNumber {
         }
     }
 
-    /// The number of the given unsigned big-endian octets without leading
-    /// zeros, as [`as_bytes`](Self::as_bytes) gives them.
+    /// Makes a serial number from unsigned big-endian octets without leading
+    /// zeros, as [`as_bytes`](Self::as_bytes) returns them.
     ///
     /// # Errors
     /// As [`from_der_content`](Self::from_der_content).
@@ -70,10 +70,10 @@ impl fmt::Display for SerialNumber {
     }
 }
 
-/// Why octets are no serial number.
+/// Why octets are not a serial number.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SerialError {
-    /// No octet at all.
+    /// No octets.
     #[error("the serial number is empty")]
     Empty,
     /// Below zero.

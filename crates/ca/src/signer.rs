@@ -1,4 +1,4 @@
-//! Who signs: the trait, and the signer over a key in a file.
+//! The [`Signer`] trait, and a signer whose key is in a file.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use der::asn1::ObjectIdentifier;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// A CA's private key, wherever it lives.
+/// A CA's private key, wherever it is stored.
 pub trait Signer: Send + Sync {
     /// The one algorithm that this key signs with.
     fn algorithm(&self) -> SignatureAlgorithm;
@@ -22,16 +22,16 @@ pub trait Signer: Send + Sync {
     /// The DER `SubjectPublicKeyInfo` of the key.
     fn spki_der(&self) -> &[u8];
 
-    /// Whether [`sign`](Self::sign) may block for longer than a computation: it
-    /// asks a device, a module or another machine. Then it is not called on the
-    /// threads of an async runtime.
+    /// Whether [`sign`](Self::sign) may block for longer than a computation,
+    /// because it waits for a device, a module or another machine. If so, it
+    /// must not be called on the threads of an async runtime.
     fn may_block(&self) -> bool;
 
-    /// Signs `message` (hashing included) and returns the signature as it
-    /// stands in a certificate: for ECDSA the DER `Ecdsa-Sig-Value`.
+    /// Signs `message` (hashing included) and returns the signature in the form
+    /// that a certificate contains: for ECDSA the DER `Ecdsa-Sig-Value`.
     ///
     /// # Errors
-    /// [`SignError::Signer`] when the key or its device fails.
+    /// [`SignError::Signer`] if the key or its device fails.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
@@ -55,21 +55,21 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Why nothing was signed.
+/// Why signing failed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SignError {
-    /// The signature does not fit into a certificate.
+    /// The signed certificate cannot be encoded.
     #[error("the signed certificate cannot be encoded")]
     Encoding,
     /// The certificate was prepared by another issuer.
     #[error("the certificate was prepared for another issuer; sign it with that one")]
     OtherIssuer,
     /// The key or its device failed.
-    #[error("the CA key could not sign; look at the device or module that holds it")]
+    #[error("the CA key could not sign; check the device or module that holds it")]
     Signer,
 }
 
-/// An ECDSA key read from a PKCS#8 file and kept in memory.
+/// An ECDSA key that is read from a PKCS#8 file and kept in memory.
 pub struct FileSigner {
     key: EcdsaKeyPair,
     algorithm: SignatureAlgorithm,
@@ -77,14 +77,14 @@ pub struct FileSigner {
 }
 
 impl FileSigner {
-    /// Reads an unencrypted PKCS#8 key (`BEGIN PRIVATE KEY`) on P-256, which
-    /// signs with SHA-256, or P-384, which signs with SHA-384.
+    /// Parses an unencrypted PKCS#8 key (`BEGIN PRIVATE KEY`) on P-256, which
+    /// signs with SHA-256, or on P-384, which signs with SHA-384.
     ///
     /// # Errors
-    /// [`SignerError`], with what to do about it.
+    /// [`SignerError`], which says what to do.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, SignerError> {
-        // The label first: it alone tells the formats apart, and the key
-        // material is decoded only where it will be used.
+        // Check the label first: it distinguishes the formats, and key material
+        // is decoded only if it will be used.
         match pem_rfc7468::decode_label(pem.as_bytes()) {
             Ok("PRIVATE KEY") => {}
             Ok("EC PRIVATE KEY") => return Err(SignerError::Sec1),
@@ -153,19 +153,19 @@ impl fmt::Debug for FileSigner {
     }
 }
 
-/// Why a key file is not usable.
+/// Why a key file is unusable.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SignerError {
-    /// A PKCS#8 key under a passphrase.
+    /// A PKCS#8 key that is encrypted with a passphrase.
     #[error("the CA key is encrypted; decrypt it with `openssl pkey -in KEY -out PLAIN`")]
     Encrypted,
-    /// No PEM, or PEM of something else.
-    #[error("the CA key file is no PEM `PRIVATE KEY` (PKCS#8)")]
+    /// Not PEM, or PEM of another kind.
+    #[error("the CA key file is not a PEM `PRIVATE KEY` (PKCS#8)")]
     NotAPrivateKey,
     /// The older format of RFC 5915.
     #[error("the CA key is in SEC1 format; convert it with `openssl pkey -in KEY -out PKCS8`")]
     Sec1,
     /// Another algorithm, another curve, or a damaged key.
-    #[error("the CA key is no valid ECDSA key on P-256 or P-384")]
+    #[error("the CA key is not a valid ECDSA key on P-256 or P-384")]
     UnsupportedKey,
 }

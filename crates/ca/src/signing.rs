@@ -7,8 +7,8 @@ use der::{
 
 use crate::{IssuedCert, PreparedCert, SignError, Signer, issuer::algorithm, tbs::Certificate};
 
-/// A signature that is to be made, apart from the CA that it is of: a signer
-/// that blocks is carried to a thread of its own. One is made once.
+/// A pending signature, independent of its CA, so that a signer that blocks can
+/// run on its own thread. It runs at most once.
 #[must_use]
 pub struct Signing {
     signer: Arc<dyn Signer>,
@@ -20,8 +20,8 @@ impl Signing {
         Self { signer, prepared }
     }
 
-    /// Whether [`run`](Self::run) may block for longer than a computation: not
-    /// for the threads of an async runtime.
+    /// Whether [`run`](Self::run) may block for longer than a computation, and
+    /// so must not run on the threads of an async runtime.
     #[must_use]
     pub fn may_block(&self) -> bool {
         self.signer.may_block()
@@ -30,8 +30,9 @@ impl Signing {
     /// Signs.
     ///
     /// # Errors
-    /// [`SignError`]. The prepared certificate is gone; its recorded bytes can
-    /// be taken up again with [`Issuer::resume`](crate::Issuer::resume).
+    /// [`SignError`]. The prepared certificate is consumed;
+    /// [`Issuer::resume`](crate::Issuer::resume) restores it from its recorded
+    /// bytes.
     pub fn run(self) -> Result<IssuedCert, SignError> {
         let prepared = self.prepared;
         let signature = self.signer.sign(&prepared.tbs_der)?;

@@ -1,8 +1,8 @@
-//! `TBSCertificate` and `Certificate` with names and keys as raw DER.
+//! `TBSCertificate` and `Certificate`, with names and keys as raw DER.
 //!
-//! x509-cert's own types decode names and keys and write them anew. Here the
-//! issuer's name and the certified key are copied byte for byte, so they are
-//! kept undecoded; everything else uses x509-cert's types.
+//! x509-cert's own types decode names and keys and encode them again. These
+//! types keep them undecoded, because the issuer's name and the certified key
+//! must be copied byte for byte. All other fields use x509-cert's types.
 
 use const_oid::AssociatedOid as _;
 use der::{
@@ -54,8 +54,8 @@ pub(crate) struct Certificate<'a> {
 ///      extensions      [3]  EXPLICIT Extensions OPTIONAL  }
 /// ```
 ///
-/// The unique identifiers are left out: conforming CAs do not write them
-/// (section 4.1.2.8), so a certificate with one does not decode.
+/// The unique identifiers are omitted: conforming CAs do not write them
+/// (section 4.1.2.8), so a certificate that has one does not decode.
 #[derive(Clone, Debug, Eq, PartialEq, Sequence)]
 pub(crate) struct TbsCertificate<'a> {
     #[asn1(context_specific = "0", default = "Default::default")]
@@ -70,8 +70,8 @@ pub(crate) struct TbsCertificate<'a> {
     pub(crate) extensions: Option<Vec<Extension>>,
 }
 
-/// The extensions of a CA that relying parties process, even where they are
-/// critical: those of RFC 5280 section 4.2 that matter to a path.
+/// The extensions of a CA that relying parties process even if critical: those
+/// of RFC 5280 section 4.2 that affect a path.
 const PROCESSED: [ObjectIdentifier; 11] = [
     AuthorityKeyIdentifier::OID,
     BasicConstraints::OID,
@@ -97,8 +97,8 @@ impl TbsCertificate<'_> {
             .map(|extension| extension.extn_id)
     }
 
-    /// Decodes the one extension of the type, with its critical flag. `None`
-    /// where there is none, `Err` where it is there twice or does not decode.
+    /// Decodes the extension of this type, with its critical flag. `None` if it
+    /// is absent, `Err` if it is repeated or does not decode.
     pub(crate) fn extension<'b, T>(&'b self) -> Result<Option<(bool, T)>, der::Error>
     where
         T: Decode<'b, Error = der::Error> + const_oid::AssociatedOid,

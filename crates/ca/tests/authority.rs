@@ -1,4 +1,4 @@
-//! The three CAs as OpenSSL reads them.
+//! Checks the three CAs with OpenSSL.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -116,7 +116,7 @@ fn keys_and_their_identifiers() {
         let serial = shown(material, "-serial");
         assert_eq!(serial.len(), "serial=".len() + 32 + "\n".len(), "{serial}");
         assert!(serials.insert(serial));
-        // The key in the file is the certificate's, and it may issue.
+        // The key in the file is that of the certificate, and it may issue.
         assert_eq!(issuer(material).not_before(), NOW - 300);
     }
 }
@@ -202,7 +202,7 @@ fn the_tls_ca_permits_its_host_and_no_other() {
                 "{own:?} {other:?}"
             );
         }
-        // A CA without constraints is constrained to nothing.
+        // A CA without name constraints is not constrained to a host.
         assert!(!is_constrained_to(
             &der(&authority.issuing.certificate_pem),
             own
@@ -211,8 +211,8 @@ fn the_tls_ca_permits_its_host_and_no_other() {
     assert!(!is_constrained_to(b"junk", &hosts[0]));
 }
 
-/// Of the same moment there is one CA and one certificate for a key, byte for
-/// byte, signature included.
+/// At the same time there is one CA and one certificate per key, byte for byte,
+/// including the signature.
 #[test]
 fn a_repeatable_ca_issues_the_same_bytes_again() {
     let leaf = leaf();
@@ -226,7 +226,7 @@ fn a_repeatable_ca_issues_the_same_bytes_again() {
     assert_eq!(issue(NOW), (ca.clone(), certificate.clone()));
     let (later_ca, later) = issue(NOW + 1);
     assert_ne!(later_ca, ca);
-    // The key stays, and with it all that the leaf says.
+    // The key is unchanged, and so is everything that the leaf contains.
     assert_eq!(later, certificate);
 
     let openssl = OpenSsl::new();
@@ -244,7 +244,7 @@ fn a_repeatable_ca_issues_the_same_bytes_again() {
     assert_eq!(authority::repeatable(299).err(), Some(AuthorityError::Time));
 }
 
-/// A key that anyone can derive signs under no CA that somebody may rely on.
+/// A key that anyone can derive must not sign for a production CA.
 #[test]
 fn a_deterministic_key_signs_for_laboratories_only() {
     let key = || DeterministicKey::derive(KeyType::P256, "a key");

@@ -1,4 +1,4 @@
-//! CSRs made by OpenSSL, good and bad.
+//! Valid and invalid CSRs, made by OpenSSL.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -32,7 +32,7 @@ fn good(name: &str) -> Csr {
     Csr::parse(&read("good")[name]).unwrap()
 }
 
-/// `DuplicateExtension` and `Malformed("request")` as the corpus spells them.
+/// Spells `DuplicateExtension` and `Malformed("request")` as the corpus does.
 fn kebab(error: CsrError) -> String {
     let debug = format!("{error:?}");
     let variant = debug.split('(').next().unwrap();
@@ -112,7 +112,7 @@ fn every_kind_of_name_is_read() {
     );
 }
 
-/// What is dropped anyway is not held to its type; that it is there is seen.
+/// The type of a dropped part is not checked; only its presence is recorded.
 #[test]
 fn scenario_57_what_is_dropped_does_not_make_a_request_unreadable() {
     let kept = || vec!["kept.example".to_owned()];
@@ -172,7 +172,7 @@ fn scenario_57_what_is_dropped_does_not_make_a_request_unreadable() {
         let request = good(&format!("dropped.{name}"));
         let mut found = request.names().clone();
         if name.starts_with("subject") {
-            // How it is shown is the decoder's, where it has a form for it.
+            // How it is displayed depends on the decoder.
             if expected.subject == "#" {
                 assert!(found.subject.starts_with("#30"), "{}", found.subject);
             }
@@ -233,8 +233,8 @@ fn a_request_of_the_largest_size_is_read_and_one_byte_more_is_not() {
     assert_eq!(parse(MAX_CSR_LEN + 1), Err(CsrError::TooLarge));
 }
 
-/// Any one bit: the information is signed, and what is not signed (headers,
-/// the algorithm, the signature) is no longer the same.
+/// Flips any one bit. The request information is signed; a change elsewhere
+/// (headers, the algorithm, the signature) breaks the signature.
 #[test]
 fn scenario_55_no_flipped_bit_survives() {
     let der = &read("good")["p256-sha256"];
@@ -263,7 +263,7 @@ proptest! {
         prop_assert!(Csr::parse(&der).is_err());
     }
 
-    /// Lengths and tags change too, so that every layer sees broken input.
+    /// Lengths and tags change too, so that every layer gets malformed input.
     #[test]
     fn mutated_requests_do_not_panic(
         which in any::<prop::sample::Index>(),

@@ -1,4 +1,4 @@
-//! CA certificates that OpenSSL made, with names that other tools break.
+//! CA certificates made by OpenSSL, with names that other tools mishandle.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -10,7 +10,7 @@ use x509_cert::Certificate;
 
 use support::{OpenSsl, leaf, serial};
 
-/// A self-signed certificate with the extensions, and its key.
+/// Makes a self-signed certificate with the extensions, and its key.
 fn make(openssl: &OpenSsl, subject: &str, extensions: &str) -> Result<Issuer, IssuerError> {
     openssl.write(
         "ca.cnf",

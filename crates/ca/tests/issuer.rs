@@ -1,4 +1,4 @@
-//! Preparing, taking up again, and signing.
+//! Preparing, resuming and signing certificates.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -162,7 +162,7 @@ fn a_changed_record_is_not_resumed() {
         replaced(b"Issuing CA", b"Issuing CB"),
         Err(PrepareError::OtherIssuer)
     );
-    // ecdsa-with-SHA384 in the place of ecdsa-with-SHA256.
+    // ecdsa-with-SHA384 instead of ecdsa-with-SHA256.
     assert_eq!(
         replaced(
             b"\x2a\x86\x48\xce\x3d\x04\x03\x02",
@@ -184,8 +184,8 @@ fn a_changed_record_is_not_resumed() {
         issuing.resume(&recorded[..recorded.len() - 1]),
         Err(PrepareError::Tbs)
     );
-    // An explicit critical FALSE, which the decoder takes and DER forbids, in
-    // the first extension; the four lengths around it grow with it.
+    // An explicit critical FALSE in the first extension. The decoder accepts
+    // it, DER forbids it; the four enclosing lengths grow with it.
     let header = b"\x30\x1f\x06\x03\x55\x1d\x23";
     let at = recorded
         .windows(header.len())

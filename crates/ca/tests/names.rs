@@ -1,4 +1,4 @@
-//! Identifiers of devices in the subject alternative name.
+//! Device identifiers in the subject alternative name.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -10,7 +10,7 @@ use x509_cert::{Certificate, ext::pkix::SubjectAltName as SubjectAltNames};
 
 use support::{authority, issuer, leaf, serial};
 
-/// The DER of the extension value in a certificate with this one name.
+/// The DER value of the extension in a certificate with only this name.
 fn san_of(name: SubjectAltName) -> Vec<u8> {
     let issuing = issuer(&authority(Host::Dns("acme.example.com".to_owned())).issuing);
     let template = LeafTemplate {

@@ -1,4 +1,4 @@
-//! OpenSSL judges what is issued.
+//! Checks issued certificates with OpenSSL.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -13,7 +13,7 @@ use assay_ca::{
 
 use support::{DAY, NOW, OpenSsl, authority, issuer, leaf, serial, server_leaf};
 
-/// At the first second of the leaf's validity.
+/// The first second of the leaf's validity.
 const AT: &str = "-attime 1795478400";
 
 /// Everything after the signature algorithm, without the numbers of the key.
@@ -124,7 +124,7 @@ fn an_empty_subject_makes_the_names_critical() {
 
 #[test]
 fn validity_past_2049_is_a_generalized_time() {
-    // The CAs of a clock in 2045 live until 2055.
+    // The CAs of a clock in 2045 are valid until 2055.
     let now = NOW + 19 * 365 * DAY;
     let plan = assay_ca::authority::AuthorityPlan {
         now,
@@ -175,7 +175,7 @@ fn every_key_of_a_csr_is_certified_byte_for_byte() {
         openssl.write("leaf.pem", certificate_pem(issued.der()).unwrap());
         let certified = openssl.ok("x509 -in leaf.pem -noout -pubkey");
         let asked = openssl.run("req -inform DER -in csr.der -noout -pubkey");
-        // What is dropped anyway, and OpenSSL holds strictly.
+        // Parts that this crate drops and OpenSSL checks strictly.
         let is_odd = ["subject-padded", "unknown-attributes"]
             .iter()
             .any(|name| path.ends_with(format!("dropped.{name}.der")));

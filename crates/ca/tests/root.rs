@@ -1,4 +1,4 @@
-//! A root, and the CAs that it issued or did not.
+//! Which CAs a root accepts as its own.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -54,7 +54,7 @@ fn the_cas_of_a_plan_are_of_its_root() {
     ] {
         let ca = der(&ca.certificate_pem);
         assert_eq!(root.check_issued(&ca, usage), Ok(()));
-        // Every other certificate, by a bit of the signature.
+        // Flips one bit of the signature.
         let mut broken = ca.clone();
         *broken.last_mut().unwrap() ^= 1;
         assert_eq!(
@@ -68,7 +68,7 @@ fn the_cas_of_a_plan_are_of_its_root() {
         root.check_issued(&der(&other.issuing.certificate_pem), LeafUsage::ClientAuth),
         Err(RootError::KeyIdentifierMismatch)
     );
-    // An issuing CA is no root.
+    // An issuing CA is not a root.
     assert_eq!(
         Root::from_der(&der(&made.issuing.certificate_pem)),
         Err(RootError::NotSelfSigned)
@@ -85,7 +85,7 @@ fn what_no_relying_party_would_accept_is_refused() {
         judge(&good, &below(&other, |_| {})),
         Err(RootError::IssuerMismatch)
     );
-    // The same name, another key, and no word of whose.
+    // The same name and another key, without key identifiers.
     let twin = root(|_| {});
     let nameless = below(&twin, |params| {
         params.use_authority_key_identifier_extension = false;
@@ -156,7 +156,7 @@ fn another_tls_ca_is_made_under_the_same_root() {
             openssl.write("tls.pem", tls.certificate_pem());
             openssl.ok("verify -x509_strict -no_check_time -CAfile root.pem tls.pem");
         }
-        // Late in the root's life it ends with the root.
+        // Late in the root's validity the new CA expires with the root.
         let late = root.not_after() - 100 * DAY;
         let host = Host::Dns("other.example.org".to_owned());
         let tls = authority::create_tls(&root, &made.root.key_pem, host.clone(), late).unwrap();

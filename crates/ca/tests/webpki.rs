@@ -1,4 +1,4 @@
-//! rustls-webpki, the verifier of rustls, judges what is issued.
+//! Checks issued certificates with rustls-webpki, the verifier of rustls.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 

@@ -1,10 +1,11 @@
-//! What a CSR asks to be called.
+//! The names that a CSR requests.
 //!
-//! Nothing of it reaches a certificate: the profile and the evidence decide what
-//! is in one. So only what decides is read strictly: the structure down to each
-//! name, the names of devices (`PermanentIdentifier`, `HardwareModuleName`),
-//! and a wish to be a CA. Everything else is dropped anyway and is not held to
-//! its type; that it is there is seen, for operators who refuse it.
+//! None of them reaches a certificate by itself: the profile and the evidence
+//! decide what a certificate contains. So only the parts that influence a
+//! decision are parsed strictly: the structure down to each name, device names
+//! (`PermanentIdentifier`, `HardwareModuleName`), and a request to be a CA.
+//! Everything else is dropped and its type is not checked; only its presence is
+//! recorded, for operators who refuse it.
 
 use std::{fmt::Write as _, net::IpAddr};
 
@@ -27,17 +28,17 @@ use crate::{
     permanent_identifier::ID_ON_PERMANENT_IDENTIFIER,
 };
 
-/// `szOID_CERT_EXTENSIONS`, Microsoft's own attribute for the extensions that a
-/// CSR asks for, of the same content as extensionRequest.
+/// `szOID_CERT_EXTENSIONS`, Microsoft's attribute for requested extensions,
+/// with the same content as extensionRequest.
 const CERTIFICATE_EXTENSIONS: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.14");
 
-/// `szOID_NT_PRINCIPAL_NAME`, the user principal name: what Apple's payload
-/// calls ntPrincipalName. Its value is a UTF8String.
+/// `szOID_NT_PRINCIPAL_NAME`, the user principal name, called ntPrincipalName
+/// in Apple's payload. Its value is a UTF8String.
 const UPN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.3");
 
-/// The choices of GeneralName (RFC 5280 section 4.2.1.6) that are told apart,
-/// IMPLICIT: `[0]` is constructed, the others are not.
+/// The alternatives of GeneralName (RFC 5280 section 4.2.1.6) that are
+/// distinguished, IMPLICIT: `[0]` is constructed, the others are primitive.
 const OTHER_NAME: u8 = 0xa0;
 const RFC822_NAME: u8 = 0x81;
 const DNS_NAME: u8 = 0x82;
@@ -47,14 +48,14 @@ const IP_ADDRESS: u8 = 0x87;
 const EXPLICIT_0: u8 = 0xa0;
 
 /// The subject and the subject alternative names of a CSR, and whether it
-/// wants to be a CA. All texts are as encoded: no case folding, no
-/// normalisation. Only the names of devices are held to their grammar.
+/// requests to be a CA. All strings are kept as encoded: no case folding, no
+/// normalization. Only device names must follow their grammar.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RequestedNames {
-    /// The subject in the form of RFC 4514, for display; where it cannot be
-    /// decoded, `#` and its DER in hexadecimal.
+    /// The subject in the form of RFC 4514, for display. If it cannot be
+    /// decoded: `#` and its DER in hexadecimal.
     pub subject: String,
-    /// Whether the subject has no attribute at all.
+    /// Whether the subject has no attributes.
     pub subject_is_empty: bool,
     /// The subject's `commonName` values. RFC 8555 section 7.4: requested
     /// identifiers "MUST appear either in the commonName portion of the
@@ -64,26 +65,25 @@ pub struct RequestedNames {
     pub permanent_identifiers: Vec<PermanentIdentifierName>,
     /// Other names `HardwareModuleName` (RFC 4108).
     pub hardware_modules: Vec<HardwareModuleName>,
-    /// `dNSName`, in the same way.
+    /// `dNSName`, as encoded.
     pub dns: Vec<String>,
-    /// `rfc822Name`, perhaps of other letters than ASCII's.
+    /// `rfc822Name`, which may contain non-ASCII characters.
     pub emails: Vec<String>,
-    /// `uniformResourceIdentifier`, in the same way.
+    /// `uniformResourceIdentifier`, as encoded.
     pub uris: Vec<String>,
     /// `iPAddress`.
     pub ips: Vec<IpAddr>,
     /// Other names that are user principal names.
     pub upns: Vec<String>,
-    /// How many names there are of any other kind, or that cannot be decoded.
+    /// The number of names of other kinds, or that cannot be decoded.
     pub others: usize,
-    /// Whether basicConstraints with cA, or a key usage of keyCertSign or
-    /// cRLSign, is requested.
+    /// Whether the CSR requests basicConstraints with cA, or the key usage
+    /// keyCertSign or cRLSign.
     pub wants_ca: bool,
 }
 
 impl RequestedNames {
-    /// Reads the content of a subject, and of the attributes where there are
-    /// any.
+    /// Reads the content of a subject and of the attributes, if there are any.
     pub(super) fn read(subject: Element<'_>, attributes: &[u8]) -> Result<Self, CsrError> {
         let mut names = Self::default();
         names.read_subject(subject);
@@ -104,8 +104,8 @@ impl RequestedNames {
         }
     }
 
-    /// Attributes other than the extension request (a challenge password, for
-    /// one) are skipped.
+    /// Skips attributes other than the extension request, such as a challenge
+    /// password.
     ///
     /// ```text
     /// Attribute { ATTRIBUTE:IOSet } ::= SEQUENCE {
@@ -150,8 +150,8 @@ impl RequestedNames {
         self.read_extensions(extensions)
     }
 
-    /// Reads an `Extensions`: of those that decide, the one there may be; the
-    /// others are not looked into.
+    /// Reads an `Extensions`. An extension that is evaluated may occur once;
+    /// the content of other extensions is not parsed.
     fn read_extensions(&mut self, extensions: &[u8]) -> Result<(), CsrError> {
         let malformed = CsrError::Malformed("extensionRequest");
         let known = [SubjectAltName::OID, BasicConstraints::OID, KeyUsage::OID];
@@ -170,7 +170,7 @@ impl RequestedNames {
                 return Err(CsrError::DuplicateExtension);
             }
             seen.push(oid);
-            // Whether it would be critical is not asked.
+            // The critical flag is ignored.
             extension.optional(tlv::BOOLEAN).ok_or(malformed)?;
             let value = extension.content(tlv::OCTET_STRING).ok_or(malformed)?;
             if !extension.is_finished() {
@@ -193,9 +193,9 @@ impl RequestedNames {
         Ok(())
     }
 
-    /// Reads a `GeneralNames`. An empty one is let pass: it asks for nothing,
-    /// and Apple's encoder writes it for names that it does not know. The same
-    /// name twice asks for no more than once.
+    /// Reads a `GeneralNames`. An empty one is accepted: it requests nothing,
+    /// and Apple's encoder writes it for names that it does not know. A
+    /// repeated name has no additional effect.
     fn read_names(&mut self, san: &[u8]) -> Result<(), CsrError> {
         let malformed = CsrError::Malformed("subjectAltName");
         let mut names = tlv::only(san, tlv::SEQUENCE).ok_or(malformed)?;
@@ -250,11 +250,11 @@ impl RequestedNames {
     }
 }
 
-/// Which of these identifiers an object identifier is, if any.
+/// Returns which of these identifiers an object identifier is, if any.
 ///
 /// # Errors
-/// It is one of them with padded arcs: another one to a decoder, which would be
-/// passed over as unknown.
+/// It is one of them with padded arcs. Another decoder would read it as an
+/// unknown identifier and skip it.
 fn is_one_of(
     arcs: &[u8],
     known: &[ObjectIdentifier],
@@ -270,7 +270,7 @@ fn is_one_of(
     Ok(None)
 }
 
-/// RFC 4514 section 2.4: the form of a value that has no text.
+/// RFC 4514 section 2.4: the form of a value that has no string form.
 fn hexadecimal(der: &[u8]) -> String {
     der.iter().fold("#".to_owned(), |mut text, byte| {
         // Writing to a String does not fail.
@@ -279,12 +279,12 @@ fn hexadecimal(der: &[u8]) -> String {
     })
 }
 
-/// The text of an `AttributeTypeAndValue` that is a commonName.
+/// The string of an `AttributeTypeAndValue` that is a commonName.
 fn common_name(attribute: Element<'_>) -> Option<String> {
     let mut fields = Elements::of(attribute.tagged(tlv::SEQUENCE)?);
     let oid = fields.content(tlv::OBJECT_IDENTIFIER)?;
     let value = fields.next()?;
-    // A BMPString would pass as UTF-8 here and read as something else.
+    // A BMPString could be valid UTF-8 but has other text.
     let text = [tlv::UTF8_STRING, tlv::PRINTABLE_STRING, tlv::IA5_STRING].contains(&value.tag);
     if !text || oid != COMMON_NAME.as_bytes() {
         return None;
@@ -292,7 +292,7 @@ fn common_name(attribute: Element<'_>) -> Option<String> {
     str::from_utf8(value.content).ok().map(str::to_owned)
 }
 
-/// The text of an other name that is a user principal name.
+/// The string of an other name that is a user principal name.
 fn user_principal(oid: &[u8], value: &[u8]) -> Option<String> {
     if oid != UPN.as_bytes() {
         return None;

@@ -1,4 +1,4 @@
-//! The self-signature of a CSR.
+//! Verifies the self-signature of a CSR.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
@@ -22,7 +22,7 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::CsrError;
 
-/// A key with the one algorithm that its signature claims.
+/// A key with the one algorithm that its signature names.
 pub(super) struct Verification<'a> {
     algorithm: &'static dyn VerificationAlgorithm,
     public_key: &'a [u8],
@@ -50,9 +50,9 @@ enum Key {
     Ed25519,
 }
 
-/// Chooses the algorithm by the key, then by the digest that the signature
-/// names. The digest is not bound to the curve: OpenSSL signs with SHA-256 on
-/// P-384 unless told otherwise.
+/// Selects the algorithm by the key and by the digest that the signature names.
+/// The digest is not tied to the curve: OpenSSL signs with SHA-256 on P-384 by
+/// default.
 pub(super) fn algorithm<'a>(
     spki: &SubjectPublicKeyInfoRef<'a>,
     claimed: &AlgorithmIdentifierRef<'_>,
@@ -60,7 +60,7 @@ pub(super) fn algorithm<'a>(
     let (key, public_key) = read_key(spki)?;
     // RFC 5758 section 3.2 has ECDSA omit the parameters, RFC 4055 section 5
     // has RSA write NULL "and implementations MUST accept the parameters being
-    // absent as well as present". Both forms are taken for both.
+    // absent as well as present". Both forms are accepted for both.
     let plain = match claimed.parameters {
         None => true,
         Some(parameters) => parameters.is_null() && !matches!(key, Key::Ed25519),
@@ -87,8 +87,8 @@ pub(super) fn algorithm<'a>(
     })
 }
 
-/// The kind of key, and its bytes as the verifier takes them: an uncompressed
-/// point, an `RSAPublicKey`, or 32 bytes.
+/// Returns the key's type and its bytes in the verifier's format: an
+/// uncompressed point, an `RSAPublicKey`, or 32 bytes.
 fn read_key<'a>(spki: &SubjectPublicKeyInfoRef<'a>) -> Result<(Key, &'a [u8]), CsrError> {
     let public_key = spki
         .subject_public_key
@@ -101,7 +101,7 @@ fn read_key<'a>(spki: &SubjectPublicKeyInfoRef<'a>) -> Result<(Key, &'a [u8]), C
                 Ok(SECP_384_R_1) => (Key::P384, 97),
                 _ => return Err(CsrError::UnsupportedKey),
             };
-            // SEC 1 section 2.3.3: 04 announces an uncompressed point.
+            // SEC 1 section 2.3.3: 04 marks an uncompressed point.
             if public_key.first() != Some(&4) || public_key.len() != length {
                 return Err(CsrError::UnsupportedKey);
             }
@@ -134,8 +134,8 @@ struct RsaPublicKey<'a> {
     public_exponent: UintRef<'a>,
 }
 
-/// The caps keep verification cheap: large moduli and exponents cost
-/// milliseconds each.
+/// Limits the size, because large moduli and exponents cost milliseconds per
+/// verification.
 fn check_rsa_key(der: &[u8]) -> Result<(), CsrError> {
     let key = RsaPublicKey::from_der(der).map_err(|_| CsrError::Malformed("public key"))?;
     let modulus = key.modulus.as_bytes();

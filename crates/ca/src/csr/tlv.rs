@@ -1,8 +1,8 @@
-//! The elements of DER, as slices of the input.
+//! DER elements as slices of the input.
 //!
-//! The `der` crate refuses what it has no type for (a UniversalString, an
-//! object identifier of large arcs, a SET out of order), and a CSR may hold any
-//! of these in a part that is dropped.
+//! The `der` crate refuses content that it has no type for (a UniversalString,
+//! an object identifier with large arcs, a SET out of order). A CSR may contain
+//! these in a part that is dropped.
 
 use const_oid::ObjectIdentifier;
 
@@ -15,24 +15,24 @@ pub(super) const IA5_STRING: u8 = 0x16;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// One element.
+/// One DER element.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element<'a> {
     /// The first identifier octet (X.690 section 8.1.2).
     pub(super) tag: u8,
     pub(super) content: &'a [u8],
-    /// Tag, length and content as they came.
+    /// Tag, length and content, as received.
     pub(super) whole: &'a [u8],
 }
 
 impl<'a> Element<'a> {
-    /// The content, where the tag is this one.
+    /// The content, if the element has this tag.
     pub(super) fn tagged(self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.content)
     }
 }
 
-/// Elements that follow each other to the end of a slice.
+/// A sequence of elements up to the end of a slice.
 pub(super) struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
@@ -44,18 +44,19 @@ impl<'a> Elements<'a> {
         self.0.is_empty()
     }
 
-    /// The next element; `None` where there is none, or its header is not DER.
+    /// Returns the next element; `None` at the end or if its header is not DER.
     /// X.690 section 10.1: "The definite form of length encoding shall be used,
     /// encoded in the minimum number of octets."
     pub(super) fn next(&mut self) -> Option<Element<'a>> {
         let input = self.0;
         let tag = *input.first()?;
         let mut head = 1;
-        // Section 8.1.2.4: of a large tag number, all octets but the last have
-        // bit 8.
+        // X.690 section 8.1.2.4: all octets of a large tag number except the
+        // last have bit 8 set.
         if tag & 0x1f == 0x1f {
-            // And such a tag is for what one octet cannot say: a name that decides
-            // must not be hidden behind another spelling of its tag.
+            // A large tag number must not fit into one octet. Otherwise a name
+            // that is evaluated could be hidden behind a second encoding of its
+            // tag.
             let first = *input.get(head)?;
             if first == 0x80 || first < 0x1f {
                 return None;
@@ -81,12 +82,12 @@ impl<'a> Elements<'a> {
         })
     }
 
-    /// The content of the next element, which must have this tag.
+    /// Returns the content of the next element, which must have this tag.
     pub(super) fn content(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next()?.tagged(tag)
     }
 
-    /// The same where the element may be absent.
+    /// Returns the content of the next element if it has this tag.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
         match self.0.first() {
             Some(first) if *first == tag => self.content(tag).map(Some),
@@ -95,27 +96,27 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// What a content that is all of one element holds.
+/// Returns the elements inside the one element that `der` consists of.
 pub(super) fn only(der: &[u8], tag: u8) -> Option<Elements<'_>> {
     let mut elements = Elements::of(der);
     let content = elements.content(tag)?;
     elements.is_finished().then(|| Elements::of(content))
 }
 
-/// How the content of an OBJECT IDENTIFIER relates to a known one.
+/// How an encoded OBJECT IDENTIFIER compares to a known one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Spelling {
     /// It is another identifier.
     Other,
-    /// It is the identifier, with arcs that are padded. X.690 section 8.19.2:
-    /// "the leading octet of the subidentifier shall not have the value 80".
+    /// It is the known identifier, with padded arcs. X.690 section 8.19.2: "the
+    /// leading octet of the subidentifier shall not have the value 80".
     Padded,
-    /// It is the identifier.
+    /// It is the known identifier.
     Same,
 }
 
-/// Holds the content of an OBJECT IDENTIFIER against a known one. What decides
-/// must not pass as unknown because it is spelt otherwise.
+/// Compares the content of an OBJECT IDENTIFIER with a known one. A padded
+/// encoding of an identifier that is evaluated must not count as unknown.
 pub(super) fn spelling(arcs: &[u8], known: &ObjectIdentifier) -> Spelling {
     if arcs == known.as_bytes() {
         return Spelling::Same;
@@ -163,7 +164,8 @@ mod tests {
             &[0x1f],
             &[0x1f, 0x81],
             &[0x1f, 0x81, 1],
-            // What one octet says: [0] and [30], and a padded number.
+            // Values that fit into one octet: [0] and [30], and a padded
+            // number.
             &[0xbf, 0, 0],
             &[0x1f, 0x1e, 0],
             &[0xbf, 0x80, 1, 0],
@@ -186,7 +188,7 @@ mod tests {
         ] {
             assert_eq!(spelling(arcs, &known), expected, "{arcs:02x?}");
         }
-        // A zero septet within an arc is none of its padding.
+        // A zero septet inside an arc is not padding.
         let known = ObjectIdentifier::new_unwrap("1.2.16388");
         assert_eq!(spelling(&[0x2a, 0x81, 0x80, 0x04], &known), Spelling::Same);
         assert_eq!(spelling(&[0x2a, 0x81, 0x04], &known), Spelling::Other);

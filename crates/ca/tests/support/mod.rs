@@ -1,4 +1,4 @@
-//! What the tests of certificates share.
+//! Shared helpers for tests of certificates.
 
 #![allow(
     clippy::expect_used,
@@ -50,7 +50,7 @@ pub(crate) fn der(pem: &str) -> Vec<u8> {
     der
 }
 
-/// The SPKI of a fresh P-256 key.
+/// The SPKI of a new P-256 key.
 pub(crate) fn spki() -> Vec<u8> {
     use p256::{SecretKey, elliptic_curve::Generate, pkcs8::EncodePublicKey};
     let key = SecretKey::generate().public_key();
@@ -85,7 +85,8 @@ pub(crate) fn serial() -> SerialNumber {
     SerialNumber::from_random([0xa5; 16])
 }
 
-/// A directory, and openssl run in it. Where openssl is missing, tests fail.
+/// Runs openssl in a temporary directory. Tests fail if openssl is not
+/// installed.
 pub(crate) struct OpenSsl(TempDir);
 
 impl OpenSsl {
@@ -107,7 +108,7 @@ impl OpenSsl {
         self.run_with(arguments, &[])
     }
 
-    /// `arguments` are split at spaces; `further` are not.
+    /// `arguments` are split at spaces; `further` are not split.
     pub(crate) fn run_with(&self, arguments: &str, further: &[&str]) -> Output {
         Command::new("openssl")
             .args(arguments.split(' '))
@@ -117,7 +118,7 @@ impl OpenSsl {
             .expect("these tests need the openssl command")
     }
 
-    /// The standard output of a command that must succeed.
+    /// Returns the standard output of a command that must succeed.
     pub(crate) fn ok(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -125,7 +126,7 @@ impl OpenSsl {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The output of a command that must fail.
+    /// Returns the output of a command that must fail.
     pub(crate) fn fails(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         assert!(!output.status.success(), "openssl {arguments} succeeded");
