@@ -1,20 +1,19 @@
-//! Floods a server at fixed rates until it is killed: what an untrusted client
+//! Floods a server at fixed rates until it is killed, with the requests that an untrusted client
 //! can send without owning a device.
 //!
 //! ```text
 //! flood DIRECTORY CA_BUNDLE ORIGIN SOURCE [forwarded=ADDRESS] KIND=RATE...
 //! ```
 //!
-//! Everything is sent to `ORIGIN` (`https://[::1]:8443`), whatever host the URLs
-//! name, from the local address `SOURCE`; `forwarded` is what X-Forwarded-For
-//! says. A rate is in requests a second; that of `slow` a number of connections
-//! that send a byte a second.
+//! All requests go to `ORIGIN` (`https://[::1]:8443`), whatever host the URLs name, from the local
+//! address `SOURCE`; `forwarded` is the value of X-Forwarded-For. A rate is in requests per second;
+//! for `slow` it is the number of connections that send one byte per second.
 //!
-//! For the flood test, and for trying limits by hand.
+//! Used by the flood test, and for testing limits by hand.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a program for tests: what cannot be set up ends it"
+    reason = "a test program: it panics if setup fails"
 )]
 
 use std::{
@@ -33,10 +32,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-/// How many connections each kind of requests comes over.
+/// The number of connections for each kind of request.
 const WORKERS: u32 = 4;
 
-/// What to send, and as whom.
+/// What to send, and from which address.
 #[derive(Clone)]
 struct Flood {
     directory: String,
@@ -65,7 +64,7 @@ async fn main() {
             (kind, rate) => kinds.push((kind.to_owned(), rate.parse::<u32>().unwrap())),
         }
     }
-    // What waits for the flood knows now that it is there.
+    // The parent process waits for this line.
     println!("flooding");
     io::stdout().flush().unwrap();
     let mut workers = JoinSet::new();
@@ -80,13 +79,12 @@ async fn main() {
             }
         }
     }
-    // They end only by a panic.
+    // The workers end only by a panic.
     workers.join_all().await;
 }
 
 impl Flood {
-    /// Sends a share of the requests of one kind. What a request is answered
-    /// does not matter.
+    /// Sends a share of the requests of one kind and ignores the responses.
     async fn send(self, kind: String, rate: u32) {
         let mut ticks = interval(Duration::from_secs(1) * WORKERS / rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -118,10 +116,10 @@ impl Flood {
                     let url = format!("{}/{}", self.directory, "x".repeat(2_000));
                     client.plain(Method::GET, &url).await.map(drop)
                 }
-                _ => panic!("{kind} is no kind of requests"),
+                _ => panic!("unknown kind of request: {kind}"),
             };
             if sent.is_err() {
-                // Refused connections must not make a busy loop of it.
+                // Refused connections must not cause a busy loop.
                 sleep(Duration::from_millis(10)).await;
             }
         }
@@ -145,7 +143,7 @@ impl Flood {
         }
     }
 
-    /// Holds a connection and sends a byte a second, again and again.
+    /// Opens a connection and sends one byte per second, repeatedly.
     async fn crawl(self) {
         let authority = self.origin.split('/').nth(2).unwrap();
         let server: SocketAddr = authority.parse().unwrap();

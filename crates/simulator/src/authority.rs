@@ -1,6 +1,5 @@
-//! A pretend attestation authority: a root, an intermediate and leaves with
-//! the very structure of Apple's Enterprise Attestation hierarchy, under
-//! names that nobody can take for Apple's.
+//! A simulated attestation authority: a root, an intermediate and leaves with the same structure as
+//! Apple's Enterprise Attestation hierarchy, but with names that cannot be confused with Apple's.
 
 use std::{
     fs,
@@ -20,7 +19,7 @@ use crate::{
 
 const DAY: u64 = 86_400;
 
-/// Why an attestation authority could not be made, kept or used.
+/// Why an attestation authority could not be created, stored or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorityError {
@@ -29,22 +28,22 @@ pub enum AuthorityError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A key could not be made, read or used.
+    /// A key could not be generated, read or used.
     #[error("attestation authority key: {0}")]
     Key(#[from] rcgen::Error),
-    /// A key is not the one of the certificate beside it.
-    #[error("{0}: this key is not that of the certificate beside it")]
+    /// A key does not match the certificate beside it.
+    #[error("{0}: this key does not match the certificate beside it")]
     ForeignKey(PathBuf),
-    /// A certificate file holds no PEM certificate.
-    #[error("{0}: no PEM certificate in it")]
+    /// A certificate file contains no PEM certificate.
+    #[error("{0}: the file contains no PEM certificate")]
     NoCertificate(PathBuf),
 }
 
-/// Root and intermediate, keys and certificates: whoever holds this can vouch
-/// for any device under its root.
+/// The keys and certificates of a root and an intermediate. The holder can attest any device under
+/// this root.
 pub struct AttestationAuthority {
     root_key: Key,
     root_der: Vec<u8>,
@@ -54,12 +53,12 @@ pub struct AttestationAuthority {
 }
 
 impl AttestationAuthority {
-    /// Makes new keys (P-384, as Apple's) and their certificates. `now` in
-    /// seconds since the Unix epoch; both certificates are valid from a day
-    /// before it, the root for 25 years, the intermediate for 10.
+    /// Generates new keys (P-384, like Apple's) and their certificates. `now` is in seconds since
+    /// the Unix epoch. Both certificates are valid from one day earlier, the root for 25 years, the
+    /// intermediate for 10.
     ///
     /// # Errors
-    /// The keys cannot be made.
+    /// Key generation fails.
     pub fn create(now: u64) -> Result<Self, AuthorityError> {
         Self::certify(
             Key::random(KeyType::P384)?,
@@ -68,9 +67,9 @@ impl AttestationAuthority {
         )
     }
 
-    /// The authority that belongs to a seed of any length, for evidence that can be made again
-    /// byte for byte: its keys come from the seed, and they sign as RFC 6979 says. The same
-    /// seed and `now` make the same authority. Whoever knows the seed can vouch for any device.
+    /// Derives an authority from a seed of any length, for evidence that can be reproduced byte for
+    /// byte: the keys are derived from the seed and sign by RFC 6979. The same seed and `now` give
+    /// the same authority. Anyone who knows the seed can attest any device.
     ///
     /// # Errors
     /// A library refuses the keys.
@@ -82,12 +81,12 @@ impl AttestationAuthority {
         )
     }
 
-    /// An authority of the same names whose keys are others, and which nobody has reason to
-    /// trust. Only the holder of this one can make it.
+    /// An authority with the same names and other keys, which no verifier trusts. Only the holder
+    /// of this authority can derive it.
     ///
     /// # Errors
     /// A library refuses the keys.
-    pub fn stranger(&self, now: u64) -> Result<Self, AuthorityError> {
+    pub fn impostor(&self, now: u64) -> Result<Self, AuthorityError> {
         Self::certify(
             self.root_key.derive(KeyType::P384, "stranger root")?,
             self.sub_key
@@ -96,8 +95,8 @@ impl AttestationAuthority {
         )
     }
 
-    /// The same authority, which from now on signs the same message with the same bytes
-    /// (RFC 6979).
+    /// Makes the authority sign deterministically (RFC 6979): the same message always gives the
+    /// same signature bytes.
     ///
     /// # Errors
     /// A key is neither on P-256 nor on P-384.
@@ -115,11 +114,11 @@ impl AttestationAuthority {
         Ok(Self::assemble(root_key, root_der, sub_key, sub_der))
     }
 
-    /// Writes `root.pem`, `root.key`, `sub.pem` and `sub.key`, the keys for
-    /// their owner's eyes only (mode 0600). Makes `dir` if it is not there.
+    /// Writes `root.pem`, `root.key`, `sub.pem` and `sub.key`, the keys with mode 0600. Creates
+    /// `dir` if it does not exist.
     ///
     /// # Errors
-    /// A file cannot be written, or is there already: nothing is overwritten.
+    /// A file cannot be written, or exists already: nothing is overwritten.
     pub fn save(&self, dir: &Path) -> Result<(), AuthorityError> {
         fs::create_dir_all(dir).map_err(|source| file_error(dir.to_owned(), source))?;
         write_new(dir.join("root.key"), &self.root_key.to_pem(), 0o600)?;
@@ -128,10 +127,10 @@ impl AttestationAuthority {
         write_new(dir.join("sub.pem"), &pem(&self.sub_der), 0o644)
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads the files that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// A file cannot be read or is not what its name says.
+    /// A file cannot be read or has another content than its name says.
     pub fn load(dir: &Path) -> Result<Self, AuthorityError> {
         let read = |name: &str| {
             let path = dir.join(name);
@@ -167,7 +166,7 @@ impl AttestationAuthority {
         }
     }
 
-    /// The root certificate in DER: the trust anchor to configure.
+    /// The root certificate in DER, to configure as the trust anchor.
     #[must_use]
     pub fn root_der(&self) -> &[u8] {
         &self.root_der
@@ -185,21 +184,21 @@ impl AttestationAuthority {
         &self.sub_der
     }
 
-    /// The root's key, for forging what the root never signed.
+    /// The root's key, to forge certificates of the root.
     #[must_use]
     pub fn root_key(&self) -> &Key {
         &self.root_key
     }
 
-    /// The intermediate's key, for forging leaves.
+    /// The intermediate's key, to forge leaves.
     #[must_use]
     pub fn sub_key(&self) -> &Key {
         &self.sub_key
     }
 
-    /// Vouches for a device: a leaf over its public key (SubjectPublicKeyInfo
-    /// in DER) with its properties and the freshness code, and the
-    /// intermediate behind it. `now` in seconds since the Unix epoch.
+    /// Attests a device: signs a leaf for its public key (SubjectPublicKeyInfo in DER) with its
+    /// properties and the freshness code, and returns the leaf and the intermediate. `now` is in
+    /// seconds since the Unix epoch.
     ///
     /// # Errors
     /// The intermediate's key cannot sign.
@@ -216,10 +215,10 @@ impl AttestationAuthority {
         })
     }
 
-    /// The fields of the leaf that [`attest`](Self::attest) signs: subject CN
-    /// of 64 hexadecimal digits, a millisecond timestamp as serial number,
-    /// valid from a day before `now` until 90 days after; basicConstraints
-    /// and keyUsage critical; no key identifiers and no extended key usage.
+    /// The fields of the leaf that [`attest`](Self::attest) signs: a subject CN of 64 hexadecimal
+    /// digits, a millisecond timestamp as serial number, valid from one day before `now` until 90
+    /// days after; basicConstraints and keyUsage critical; no key identifiers and no extended key
+    /// usage.
     #[must_use]
     pub fn leaf_template(
         &self,
@@ -229,8 +228,8 @@ impl AttestationAuthority {
         now: u64,
     ) -> CertificateTemplate {
         let digest = Sha256::digest(spki_der);
-        // The milliseconds come from the key, so that two leaves of one
-        // second differ in their serial numbers too.
+        // The milliseconds are derived from the key, so that two leaves of the same second have
+        // different serial numbers.
         let milliseconds = u64::from(digest[0]) * 256 + u64::from(digest[1]);
         let mut extensions = vec![
             Extension::basic_constraints(false, None),
@@ -256,8 +255,7 @@ impl AttestationAuthority {
         }
     }
 
-    /// The fields of the intermediate over its own key, to be spoiled and
-    /// signed anew.
+    /// The fields of the intermediate with its own key, to be modified and signed again.
     #[must_use]
     pub fn sub_template(&self, now: u64) -> CertificateTemplate {
         sub_template(&self.root_key, &self.sub_key, now)
@@ -311,8 +309,8 @@ fn sub_name() -> Vec<u8> {
     authority_name("Laboratory Attestation Sub CA 1")
 }
 
-/// Common name, organization, country, in the order and with the string types
-/// of Apple's root. ZZ is a code that ISO 3166 gives to no country.
+/// Common name, organization and country, with the order and string types of Apple's root. ISO 3166
+/// assigns ZZ to no country.
 pub(crate) fn authority_name(common_name: &str) -> Vec<u8> {
     der::sequence(&[
         attribute("2.5.4.3", 0x0c, common_name),
@@ -335,7 +333,7 @@ fn serial(spki: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// RFC 7093 section 2, method 1: the leftmost 160 bits of a SHA-256.
+/// RFC 7093 section 2, method 1: the leftmost 160 bits of the SHA-256.
 fn key_identifier(spki: &[u8]) -> Vec<u8> {
     Sha256::digest(spki)[..20].to_vec()
 }

@@ -1,4 +1,4 @@
-//! An ACME client that does what it is told, one request at a time.
+//! A scriptable ACME client, which sends one request at a time.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::{
 /// The media type of signed requests (RFC 8555 section 6.2).
 pub const JOSE_JSON: &str = "application/jose+json";
 
-/// How often one request is usually sent again after `badNonce` before its answer is handed back.
+/// How often a request is sent again after `badNonce` before the client returns the response.
 const NONCE_RETRIES: u32 = 3;
 
-/// How a client takes what does not go smoothly.
+/// How a client handles delays and errors.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ClientKind {
-    /// As RFC 8555 has it: it repeats after `badNonce`, waits, polls, and gives up a request after
-    /// 60 seconds.
+    /// As RFC 8555 describes: it retries after `badNonce`, waits, polls, and times out a request
+    /// after 60 seconds.
     #[default]
     Standard,
-    /// As Apple's own client (`XPCAcmeService`, as published in 2026): it repeats nothing, not even
-    /// after `badNonce`, asks for no outcome twice, and gives up a request after 15 seconds.
+    /// As Apple's client (`XPCAcmeService`, as published in 2026): it retries nothing, not even
+    /// after `badNonce`, reads each result only once, and times out a request after 15 seconds.
     Apple,
 }
 
 impl ClientKind {
-    /// How long it waits for an answer, connecting included.
+    /// How long it waits for a response, connecting included.
     #[must_use]
     pub fn timeout(self) -> Duration {
         Duration::from_secs(match self {
@@ -44,7 +44,7 @@ impl ClientKind {
         })
     }
 
-    /// How often it sends one request again after `badNonce`.
+    /// How often it sends a request again after `badNonce`.
     fn nonce_retries(self) -> u32 {
         match self {
             Self::Standard => NONCE_RETRIES,
@@ -53,11 +53,11 @@ impl ClientKind {
     }
 }
 
-/// A client with one connection, one account key and a purse of one nonce.
+/// A client with one connection, one account key and a cache of one nonce.
 ///
-/// Every method hands back what the server answered, refusals too; say
-/// [`Response::success`] to insist on a 2xx. Only the network, josekit and a directory that
-/// lacks what is asked for make a [`ClientError`].
+/// Every method returns the server's response, including refusals; call [`Response::success`] to
+/// require a 2xx status. Only a network error, a josekit error or a missing directory entry is a
+/// [`ClientError`].
 #[derive(Debug)]
 pub struct AcmeClient {
     http: HttpClient,
@@ -70,11 +70,11 @@ pub struct AcmeClient {
 }
 
 impl AcmeClient {
-    /// Reads the directory with a fresh P-256 account key.
+    /// Reads the directory and creates a new P-256 account key.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: no answer, or one that is not a directory.
+    /// [`ClientError`]: no response, or the response is not a directory.
     pub async fn connect(directory_url: &str, ca_bundle_pem: &str) -> Result<Self, ClientError> {
         Self::connect_over(
             HttpClient::new(Trust::from_pem(ca_bundle_pem)?),
@@ -84,11 +84,11 @@ impl AcmeClient {
         .await
     }
 
-    /// Reads the directory over a client set up beforehand, for this account key.
+    /// Reads the directory over a prepared HTTP client, for this account key.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: no answer, or one that is not a directory.
+    /// [`ClientError`]: no response, or the response is not a directory.
     pub async fn connect_over(
         mut http: HttpClient,
         directory_url: &str,
@@ -121,7 +121,7 @@ impl AcmeClient {
         &self.directory
     }
 
-    /// The URL of a resource by its name in the directory, such as `newOrder`.
+    /// The URL of a resource, by its name in the directory, such as `newOrder`.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl AcmeClient {
         &self.key
     }
 
-    /// Signs with another key from now on. The account stays: see [`Self::set_account`].
+    /// Changes the signing key. The account does not change: see [`Self::set_account`].
     pub fn set_key(&mut self, key: AccountKey) {
         self.key = key;
     }
@@ -150,33 +150,33 @@ impl AcmeClient {
         self.account.as_deref()
     }
 
-    /// Speaks as this account from now on; with `None` requests carry the `jwk`.
+    /// Changes the account. With `None`, requests carry the `jwk`.
     pub fn set_account(&mut self, account: Option<String>) {
         self.account = account;
     }
 
-    /// The connection, to change where it goes and what headers it sends.
+    /// The HTTP client, to change its destination and headers.
     pub fn http(&mut self) -> &mut HttpClient {
         &mut self.http
     }
 
-    /// Behaves as a client of this kind from now on.
+    /// Changes the kind of this client.
     pub fn set_kind(&mut self, kind: ClientKind) {
         self.nonce_retries = kind.nonce_retries();
         self.http.set_timeout(kind.timeout());
     }
 
-    /// How many answers said `badNonce` so far.
+    /// How many `badNonce` responses the client has received.
     #[must_use]
     pub fn bad_nonces(&self) -> u32 {
         self.bad_nonces
     }
 
-    /// Takes the nonce of the last answer, or asks newNonce for one.
+    /// Takes the cached nonce of the last response, or fetches one from newNonce.
     ///
     /// # Errors
     ///
-    /// [`ClientError::NoNonce`] if the server gives none.
+    /// [`ClientError::NoNonce`] if the server returns none.
     pub async fn nonce(&mut self) -> Result<String, ClientError> {
         if self.nonce.is_none() {
             self.fetch_nonce().await?;
@@ -185,18 +185,18 @@ impl AcmeClient {
         self.nonce.take().ok_or(ClientError::NoNonce { url })
     }
 
-    /// Asks newNonce for a nonce and keeps it for the next request.
+    /// Fetches a nonce from newNonce and caches it for the next request.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]; that the answer carries no nonce shows when one is needed.
+    /// [`ClientError`]. A response without a nonce is an error only when a nonce is needed.
     pub async fn fetch_nonce(&mut self) -> Result<Response, ClientError> {
         let url = self.resource("newNonce")?;
         self.plain(Method::HEAD, &url).await
     }
 
-    /// newAccount, terms of service agreed, and nothing else in the payload: what Apple's
-    /// client sends. On success the client speaks as this account.
+    /// Sends newAccount with only `termsOfServiceAgreed` in the payload, as Apple's client does. On
+    /// success the client uses this account.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ impl AcmeClient {
             .await
     }
 
-    /// newAccount with any payload.
+    /// Sends newAccount with any payload.
     ///
     /// # Errors
     ///
@@ -220,7 +220,7 @@ impl AcmeClient {
         Ok(answer)
     }
 
-    /// newOrder for these identifiers, each a type and a value.
+    /// Sends newOrder for these identifiers, each a type and a value.
     ///
     /// # Errors
     ///
@@ -237,7 +237,7 @@ impl AcmeClient {
         self.post(&url, &json!({"identifiers": identifiers})).await
     }
 
-    /// A signed POST with a JSON payload.
+    /// Sends a signed POST with a JSON payload.
     ///
     /// # Errors
     ///
@@ -246,7 +246,7 @@ impl AcmeClient {
         self.send(&Jws::new(url, payload)).await
     }
 
-    /// A signed POST with an empty payload (RFC 8555 section 6.3).
+    /// Sends a signed POST with an empty payload (RFC 8555 section 6.3).
     ///
     /// # Errors
     ///
@@ -255,9 +255,9 @@ impl AcmeClient {
         self.send(&Jws::post_as_get(url)).await
     }
 
-    /// Signs and sends. Unless the JWS decides about its nonce itself, an answer of `badNonce`
-    /// has it signed and sent again with the nonce of that answer, up to three times; or not at
-    /// all, where the client is Apple's.
+    /// Signs and sends a JWS. After `badNonce` it is signed and sent again with the nonce of that
+    /// response, up to three times; not at all if the JWS sets its own nonce or the client is
+    /// Apple's.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ impl AcmeClient {
         }
     }
 
-    /// POSTs any bytes under any content type. Nothing is signed, nothing is retried.
+    /// POSTs any bytes with any content type. Nothing is signed or retried.
     ///
     /// # Errors
     ///
@@ -308,7 +308,7 @@ impl AcmeClient {
         self.exchange(Method::POST, url, headers, body.into()).await
     }
 
-    /// An unsigned request without a body: GET, HEAD, or what shall be refused with 405.
+    /// Sends an unsigned request without a body: GET, HEAD, or a method to be refused with 405.
     ///
     /// # Errors
     ///
@@ -333,37 +333,37 @@ impl AcmeClient {
     }
 }
 
-/// Why a request could not be made at all. What the server refuses is a [`Response`].
+/// Why a request could not be sent. A refusal by the server is a [`Response`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ClientError {
-    /// The content type cannot stand in a header.
-    #[error("{content_type:?} cannot be sent as a Content-Type")]
+    /// The content type is not a valid header value.
+    #[error("{content_type:?} is not a valid Content-Type")]
     ContentType {
         /// The text given.
         content_type: String,
     },
-    /// No HTTP answer.
+    /// No HTTP response.
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The account key cannot sign.
     #[error(transparent)]
     Jose(#[from] JoseError),
-    /// The directory URL yields no JSON object.
-    #[error("{url} is no ACME directory: status {status}, or no JSON object")]
+    /// The directory URL does not return a JSON object.
+    #[error("{url} is not an ACME directory: status {status}, or not a JSON object")]
     NoDirectory {
         /// The directory URL.
         url: String,
-        /// The HTTP status of the answer.
+        /// The HTTP status of the response.
         status: u16,
     },
-    /// newNonce answered without a `Replay-Nonce`.
-    #[error("{url} gave no Replay-Nonce")]
+    /// newNonce returned no `Replay-Nonce`.
+    #[error("{url} returned no Replay-Nonce")]
     NoNonce {
         /// The newNonce URL.
         url: String,
     },
     /// The directory does not list a resource.
-    #[error("the directory lists no {name}")]
+    #[error("the directory has no {name}")]
     NoResource {
         /// The resource's name.
         name: &'static str,

@@ -1,5 +1,5 @@
-//! The committed corpus of evidence: one laboratory, one device, one challenge, and every shape
-//! that is good or bad, the same bytes each time.
+//! The committed corpus of evidence: one laboratory, one device, one challenge, and every valid and
+//! invalid shape, with reproducible bytes.
 
 mod recordings;
 
@@ -17,20 +17,19 @@ use crate::{
 
 pub use self::recordings::recordings;
 
-/// The time of everything: seconds since the Unix epoch, 2026-11-18T11:06:40Z.
+/// The time of all evidence: seconds since the Unix epoch, 2026-11-18T11:06:40Z.
 pub const NOW: u64 = 1_795_000_000;
-/// The challenge's token. Its SHA-256, the freshness code, begins like a DER OCTET STRING of 30
-/// bytes: a validator that unwraps by guess has it wrong.
+/// The challenge's token. Its SHA-256, the freshness code, starts like a DER OCTET STRING of 30
+/// bytes, so a validator that guesses whether to unwrap it fails.
 pub const TOKEN: &str = "laboratory-token-whose-digest-is-as-DERG46I";
-/// The thumbprint of the account that is challenged: that of RFC 7638 section 3.1.
+/// The thumbprint of the challenged account: that of RFC 7638 section 3.1.
 pub const THUMBPRINT: &str = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
 /// The device's serial number.
 pub const SERIAL: &str = "C02XK0AAJHD2";
 /// The device's UDID.
 pub const UDID: &str = "00008112-000A1B2C3D4E5F60";
 
-/// What all keys of the corpus come from. It is public: nobody may trust its root for more than
-/// tests.
+/// The seed of all keys of the corpus. It is public, so its root must be trusted only in tests.
 const SEED: &[u8] = b"assay laboratory";
 
 /// The freshness code of [`TOKEN`].
@@ -45,7 +44,7 @@ pub fn key_authorization(token: &str) -> String {
     format!("{token}.{THUMBPRINT}")
 }
 
-/// The authority of the corpus, made anew from its seed.
+/// The authority of the corpus, derived from its seed.
 ///
 /// # Errors
 /// A library refuses the keys.
@@ -53,7 +52,7 @@ pub fn authority() -> Result<AttestationAuthority, AuthorityError> {
     AttestationAuthority::from_seed(SEED, NOW)
 }
 
-/// A device with these properties; there is one key of each kind.
+/// A device with these properties; there is one key of each type.
 ///
 /// # Errors
 /// A library refuses the key.
@@ -64,14 +63,14 @@ pub fn device(properties: DeviceProperties, key: KeyType) -> Result<Device, Devi
 /// A file of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusFile {
-    /// Its path below `testdata/evidence` (what is bad is called `bad/REASON.FAULT.cbor`) or
+    /// Its path below `testdata/evidence` (invalid evidence is `bad/REASON.FAULT.cbor`) or
     /// `testdata/recordings`.
     pub path: String,
     /// Its content.
     pub bytes: Vec<u8>,
 }
 
-/// Every file of the corpus, in the order of their paths.
+/// Every file of the corpus, ordered by path.
 ///
 /// # Errors
 /// A key cannot sign.
@@ -98,7 +97,7 @@ pub fn files() -> Result<Vec<CorpusFile>, CorpusError> {
         let path = match fault.outcome() {
             Outcome::Evidence { reason } => format!("bad/{reason}.{name}.cbor"),
             Outcome::Accepted { .. } => format!("good/{name}.cbor"),
-            // Good evidence about another device: nothing that it shows is here yet.
+            // Valid evidence about another device is already in the corpus.
             Outcome::Identity { .. } | Outcome::Request { .. } => continue,
         };
         files.push(file(&path, fault.forge(&forger)?.attestation_object()));
@@ -107,7 +106,7 @@ pub fn files() -> Result<Vec<CorpusFile>, CorpusError> {
     Ok(files)
 }
 
-/// Who forges for this device in the corpus.
+/// The forger of the corpus for this device.
 #[must_use]
 pub fn forger<'a>(authority: &'a AttestationAuthority, device: &'a Device) -> Forger<'a> {
     Forger {
@@ -119,7 +118,7 @@ pub fn forger<'a>(authority: &'a AttestationAuthority, device: &'a Device) -> Fo
     }
 }
 
-/// Why the corpus could not be made.
+/// Why the corpus could not be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The authority failed.
@@ -131,7 +130,7 @@ pub enum CorpusError {
     /// Evidence could not be forged.
     #[error(transparent)]
     Forge(#[from] ForgeError),
-    /// A manifest or a recording could not be written.
+    /// A manifest or a recording could not be serialized.
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -156,7 +155,7 @@ fn file(path: &str, bytes: Vec<u8>) -> CorpusFile {
     }
 }
 
-/// `manifest.json`: what a test needs to judge the corpus.
+/// `manifest.json`: what a test needs to verify the corpus.
 #[derive(Serialize)]
 struct Manifest {
     now: u64,

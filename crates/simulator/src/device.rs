@@ -1,4 +1,4 @@
-//! A device: what it is, the key that never leaves it, and the requests it signs.
+//! A simulated device: its properties, its key, and the requests that it signs.
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, PublicKeyData};
 
@@ -9,27 +9,27 @@ use crate::{
     san::{self, SubjectAltName},
 };
 
-/// A pretend Apple device with one key.
+/// A simulated Apple device with one key.
 #[derive(Debug)]
 pub struct Device {
-    /// What its evidence says about it.
+    /// The properties that its evidence states.
     pub properties: DeviceProperties,
     key: Key,
     key_type: KeyType,
 }
 
 impl Device {
-    /// Makes the device's key.
+    /// Generates the device's key.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Key`] if rcgen cannot.
+    /// [`DeviceError::Key`] if rcgen fails.
     pub fn new(properties: DeviceProperties, key_type: KeyType) -> Result<Self, DeviceError> {
         Self::with_key(properties, key_type, Key::random(key_type))
     }
 
-    /// The device whose key belongs to a seed of any length and which signs as RFC 6979 says:
-    /// the same each time.
+    /// Derives a device from a seed of any length. It signs by RFC 6979, so its signatures are
+    /// reproducible.
     ///
     /// # Errors
     ///
@@ -58,32 +58,33 @@ impl Device {
         })
     }
 
-    /// The key, for forging what a Secure Enclave would never sign.
+    /// The key, to forge signatures that a Secure Enclave would never make.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// The kind of the key.
+    /// The key's type.
     #[must_use]
     pub fn key_type(&self) -> KeyType {
         self.key_type
     }
 
-    /// The public key as a DER SubjectPublicKeyInfo: what evidence and certificate are about.
+    /// The public key as a DER SubjectPublicKeyInfo, which the evidence and the certificate
+    /// contain.
     #[must_use]
     pub fn spki_der(&self) -> Vec<u8> {
         self.key.subject_public_key_info()
     }
 
-    /// The private key, PKCS#8 in PEM. A real device would never give it away.
+    /// The private key, PKCS#8 in PEM. A real device never exports it.
     #[must_use]
     pub fn key_pem(&self) -> String {
         self.key.to_pem()
     }
 
-    /// The device's key in the role of an account key: to revoke by certificate key, or to show
-    /// that a CSR for the account's own key is refused (RFC 8555 sections 7.6 and 11.1).
+    /// The device's key as an account key: to revoke by certificate key, or to show that a CSR for
+    /// the account's own key is refused (RFC 8555 sections 7.6 and 11.1).
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Csr`] if rcgen cannot write it.
+    /// [`DeviceError::Csr`] if rcgen cannot encode it.
     pub fn csr(&self, request: &CsrRequest) -> Result<Vec<u8>, DeviceError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -125,28 +126,28 @@ impl Device {
     }
 }
 
-/// What a device asks for. The server may override or drop all of it.
+/// What a device requests in its CSR. The server may override or drop all of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CsrRequest {
     /// The subject's only attribute. Apple's client always sends the payload's Subject.
     pub common_name: String,
-    /// The subject alternative names; none leaves the extension out.
+    /// The subject alternative names; without any the extension is omitted.
     pub names: Vec<SubjectAltName>,
 }
 
-/// Why a device could not be made or could not ask.
+/// Why a device could not be created or could not make a request.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DeviceError {
-    /// The request could not be written.
-    #[error("rcgen could not write the CSR: {reason}")]
+    /// The CSR could not be encoded.
+    #[error("rcgen could not encode the CSR: {reason}")]
     Csr {
-        /// What rcgen says.
+        /// The error of rcgen.
         reason: String,
     },
-    /// The key could not be made.
-    #[error("rcgen could not make the device's key: {reason}")]
+    /// The key could not be generated.
+    #[error("rcgen could not generate the device's key: {reason}")]
     Key {
-        /// What rcgen says.
+        /// The error of rcgen.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A whole enrolment, in the order in which an Apple device takes its steps.
+//! A complete enrolment, with the steps in the order of an Apple device.
 
 mod answer;
 mod chain;
@@ -23,30 +23,30 @@ use crate::{
     key::KeyType,
 };
 
-/// What an enrolment is to be: the ACME payload of a configuration profile, and the device
-/// that it arrives at.
+/// The parameters of an enrolment: the ACME payload of a configuration profile, and the device that
+/// receives it.
 #[derive(Clone, Debug)]
 pub struct Enrollment {
     /// The directory URL (`DirectoryURL`).
     pub directory: String,
     /// The CA certificates that the device trusts for the server's TLS, in PEM.
     pub ca_bundle_pem: String,
-    /// The one identifier of the order: for Apple type `permanent-identifier`, value the
-    /// `ClientIdentifier`.
+    /// The only identifier of the order. For Apple its type is `permanent-identifier` and its value
+    /// is the `ClientIdentifier`.
     pub identifier: WireIdentifier,
-    /// What the device's evidence says.
+    /// The properties that the device's evidence states.
     pub properties: DeviceProperties,
     /// The device's key (`KeyType`, `KeySize`).
     pub key: KeyType,
-    /// What the CSR asks for (`Subject`, `SubjectAltName`).
+    /// What the CSR requests (`Subject`, `SubjectAltName`).
     pub request: CsrRequest,
-    /// What is done wrong; `None` where all is right.
+    /// What goes wrong; `None` for a correct enrolment.
     pub fault: Option<&'static Fault>,
-    /// How the client takes what does not go smoothly.
+    /// How the client handles delays and errors.
     pub client: ClientKind,
-    /// The address of this machine to connect from; the system's choice where there is none.
+    /// The local address to connect from. If absent, the system chooses it.
     pub source: Option<IpAddr>,
-    /// How long to ask for the outcome of the challenge, and again for that of the order.
+    /// How long to poll for the result of the challenge, and again for that of the order.
     pub patience: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Enrollment {
             properties,
             key: KeyType::P256,
             request: CsrRequest {
-                common_name: "Pretend device".to_owned(),
+                common_name: "Simulated device".to_owned(),
                 names: Vec::new(),
             },
             fault: None,
@@ -94,23 +94,23 @@ pub enum Step {
     NewAccount,
     /// POST newOrder.
     NewOrder,
-    /// POST-as-GET the authorization: the challenge's token is in it.
+    /// POST-as-GET the authorization, which contains the challenge's token.
     Authorization,
-    /// The attestation authority vouches for the device. Costs the client, not the server.
+    /// Get the device attested by the authority. This costs the client time, not the server.
     Attest,
     /// POST the evidence to the challenge.
     Challenge,
-    /// POST-as-GET the authorization until it is decided.
+    /// POST-as-GET the authorization until it is final.
     PollAuthorization,
     /// POST the CSR to finalize.
     Finalize,
-    /// POST-as-GET the order until it is decided.
+    /// POST-as-GET the order until it is final.
     PollOrder,
     /// POST-as-GET the certificate.
     Certificate,
 }
 
-/// What a device ends up with.
+/// The result of a successful enrolment.
 #[derive(Clone, Debug)]
 pub struct Enrolled {
     /// The account's URL.
@@ -123,19 +123,18 @@ pub struct Enrolled {
     pub key_pem: String,
     /// The device's certificate alone, PEM.
     pub certificate_pem: String,
-    /// The download as it came: leaf first, then its issuers.
+    /// The download as received: leaf first, then its issuers.
     pub chain_pem: String,
     /// The attestation object (CBOR) that was sent.
     pub attestation_object: Vec<u8>,
-    /// The challenge's token that the evidence is about.
+    /// The challenge's token, which the evidence is for.
     pub token: String,
     /// The certification request that was sent, DER.
     pub csr_der: Vec<u8>,
 }
 
-/// Everything about an enrolment that can be made before the server is asked: keys and CSR.
-/// The load generator makes it ahead of time, so that the client's work does not slow the
-/// server down.
+/// The parts of an enrolment that can be made before any request: keys and CSR. The load generator
+/// makes them in advance, so that the client's work does not slow the server down.
 #[derive(Debug)]
 pub struct Prepared {
     account_key: AccountKey,
@@ -145,8 +144,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Makes the account key (P-256, in Apple's signature style), the device's key and the CSR.
-    /// `trust` stands for the enrolment's CA bundle, read once for many devices.
+    /// Generates the account key (P-256, in Apple's signature style), the device's key and the CSR.
+    /// `trust` replaces the enrolment's CA bundle, so that it is parsed once for many devices.
     ///
     /// # Errors
     ///
@@ -178,12 +177,12 @@ impl Prepared {
         })
     }
 
-    /// Takes the steps. `on_step` hears of each as it begins; when there is an error, the last
-    /// step heard of is where it happened.
+    /// Performs the steps. `on_step` is called as each step begins; after an error, the last step
+    /// reported is the one that failed.
     ///
     /// # Errors
     ///
-    /// [`EnrollError`], which tells a refusal from a fault.
+    /// [`EnrollError`], which distinguishes a refusal from a fault.
     pub async fn enroll(
         self,
         enrollment: &Enrollment,
@@ -195,13 +194,13 @@ impl Prepared {
 }
 
 /// Enrols one device: directory, newNonce, newAccount, newOrder, authorization, evidence over
-/// SHA-256 of the token, challenge, polling, finalize, polling, download. The certificate is
-/// looked at before it counts: it must be for the device's key, in a chain that leads from
-/// issuer to issuer and stops short of the root.
+/// SHA-256 of the token, challenge, polling, finalize, polling, download. The downloaded
+/// certificate is checked: it must be for the device's key, in a chain in which each certificate is
+/// issued by the next and which does not contain the root.
 ///
 /// # Errors
 ///
-/// [`EnrollError`], which tells a refusal from a fault.
+/// [`EnrollError`], which distinguishes a refusal from a fault.
 pub async fn enroll(
     enrollment: &Enrollment,
     authority: &AttestationAuthority,

@@ -1,10 +1,8 @@
-//! Evidence in the shape that Apple's attestation servers give it, and every
-//! way of spoiling that shape.
+//! Evidence in the format of Apple's attestation servers, and tools to build malformed evidence.
 //!
-//! [`DeviceProperties`] says what the authority vouches for, [`Evidence`] is
-//! the resulting chain. [`CertificateTemplate`] and [`Cbor`] build the same
-//! things piece by piece: nothing they are given is checked, so that a test
-//! can forge whatever it wants a validator to refuse.
+//! [`DeviceProperties`] holds the attested properties, [`Evidence`] the resulting chain.
+//! [`CertificateTemplate`] and [`Cbor`] build the same structures piece by piece without any
+//! checks, so that a test can forge whatever a validator must refuse.
 
 mod cbor;
 mod certificate;
@@ -16,8 +14,8 @@ pub use cbor::Cbor;
 pub use certificate::{CertificateTemplate, Extension, algorithm};
 pub use properties::{DeviceProperties, oids};
 
-/// A certificate chain as a device sends it: leaf first, then the
-/// intermediate, the root left out. DER.
+/// A certificate chain as a device sends it: leaf first, then the intermediate, without the root.
+/// DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// The certificates, leaf first.
@@ -25,15 +23,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The WebAuthn attestation object around the chain, in CBOR:
-    /// `{"fmt": "apple", "attStmt": {"x5c": [leaf, intermediate]}}`.
+    /// The WebAuthn attestation object with the chain, in CBOR: `{"fmt": "apple", "attStmt":
+    /// {"x5c": [leaf, intermediate]}}`.
     #[must_use]
     pub fn attestation_object(&self) -> Vec<u8> {
         Cbor::attestation_object("apple", self.statement()).encode()
     }
 
-    /// The attestation statement alone: `{"x5c": [..]}`, to be put into an
-    /// object of another shape.
+    /// The attestation statement alone: `{"x5c": [..]}`, for an object with another structure.
     #[must_use]
     pub fn statement(&self) -> Cbor {
         let x5c = self.chain.iter().cloned().map(Cbor::Bytes).collect();

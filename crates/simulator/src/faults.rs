@@ -1,9 +1,9 @@
-//! Everything that a device or an attacker can do wrong on the way to a certificate, by name,
-//! and the reason that a right server gives.
+//! Every fault of a device or an attacker in an enrolment, by name, with the reason that a correct
+//! server gives.
 //!
-//! [`Fault::find`] gives one, [`Fault::all`] the whole table. [`Fault::forge`] makes the broken
-//! evidence; what is wrong with a request and not with the evidence is done by an
-//! [`Enrollment`](crate::Enrollment) with that fault. [`Good`] are the shapes that verify.
+//! [`Fault::find`] returns one fault, [`Fault::all`] all of them. [`Fault::forge`] makes the broken
+//! evidence. Faults in requests rather than in the evidence happen in an
+//! [`Enrollment`](crate::Enrollment) with that fault. [`Good`] lists the shapes that verify.
 
 mod certificate;
 mod encoding;
@@ -24,7 +24,7 @@ pub(crate) use request::Misstep;
 
 use crate::evidence::{CertificateTemplate, DeviceProperties};
 
-/// One thing that can be wrong.
+/// A single fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     name: &'static str,
@@ -34,15 +34,15 @@ pub struct Fault {
     way: Way,
 }
 
-/// What a right server makes of a fault.
+/// The response of a correct server to a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The evidence itself is refused, whatever was ordered: `badAttestationStatement`.
+    /// The evidence is refused, whatever was ordered: `badAttestationStatement`.
     Evidence {
         /// The validator's reason.
         reason: &'static str,
     },
-    /// The evidence verifies, but is not about the device whose serial number was ordered:
+    /// The evidence verifies, but is for another device than the ordered serial number:
     /// `badAttestationStatement`.
     Identity {
         /// The reason.
@@ -52,30 +52,30 @@ pub enum Outcome {
     Request {
         /// The problem's type, without `urn:ietf:params:acme:error:`.
         problem: &'static str,
-        /// The operator's reason; `None` where the server only answers.
+        /// The reason for the operator; `None` if the server only responds.
         reason: Option<&'static str>,
     },
-    /// Accepted, unless there is a rule against it.
+    /// Accepted, unless a rule forbids it.
     Accepted {
         /// The rule that would refuse it.
         unless: &'static str,
     },
 }
 
-/// How a fault comes about.
+/// How a fault is produced.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// The authority says something else about the device.
+    /// Other device properties.
     Properties(fn(&mut DeviceProperties)),
-    /// The leaf is another before it is signed.
+    /// A modified leaf, signed after the modification.
     Leaf(fn(&mut CertificateTemplate, &Forger<'_>)),
-    /// The intermediate is another before it is signed.
+    /// A modified intermediate, signed after the modification.
     Intermediate(fn(&mut CertificateTemplate)),
-    /// The chain is another.
+    /// Another chain.
     Chain(fn(&Forger<'_>) -> Result<Vec<Vec<u8>>, ForgeError>),
-    /// The object around the chain is another.
+    /// Another object around the chain.
     Object(fn(&Forger<'_>) -> Result<Vec<u8>, ForgeError>),
-    /// The evidence is good: the requests are not.
+    /// Valid evidence, wrong requests.
     Request(Misstep),
 }
 
@@ -96,7 +96,7 @@ impl Fault {
         }
     }
 
-    /// Every fault there is.
+    /// All faults.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         [
             freshness::FAULTS,
@@ -113,20 +113,19 @@ impl Fault {
         .flatten()
     }
 
-    /// The fault of this name.
+    /// The fault with this name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         Self::all().find(|fault| fault.name == name)
     }
 
-    /// The name, in kebab case. It does not change.
+    /// The name, in kebab case. It is stable.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The numbers of the acceptance scenarios that it belongs to; none for what only the
-    /// validator's own rules are about.
+    /// The numbers of its acceptance scenarios; none if only the validator's own rules cover it.
     #[must_use]
     pub fn scenarios(&self) -> &'static [u16] {
         self.scenarios
@@ -138,19 +137,19 @@ impl Fault {
         self.meaning
     }
 
-    /// What a right server makes of it.
+    /// The response of a correct server.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether [`forge`](Self::forge) can show it: else it is in the requests.
+    /// Whether [`forge`](Self::forge) can produce it. If not, it is in the requests.
     #[must_use]
     pub fn is_forgeable(&self) -> bool {
         !matches!(self.way, Way::Request(_))
     }
 
-    /// What is done wrong while enrolling, if it is not the evidence.
+    /// The wrong step during enrolment, if the fault is not in the evidence.
     pub(crate) fn misstep(&self) -> Option<Misstep> {
         match self.way {
             Way::Request(misstep) => Some(misstep),
@@ -158,10 +157,10 @@ impl Fault {
         }
     }
 
-    /// Makes the broken evidence. All else about it is right.
+    /// Makes the broken evidence. Everything else in it is correct.
     ///
     /// # Errors
-    /// The fault is in the requests and not in the evidence; the device cannot have it; a key
+    /// The fault is in the requests and not in the evidence; it does not apply to the device; a key
     /// cannot sign.
     pub fn forge(&self, forger: &Forger<'_>) -> Result<Forgery, ForgeError> {
         self.way.forge(self.name, forger)
@@ -199,7 +198,7 @@ impl Way {
 }
 
 impl Outcome {
-    /// The reason that the operator is told.
+    /// The reason that the operator sees.
     #[must_use]
     pub fn reason(self) -> Option<&'static str> {
         match self {
@@ -209,7 +208,7 @@ impl Outcome {
         }
     }
 
-    /// The type of the problem that the client is told, without `urn:ietf:params:acme:error:`.
+    /// The problem type that the client receives, without `urn:ietf:params:acme:error:`.
     #[must_use]
     pub fn problem(self) -> Option<&'static str> {
         match self {

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection at a time to one server, as a device holds it.
+//! An HTTP/1.1 client with one connection to one server at a time, like a device.
 
 mod error;
 mod target;
@@ -38,17 +38,17 @@ use crate::{
     response::Response,
 };
 
-/// The most that an answer's body may hold, in bytes: a CRL or a long orders list fits.
+/// The maximum size of a response body, in bytes: large enough for a CRL or a long orders list.
 const BODY_LIMIT: usize = 16 << 20;
 
-/// Which certificate authorities a client believes. The system's own are never consulted.
+/// The CA certificates that a client trusts. The system's own are never used.
 #[derive(Clone, Debug)]
 pub struct Trust {
     tls: Arc<ClientConfig>,
 }
 
 impl Trust {
-    /// Trusts exactly the certificates of a PEM bundle. A blank bundle trusts nobody, which is
+    /// Trusts exactly the certificates of a PEM bundle. An empty bundle trusts no CA, which is
     /// enough for `http` URLs.
     ///
     /// # Errors
@@ -71,15 +71,15 @@ impl Trust {
             .map_err(|error| refused(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // Each simulated device is a stranger: what one learned about the server must not
-        // shorten the handshake of the next.
+        // Simulated devices are independent clients: a session of one must not shorten the
+        // handshake of the next.
         tls.resumption = Resumption::disabled();
         Ok(Self { tls: Arc::new(tls) })
     }
 }
 
-/// A client with at most one open connection. It is opened when first needed, kept alive, and
-/// opened again when the server closed it.
+/// A client with at most one open connection. It connects on first use, keeps the connection alive,
+/// and reconnects when the server has closed it.
 #[derive(Debug)]
 pub struct HttpClient {
     trust: Trust,
@@ -91,7 +91,7 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client that has not connected yet.
+    /// A client that is not connected yet.
     #[must_use]
     pub fn new(trust: Trust) -> Self {
         Self {
@@ -104,42 +104,41 @@ impl HttpClient {
         }
     }
 
-    /// Sends everything to this origin (`http://127.0.0.1:8080`), whatever host the URLs name:
-    /// what a proxy in front of the server does. `Host` and the TLS server name stay the URL's.
+    /// Sends everything to this origin (`http://127.0.0.1:8080`), whatever host the URLs name, as a
+    /// reverse proxy does. `Host` and the TLS server name remain those of the URL.
     ///
     /// # Errors
     ///
-    /// [`HttpError::Url`] if the origin is not one.
+    /// [`HttpError::Url`] if the text is not an origin.
     pub fn send_via(&mut self, origin: &str) -> Result<(), HttpError> {
         self.via = Some(Target::parse(origin)?.origin);
         self.connection = None;
         Ok(())
     }
 
-    /// Connects from this address of this machine from now on: 127.0.0.0/8 is all of it, so that
-    /// one machine can be many clients to a server on it.
+    /// Connects from this local address. On Linux the whole of 127.0.0.0/8 is local, so one machine
+    /// can act as many clients of a server on it.
     pub fn connect_from(&mut self, source: IpAddr) {
         self.source = Some(source);
         self.connection = None;
     }
 
-    /// Headers that every request carries from now on, such as `X-Forwarded-For` or another
-    /// `Host`. They replace the client's own of the same name.
+    /// Sends these headers with every request, such as `X-Forwarded-For` or another `Host`. They
+    /// replace the client's own headers with the same names.
     pub fn always_send(&mut self, headers: HeaderMap) {
         self.headers = headers;
     }
 
-    /// Gives up a request after this time, connecting included; 60 seconds where nothing else is
-    /// said.
+    /// Sets the timeout of a request, connecting included; the default is 60 seconds.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// Connects now, the TLS handshake included, unless a connection is open.
+    /// Connects now, including the TLS handshake, unless a connection is open.
     ///
     /// # Errors
     ///
-    /// Any of [`HttpError`] but [`HttpError::Exchange`].
+    /// Any [`HttpError`] except [`HttpError::Exchange`].
     pub async fn open(&mut self, url: &str) -> Result<(), HttpError> {
         let target = Target::parse(url)?;
         let limit = self.timeout;
@@ -149,13 +148,13 @@ impl HttpClient {
         Ok(())
     }
 
-    /// Sends one request and reads the whole answer. A connection that the server has closed is
-    /// opened again before; a request that was under way when it closed is never sent twice,
-    /// because the server may have acted on it.
+    /// Sends one request and reads the whole response. Reconnects first if the server has closed
+    /// the connection. A request that was in flight when it closed is never sent twice, because the
+    /// server may have acted on it.
     ///
     /// # Errors
     ///
-    /// [`HttpError`]; an HTTP status of 400 and above is none.
+    /// [`HttpError`]. An HTTP status of 400 or above is not an error.
     pub async fn request(
         &mut self,
         method: Method,
@@ -203,7 +202,7 @@ impl HttpClient {
         })
     }
 
-    /// A connection to the target that can take a request: the open one, or a new one.
+    /// Returns a connection to the target that can take a request: the open one, or a new one.
     async fn ready(&mut self, target: &Target) -> Result<&mut Connection, HttpError> {
         let origin = self.via.as_ref().unwrap_or(&target.origin);
         let usable = match self.connection.take() {
@@ -266,7 +265,7 @@ impl Connection {
     }
 }
 
-/// Opens a connection, from a certain address of this machine if one is given.
+/// Opens a connection, from the given local address if there is one.
 async fn connect(origin: &Origin, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let server = (origin.host.as_str(), origin.port);
     let Some(source) = source else {
@@ -293,7 +292,7 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // How the connection ends is told by the request that was under way, if any.
+    // An error of the connection is reported by the request in flight, if any.
     tokio::spawn(connection);
     Ok(sender)
 }

@@ -1,4 +1,4 @@
-//! Account keys. josekit, that is OpenSSL, makes them and signs with them.
+//! Account keys. josekit (OpenSSL) generates them and signs with them.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::jws::Jws;
 
-/// The algorithms that an account key of the simulator can have.
+/// The algorithms of the simulator's account keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {
     /// Ed25519 (RFC 8037).
@@ -52,18 +52,19 @@ impl Algorithm {
     }
 }
 
-/// How an ECDSA signature is written. Other algorithms know only one way.
+/// How an ECDSA signature is encoded. Other algorithms have only one encoding.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum SignatureStyle {
     /// r and s at full length (RFC 7518 section 3.4).
     #[default]
     Exact,
-    /// As Apple's client does: r and s without their leading zero byte. About one ES256
-    /// signature in 128 is too short, by a byte or by two. A second zero byte of one number
-    /// stays: a server puts back one of each (`docs/divergences.md`), and a simulated fleet must
-    /// not fail by chance, once in 32,768 requests.
+    /// Like Apple's client: r and s without their leading zero byte. About one ES256 signature in
+    /// 128 is too short, by one byte or two. A second zero byte of one number is kept: a server
+    /// restores one of each (`docs/divergences.md`), and a simulated fleet must not fail randomly,
+    /// once in 32,768 requests.
     Apple,
-    /// Apple's way, signing anew until a signature is one byte short: about 128 tries.
+    /// Like Apple's client, but signs repeatedly until a signature is one byte short: about 128
+    /// attempts.
     AppleShort,
 }
 
@@ -72,17 +73,17 @@ pub enum SignatureStyle {
 pub struct AccountKey {
     algorithm: Algorithm,
     style: SignatureStyle,
-    /// The public JWK: the members that RFC 7638 section 3.2 requires, in its order.
+    /// The public JWK: the members that RFC 7638 section 3.2 requires, in that order.
     jwk: BTreeMap<String, String>,
     signer: Box<dyn JwsSigner>,
 }
 
 impl AccountKey {
-    /// Makes a new key.
+    /// Generates a new key.
     ///
     /// # Errors
     ///
-    /// [`JoseError`] if josekit cannot.
+    /// [`JoseError`] if josekit fails.
     pub fn generate(algorithm: Algorithm) -> Result<Self, JoseError> {
         let pkcs8 = match algorithm {
             Algorithm::EdDsa => EdKeyPair::generate(EdCurve::Ed25519)?.to_der_private_key(),
@@ -94,8 +95,8 @@ impl AccountKey {
         Self::from_pkcs8_der(algorithm, &pkcs8)
     }
 
-    /// Takes a key from a PKCS#8 document: a device's key can sign as an account does, for
-    /// example to revoke its own certificate (RFC 8555 section 7.6).
+    /// Loads a key from a PKCS#8 document. A device's key can sign like an account, for example to
+    /// revoke its own certificate (RFC 8555 section 7.6).
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl AccountKey {
         })
     }
 
-    /// The same key, writing its signatures in this style.
+    /// The same key, with this signature style.
     #[must_use]
     pub fn with_style(self, style: SignatureStyle) -> Self {
         Self { style, ..self }
@@ -151,7 +152,7 @@ impl AccountKey {
         self.algorithm
     }
 
-    /// The public key as a JWK, with the members that RFC 7638 requires and no other.
+    /// The public key as a JWK, with only the members that RFC 7638 requires.
     #[must_use]
     pub fn jwk(&self) -> Value {
         json!(self.jwk)
@@ -171,11 +172,11 @@ impl AccountKey {
         BASE64URL_NOPAD.encode(&Sha256::digest(format!("{{{}}}", members.join(","))))
     }
 
-    /// Signs these bytes, as the value of a JWS `signature` before base64url.
+    /// Signs the bytes. The result is the JWS `signature` before base64url.
     ///
     /// # Errors
     ///
-    /// [`JoseError`] if josekit cannot.
+    /// [`JoseError`] if josekit fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
         if self.style == SignatureStyle::Exact || !self.algorithm.is_ecdsa() {
             return Ok(self.signer.sign(message)?);
@@ -199,8 +200,8 @@ impl fmt::Debug for AccountKey {
     }
 }
 
-/// Writes r and s one after the other, each without its first byte if that is zero: a reader
-/// that expects a fixed length can no longer tell where s begins.
+/// Concatenates r and s, each without its first byte if that is zero, so that a reader that expects
+/// a fixed length cannot find the start of s.
 fn drop_leading_zero(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(signature.len() / 2);
     [r, s]
@@ -230,7 +231,7 @@ pub fn external_account_binding(
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("josekit: {reason}")]
 pub struct JoseError {
-    /// What josekit said.
+    /// The error of josekit.
     pub reason: String,
 }
 

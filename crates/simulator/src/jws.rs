@@ -1,4 +1,4 @@
-//! Signed requests, right or wrong on purpose.
+//! Signed requests, correct or deliberately wrong.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use crate::jose::{AccountKey, JoseError};
 
-/// A flattened JWS to be (RFC 8555 section 6.2).
+/// A flattened JWS before it is signed (RFC 8555 section 6.2).
 ///
-/// [`AcmeClient::send`](crate::AcmeClient::send) supplies `alg`, `nonce`, `url` and `kid` or
-/// `jwk`; whatever is set here wins over what it supplies, and is signed all the same. So each
-/// request is right unless a test says where it shall be wrong.
+/// [`AcmeClient::send`](crate::AcmeClient::send) supplies `alg`, `nonce`, `url` and `kid` or `jwk`.
+/// Values that are set here take precedence and are signed too. So each request is correct except
+/// where a test makes it wrong.
 ///
 /// ```
 /// # use assay_simulator::Jws;
@@ -42,7 +42,7 @@ impl Jws {
         Self::with_payload(url, Vec::new())
     }
 
-    /// A request with any payload at all, JSON or not.
+    /// A request with any payload, JSON or not.
     #[must_use]
     pub fn with_payload(url: &str, payload: Vec<u8>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Jws {
         }
     }
 
-    /// Names the key by `jwk`, even when the account has a `kid`.
+    /// Identifies the key by `jwk`, even if the account has a `kid`.
     #[must_use]
     pub fn with_jwk(self) -> Self {
         Self {
@@ -71,14 +71,14 @@ impl Jws {
         self
     }
 
-    /// Leaves a member out of the protected header.
+    /// Removes a member from the protected header.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.protected.insert(name.to_owned(), None);
         self
     }
 
-    /// Puts these bytes where the signature belongs.
+    /// Replaces the signature with these bytes.
     #[must_use]
     pub fn with_signature(self, signature: Vec<u8>) -> Self {
         Self {
@@ -87,27 +87,27 @@ impl Jws {
         }
     }
 
-    /// Sets a member of the envelope, beside `protected`, `payload` and `signature`, or in the
-    /// place of one of them: `header`, `signatures`.
+    /// Sets a member of the envelope, such as `header` or `signatures`, beside `protected`,
+    /// `payload` and `signature` or instead of one of them.
     #[must_use]
     pub fn with_envelope_member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.envelope.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Where the request goes.
+    /// The URL of the request.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether the test itself decides about the nonce.
+    /// Whether the test sets the nonce itself.
     pub(crate) fn decides_nonce(&self) -> bool {
         self.protected.contains_key("nonce")
     }
 
-    /// Signs. Without a `kid` the key is named by `jwk`; without a nonce there is none, as in
-    /// the inner JWS of a key change (RFC 8555 section 7.3.5).
+    /// Signs. Without a `kid` the key is identified by `jwk`; without a nonce the header has none,
+    /// as in the inner JWS of a key change (RFC 8555 section 7.3.5).
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ impl Jws {
         jws.serialize(|message| key.sign(message))
     }
 
-    /// The envelope, its signature made by `sign` over the JWS signing input
-    /// (RFC 7515 section 5.1).
+    /// Encodes the envelope. `sign` makes the signature over the JWS signing input (RFC 7515
+    /// section 5.1).
     pub(crate) fn serialize(
         mut self,
         sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, JoseError>,

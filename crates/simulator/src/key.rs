@@ -1,4 +1,4 @@
-//! The keys of authorities and devices, and how they sign.
+//! The signing keys of authorities and devices.
 
 use p256::ecdsa::signature::Signer;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -9,8 +9,8 @@ use rcgen::{
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use sha2::{Digest, Sha384};
 
-/// The keys that a Secure Enclave makes for the ACME payload (`KeyType` ECSECPrimeRandom,
-/// `KeySize` 256 or 384, `HardwareBound`). P-384 is also what Apple's authority has.
+/// The key types that a Secure Enclave generates for the ACME payload (`KeyType` ECSECPrimeRandom,
+/// `KeySize` 256 or 384, `HardwareBound`). Apple's authority also uses P-384.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum KeyType {
     /// P-256.
@@ -20,10 +20,10 @@ pub enum KeyType {
     P384,
 }
 
-/// A private key, made at random or from a seed.
+/// A private key, random or derived from a seed.
 ///
-/// A random one signs with aws-lc, which is fast, and each time differently. One from a seed
-/// signs the same message with the same bytes for ever (RFC 6979).
+/// A random key signs with aws-lc, which is fast and not deterministic. A key from a seed always
+/// signs the same message with the same bytes (RFC 6979).
 pub struct Key {
     pair: KeyPair,
     deterministic: Option<Deterministic>,
@@ -35,10 +35,10 @@ enum Deterministic {
 }
 
 impl Key {
-    /// Makes a new key by chance.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// rcgen cannot make it.
+    /// Key generation fails.
     pub fn random(key_type: KeyType) -> Result<Self, rcgen::Error> {
         let algorithm = match key_type {
             KeyType::P256 => &PKCS_ECDSA_P256_SHA256,
@@ -47,9 +47,9 @@ impl Key {
         KeyPair::generate_for(algorithm).map(Self::from)
     }
 
-    /// Makes the key that belongs to a seed of any length: the first of SHA-384(label, 0, count,
-    /// seed) for count = 0, 1, ... that is a scalar of the curve (of P-256 its first 32 bytes).
-    /// Whoever knows the seed has the key.
+    /// Derives a key from a seed of any length: the first of SHA-384(label, 0, count, seed) for
+    /// count = 0, 1, ... that is a scalar of the curve (for P-256 its first 32 bytes). Anyone who
+    /// knows the seed can derive the key.
     ///
     /// # Errors
     /// A library refuses the key.
@@ -61,7 +61,7 @@ impl Key {
                 .chain_update(seed)
                 .finalize()
         });
-        // Nearly every number is a scalar: the first one fits.
+        // Nearly every number is a scalar, so the first one almost always fits.
         match key_type {
             KeyType::P256 => candidates
                 .into_iter()
@@ -80,7 +80,7 @@ impl Key {
         .and_then(|pair| Self::from(pair).deterministic())
     }
 
-    /// Another key that only the holder of this one can make, the same each time.
+    /// Derives another key, reproducibly. Only the holder of this key can derive it.
     ///
     /// # Errors
     /// As [`from_seed`](Self::from_seed).
@@ -88,7 +88,7 @@ impl Key {
         Self::from_seed(key_type, label, self.pair.serialized_der())
     }
 
-    /// The same key, which from now on signs as RFC 6979 says.
+    /// The same key, which then signs deterministically (RFC 6979).
     ///
     /// # Errors
     /// It is neither a P-256 nor a P-384 key.
@@ -118,7 +118,7 @@ impl Key {
 }
 
 impl From<KeyPair> for Key {
-    /// The key of rcgen, signing as rcgen does.
+    /// A key of rcgen, with rcgen's signatures.
     fn from(pair: KeyPair) -> Self {
         Self {
             pair,
@@ -127,7 +127,7 @@ impl From<KeyPair> for Key {
     }
 }
 
-/// What is public of it.
+/// Shows only the public part.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key")

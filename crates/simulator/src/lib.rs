@@ -1,12 +1,12 @@
-//! A pretend Apple device, a pretend attestation authority and a load generator.
+//! A simulated Apple device, a simulated attestation authority and a load generator.
 //!
-//! This crate is the second opinion: it signs with josekit, certifies with rcgen and reads
-//! answers as JSON, so that a mistake in the server's own crates is not repeated here. It
-//! prints nothing; whoever calls it is told by return values and callbacks.
+//! This crate is an independent implementation: it signs with josekit, certifies with rcgen and
+//! parses responses as JSON, so that it does not repeat a mistake of the server's own crates. It
+//! prints nothing; it reports by return values and callbacks.
 //!
-//! The shortest way through is [`enroll()`], which walks a whole enrolment as an Apple device
-//! does. [`AcmeClient`] takes the same way one request at a time, and sends broken requests
-//! on purpose when asked to. [`load::run`] sends many devices at once and measures.
+//! Start with [`enroll()`], which performs a complete enrolment like an Apple device.
+//! [`AcmeClient`] sends the same requests one at a time, and deliberately wrong ones on demand.
+//! [`load::run`] enrols many devices at once and measures the server.
 
 pub mod authority;
 mod client;

@@ -1,10 +1,10 @@
-//! Many devices at once, to measure a server.
+//! Measures a server under the load of many devices.
 //!
-//! What the client does must not be taken for what the server does. Keys and CSRs are made
-//! before the clock starts. What remains on the client's side of each enrolment is eight account
-//! signatures (P-256 by OpenSSL, about 30 microseconds each), one evidence leaf (P-384, about
-//! 100 microseconds) and one TLS handshake; the processor time of the whole client is reported
-//! beside the server's, so that a client that is the bottleneck shows as one.
+//! The client's work must not be mistaken for the server's. Keys and CSRs are made before the clock
+//! starts. For each enrolment the client still makes eight account signatures (P-256 by OpenSSL,
+//! about 30 microseconds each), one evidence leaf (P-384, about 100 microseconds) and one TLS
+//! handshake. The report shows the processor time of the whole client beside the server's, so that
+//! a client that is the bottleneck is visible.
 
 mod cpu;
 mod report;
@@ -33,37 +33,37 @@ use crate::{
     key::KeyType,
 };
 
-/// The most addresses that a load can come from.
+/// The maximum number of source addresses.
 pub const SOURCE_ADDRESSES: u32 = 255 * 256;
 
-/// What load to put on a server.
+/// The parameters of a load test.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The directory URL.
     pub directory: String,
     /// The CA certificates to trust for TLS, in PEM.
     pub ca_bundle_pem: String,
-    /// How many devices enrol, each once, each with an account and a TLS connection of its own.
+    /// How many devices enrol, once each, each with its own account and TLS connection.
     pub devices: u32,
-    /// How many of them at the same time; 0 counts as 1.
+    /// How many of them enrol at the same time; 0 counts as 1.
     pub concurrency: u32,
-    /// What the serial numbers begin with; six digits from `000001` on follow. The serial
-    /// number is the `ClientIdentifier` too.
+    /// The prefix of the serial numbers; six digits from `000001` on follow. The serial number is
+    /// also the `ClientIdentifier`.
     pub serial_prefix: String,
-    /// The devices' keys.
+    /// The type of the devices' keys.
     pub key: KeyType,
-    /// How the devices take what does not go smoothly.
+    /// How the devices handle delays and errors.
     pub client: ClientKind,
-    /// From how many addresses of 127.0.0.0/8 the devices come, each in a /24 of its own, so that
-    /// the server's limits count them apart: the server must listen on this machine. 0 leaves the
-    /// address to the system; more than [`SOURCE_ADDRESSES`] are as many.
+    /// From how many addresses of 127.0.0.0/8 the devices connect. Each is in its own /24, so that
+    /// the server's limits count it separately; the server must listen on this machine. With 0 the
+    /// system chooses the address; values above [`SOURCE_ADDRESSES`] count as that number.
     pub source_addresses: u32,
-    /// The server's process, if its processor time is to be measured: same machine, Linux.
+    /// The server's process ID, to measure its processor time: same machine, Linux.
     pub server_pid: Option<u32>,
 }
 
 impl Load {
-    /// A hundred devices `LOAD-000001` and on, four at a time, with P-256 keys.
+    /// A hundred devices from `LOAD-000001` on, four at a time, with P-256 keys.
     #[must_use]
     pub fn new(directory: &str, ca_bundle_pem: &str) -> Self {
         Self {
@@ -79,11 +79,11 @@ impl Load {
         }
     }
 
-    /// Where the device of this number, counted from 1, comes from.
+    /// The source address of the device with this number, counted from 1.
     fn source(&self, number: u32) -> Option<IpAddr> {
         let addresses = self.source_addresses.min(SOURCE_ADDRESSES);
         let [.., high, low] = ((number - 1).checked_rem(addresses)?).to_be_bytes();
-        // 127.0.0.0/24 is left to others.
+        // 127.0.0.0/24 is reserved for other clients.
         Some(Ipv4Addr::new(127, high + 1, low, 1).into())
     }
 
@@ -93,27 +93,27 @@ impl Load {
     }
 }
 
-/// How far a load has come.
+/// The progress of a load test.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
-    /// So many devices have their keys and CSRs.
+    /// The number of devices that have their keys and CSRs.
     Prepared(u32),
-    /// So many devices are through, with a certificate or without.
+    /// The number of devices that finished, with or without a certificate.
     Done(u32),
 }
 
-/// How one enrolment went.
+/// The result of one enrolment.
 struct Outcome {
     steps: Vec<(Step, Duration)>,
     total: Duration,
     error: Option<EnrollError>,
 }
 
-/// Enrols all devices and measures. A device that fails is counted, and the others go on.
+/// Enrols all devices and measures. A device that fails is counted, and the others continue.
 ///
 /// # Errors
 ///
-/// [`LoadError`]: the load could not be put on, or not measured.
+/// [`LoadError`]: the load test could not start, or could not measure.
 pub async fn run(
     load: &Load,
     authority: Arc<AttestationAuthority>,
@@ -210,13 +210,13 @@ async fn enroll_one(
     }
 }
 
-/// Why a load could not be put on or measured.
+/// Why a load test could not start or could not measure.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The client's own processor time cannot be read.
     #[error("the processor time of this process cannot be read: {0}")]
     ClientCpu(io::Error),
-    /// A device could not be made.
+    /// A device could not be prepared.
     #[error(transparent)]
     Prepare(EnrollError),
     /// The server's processor time cannot be read.
@@ -224,7 +224,7 @@ pub enum LoadError {
         "the server's processor time cannot be read: {0}; does the process run on this machine?"
     )]
     ServerCpu(io::Error),
-    /// The CA bundle is of no use.
+    /// The CA bundle is unusable.
     #[error(transparent)]
     Trust(#[from] HttpError),
 }

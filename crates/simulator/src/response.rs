@@ -1,4 +1,4 @@
-//! What a server answered, kept whole so that a test can look at every byte of it.
+//! HTTP responses, kept completely so that a test can check every byte.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, header};
 use serde_json::Value;
 
-/// One HTTP answer: status, headers and the whole body.
+/// An HTTP response: status, headers and the whole body.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The HTTP status code.
@@ -18,7 +18,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The answer itself if its status is 2xx, else what the server reported.
+    /// Returns the response if its status is 2xx, otherwise the server's error.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Response {
         }
     }
 
-    /// The first value of a header, if it is there and is visible ASCII.
+    /// The first value of a header, if it exists and is visible ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -49,8 +49,8 @@ impl Response {
         self.header("replay-nonce")
     }
 
-    /// How long `Retry-After` asks to wait, given in seconds or as an HTTP date
-    /// (RFC 9110 section 10.2.3). A date that has passed asks for no wait at all.
+    /// How long `Retry-After` requests to wait, from seconds or an HTTP date (RFC 9110 section
+    /// 10.2.3). Zero if the date has passed.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header(header::RETRY_AFTER.as_str())?;
@@ -81,7 +81,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The body is not one JSON text.
+    /// The body is not a JSON text.
     pub fn json(&self) -> Result<Value, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }
@@ -92,33 +92,33 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What the body says as a problem document (RFC 7807). A body that is none yields
-    /// empty members beside the status and the text.
+    /// Parses the body as a problem document (RFC 7807). If it is not one, the members are empty
+    /// except for the status and the text.
     #[must_use]
     pub fn problem(&self) -> ProblemReport {
         ProblemReport::from_json(self.status, &self.json().unwrap_or_default(), self.text())
     }
 }
 
-/// A server's problem document, read with a stranger's eyes.
+/// A server's problem document, parsed independently of the server's crates.
 #[derive(Clone, Debug, Default, Eq, PartialEq, thiserror::Error)]
 #[error("the server answered {status}: {problem_type} {detail}{}", in_words(.subproblems))]
 pub struct ProblemReport {
-    /// The HTTP status of the answer, whatever the document's own `status` says.
+    /// The HTTP status of the response, whatever the document's own `status` is.
     pub status: u16,
-    /// The `type` URN, such as `urn:ietf:params:acme:error:badCSR`; empty if there was none.
+    /// The `type` URN, such as `urn:ietf:params:acme:error:badCSR`; empty if absent.
     pub problem_type: String,
-    /// The `detail`; empty if there was none.
+    /// The `detail`; empty if absent.
     pub detail: String,
     /// The `subproblems` (RFC 8555 section 6.7.1) as sent.
     pub subproblems: Vec<Value>,
-    /// The text that all this was read from.
+    /// The text that was parsed.
     pub body: String,
 }
 
 impl ProblemReport {
-    /// Reads a problem document: the body of an answer, or the `error` member of a challenge
-    /// or order.
+    /// Parses a problem document: the body of a response, or the `error` member of a challenge or
+    /// order.
     #[must_use]
     pub fn from_json(status: u16, document: &Value, body: String) -> Self {
         let text = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
@@ -134,8 +134,8 @@ impl ProblemReport {
         }
     }
 
-    /// Whether the type is this ACME error, named without its
-    /// `urn:ietf:params:acme:error:` (RFC 8555 section 6.7).
+    /// Whether the type is this ACME error, named without `urn:ietf:params:acme:error:` (RFC 8555
+    /// section 6.7).
     #[must_use]
     pub fn is(&self, acme_error: &str) -> bool {
         self.problem_type
@@ -144,8 +144,8 @@ impl ProblemReport {
     }
 }
 
-/// Each subproblem behind the problem: its type, what it is about and why; one
-/// that says none of this, as it was sent.
+/// Formats the subproblems: type, identifier and detail of each. A subproblem without any of these
+/// is shown as sent.
 fn in_words(subproblems: &[Value]) -> String {
     let of_one = |subproblem: &Value| {
         let identifier = &subproblem["identifier"];
@@ -172,7 +172,7 @@ struct Link {
     relations: Vec<String>,
 }
 
-/// Splits one `Link` header. A comma or semicolon counts only outside of `<>` and quotes.
+/// Splits a `Link` header. A comma or semicolon counts only outside `<>` and quotes.
 fn split_links(value: &str) -> Vec<Link> {
     let mut links = Vec::new();
     let mut rest = value;

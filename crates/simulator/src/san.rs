@@ -1,10 +1,10 @@
-//! Subject alternative names for requests, encoded by hand: rcgen knows no PermanentIdentifier,
-//! and a request shall be able to say what no well-behaved encoder writes.
+//! Subject alternative names for CSRs, encoded by hand: rcgen does not support PermanentIdentifier,
+//! and tests need names that correct encoders do not write.
 
 use crate::evidence::der;
 
-/// A name that a device asks for in its CSR. Apple's client sends the kinds that the payload
-/// can hold: rfc822Name, dNSName, URI and ntPrincipalName.
+/// A name that a device requests in its CSR. Apple's client sends the types that the payload
+/// supports: rfc822Name, dNSName, URI and ntPrincipalName.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SubjectAltName {
     /// dNSName.
@@ -49,8 +49,8 @@ fn utf8_string(text: &str) -> Vec<u8> {
     der::element(0x0c, text.as_bytes())
 }
 
-/// OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }, here under
-/// the implicit tag [0] of a GeneralName.
+/// OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }, here with the
+/// implicit tag [0] of a GeneralName.
 fn other_name(type_id: &str, value: &[u8]) -> Vec<u8> {
     let content = [der::oid(type_id), der::element(0xa0, value)].concat();
     der::element(0xa0, &content)

@@ -1,4 +1,4 @@
-//! For tests: a server that gives prepared answers and remembers what it was asked.
+//! A test server that returns prepared responses and records the requests.
 
 use std::{
     collections::VecDeque,
@@ -14,24 +14,23 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// A prepared answer. `BASE` in a JSON body stands for the server's URL; a string is sent as
-/// it is. The `Location` of each
-/// is `BASE/location`.
+/// A prepared response. `BASE` in a JSON body is replaced by the server's URL; a string is sent
+/// unchanged. The `Location` of each response is `BASE/location`.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The `Replay-Nonce`, if there shall be one.
+    /// The `Replay-Nonce`; empty for none.
     pub(crate) nonce: &'static str,
     pub(crate) body: Value,
 }
 
-/// A request as the server saw it.
+/// A request that the server received.
 #[derive(Clone)]
 pub(crate) struct Seen {
     /// Method and path.
     pub(crate) line: String,
-    /// The protected header; null where nothing was signed.
+    /// The protected header; null if the request is not signed.
     pub(crate) protected: Value,
-    /// The payload; null where there is none.
+    /// The payload; null if there is none.
     pub(crate) payload: Value,
 }
 
@@ -42,7 +41,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Serves one connection: first a directory, then these answers.
+    /// Serves one connection: first a directory, then these responses.
     pub(crate) async fn play(answers: Vec<Answer>) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let directory = Answer {
@@ -75,7 +74,7 @@ impl Script {
         format!("{}{path}", self.base)
     }
 
-    /// What was asked after the directory.
+    /// The requests after the one for the directory.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap()[1..].to_vec()
     }

@@ -152,7 +152,7 @@ fn what_cannot_be_forged_is_a_mistake_of_the_command() {
     for (args, told) in [
         (
             &["--fault", "device-error"][..],
-            "only an enrolment shows it",
+            "only an enrolment can show it",
         ),
         (
             &["--fault", "serial-in-other-case", "--serial", "123"],

@@ -102,11 +102,11 @@ fn a_seed_makes_the_same_authority_and_evidence_each_time() {
     let (first, again) = (make(b"seed"), make(b"seed"));
     assert_eq!(first.root_der(), again.root_der());
     assert_eq!(evidence(&first), evidence(&again));
-    for other in [make(b"other"), first.stranger(NOW).unwrap()] {
+    for other in [make(b"other"), first.impostor(NOW).unwrap()] {
         assert_ne!(first.root_der(), other.root_der());
     }
-    let strangers = [&first, &again].map(|one| one.stranger(NOW).unwrap());
-    assert_eq!(strangers[0].root_der(), strangers[1].root_der());
+    let impostors = [&first, &again].map(|one| one.impostor(NOW).unwrap());
+    assert_eq!(impostors[0].root_der(), impostors[1].root_der());
 
     let random = AttestationAuthority::create(NOW).unwrap();
     assert_ne!(evidence(&random), evidence(&random));

@@ -1,5 +1,5 @@
-//! The committed recordings. What each must be judged to be stands in this crate's own tables: a
-//! verifier that replays them is held against a second opinion.
+//! The committed recordings. Their expected results are in this crate's own tables, so a verifier
+//! that replays them is checked against an independent implementation.
 
 mod wire;
 
@@ -17,13 +17,13 @@ use crate::{
 
 const DAY: u64 = 86_400;
 
-/// Larger objects show a limit, and nothing that a smaller one does not.
+/// Larger objects only test a limit, which a smaller one does too.
 const MAX_OBJECT: usize = 8 * 1024;
 
-/// An Apple extension that nobody documents.
+/// An undocumented Apple extension.
 const UNDOCUMENTED: &str = "1.2.840.113635.100.8.9.3";
 
-/// Every recording, in the order of their names, and the root that vouches (`laboratory-root.pem`).
+/// Every recording, ordered by name, and the attestation root (`laboratory-root.pem`).
 ///
 /// # Errors
 /// A key cannot sign.
@@ -59,7 +59,8 @@ impl Laboratory {
         Ok(self.files)
     }
 
-    /// The device enrols by its serial number and by its UDID; without either it is refused.
+    /// The device enrols by its serial number and by its UDID; evidence that lacks the ordered one
+    /// is refused.
     fn accepted(&mut self, name: &str, device: &Device) -> Result<(), CorpusError> {
         let forger = forger(&self.authority, device);
         let leaf = forger.leaf();
@@ -90,7 +91,7 @@ impl Laboratory {
         Ok(())
     }
 
-    /// What verifies and is seldom seen.
+    /// Rare evidence that verifies.
     fn unusual(&mut self, device: &Device) -> Result<(), CorpusError> {
         let mut leaf = forger(&self.authority, device).leaf();
         let (oid, value) = (UNDOCUMENTED, [1, 0xff]);
@@ -124,7 +125,7 @@ impl Laboratory {
         Ok(())
     }
 
-    /// A Mac in each state that a policy may ask about.
+    /// A Mac in each state that a policy can check.
     fn postures(&mut self) -> Result<(), CorpusError> {
         let mac = || DeviceProperties::mac(SERIAL, UDID);
         let secure_boot = |text: &str| DeviceProperties {
@@ -163,7 +164,8 @@ impl Laboratory {
         Ok(())
     }
 
-    /// Evidence that says `properties`, of which `read` is read, for an order of `value`.
+    /// Evidence that states `properties`, of which a verifier reads `read`, for an order of
+    /// `value`.
     fn identity(
         &mut self,
         name: &str,
@@ -201,7 +203,7 @@ impl Laboratory {
         Ok(())
     }
 
-    /// Answers to an MDM, which sent three nonces: the latest now.
+    /// Responses to an MDM that sent three nonces, the latest of them now.
     fn device_information(&mut self, device: &Device) -> Result<(), CorpusError> {
         let nonces: [(&[u8], u64); 3] = [
             (b"nonce of ten days ago", NOW - 10 * DAY),
@@ -252,14 +254,14 @@ impl Laboratory {
     }
 }
 
-/// What a verifier must find in a leaf.
+/// The facts that a verifier must find in a leaf.
 fn facts(
     properties: &DeviceProperties,
     leaf: &CertificateTemplate,
     unknown: &[(&str, &[u8])],
 ) -> Facts {
-    // 65 bytes of a point have the tag, the length and the unused bits of a BIT STRING before
-    // them in a SubjectPublicKeyInfo for P-256: 91 in all.
+    // In a SubjectPublicKeyInfo for P-256 the tag, the length and the unused bits of a BIT STRING
+    // precede the 65 bytes of a point: 91 bytes in total.
     let key = if leaf.spki.len() == 91 {
         "p256"
     } else {

@@ -2,7 +2,7 @@ use std::{fs, path::Path};
 
 use super::*;
 
-/// The committed corpus is what [`files`] makes, byte for byte, and nothing else.
+/// The committed corpus equals the output of [`files`], byte for byte, without extra files.
 #[test]
 fn the_committed_corpus_is_the_one_that_is_made() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/evidence");
@@ -39,7 +39,7 @@ fn no_two_files_have_one_path() {
     assert!(freshness().starts_with(&[0x04, 30]));
 }
 
-/// The committed recordings are what [`recordings`] makes, byte for byte, and nothing else.
+/// The committed recordings equal the output of [`recordings`], byte for byte, without extra files.
 #[test]
 fn the_committed_recordings_are_the_ones_that_are_made() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/recordings");

@@ -1,4 +1,4 @@
-//! What a device answers to the challenge, and what a fault makes of it.
+//! A device's response to the challenge, with or without a fault.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     faults::{Fault, Forger, Misstep},
 };
 
-/// Evidence for a challenge, with the fault if it is one of evidence.
+/// Evidence for a challenge, with the fault if the fault is in the evidence.
 pub(super) fn evidence(
     fault: Option<&Fault>,
     authority: &AttestationAuthority,
@@ -20,8 +20,8 @@ pub(super) fn evidence(
     thumbprint: &str,
     now: u64,
 ) -> Result<Vec<u8>, EnrollError> {
-    // Apple's authority signs before it knows of an account: the freshness code is SHA-256 of
-    // the token alone.
+    // Apple's authority signs without knowing the account, so the freshness code is SHA-256 of the
+    // token alone.
     let freshness = Sha256::digest(token);
     match fault.filter(|fault| fault.is_forgeable()) {
         None => authority
@@ -42,20 +42,20 @@ pub(super) fn evidence(
     }
 }
 
-/// The payload that brings the evidence, or does not.
+/// The payload of the response: the evidence, or the fault in its place.
 pub(super) fn payload(misstep: Option<Misstep>, object: &[u8]) -> Value {
     let base64url = BASE64URL_NOPAD.encode(object);
     match misstep {
         Some(Misstep::DeviceError) => json!({"error": "the device could not attest its key"}),
         Some(Misstep::NoObject) => json!({}),
-        // Standard base64 has these characters where base64url has "-" and "_".
+        // Standard base64 uses these characters where base64url uses "-" and "_".
         Some(Misstep::NotBase64Url) => json!({"attObj": format!("+/{base64url}")}),
         Some(Misstep::Padded) => json!({"attObj": format!("{base64url}=")}),
         _ => json!({"attObj": base64url}),
     }
 }
 
-/// The text with its last character exchanged.
+/// Replaces the last character of the text.
 pub(super) fn with_another_end(text: &str) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     if let Some(last) = characters.last_mut() {

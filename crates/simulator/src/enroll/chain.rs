@@ -1,13 +1,13 @@
-//! A look at what was downloaded, before it counts as a certificate.
+//! Checks a downloaded certificate chain.
 
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::enroll::UnexpectedAnswer;
 
-/// The leaf in PEM, if these are a certificate for this key and then its issuers, without the
-/// root. Signatures are not verified: judging what the CA issues is the business of tools that
-/// know how; this is about having been given the right thing.
+/// Returns the leaf in PEM, if the input is a certificate for this key followed by its issuers,
+/// without the root. Signatures are not verified: other tools judge what the CA issues; this only
+/// checks that the server sent the right certificate.
 pub(super) fn check<'a>(chain_pem: &'a str, spki_der: &[u8]) -> Result<&'a str, UnexpectedAnswer> {
     const END: &str = "-----END CERTIFICATE-----";
     let ders: Vec<_> = CertificateDer::pem_slice_iter(chain_pem.as_bytes())
@@ -121,7 +121,7 @@ mod tests {
             ),
         ];
         for (pem, expected) in cases {
-            // PEM of rcgen ends its lines with CRLF; what was downloaded is handed on as it is.
+            // rcgen's PEM ends lines with CRLF; the download is returned unchanged.
             assert_eq!(check(&pem, spki), expected, "{pem}");
         }
     }

@@ -1,69 +1,69 @@
-//! Why an enrolment came to nothing, and whose decision that was.
+//! Why an enrolment failed, and whether the server refused it.
 
 use serde_json::Value;
 
 use crate::{client::ClientError, enroll::Step, http::HttpError, response::ProblemReport};
 
-/// Why there is no certificate.
+/// Why an enrolment failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EnrollError {
-    /// Nothing of the server's doing: a key, a CSR or evidence could not be made.
+    /// The simulator failed: a key, a CSR or evidence could not be made.
     #[error("the simulator itself failed: {reason}")]
     Local {
         /// What failed.
         reason: String,
     },
-    /// The server could not be asked.
+    /// The server could not be reached.
     #[error("{step:?}: {source}")]
     Network {
-        /// During which step.
+        /// The step.
         step: Step,
-        /// Why not.
+        /// The HTTP error.
         source: HttpError,
     },
-    /// The server said no, or that something is wrong with itself.
+    /// The server refused the request, or reported an internal error.
     #[error("{step:?}: {source}")]
     Problem {
-        /// At which step.
+        /// The step.
         step: Step,
-        /// The problem document: the answer itself, or the `error` of a challenge or order.
-        /// `status` is that of the HTTP answer, or the document's own in the latter case.
+        /// The problem document: the response itself, or the `error` of a challenge or order. In
+        /// the latter case `status` is the document's own, otherwise that of the HTTP response.
         source: Box<ProblemReport>,
     },
-    /// The order or authorization was still undecided when the patience ended.
-    #[error("{step:?}: {url} stays undecided longer than {patience} s")]
+    /// The order or authorization was still not final when the timeout expired.
+    #[error("{step:?}: {url} was still undecided after {patience} s")]
     Undecided {
-        /// While polling which.
+        /// The polling step.
         step: Step,
-        /// What was polled.
+        /// The polled URL.
         url: String,
-        /// The patience, in seconds.
+        /// The timeout, in seconds.
         patience: u64,
     },
-    /// The server answered 2xx with something that is of no use.
+    /// The server returned 2xx with an unusable response.
     #[error("{step:?}: {cause}")]
     Unexpected {
-        /// At which step.
+        /// The step.
         step: Step,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         cause: UnexpectedAnswer,
     },
 }
 
-/// What is wrong with an answer of success.
+/// What is wrong with a 2xx response.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UnexpectedAnswer {
     /// A certificate of the chain is not issued by the next one.
     #[error("certificate {index} of the chain is not issued by the one after it")]
     BrokenChain {
-        /// Its place, the leaf being 0.
+        /// Its index; the leaf is 0.
         index: usize,
     },
-    /// The certificate is over another key than the device's.
+    /// The certificate is for another key than the device's.
     #[error("the certificate is not for the device's key")]
     ForeignKey,
     /// A member or header is missing or of the wrong type.
-    #[error("the answer has no {name}")]
+    #[error("the response has no {name}")]
     Missing {
         /// The name, a JSON member or an HTTP header.
         name: &'static str,
@@ -74,16 +74,16 @@ pub enum UnexpectedAnswer {
     /// The download is not a PEM chain of X.509 certificates.
     #[error("the download is not a chain of certificates in PEM")]
     NotCertificates,
-    /// The chain holds a self-issued certificate. The root is for the relying party to have.
-    #[error("the chain holds a root")]
+    /// The chain contains a self-issued certificate. A relying party must already have the root.
+    #[error("the chain contains a root certificate")]
     RootInChain,
-    /// The directory is none, or lacks what is needed.
+    /// The response is not a directory, or lacks a required resource.
     #[error("{reason}")]
     Unusable {
         /// What is missing.
         reason: String,
     },
-    /// The authorization or order is in a status that leads nowhere, without an error to say why.
+    /// The authorization or order has a final status other than `valid`, and no error explains it.
     #[error("the status is {status:?}, and no error says why")]
     WrongStatus {
         /// The status.
@@ -113,7 +113,7 @@ impl EnrollError {
         }
     }
 
-    /// From an object (challenge, order) whose `error` tells why it became invalid.
+    /// Converts an invalid object (challenge, order) by its `error` member.
     pub(crate) fn invalid(step: Step, status: &str, error: &Value) -> Self {
         if error.is_object() {
             let http_status = error["status"]
@@ -132,9 +132,8 @@ impl EnrollError {
         Self::Unexpected { step, cause }
     }
 
-    /// Whether the server decided against this device or its request. The rest are faults:
-    /// asking again, later, may well succeed. `badNonce`, `rateLimited` and everything from 500
-    /// up are faults too.
+    /// Whether the server refused this device or its request. All other errors are faults: a later
+    /// retry may succeed. `badNonce`, `rateLimited` and every status from 500 are faults too.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -151,7 +150,7 @@ impl EnrollError {
         }
     }
 
-    /// A short name for counting: the step, and the problem's type or the kind of fault.
+    /// A short name for statistics: the step, and the problem's type or the kind of fault.
     #[must_use]
     pub fn kind(&self) -> String {
         let (step, what) = match self {

@@ -30,7 +30,7 @@ fn enrollment(directory: &str) -> Enrollment {
     )
 }
 
-/// Enrols, and tells the steps that were begun.
+/// Enrols, and returns the steps that began.
 async fn steps(
     enrollment: &Enrollment,
     authority: &AttestationAuthority,
@@ -143,7 +143,7 @@ async fn evidence_is_over_the_token_and_a_dead_challenge_is_a_refusal_with_its_r
     assert!(holds(authority.sub_der()));
 }
 
-/// A CA that certifies this key: intermediate and root exist, the chain has no root.
+/// A CA that certifies this key through an intermediate; the chain has no root.
 fn chain_for(key_pem: &str) -> String {
     let params = |name: &str| {
         let mut params = CertificateParams::default();
@@ -164,7 +164,7 @@ fn chain_for(key_pem: &str) -> String {
     leaf.pem() + &sub.pem()
 }
 
-/// All the answers of an enrolment that ends with this download.
+/// All the responses of an enrolment that ends with this download.
 fn happy(chain_pem: &str) -> Vec<Value> {
     let mut valid = order("valid");
     valid["certificate"] = json!("BASE/certificate");

@@ -1,4 +1,4 @@
-//! The steps themselves.
+//! The steps of an enrolment.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,10 @@ use crate::{
     response::Response,
 };
 
-/// How long to wait between two polls when the server does not say.
+/// The polling interval if the server sends no Retry-After.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long Apple's client waits when the challenge or the order is not decided at once.
+/// How long Apple's client waits if the challenge or the order is not final at once.
 const APPLE_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn walk(
@@ -139,7 +139,7 @@ pub(super) async fn walk(
     })
 }
 
-/// An order, and the challenge of its one authorization.
+/// An order, and the challenge of its only authorization.
 struct Placed {
     order_url: String,
     authorization_url: String,
@@ -148,7 +148,7 @@ struct Placed {
     token: String,
 }
 
-/// A client under way, and the step that its errors belong to.
+/// An enrolment in progress, and the current step for its errors.
 struct Walk<'a> {
     client: AcmeClient,
     step: Step,
@@ -175,7 +175,7 @@ impl Walk<'_> {
         let answer = self.accepted(answer)?;
         let order_url = self.required(answer.location(), "Location")?;
         let order = self.object(&answer)?;
-        // One identifier has one authorization (RFC 8555 section 7.1.3).
+        // An order with one identifier has one authorization (RFC 8555 section 7.1.3).
         let authorization_url = order["authorizations"][0].as_str();
         let authorization_url = self.required(authorization_url, "authorizations")?;
         let finalize_url = self.required(order["finalize"].as_str(), "finalize")?;
@@ -194,7 +194,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Goes on as another account, newly made.
+    /// Creates another account and continues with it.
     async fn change_account(&mut self) -> Result<(), EnrollError> {
         let key = AccountKey::generate(Algorithm::Es256).map_err(EnrollError::local)?;
         self.client.set_key(key);
@@ -213,7 +213,7 @@ impl Walk<'_> {
         self.accepted(answer)
     }
 
-    /// Asks for an authorization or order until it is decided.
+    /// Polls an authorization or order until it is final.
     async fn poll(
         &mut self,
         url: &str,
@@ -245,8 +245,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Asks for an authorization or order, as Apple's client looks at an outcome: it waits once
-    /// where there is none yet.
+    /// Reads an authorization or order as Apple's client does: it waits once if there is no result
+    /// yet.
     async fn ask_once(
         &mut self,
         url: &str,
@@ -280,7 +280,7 @@ impl Walk<'_> {
             .map_err(|source| EnrollError::Problem { step, source })
     }
 
-    /// Insists that an authorization or order is valid; `error` says why it is not.
+    /// Requires that an authorization or order is valid; `error` explains why it is not.
     fn valid(&self, object: &Value, error: &Value) -> Result<(), EnrollError> {
         match object["status"].as_str() {
             Some("valid") => Ok(()),
@@ -311,9 +311,9 @@ impl Walk<'_> {
     }
 }
 
-/// How long to wait before the first poll: not at all, unless the server is still busy with
-/// what it was given. RFC 8555 section 7.4: "Send a POST-as-GET request after the time given
-/// in the Retry-After header field of the response, if any."
+/// How long to wait before the first poll: no wait, unless the server is still processing the
+/// request. RFC 8555 section 7.4: "Send a POST-as-GET request after the time given in the
+/// Retry-After header field of the response, if any."
 fn busy(given: &Value, answer: &Response) -> Option<Duration> {
     (given["status"] == "processing").then(|| answer.retry_after().unwrap_or(DEFAULT_INTERVAL))
 }

@@ -1,5 +1,4 @@
-//! CBOR (RFC 8949) as an ordered tree, so that order, repetition and every
-//! malformation are the caller's.
+//! CBOR (RFC 8949) as an ordered tree. The caller controls order, repetition and malformations.
 
 /// One CBOR data item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +10,9 @@ pub enum Cbor {
     /// A map of definite length: entries in the order given, repeated keys
     /// included.
     Map(Vec<(Self, Self)>),
-    /// Bytes written as they are: indefinite lengths, false length claims,
-    /// truncated items.
+    /// Raw bytes: indefinite lengths, false lengths, truncated items.
     Raw(Vec<u8>),
-    /// A tag and the item it stands before.
+    /// A tag and its item.
     Tag(u64, Box<Self>),
     /// A text string of definite length.
     Text(String),
@@ -38,7 +36,7 @@ impl Cbor {
         ])
     }
 
-    /// The item's encoding, lengths in the shortest form.
+    /// Encodes the item, with lengths in the shortest form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

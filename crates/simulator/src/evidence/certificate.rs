@@ -1,4 +1,4 @@
-//! X.509 certificates (RFC 5280), field by field and unchecked.
+//! X.509 certificates (RFC 5280), built field by field without checks.
 
 use rcgen::SigningKey;
 
@@ -22,7 +22,7 @@ pub mod algorithm {
     }
 }
 
-/// One extension. Identifiers may repeat, values may be anything.
+/// An extension. Identifiers may repeat, values may be anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The identifier in dotted form.
@@ -44,15 +44,15 @@ impl Extension {
         }
     }
 
-    /// The same, marked critical.
+    /// Marks the extension critical.
     #[must_use]
     pub fn critical(mut self) -> Self {
         self.critical = true;
         self
     }
 
-    /// keyUsage (RFC 5280 section 4.2.1.3), critical; `bits` is the content
-    /// of the BIT STRING, the count of unused bits first.
+    /// keyUsage (RFC 5280 section 4.2.1.3), critical. `bits` is the content of the BIT STRING,
+    /// starting with the count of unused bits.
     #[must_use]
     pub fn key_usage(bits: &[u8]) -> Self {
         Self::new("2.5.29.15", &der::element(0x03, bits)).critical()
@@ -94,17 +94,16 @@ impl Extension {
     }
 }
 
-/// The fields of a certificate. Those that are encoded already (names, key,
-/// algorithms) are written as they are.
+/// The fields of a certificate. Encoded fields (names, key, algorithms) are copied unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateTemplate {
-    /// The version field's number: 2 means v3; `None` leaves it out (v1).
+    /// The number in the version field: 2 means v3; `None` omits the field (v1).
     pub version: Option<u64>,
     /// The content of the serial number's INTEGER.
     pub serial: Vec<u8>,
-    /// The `signature` field inside the signed part.
+    /// The `signature` field inside the TBSCertificate.
     pub inner_algorithm: Vec<u8>,
-    /// The `signatureAlgorithm` beside the signature.
+    /// The `signatureAlgorithm` outside the TBSCertificate.
     pub outer_algorithm: Vec<u8>,
     /// The issuer's name in DER.
     pub issuer: Vec<u8>,
@@ -116,12 +115,12 @@ pub struct CertificateTemplate {
     pub subject: Vec<u8>,
     /// The SubjectPublicKeyInfo in DER.
     pub spki: Vec<u8>,
-    /// The extensions, in this order; none at all leaves the field out.
+    /// The extensions, in this order. If empty, the field is omitted.
     pub extensions: Vec<Extension>,
 }
 
 impl CertificateTemplate {
-    /// The TBSCertificate in DER: what a signature covers.
+    /// The TBSCertificate in DER, which the signature covers.
     #[must_use]
     pub fn tbs(&self) -> Vec<u8> {
         let mut fields = Vec::new();
@@ -143,7 +142,7 @@ impl CertificateTemplate {
         der::sequence(&fields)
     }
 
-    /// The certificate in DER around a signature made elsewhere.
+    /// The certificate in DER, with an existing signature.
     #[must_use]
     pub fn with_signature(&self, signature: &[u8]) -> Vec<u8> {
         der::sequence(&[
@@ -153,8 +152,8 @@ impl CertificateTemplate {
         ])
     }
 
-    /// The certificate in DER, signed by `key`. The signature follows the
-    /// key's own algorithm, whatever the template's fields say.
+    /// The certificate in DER, signed with `key`. The key determines the signature algorithm,
+    /// whatever the template's fields say.
     ///
     /// # Errors
     /// The key cannot sign.
@@ -169,8 +168,8 @@ impl CertificateTemplate {
             .find(|extension| extension.oid == oid)
     }
 
-    /// Gives the first extension with this identifier another value; where there is none, one
-    /// that is not critical is added.
+    /// Replaces the value of the first extension with this identifier; if there is none, adds one
+    /// that is not critical.
     pub fn set_extension(&mut self, oid: &str, value: &[u8]) {
         match self.extension_mut(oid) {
             Some(extension) => extension.value = value.to_owned(),
@@ -178,7 +177,7 @@ impl CertificateTemplate {
         }
     }
 
-    /// Leaves out every extension with this identifier.
+    /// Removes every extension with this identifier.
     pub fn remove_extension(&mut self, oid: &str) {
         self.extensions.retain(|extension| extension.oid != oid);
     }

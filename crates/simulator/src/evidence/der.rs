@@ -1,5 +1,4 @@
-//! A small DER writer (X.690) for certificates that no library would agree to
-//! make.
+//! A small DER writer (X.690) for certificates that other libraries refuse to build.
 
 /// One element: tag, definite length in the shortest form, content.
 #[must_use]
@@ -30,9 +29,8 @@ pub fn sequence<T: AsRef<[u8]>>(elements: &[T]) -> Vec<u8> {
     )
 }
 
-/// OBJECT IDENTIFIER from its dotted form; what is not a number counts as 0. An
-/// arc behind the second that is written with leading zeros is encoded with
-/// them, which DER forbids.
+/// OBJECT IDENTIFIER from its dotted form; an arc that is not a number counts as 0. Leading zeros
+/// of an arc after the second are encoded as padding, which DER forbids.
 #[must_use]
 pub fn oid(dotted: &str) -> Vec<u8> {
     let arcs: Vec<(u64, usize)> = dotted
@@ -61,7 +59,7 @@ pub fn oid(dotted: &str) -> Vec<u8> {
     element(0x06, &content)
 }
 
-/// INTEGER of a number that is not negative, in the fewest bytes.
+/// INTEGER of a non-negative number, in the fewest bytes.
 #[must_use]
 pub fn integer(value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
@@ -81,8 +79,8 @@ pub fn bit_string(bytes: &[u8]) -> Vec<u8> {
     element(0x03, &content)
 }
 
-/// A time as RFC 5280 section 4.1.2.5 writes it: UTCTime through 2049,
-/// GeneralizedTime from 2050. `seconds` since the Unix epoch.
+/// Encodes a time by RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050.
+/// `seconds` is since the Unix epoch.
 #[must_use]
 pub fn time(seconds: u64) -> Vec<u8> {
     let (year, month, day) = civil(seconds / 86_400);

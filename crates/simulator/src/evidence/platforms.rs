@@ -1,22 +1,22 @@
-//! What evidence says about devices of each platform.
+//! Attested properties of devices by platform.
 //!
-//! Which properties there are follows Apple's schema (`information.device.yaml`, key
+//! The set of properties follows Apple's schema (`information.device.yaml`, key
 //! `DevicePropertiesAttestation`):
 //!
 //! * from iOS 16, iPadOS 16, tvOS 16, watchOS 10, visionOS 1.0, macOS 14.0 on: serial number,
 //!   UDID, sepOS version, freshness code;
-//! * from iOS 17.2, iPadOS 17.2, tvOS 17.2, watchOS 10.2, visionOS 1.1, macOS 14.2 on: model,
-//!   OS version, LLB version too;
-//! * on macOS 14.2 and later: SIP, secure boot, kernel extensions too;
-//! * user enrolment has neither serial number nor UDID.
+//! * from iOS 17.2, iPadOS 17.2, tvOS 17.2, watchOS 10.2, visionOS 1.1, macOS 14.2 on: also model,
+//!   OS version, LLB version;
+//! * on macOS 14.2 and later: also SIP, secure boot, kernel extensions;
+//! * in user enrolment: neither serial number nor UDID.
 //!
-//! Models, versions and bootloader versions have the shape of real ones and are of no device that
-//! exists; that the three belong together is not claimed.
+//! Models, versions and bootloader versions look like real ones but belong to no existing device,
+//! and the three need not fit together.
 
 use super::DeviceProperties;
 
 impl DeviceProperties {
-    /// A Mac in good order: all nine properties. A MacBook Air (M2) with macOS 15.5.
+    /// A Mac with all nine properties in good state: a MacBook Air (M2) with macOS 15.5.
     #[must_use]
     pub fn mac(serial: &str, udid: &str) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl DeviceProperties {
         }
     }
 
-    /// A Mac in good order: all nine properties. A MacBook Air (M4) with macOS 26.0.
+    /// A Mac with all nine properties in good state: a MacBook Air (M4) with macOS 26.0.
     #[must_use]
     pub fn mac_macos26(serial: &str, udid: &str) -> Self {
         Self {
@@ -38,19 +38,19 @@ impl DeviceProperties {
         }
     }
 
-    /// A Mac of the time of macOS 14.0: serial number, UDID and sepOS only.
+    /// A Mac with macOS 14.0: serial number, UDID and sepOS only.
     #[must_use]
     pub fn mac_macos14(serial: &str, udid: &str) -> Self {
         Self::early(serial, udid, "14.0")
     }
 
-    /// A present-day iPhone (14 Pro Max): versions and model, no macOS posture.
+    /// A current iPhone (14 Pro Max): versions and model, no macOS posture.
     #[must_use]
     pub fn iphone(serial: &str, udid: &str) -> Self {
         Self::present_day(serial, udid, "D74AP", "18.5", "11881.121.1")
     }
 
-    /// An iPhone of the time of iOS 16: serial number, UDID and sepOS only.
+    /// An iPhone with iOS 16: serial number, UDID and sepOS only.
     #[must_use]
     pub fn iphone_ios16(serial: &str, udid: &str) -> Self {
         Self::early(serial, udid, "16.4")
@@ -80,7 +80,7 @@ impl DeviceProperties {
         Self::present_day(serial, udid, "N301AP", "2.5", "11881.121.1")
     }
 
-    /// A present-day iPhone in user enrolment: nothing that identifies it.
+    /// A current iPhone in user enrolment: no identifying properties.
     #[must_use]
     pub fn user_enrolment() -> Self {
         Self {
@@ -90,7 +90,7 @@ impl DeviceProperties {
         }
     }
 
-    /// Every set of this file with its name in kebab case.
+    /// All property sets of this file, with their names in kebab case.
     #[must_use]
     pub fn platforms(serial: &str, udid: &str) -> [(&'static str, Self); 10] {
         [

@@ -1,4 +1,4 @@
-//! What the authority says about a device, and the extensions that say it.
+//! The attested properties of a device, and the extensions that carry them.
 
 use super::{Extension, der};
 
@@ -25,13 +25,13 @@ pub mod oids {
     pub const SECURE_BOOT: &str = "1.2.840.113635.100.8.13.2";
     /// Third-party kernel extensions, a DER INTEGER.
     pub const KERNEL_EXTENSIONS: &str = "1.2.840.113635.100.8.13.3";
-    /// The nonce of WebAuthn's anonymous "apple" format: never in an
-    /// attestation of a managed device.
+    /// The nonce of WebAuthn's anonymous "apple" format, which never occurs in an attestation of a
+    /// managed device.
     pub const WEBAUTHN_NONCE: &str = "1.2.840.113635.100.8.2";
 }
 
-/// The facts of one device. What is `None` gets no extension; what is empty
-/// gets a blank one.
+/// The properties of one device. `None` omits the extension; an empty value writes an empty
+/// extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceProperties {
     /// The serial number.
@@ -50,13 +50,13 @@ pub struct DeviceProperties {
     pub sip: Option<u8>,
     /// `Full Security`, `Reduced Security` or `Permissive Security`.
     pub secure_boot: Option<String>,
-    /// Third-party kernel extensions: 0 = not allowed, else some are.
+    /// Third-party kernel extensions: 0 = not allowed, otherwise allowed.
     pub kernel_extensions: Option<u8>,
 }
 
 impl DeviceProperties {
-    /// The leaf's extensions for these properties, in the order of their
-    /// identifiers, none critical; the freshness code stands among them.
+    /// The leaf's extensions for these properties and the freshness code, ordered by identifier,
+    /// none critical.
     #[must_use]
     pub fn extensions(&self, freshness: &[u8]) -> Vec<Extension> {
         let text = |oid, value: &Option<String>| {

@@ -1,4 +1,4 @@
-//! Each certificate for itself.
+//! Faults of a single certificate.
 
 use rcgen::PublicKeyData;
 
@@ -48,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "serial-number-not-minimal",
         &[],
         "certificate-serial-number",
-        "The leaf's certificate serial number has a byte too many.",
+        "The leaf's certificate serial number has one byte too many.",
         Leaf(|leaf, _| leaf.serial = vec![0, 1]),
     ),
     Fault::evidence(
@@ -62,7 +62,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "outer-algorithm-sha256",
         &[],
         "signature-algorithm-mismatch",
-        "Another signature algorithm stands beside the leaf's signature.",
+        "The leaf's outer signature algorithm differs from the inner one.",
         Leaf(|leaf, _| leaf.outer_algorithm = algorithm::ecdsa_sha256()),
     ),
     Fault::evidence(
@@ -132,7 +132,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "path-length-without-ca",
         &[],
         "extension-malformed",
-        "The leaf is no CA, and has a path length.",
+        "The leaf is not a CA, but has a path length.",
         Leaf(|leaf, _| {
             let constraints = Extension::basic_constraints(false, Some(0));
             leaf.set_extension(BASIC_CONSTRAINTS, &constraints.value);
@@ -195,7 +195,7 @@ pub(super) const FAULTS: &[Fault] = &[
 /// The curve's identifier (RFC 5480 section 2.1.1.1).
 const P521: &str = "1.3.132.0.35";
 
-/// The generator of P-521 (SP 800-186 section 3.2.1.5), uncompressed: a key as good as any.
+/// The generator of P-521 (SP 800-186 section 3.2.1.5), uncompressed: a valid public key.
 const P521_GENERATOR: &[u8] = b"\x04\
     \x00\xc6\x85\x8e\x06\xb7\x04\x04\xe9\xcd\x9e\x3e\xcb\x66\x23\x95\xb4\x42\x9c\x64\x81\x39\
     \x05\x3f\xb5\x21\xf8\x28\xaf\x60\x6b\x4d\x3d\xba\xa1\x4b\x5e\x77\xef\xe7\x59\x28\xfe\x1d\
@@ -219,8 +219,8 @@ fn elliptic(curve: &str, point: &[u8]) -> Vec<u8> {
     der::sequence(&[algorithm, der::bit_string(point)])
 }
 
-/// The device's key with its point compressed (SEC 1 section 2.3.3): x alone behind a byte that
-/// says whether y is odd.
+/// The device's key with its point compressed (SEC 1 section 2.3.3): x alone, after a byte that
+/// states the parity of y.
 fn compressed(forger: &Forger<'_>) -> Vec<u8> {
     let curve = match forger.device.key_type() {
         KeyType::P256 => "1.2.840.10045.3.1.7",

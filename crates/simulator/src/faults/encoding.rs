@@ -1,4 +1,4 @@
-//! What a lenient decoder reads as something else than was meant, or does not read at all.
+//! Faults that a lenient decoder misreads or skips.
 
 use super::{
     Fault,
@@ -12,7 +12,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "serial-under-padded-identifier",
         &[50],
         "certificate-malformed",
-        "A second serial number stands under the same identifier, spelt with a leading zero.",
+        "A second serial number has the same identifier, encoded with a leading zero.",
         Leaf(|leaf, _| {
             let other = Extension::new("1.2.840.113635.100.8.9.01", b"C02OTHER0001");
             leaf.extensions.push(other);
@@ -22,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "freshness-under-padded-identifier",
         &[],
         "certificate-malformed",
-        "A second freshness code stands under the same identifier, spelt with a leading zero.",
+        "A second freshness code has the same identifier, encoded with a leading zero.",
         Leaf(|leaf, _| {
             let other = Extension::new("1.2.840.113635.100.8.11.01", &[7; 32]);
             leaf.extensions.push(other);
@@ -32,7 +32,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "ca-under-padded-identifier",
         &[],
         "certificate-malformed",
-        "The leaf says that it is a CA, under an identifier that is spelt with a leading zero.",
+        "The leaf claims to be a CA, under an identifier that is encoded with a leading zero.",
         Leaf(|leaf, _| {
             let mut constraints = Extension::basic_constraints(true, None);
             "2.5.29.019".clone_into(&mut constraints.oid);
@@ -43,7 +43,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "name-constraints-under-padded-identifier",
         &[],
         "certificate-malformed",
-        "The intermediate's name constraints have an identifier that is spelt with a leading zero.",
+        "The intermediate's name constraints have an identifier that is encoded with a leading zero.",
         Intermediate(|sub| {
             sub.extensions
                 .push(Extension::new("2.5.29.030", &der::sequence::<&[u8]>(&[])));
@@ -53,7 +53,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "subject-not-in-order",
         &[],
         "certificate-malformed",
-        "The two attributes of the leaf's name are not in the order that DER asks for.",
+        "The two attributes of the leaf's name are not in DER order.",
         Leaf(|leaf, _| {
             let attribute =
                 |oid, text: &[u8]| der::sequence(&[der::oid(oid), der::element(0x0c, text)]);
@@ -68,7 +68,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "key-usage-with-unused-bits",
         &[],
         "extension-malformed",
-        "A bit that is none is set in the intermediate's keyUsage.",
+        "An undefined bit is set in the intermediate's keyUsage.",
         Intermediate(|sub| sub.set_extension(KEY_USAGE, &Extension::key_usage(&[1, 7]).value)),
     ),
     Fault::evidence(
@@ -85,7 +85,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "key-purpose-empty",
         &[],
         "extension-malformed",
-        "The leaf's extendedKeyUsage has no purpose in it.",
+        "The leaf's extendedKeyUsage contains no purpose.",
         Leaf(|leaf, _| {
             let empty = Extension::new("2.5.29.37", &der::sequence::<&[u8]>(&[]));
             leaf.extensions.push(empty.critical());

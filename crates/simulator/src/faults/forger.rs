@@ -1,4 +1,4 @@
-//! What a forgery is made from, and what it is.
+//! The input and the output of a forgery.
 
 use rcgen::PublicKeyData;
 
@@ -9,31 +9,30 @@ use crate::{
     key::{Key, KeyType},
 };
 
-/// Who forges, and for which device and challenge. The same authority, device, freshness, key
-/// authorization and time make the same bytes, if the authority and the device sign
-/// deterministically.
+/// The input of a forgery: authority, device and challenge. The same input gives the same bytes, if
+/// the authority and the device sign deterministically.
 #[derive(Clone)]
 pub struct Forger<'a> {
-    /// The authority that vouches.
+    /// The attestation authority.
     pub authority: &'a AttestationAuthority,
-    /// The device, whose properties and key the evidence is about.
+    /// The device whose properties and key the evidence states.
     pub device: &'a Device,
-    /// The freshness code that right evidence has: SHA-256 of the token, or the nonce of a
+    /// The freshness code of valid evidence: SHA-256 of the token, or the nonce of a
     /// DeviceInformation query.
     pub freshness: Vec<u8>,
-    /// The challenge's key authorization (RFC 8555 section 8.1), which right evidence is not
-    /// about.
+    /// The challenge's key authorization (RFC 8555 section 8.1), which valid evidence does not
+    /// cover.
     pub key_authorization: String,
-    /// The time of it all, seconds since the Unix epoch.
+    /// The time of all certificates, in seconds since the Unix epoch.
     pub now: u64,
 }
 
-/// Evidence, good or bad.
+/// Evidence, valid or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forgery {
-    /// A certificate chain, leaf first, fit for both of Apple's surfaces.
+    /// A certificate chain, leaf first, for both of Apple's protocols.
     Chain(Vec<Vec<u8>>),
-    /// What is sent in the place of an attestation object.
+    /// The bytes to send instead of an attestation object.
     Object(Vec<u8>),
 }
 
@@ -50,7 +49,7 @@ impl Forgery {
         }
     }
 
-    /// The certificates, leaf first, where that is all there is to it.
+    /// The certificates, leaf first, if the forgery is only a chain.
     #[must_use]
     pub fn chain(&self) -> Option<&[Vec<u8>]> {
         match self {
@@ -68,7 +67,9 @@ pub enum ForgeError {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The fault is in the requests.
-    #[error("{name} is no fault of the evidence but of the requests: only an enrolment shows it")]
+    #[error(
+        "{name} is a fault of the requests, not of the evidence: only an enrolment can show it"
+    )]
     InTheRequests {
         /// The fault.
         name: &'static str,
@@ -76,7 +77,7 @@ pub enum ForgeError {
     /// A key failed.
     #[error("key: {0}")]
     Key(#[from] rcgen::Error),
-    /// The device is such that the evidence would be good.
+    /// The fault would leave this device's evidence valid.
     #[error("{name} changes nothing about this device: give it another serial number or UDID")]
     NoDifference {
         /// The fault.
@@ -85,7 +86,7 @@ pub enum ForgeError {
 }
 
 impl Forger<'_> {
-    /// The leaf of good evidence, to be changed.
+    /// The leaf of valid evidence, to be modified.
     #[must_use]
     pub fn leaf(&self) -> CertificateTemplate {
         self.leaf_of(&self.device.properties)
@@ -99,7 +100,7 @@ impl Forger<'_> {
             .leaf_template(properties, &spki, &self.freshness, self.now)
     }
 
-    /// The leaf of good evidence, signed.
+    /// The leaf of valid evidence, signed.
     ///
     /// # Errors
     /// The authority's key cannot sign.
@@ -107,7 +108,7 @@ impl Forger<'_> {
         Ok(self.leaf().sign(self.authority.sub_key())?)
     }
 
-    /// The chain of good evidence.
+    /// The chain of valid evidence.
     ///
     /// # Errors
     /// The authority's key cannot sign.
@@ -115,7 +116,7 @@ impl Forger<'_> {
         self.chain_of(&self.leaf())
     }
 
-    /// This leaf, signed by the intermediate, and the intermediate.
+    /// The leaf, signed by the intermediate, and the intermediate.
     ///
     /// # Errors
     /// The authority's key cannot sign.
@@ -126,7 +127,7 @@ impl Forger<'_> {
         ])
     }
 
-    /// A chain of one more CA than Apple's, whose upper one has this path length.
+    /// A chain with one more CA than Apple's. The upper CA has this path length.
     ///
     /// # Errors
     /// A key cannot be made or cannot sign.
@@ -152,7 +153,7 @@ impl Forger<'_> {
         ])
     }
 
-    /// The statement `{"x5c": [..]}` of good evidence.
+    /// The statement `{"x5c": [..]}` of valid evidence.
     pub(super) fn statement(&self) -> Result<Cbor, ForgeError> {
         let chain = self.good_chain()?;
         Ok(Evidence { chain }.statement())
@@ -164,7 +165,7 @@ pub(super) const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 pub(super) const KEY_USAGE: &str = "2.5.29.15";
 const SUBJECT_KEY_IDENTIFIER: &str = "2.5.29.14";
 
-/// The name of an intermediate that the authority does not have.
+/// The name of an intermediate that does not belong to the authority.
 pub(super) fn other_sub_name() -> Vec<u8> {
     authority_name("Laboratory Attestation Sub CA 2")
 }

@@ -1,4 +1,5 @@
-//! The freshness code: exactly one, of 32 bytes, SHA-256 of the challenge's token.
+//! Faults of the freshness code. There must be exactly one, of 32 bytes: SHA-256 of the challenge's
+//! token.
 
 use sha2::{Digest, Sha256};
 
@@ -17,14 +18,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "freshness-blank",
         &[17],
         "freshness-missing",
-        "The freshness code has no bytes.",
+        "The freshness code is empty.",
         Leaf(|leaf, _| leaf.set_extension(FRESHNESS, b"")),
     ),
     Fault::evidence(
         "freshness-of-another-token",
         &[18],
         "freshness-mismatch",
-        "The freshness code is that of a token that nobody gave out.",
+        "The freshness code is that of a token that the server did not issue.",
         Leaf(|leaf, _| leaf.set_extension(FRESHNESS, &other())),
     ),
     Fault::evidence(
@@ -88,14 +89,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "freshness-twice-right-last",
         &[21],
         "freshness-repeated",
-        "A wrong freshness code stands before the right one.",
+        "A wrong freshness code precedes the right one.",
         Leaf(|leaf, forger| replace(leaf, [&other(), &forger.freshness])),
     ),
     Fault::evidence(
         "freshness-twice-both-right",
         &[21],
         "freshness-repeated",
-        "The right freshness code stands there twice.",
+        "The right freshness code occurs twice.",
         Leaf(|leaf, forger| replace(leaf, [&forger.freshness; 2])),
     ),
 ];

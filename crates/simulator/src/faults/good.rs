@@ -1,4 +1,4 @@
-//! The shapes of evidence that verify.
+//! Shapes of evidence that verify.
 
 use super::{
     ForgeError, Forger, Forgery, Way,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::evidence::{Cbor, Extension};
 
-/// Evidence that verifies and differs from the usual.
+/// Valid evidence of an unusual shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Good {
     name: &'static str,
@@ -16,7 +16,7 @@ pub struct Good {
 
 const USUAL: Good = good(
     "none",
-    "Evidence as Apple's authority makes it.",
+    "Evidence in the shape of Apple's authority.",
     Chain(|forger| forger.good_chain()),
 );
 
@@ -38,7 +38,7 @@ const GOODS: &[Good] = &[
     ),
     good(
         "statement-first-and-unknown-keys",
-        "The statement comes before the format, among keys that nobody knows.",
+        "The statement comes before the format, among unknown keys.",
         Object(|forger| {
             let Cbor::Map(mut statement) = forger.statement()? else {
                 return Ok(Vec::new());
@@ -65,7 +65,7 @@ const GOODS: &[Good] = &[
     ),
     good(
         "unknown-extensions-that-are-not-critical",
-        "The intermediate has extensions that nobody knows and that are not critical.",
+        "The intermediate has unknown extensions that are not critical.",
         Intermediate(|sub| {
             sub.extensions.push(Extension::new("1.2.3", b"x"));
             sub.extensions.push(Extension::new("2.5.29.37", b"x"));
@@ -73,7 +73,7 @@ const GOODS: &[Good] = &[
     ),
     good(
         "undocumented-apple-extensions",
-        "The leaf has extensions of Apple's that are not documented.",
+        "The leaf has undocumented Apple extensions.",
         Leaf(|leaf, _| {
             let arc = "1.2.840.113635.100.8";
             leaf.extensions
@@ -89,7 +89,7 @@ const fn good(name: &'static str, meaning: &'static str, way: Way) -> Good {
 }
 
 impl Good {
-    /// Every shape there is.
+    /// All shapes.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         GOODS.iter()
     }
@@ -100,7 +100,7 @@ impl Good {
         &USUAL
     }
 
-    /// The shape of this name; `none` is the usual one.
+    /// The shape with this name; `none` is the usual one.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         Self::all().find(|good| good.name == name)

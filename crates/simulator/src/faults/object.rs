@@ -1,9 +1,9 @@
-//! The object around the chain: shape and CBOR.
+//! Faults of the object around the chain: structure and CBOR.
 
 use super::{Fault, ForgeError, Forger, Way, Way::Object};
 use crate::evidence::{Cbor, Evidence, Extension};
 
-/// 10,000 arrays, each in the one before it.
+/// 10,000 arrays, nested.
 const NESTING: usize = 10_000;
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -25,7 +25,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "x5c-not-an-array",
         &[42],
         "chain-malformed",
-        "The array of certificates is a text.",
+        "The array of certificates is a text string.",
         Object(|_| {
             Ok(apple(Cbor::Map(vec![(
                 Cbor::text("x5c"),
@@ -54,7 +54,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "leaf-empty",
         &[42],
         "certificate-malformed",
-        "The leaf has no bytes.",
+        "The leaf is empty.",
         Way::Chain(|forger| Ok(with_intermediate(forger, Vec::new()))),
     ),
     Fault::evidence(
@@ -72,14 +72,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "object-empty",
         &[43],
         "object-empty",
-        "The attestation object has no bytes.",
+        "The attestation object is empty.",
         Object(|_| Ok(Vec::new())),
     ),
     Fault::evidence(
         "object-json",
         &[43],
         "object-not-map",
-        "The attestation object is an empty object of JSON.",
+        "The attestation object is an empty JSON object.",
         Object(|_| Ok(b"{}".to_vec())),
     ),
     Fault::evidence(
@@ -107,49 +107,49 @@ pub(super) const FAULTS: &[Fault] = &[
         "depth-bomb",
         &[45],
         "too-deep",
-        "A value of the attestation object is 10,000 arrays within each other.",
+        "A value of the attestation object is 10,000 nested arrays.",
         Object(|forger| with(forger, Cbor::text("a"), nested())),
     ),
     Fault::evidence(
         "object-depth-bomb",
         &[45],
         "object-not-map",
-        "The attestation object is 10,000 arrays within each other.",
+        "The attestation object is 10,000 nested arrays.",
         Object(|_| Ok(nested().encode())),
     ),
     Fault::evidence(
         "length-claim",
         &[45],
         "object-not-cbor",
-        "A byte string says that it has 100,000,000 bytes, and has none.",
+        "A byte string claims 100,000,000 bytes and has none.",
         Object(|forger| with(forger, Cbor::text("a"), claim(0x40))),
     ),
     Fault::evidence(
         "array-length-claim",
         &[45],
         "object-not-cbor",
-        "An array says that it has 100,000,000 items, and has none.",
+        "An array claims 100,000,000 items and has none.",
         Object(|forger| with(forger, Cbor::text("a"), claim(0x80))),
     ),
     Fault::evidence(
         "map-length-claim",
         &[45],
         "too-many-keys",
-        "The attestation object says that it has 100,000,000 keys, and has none.",
+        "The attestation object claims 100,000,000 keys and has none.",
         Object(|_| Ok(claim(0xa0).encode())),
     ),
     Fault::evidence(
         "fmt-twice",
         &[46],
         "duplicate-key",
-        "The key \"fmt\" stands there twice.",
+        "The key \"fmt\" occurs twice.",
         Object(|forger| with(forger, Cbor::text("fmt"), Cbor::text("apple"))),
     ),
     Fault::evidence(
         "attstmt-twice",
         &[46],
         "duplicate-key",
-        "The key \"attStmt\" stands there twice.",
+        "The key \"attStmt\" occurs twice.",
         Object(|forger| with(forger, Cbor::text("attStmt"), forger.statement()?)),
     ),
     Fault::evidence(
@@ -163,7 +163,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "fmt-unknown",
         &[47],
         "format-not-supported",
-        "The format is one that nobody knows.",
+        "The format is unknown.",
         Object(|forger| of_format(forger, "unknown")),
     ),
     Fault::evidence(
@@ -238,7 +238,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "attstmt-tagged",
         &[],
         "statement-malformed",
-        "A tag stands before the statement.",
+        "The statement has a tag.",
         Object(|forger| Ok(apple(Cbor::Tag(24, Box::new(forger.statement()?))))),
     ),
     Fault::evidence(
@@ -275,13 +275,13 @@ fn of_format(forger: &Forger<'_>, format: &str) -> Result<Vec<u8>, ForgeError> {
     Ok(Cbor::attestation_object(format, forger.statement()?).encode())
 }
 
-/// The good object.
+/// The valid object.
 fn object(forger: &Forger<'_>) -> Result<Vec<u8>, ForgeError> {
     let chain = forger.good_chain()?;
     Ok(Evidence { chain }.attestation_object())
 }
 
-/// The good object with one more entry.
+/// The valid object with one more entry.
 fn with(forger: &Forger<'_>, key: Cbor, value: Cbor) -> Result<Vec<u8>, ForgeError> {
     let entries = vec![
         (Cbor::text("fmt"), Cbor::text("apple")),

@@ -1,4 +1,4 @@
-//! The path: anchor, constraints, validity, names.
+//! Faults of the path: anchor, constraints, validity, names.
 
 use super::{
     Fault, ForgeError, Forger,
@@ -19,7 +19,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "unknown-root",
         &[38],
         "unknown-anchor",
-        "The intermediate names a root that nobody trusts.",
+        "The intermediate names an untrusted root.",
         Chain(|forger| {
             let mut sub = forger.authority.sub_template(forger.now);
             sub.issuer = authority_name("Unknown Attestation Root CA");
@@ -31,11 +31,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "imitated-root",
         &[38],
         "key-identifier-mismatch",
-        "Root and intermediate have the right names and other keys.",
+        "Root and intermediate have the right names but other keys.",
         Chain(|forger| {
-            let stranger = forger.authority.stranger(forger.now)?;
-            let leaf = forger.leaf().sign(stranger.sub_key())?;
-            Ok(vec![leaf, stranger.sub_der().to_vec()])
+            let impostor = forger.authority.impostor(forger.now)?;
+            let leaf = forger.leaf().sign(impostor.sub_key())?;
+            Ok(vec![leaf, impostor.sub_der().to_vec()])
         }),
     ),
     Fault::evidence(
@@ -44,20 +44,20 @@ pub(super) const FAULTS: &[Fault] = &[
         "bad-signature",
         "Another root signed the intermediate, under the right root's name and key identifier.",
         Chain(|forger| {
-            let stranger = forger.authority.stranger(forger.now)?;
+            let impostor = forger.authority.impostor(forger.now)?;
             let sub = forger.authority.sub_template(forger.now);
-            Ok(vec![forger.good_leaf()?, sub.sign(stranger.root_key())?])
+            Ok(vec![forger.good_leaf()?, sub.sign(impostor.root_key())?])
         }),
     ),
     Fault::evidence(
         "imitated-root-sent-along",
         &[38],
         "bad-signature",
-        "Root and intermediate have the right names and other keys, and the root is in the chain.",
+        "Root and intermediate have the right names but other keys, and the root is in the chain.",
         Chain(|forger| {
-            let stranger = forger.authority.stranger(forger.now)?;
-            let leaf = forger.leaf().sign(stranger.sub_key())?;
-            let ders = [stranger.sub_der(), stranger.root_der()];
+            let impostor = forger.authority.impostor(forger.now)?;
+            let leaf = forger.leaf().sign(impostor.sub_key())?;
+            let ders = [impostor.sub_der(), impostor.root_der()];
             Ok(vec![leaf, ders[0].to_vec(), ders[1].to_vec()])
         }),
     ),
@@ -109,14 +109,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "intermediate-not-a-ca",
         &[40],
         "not-a-ca",
-        "The intermediate says that it is no CA.",
+        "The intermediate claims not to be a CA.",
         Intermediate(|sub| constrain(sub, &Extension::basic_constraints(false, None))),
     ),
     Fault::evidence(
         "intermediate-without-basic-constraints",
         &[40],
         "not-a-ca",
-        "The intermediate does not say that it is a CA.",
+        "The intermediate does not claim to be a CA.",
         Intermediate(|sub| sub.remove_extension(BASIC_CONSTRAINTS)),
     ),
     Fault::evidence(
@@ -134,7 +134,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "path-too-long",
         &[40],
         "path-length-exceeded",
-        "Below an intermediate that allows no CA there is another one.",
+        "There is another CA below an intermediate that allows none.",
         Chain(|forger| forger.deeper_chain(Some(0))),
     ),
     Fault::evidence(
@@ -148,7 +148,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "leaf-not-yet-valid",
         &[41],
         "not-yet-valid",
-        "The leaf is valid from the next hour on.",
+        "The leaf becomes valid in an hour.",
         Leaf(|leaf, forger| leaf.not_before = forger.now + 3600),
     ),
     Fault::evidence(
@@ -162,7 +162,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "intermediate-not-yet-valid",
         &[41],
         "not-yet-valid",
-        "The intermediate is valid from two days later on.",
+        "The intermediate becomes valid in two days.",
         Intermediate(|sub| sub.not_before += 2 * 86_400),
     ),
     Fault::evidence(
@@ -176,7 +176,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "intermediate-without-key-usage",
         &[],
         "key-usage",
-        "The intermediate does not say what its key is for.",
+        "The intermediate has no keyUsage.",
         Intermediate(|sub| sub.remove_extension(KEY_USAGE)),
     ),
     Fault::evidence(
@@ -203,7 +203,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "unknown-critical-extension",
         &[],
         "unknown-critical-extension",
-        "The leaf has a critical extension that nobody knows.",
+        "The leaf has an unknown critical extension.",
         Leaf(|leaf, _| {
             leaf.extensions
                 .push(Extension::new("1.2.3", b"").critical())
@@ -243,7 +243,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "leaf-is-a-ca",
         &[],
         "leaf-is-ca",
-        "The leaf says that it is a CA.",
+        "The leaf claims to be a CA.",
         Leaf(|leaf, _| constrain(leaf, &Extension::basic_constraints(true, None))),
     ),
     Fault::evidence(
@@ -264,15 +264,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "another-root-sent-along",
         &[],
         "issuer-mismatch",
-        "A root that has nothing to do with it is at the end of the chain.",
+        "An unrelated root is at the end of the chain.",
         Chain(|forger| {
-            let stranger = forger.authority.stranger(forger.now)?;
+            let impostor = forger.authority.impostor(forger.now)?;
             let mut root = forger.authority.sub_template(forger.now);
             root.subject = authority_name("Another Attestation Root CA");
             root.issuer.clone_from(&root.subject);
-            root.spki = rcgen::PublicKeyData::subject_public_key_info(stranger.root_key());
+            root.spki = rcgen::PublicKeyData::subject_public_key_info(impostor.root_key());
             let mut chain = forger.good_chain()?;
-            chain.push(root.sign(stranger.root_key())?);
+            chain.push(root.sign(impostor.root_key())?);
             Ok(chain)
         }),
     ),
@@ -280,7 +280,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "intermediate-twice",
         &[],
         "issuer-mismatch",
-        "The intermediate stands in the chain twice.",
+        "The intermediate occurs in the chain twice.",
         Chain(|forger| {
             let mut chain = forger.good_chain()?;
             chain.push(forger.authority.sub_der().to_vec());
@@ -290,8 +290,8 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::evidence(
         "chain-reversed",
         &[],
-        // The leaf's place is taken by a certificate without freshness and with a P-384 key;
-        // its freshness is asked for first.
+        // A certificate without freshness and with a P-384 key is in the leaf's place; the
+        // freshness is checked first.
         "freshness-missing",
         "The intermediate comes before the leaf.",
         Chain(|forger| {
@@ -326,7 +326,7 @@ fn constrain(certificate: &mut CertificateTemplate, constraints: &Extension) {
     certificate.set_extension(BASIC_CONSTRAINTS, &constraints.value);
 }
 
-/// The leaf under the device's own name, signed by the device.
+/// The leaf with the device's own name as issuer, signed by the device.
 fn of_the_device(forger: &Forger<'_>) -> Result<Vec<u8>, ForgeError> {
     let mut leaf = forger.leaf();
     leaf.issuer.clone_from(&leaf.subject);

@@ -1,5 +1,5 @@
-//! True evidence about a device in bad order: it verifies, and whether it is accepted is a
-//! matter of policy.
+//! True evidence about a device in bad state: it verifies, and policy decides whether it is
+//! accepted.
 
 use super::{Fault, Outcome, Way::Properties};
 use crate::evidence::DeviceProperties;
@@ -41,7 +41,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "secure-boot-unknown",
         &[28],
         SECURE_BOOT,
-        "Secure boot is a text that Apple does not document.",
+        "Secure boot has a value that Apple does not document.",
         |properties| properties.secure_boot = Some("Some Security".to_owned()),
     ),
     posture(
@@ -68,21 +68,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "os-blank",
         &[30],
         "the policy requires a version of the operating system",
-        "The version of the operating system has no bytes.",
+        "The version of the operating system is empty.",
         |properties| properties.os_version = Some(String::new()),
     ),
     posture(
         "sip-absent",
         &[30],
         SIP,
-        "The authority says nothing about System Integrity Protection.",
+        "The authority does not attest System Integrity Protection.",
         |properties| properties.sip = None,
     ),
     posture(
         "secure-boot-blank",
         &[30],
         SECURE_BOOT,
-        "Secure boot has no bytes.",
+        "Secure boot is empty.",
         |properties| properties.secure_boot = Some(String::new()),
     ),
 ];

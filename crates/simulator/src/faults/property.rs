@@ -1,4 +1,4 @@
-//! What the leaf says about the device: each property once, in its own encoding, and about the
+//! Faults of the attested properties. Each must occur once, in its own encoding, and belong to the
 //! right device.
 
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::evidence::{CertificateTemplate, Extension, der, oids};
 
-/// Known to Apple's code, but not documented.
+/// Known in Apple's code, but not documented.
 const UNDOCUMENTED: &str = "1.2.840.113635.100.8.9.3";
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -22,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "serial-twice-right-last",
         &[22],
         "property-repeated",
-        "Another serial number stands before the device's.",
+        "Another serial number precedes the device's.",
         Leaf(|leaf, _| {
             leaf.extensions
                 .insert(0, Extension::new(oids::SERIAL, b"X"));
@@ -32,7 +32,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "undocumented-property-twice",
         &[22],
         "property-repeated",
-        "An undocumented property stands there twice.",
+        "An undocumented property occurs twice.",
         Leaf(|leaf, _| {
             let extension = Extension::new(UNDOCUMENTED, b"x");
             leaf.extensions.extend([extension.clone(), extension]);
@@ -84,7 +84,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "webauthn-nonce",
         &[],
         "webauthn-anonymous",
-        "The nonce of WebAuthn's anonymous format stands beside the freshness code.",
+        "The nonce of WebAuthn's anonymous format is present beside the freshness code.",
         Leaf(|leaf, forger| {
             let octets = der::element(4, &forger.freshness);
             let nonce = der::sequence(&[der::element(0xa1, &octets)]);
@@ -95,14 +95,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "serial-blank",
         &[30],
         "serial-not-attested",
-        "The serial number has no bytes.",
+        "The serial number is empty.",
         Properties(|properties| properties.serial = Some(String::new())),
     ),
     identity(
         "serial-absent",
         &[30],
         "serial-not-attested",
-        "The authority does not vouch for a serial number.",
+        "The authority does not attest a serial number.",
         Properties(|properties| properties.serial = None),
     ),
     identity(
@@ -119,15 +119,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "serial-and-udid-exchanged",
         &[31],
         "identifier-mismatch",
-        "The UDID says the serial number, and the serial number the UDID.",
+        "The UDID and the serial number are exchanged.",
         Properties(|properties| std::mem::swap(&mut properties.serial, &mut properties.udid)),
     ),
     identity(
         "serial-in-other-case",
         &[32],
         "identifier-mismatch",
-        "The letters of the serial number are small where they should be capital, and the other \
-         way round.",
+        "The upper-case letters of the serial number are lower-case, and the other way round.",
         Properties(|properties| {
             properties.serial = properties.serial.as_deref().map(in_other_case);
         }),

@@ -1,29 +1,29 @@
-//! Good evidence, wrong requests.
+//! Faults of the requests, with valid evidence.
 
 use super::{Fault, Outcome, Way};
 
-/// What is done wrong while enrolling.
+/// A wrong step during enrolment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misstep {
-    /// The device's key is the account's too.
+    /// The device's key is also the account's key.
     AccountKeyIsDeviceKey,
-    /// Once the challenge is valid, it is answered again, with the evidence of another device.
+    /// Once the challenge is valid, the device responds again, with the evidence of another device.
     AnswerAgain,
-    /// The evidence of one order answers the challenge of the next.
+    /// The evidence of one order is sent to the challenge of the next.
     AnswerOfAnotherOrder,
     /// The CSR is for a key that was not attested.
     CsrOfAnotherKey,
     /// The CSR's signature does not verify.
     CsrSignature,
-    /// The device says that it could not attest.
+    /// The device reports that it could not attest.
     DeviceError,
-    /// The answer has no `attObj`.
+    /// The response has no `attObj`.
     NoObject,
-    /// The answer is not base64url.
+    /// The response is not base64url.
     NotBase64Url,
-    /// Another account answers.
+    /// Another account responds.
     OtherAccount,
-    /// The answer is padded.
+    /// The response is padded.
     Padded,
     /// The order is for an identifier that differs in its last character.
     UnlistedIdentifier,

@@ -1,4 +1,4 @@
-//! Signatures that do not verify.
+//! Faults of signatures.
 
 use rcgen::SigningKey;
 

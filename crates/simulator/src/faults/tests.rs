@@ -29,7 +29,7 @@ fn scenario_125_every_negative_of_evidence_and_answer_has_a_fault() {
         .flat_map(|fault| fault.scenarios())
         .copied()
         .collect();
-    // 34 is about the server's inventory, 35 and 36 about codes that nobody forges.
+    // 34 is about the server's inventory, 35 and 36 about codes, which are not forged.
     let of_the_device = (17..=52).filter(|scenario| ![34, 35, 36].contains(scenario));
     for scenario in of_the_device {
         assert!(covered.contains(&scenario), "{scenario}");

@@ -1,10 +1,10 @@
-//! Why a server could not be asked.
+//! Why a server could not be reached.
 
 use std::io;
 
 use super::tls::TlsCause;
 
-/// Why no HTTP answer was had.
+/// Why there is no HTTP response.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HttpError {
     /// No TCP connection, or one that broke at once.
@@ -12,39 +12,39 @@ pub enum HttpError {
     Connect {
         /// Host and port.
         address: String,
-        /// The kind of the system's error.
+        /// The kind of the system error.
         kind: io::ErrorKind,
-        /// The system's words for it.
+        /// The text of the system error.
         reason: String,
     },
-    /// The connection broke while the request was under way.
-    #[error("the exchange with {url} broke off: {reason}")]
+    /// The connection broke while the request was in flight.
+    #[error("the connection to {url} broke during the request: {reason}")]
     Exchange {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
-        /// What hyper says.
+        /// The error of hyper.
         reason: String,
     },
-    /// No answer in time.
-    #[error("{url} did not answer within {seconds} seconds")]
+    /// No response within the timeout.
+    #[error("{url} did not respond within {seconds} seconds")]
     TimedOut {
-        /// The URL asked for.
+        /// The requested URL.
         url: String,
         /// How long the client waited.
         seconds: u64,
     },
-    /// The TLS handshake failed: the certificate is not from the CA bundle, names another host,
-    /// or the server speaks no TLS.
+    /// The TLS handshake failed: the certificate is not from the CA bundle, names another host, or
+    /// the server does not use TLS.
     #[error("no TLS with {server_name} ({reason}): {cause}")]
     Tls {
-        /// The name that the certificate should have carried.
+        /// The server name that the certificate must contain.
         server_name: String,
-        /// Why.
+        /// The cause.
         cause: TlsCause,
-        /// What rustls says.
+        /// The error of rustls.
         reason: String,
     },
-    /// The CA bundle is of no use.
+    /// The CA bundle is unusable.
     #[error("the CA bundle cannot be used: {reason}")]
     Trust {
         /// What is wrong with it.

@@ -1,4 +1,4 @@
-//! Where a request goes.
+//! The destination of a request.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use hyper::{Uri, header::HeaderValue};
 
 use crate::http::HttpError;
 
-/// A server's end of a connection.
+/// The server endpoint of a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Origin {
     pub(super) tls: bool,
@@ -14,7 +14,7 @@ pub(super) struct Origin {
     pub(super) port: u16,
 }
 
-/// A URL taken apart into what a request needs.
+/// A URL, split into the parts that a request needs.
 pub(super) struct Target {
     pub(super) url: String,
     pub(super) origin: Origin,
@@ -35,7 +35,7 @@ impl Target {
             _ => return Err(invalid()),
         };
         let authority = uri.authority().ok_or_else(invalid)?;
-        // An IPv6 address stands in brackets in a URL and without them everywhere else.
+        // An IPv6 address has brackets in a URL and nowhere else.
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         Ok(Self {
             url: url.to_owned(),

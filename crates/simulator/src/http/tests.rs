@@ -13,8 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// Answers each request with its head, and hangs up after `per_connection` requests without
-/// saying so. The first number in the body counts connections.
+/// Answers each request with its head, and closes the connection without notice after
+/// `per_connection` requests. The first number in the body counts connections.
 async fn echo(tls: Option<TlsAcceptor>, per_connection: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -68,12 +68,12 @@ where
     .await;
 }
 
-/// A server certificate for localhost from a CA of its own, and that CA in PEM.
+/// A server certificate for localhost from its own CA, and that CA in PEM.
 fn tls() -> (TlsAcceptor, String) {
     tls_with(|_| {})
 }
 
-/// The same with a certificate that is changed before it is signed.
+/// The same, with a certificate that is modified before it is signed.
 fn tls_with(change: impl FnOnce(&mut CertificateParams)) -> (TlsAcceptor, String) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
@@ -120,7 +120,7 @@ async fn a_connection_is_kept_for_the_next_request() {
 async fn a_connection_that_the_server_closed_is_opened_again() {
     let mut client = plain();
     let address = echo(None, 1).await;
-    // Whether the client has noticed the end of the connection or not when it sends.
+    // Whether or not the client has noticed the end of the connection when it sends.
     for (count, wait) in [(1, 0), (2, 50), (3, 0)] {
         tokio::time::sleep(Duration::from_millis(wait)).await;
         let answer = get(&mut client, &format!("http://{address}/")).await;
@@ -139,7 +139,7 @@ async fn a_request_under_way_when_the_server_hangs_up_is_not_sent_twice() {
             assert!(read > 0, "a request of no bytes");
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{count}");
             stream.write_all(answer.as_bytes()).unwrap();
-            // The answer is read before the end of the connection shows.
+            // The response is read before the end of the connection is visible.
             std::thread::sleep(Duration::from_millis(50));
         }
     });

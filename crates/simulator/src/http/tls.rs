@@ -1,29 +1,29 @@
-//! Why there is no TLS with a server.
+//! Why a TLS handshake failed.
 
 use std::{fmt, io};
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// Why a TLS handshake failed, as far as the client knows.
+/// Why a TLS handshake failed, as far as the client can tell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TlsCause {
-    /// The server's certificate is not valid any more by this machine's clock.
+    /// The server's certificate has expired, by this machine's clock.
     Expired,
-    /// It cannot be used for a reason of its own.
+    /// The certificate is invalid for another reason.
     InvalidCertificate,
-    /// It is not for servers.
+    /// The certificate is not for servers.
     NotForServers,
-    /// It is not valid yet by this machine's clock.
+    /// The certificate is not valid yet, by this machine's clock.
     NotYetValid,
-    /// What answers there speaks no TLS.
+    /// The server does not use TLS.
     NoTls,
     /// The certificate is for other names than the URL's host.
     OtherName,
-    /// The server ended the handshake, or has nothing in common with this client.
+    /// The server ended the handshake, or shares no parameters with this client.
     RefusedByServer,
     /// The certificate does not chain to a certificate of the CA bundle.
     UnknownCa,
-    /// The connection broke, or something else.
+    /// The connection broke, or another error occurred.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl TlsCause {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::OtherName
             }
-            // A CA of the same name with another key, such as one that was made anew.
+            // A CA of the same name with another key, such as one that was created again.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownCa,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Self::NotForServers
@@ -57,7 +57,7 @@ impl TlsCause {
         }
     }
 
-    /// Its stable name: where the server logs the same, `tls_refused` has these reasons too.
+    /// The stable name. The reasons of the server's `tls_refused` event use the same names.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,15 +79,15 @@ impl TlsCause {
             Self::Expired | Self::NotYetValid => {
                 "compare the certificate's dates with this machine's clock, and renew it"
             }
-            Self::InvalidCertificate => "look at the server's certificate with openssl s_client",
+            Self::InvalidCertificate => "check the server's certificate with openssl s_client",
             Self::NotForServers => {
                 "the server's certificate needs the extended key usage serverAuth"
             }
-            Self::NoTls => "is that the port of a TLS server?",
+            Self::NoTls => "check that this is the port of a TLS server",
             Self::OtherName => "use the URL of a host that the certificate names",
-            Self::RefusedByServer => "the server's log says why, event tls_refused",
-            Self::UnknownCa => "does the CA bundle hold the server's root?",
-            Self::Unknown => "is a TLS server running there, and nothing in between?",
+            Self::RefusedByServer => "see event tls_refused in the server's log",
+            Self::UnknownCa => "check that the CA bundle contains the server's root",
+            Self::Unknown => "check that a TLS server runs there, with nothing in between",
         }
     }
 }

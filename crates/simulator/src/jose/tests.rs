@@ -11,7 +11,7 @@ const ALL: [(Algorithm, usize); 5] = [
     (Algorithm::Rs256, 256),
 ];
 
-/// A verifier made from nothing but the public JWK that the account presents.
+/// A verifier made only from the account's public JWK.
 fn verifier(key: &AccountKey) -> Box<dyn JwsVerifier> {
     let jwk = josekit::jwk::Jwk::from_bytes(key.jwk().to_string()).unwrap();
     match key.algorithm() {

@@ -1,19 +1,19 @@
-//! Processor time of a process, as Linux accounts for it.
+//! Reads the processor time of a process on Linux.
 
 use std::{fs, io};
 
 use serde::Serialize;
 
-/// Clock ticks a second in `/proc`: `USER_HZ`, which is 100 on every architecture that Rust's
-/// standard library runs on (`getconf CLK_TCK` shows it).
+/// Clock ticks per second in `/proc`: `USER_HZ`, which is 100 on every architecture that Rust's
+/// standard library supports (`getconf CLK_TCK` shows it).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Processor time in seconds, to a hundredth.
+/// Processor time in seconds, with a resolution of 10 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CpuTime {
-    /// In the program itself.
+    /// Time in user mode.
     pub user_seconds: f64,
-    /// In the kernel on its behalf.
+    /// Time in the kernel.
     pub system_seconds: f64,
 }
 
@@ -32,7 +32,7 @@ impl CpuTime {
     }
 }
 
-/// The time that a process has used, all its threads together.
+/// The time that all threads of a process have used.
 pub(super) fn of_process(pid: u32) -> io::Result<CpuTime> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
 }
@@ -44,7 +44,7 @@ pub(super) fn of_client() -> io::Result<CpuTime> {
 
 /// Reads `/proc/PID/stat` (proc(5)): utime is field 14, stime field 15.
 fn parse(stat: &str) -> io::Result<CpuTime> {
-    // Field 2, the name, stands in parentheses and may itself hold blanks and parentheses.
+    // Field 2, the name, is in parentheses and may itself contain blanks and parentheses.
     let seconds = |field: usize| {
         let after_name = stat.rsplit_once(')')?.1;
         let ticks: u32 = after_name

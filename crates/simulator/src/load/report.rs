@@ -1,4 +1,4 @@
-//! What a load showed.
+//! The results of a load test.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,41 +9,41 @@ use crate::{
     load::{CpuTime, Load, Outcome},
 };
 
-/// The figures of one load. Latencies are in microseconds.
+/// The results of a load test. Latencies are in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoadReport {
-    /// How many devices tried.
+    /// How many devices tried to enrol.
     pub devices: u32,
-    /// How many at the same time.
+    /// How many enrolled at the same time.
     pub concurrency: u32,
     /// How many got a certificate.
     pub enrolled: u32,
     /// How many were refused: the server decided against them.
     pub refused: u32,
-    /// How many met a fault: network, status 500 and above, or an answer of no use.
+    /// How many failed with a fault: network, status 500 and above, or an unusable response.
     pub faults: u32,
     /// The refusals and faults, counted by kind.
     pub failures: Vec<Failure>,
     /// From the first connection to the last certificate, in seconds.
     pub elapsed_seconds: f64,
-    /// Certificates a second.
+    /// Certificates per second.
     pub enrolments_per_second: f64,
-    /// Whole enrolments of the devices that got a certificate; `None` if none did.
+    /// The latency of whole enrolments that got a certificate; `None` if there are none.
     pub enrolment: Option<Latency>,
-    /// Each step, in order, of all devices that reached and finished it.
+    /// The latency of each step, in order, for all devices that finished it.
     pub steps: Vec<(Step, Latency)>,
-    /// The server's processor time, if it was asked for.
+    /// The server's processor time, if it was measured.
     pub server_cpu: Option<ServerCpu>,
-    /// The client's processor time in the same span; keys and CSRs were made before.
+    /// The client's processor time in the same interval, without making keys and CSRs.
     pub client_cpu: CpuTime,
 }
 
-/// Processor time of the server, and what one certificate cost of it.
+/// The server's processor time, in total and per certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ServerCpu {
     /// The time used during the load.
     pub time: CpuTime,
-    /// User and system time for each certificate, in microseconds; `None` without any.
+    /// User and system time per certificate, in microseconds; `None` without any certificate.
     pub microseconds_per_enrolment: Option<f64>,
 }
 
@@ -52,29 +52,29 @@ pub struct ServerCpu {
 pub struct Failure {
     /// The step and the problem type, or the kind of fault.
     pub kind: String,
-    /// Whether the server decided so.
+    /// Whether the server refused the device.
     pub refusal: bool,
-    /// How often.
+    /// How many enrolments failed so.
     pub count: u32,
-    /// The first such error in full.
+    /// The full text of the first such error.
     pub example: String,
 }
 
-/// How long something took, in microseconds.
+/// The distribution of a latency, in microseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Latency {
-    /// How many were measured.
+    /// The number of measurements.
     pub count: u32,
-    /// Half of them took at most this.
+    /// The median.
     pub p50: u64,
-    /// 99 in 100 took at most this.
+    /// The 99th percentile.
     pub p99: u64,
-    /// The longest.
+    /// The maximum.
     pub max: u64,
 }
 
 impl Latency {
-    /// The nearest-rank percentiles of what was measured; `None` of nothing.
+    /// Computes nearest-rank percentiles; `None` without measurements.
     fn of(mut measured: Vec<Duration>) -> Option<Self> {
         measured.sort_unstable();
         let microseconds = |duration: &Duration| duration.as_micros().try_into().ok();

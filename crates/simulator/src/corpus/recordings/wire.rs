@@ -1,4 +1,4 @@
-//! The recording format, version 1, as `docs/recordings.md` describes it.
+//! The recording format, version 1, as documented in `docs/recordings.md`.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::Serialize;
@@ -6,14 +6,14 @@ use serde::Serialize;
 use super::{NOW, TOKEN};
 use crate::{corpus::THUMBPRINT, evidence::DeviceProperties};
 
-/// What a verifier must make of evidence.
+/// The result that a verifier must return for evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// The answer to a challenge is good.
+    /// The response to a challenge is accepted.
     Accepted,
-    /// The answer to a DeviceInformation query is good, and so fresh.
+    /// The response to a DeviceInformation query is accepted, with this freshness.
     AcceptedAs(&'static str),
-    /// It is refused, with this reason.
+    /// Refused for this reason.
     Refused(&'static str),
 }
 
@@ -116,7 +116,7 @@ struct UnknownExtension {
 }
 
 impl Recording {
-    /// The answer to a challenge.
+    /// A response to a challenge.
     pub(super) fn acme(
         attribute: &'static str,
         value: &str,
@@ -131,7 +131,7 @@ impl Recording {
         }
     }
 
-    /// A device's word that it could not attest.
+    /// A device's report that it could not attest.
     pub(super) fn device_error(text: &str) -> Self {
         let claims = Claims::refused("device-could-not-attest");
         Self {
@@ -157,7 +157,7 @@ impl Recording {
         }
     }
 
-    /// The answer to a DeviceInformation query; of each nonce, when it was sent.
+    /// A response to a DeviceInformation query, with the time at which each nonce was sent.
     pub(super) fn device_information(
         nonces: &[(&[u8], u64)],
         certificates: &[Vec<u8>],
@@ -195,7 +195,7 @@ impl Recording {
 }
 
 impl Claims {
-    /// The evidence proves nothing.
+    /// The evidence does not verify.
     pub(super) fn refused(reason: &'static str) -> Self {
         Self {
             verdict: Verdict::of(Judged::Refused(reason)),
