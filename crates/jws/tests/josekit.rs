@@ -102,10 +102,10 @@ fn a_key_of_another_client_or_algorithm_is_refused() {
             let envelope = Envelope::parse(body.as_bytes()).unwrap();
             assert_eq!(envelope.verify(&other.key()).err(), expected);
         }
-        let stranger = Client::new(signer.algorithm).key();
+        let other = Client::new(signer.algorithm).key();
         let envelope = Envelope::parse(body.as_bytes()).unwrap();
         assert_eq!(
-            envelope.verify(&stranger),
+            envelope.verify(&other),
             Err(SignatureError::Invalid),
             "{:?}",
             signer.algorithm
