@@ -14,8 +14,8 @@ use crate::{
     simulate::SimulateCommand,
 };
 
-/// An ACME certificate authority that issues only to devices that prove what
-/// they are.
+/// An ACME certificate authority that issues certificates only to devices that
+/// prove their identity by attestation.
 #[derive(Debug, Parser)]
 #[command(
     name = "assay",
@@ -35,72 +35,75 @@ pub struct Cli {
     )]
     pub dir: PathBuf,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of `assay`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shows an enrolment from nothing to a certificate, and a refusal.
+    /// Show an enrolment from an empty directory to a certificate, and a
+    /// refusal.
     #[command(after_help = "Example:\n  assay demo --keep")]
     Demo(DemoArgs),
-    /// Makes a new server: its CAs, its database, its configuration.
+    /// Create a server: its CAs, its database, its configuration.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
                       assay --dir lab init --laboratory-root authority/root.pem\n  \
                       assay --dir /var/lib/assay init --keep-ca"
     )]
     Init(InitArgs),
-    /// Runs the server.
+    /// Run the server.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443\n  assay --dir lab serve --replay recording.json"
     )]
     Serve(ServeArgs),
-    /// Shows whether the running server is well, and why not.
+    /// Show whether the running server works, and what fails.
     #[command(
         after_help = "Exit code 1: no device can enrol now, or no server runs.\n\nExamples:\n  assay --dir /var/lib/assay status\n  assay --dir /var/lib/assay status --json"
     )]
     Status(StatusArgs),
-    /// Looks at the configuration.
+    /// Check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Tells what became of orders.
+    /// Show orders and why they failed.
     #[command(subcommand)]
     Orders(OrdersCommand),
-    /// Tells what an attestation object, a certificate or chain, or a CSR says.
+    /// Show the content of an attestation object, a certificate or chain, or a
+    /// CSR.
     #[command(
         after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem\n  \
                       assay inspect --token TOKEN --at 2026-11-18T12:00:00Z --root authority/root.pem attestation.cbor"
     )]
     Inspect(InspectArgs),
-    /// Makes recordings fit to be given away.
+    /// Anonymise recordings, so that they can be shared.
     #[command(subcommand)]
     Recording(RecordingCommand),
-    /// Judges recordings again, and tells what is different.
+    /// Verify recordings again, and show the differences.
     #[command(
         after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
                       assay replay --end-to-end --transcript sent recording.json"
     )]
     Replay(ReplayArgs),
-    /// Writes a backup of the server's directory, while it runs or not.
+    /// Write a backup of the server's directory, whether the server runs or
+    /// not.
     #[command(
         after_help = "Example:\n  assay --dir /var/lib/assay backup /var/backups/assay-2026-11-28.tar"
     )]
     Backup(BackupArgs),
-    /// Makes a server's directory from a backup.
+    /// Create a server's directory from a backup.
     #[command(
         after_help = "Example:\n  assay --dir /var/lib/assay-restored restore /var/backups/assay-2026-11-28.tar"
     )]
     Restore(RestoreArgs),
-    /// Looks after the database.
+    /// Check and maintain the database.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Looks after the server's own TLS CA.
+    /// Manage the server's own TLS CA.
     #[command(subcommand)]
     Tls(TlsCommand),
-    /// Pretends to be a device, an attestation authority, or many devices.
+    /// Simulate a device, an attestation authority, or many devices.
     #[command(subcommand)]
     Simulate(SimulateCommand),
 }
@@ -108,7 +111,7 @@ pub enum Command {
 /// `assay tls`
 #[derive(Debug, Subcommand)]
 pub enum TlsCommand {
-    /// Make a TLS CA for another host: the present one may certify no other.
+    /// Create a TLS CA for another host: the current one may certify no other.
     #[command(
         after_help = "Example:\n  assay --dir /var/lib/assay tls host ca.example.com --root-key /media/offline/root.key"
     )]
@@ -116,7 +119,8 @@ pub enum TlsCommand {
         /// The host of the new base URL: a DNS name or an address.
         #[arg(value_parser = host)]
         host: UrlHost,
-        /// The key of the root, ca/root.pem: PEM, PKCS #8. It is read once.
+        /// The private key of the root, ca/root.pem: PEM, PKCS #8. It is only
+        /// read, never stored.
         #[arg(long, value_name = "FILE")]
         root_key: PathBuf,
         /// Print one JSON object.
@@ -128,7 +132,7 @@ pub enum TlsCommand {
 /// `assay status`
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -136,7 +140,7 @@ pub struct StatusArgs {
 /// `assay demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Keeps the directory, and leaves the server running until interrupted.
+    /// Keep the directory, and the server running until interrupted.
     #[arg(long)]
     pub keep: bool,
 }
@@ -144,33 +148,35 @@ pub struct DemoArgs {
 /// `assay init`
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The operator's name, which goes into the CAs' names.
+    /// The operator's name, which becomes part of the CAs' names.
     #[arg(long, default_value = "Assay", value_name = "N", value_parser = plain_name)]
     pub name: String,
     /// The origin of all URLs, for example `https://ca.example.org`.
     #[arg(long, value_name = "URL")]
     pub base_url: Option<BaseUrl>,
-    /// The kind of key of the CA that issues to devices.
+    /// The key type of the CA that issues to devices.
     #[arg(long, value_enum, default_value = "p256")]
     pub key: KeyKind,
-    /// Marks the server as a laboratory's, for good.
+    /// Mark the server as a laboratory (test mode). It can never become a
+    /// production server.
     #[arg(long)]
     pub laboratory: bool,
-    /// The certificate of an attestation authority to trust beside Apple's;
-    /// implies --laboratory.
+    /// The certificate of an attestation authority to trust in addition to
+    /// Apple's; implies --laboratory.
     #[arg(long, value_name = "FILE")]
     pub laboratory_root: Vec<PathBuf>,
-    /// Who may order; any-attested implies --laboratory.
+    /// Who may order: devices in the list, or any attested device. any-attested
+    /// implies --laboratory.
     #[arg(long, value_enum, default_value = "listed")]
     pub admission: Mode,
-    /// Makes an empty database for the CA that is there, whose own was lost;
-    /// everything else stays.
+    /// Create an empty database for an existing CA whose database was lost;
+    /// everything else stays unchanged.
     #[arg(
         long,
         conflicts_with_all = ["name", "base_url", "key", "laboratory", "laboratory_root", "admission"]
     )]
     pub keep_ca: bool,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -178,15 +184,16 @@ pub struct InitArgs {
 /// `assay serve`
 #[derive(Debug, Default, Args)]
 pub struct ServeArgs {
-    /// Where to listen, instead of where the configuration says; port 0 takes a
-    /// free one.
+    /// The address to listen on, instead of the configured one; port 0 selects
+    /// a free port.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Serves a recorded enrolment instead: its token for every challenge, at
+    /// Serve a recorded enrolment instead: its token for every challenge, at
     /// its time, from memory. Laboratory servers only.
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
-    /// Trusts the root that the recording brings: it proves only itself.
+    /// Trust the root that the recording contains: this proves nothing about a
+    /// real device.
     #[arg(long, requires = "replay")]
     pub trust_embedded_roots: bool,
 }
@@ -194,10 +201,10 @@ pub struct ServeArgs {
 /// `assay config`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Checks configuration, CAs and the list of devices, as serve would.
+    /// Check configuration, CAs and the list of devices, as serve does.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay config check")]
     Check {
-        /// Prints one JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -206,20 +213,20 @@ pub enum ConfigCommand {
 /// `assay orders`
 #[derive(Debug, Subcommand)]
 pub enum OrdersCommand {
-    /// Lists the orders, the newest last.
+    /// List the orders, newest last.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay orders list --limit 20\n  \
                       assay --dir /var/lib/assay orders list --status invalid --since 24h\n  \
                       assay --dir /var/lib/assay orders list --device C02XK0AAJHD2"
     )]
     List(ListArgs),
-    /// Lists what was refused without an order: devices that are not admitted,
-    /// used-up limits.
+    /// List requests that were refused before an order was created: devices
+    /// that are not admitted, exceeded limits.
     #[command(
         after_help = "Example:\n  assay --dir /var/lib/assay orders refusals --device C02XK0AAJHD2"
     )]
     Refusals(RefusalsArgs),
-    /// Shows an order, or a device's orders: what was refused, why, and what to
+    /// Show an order, or a device's orders: what was refused, why, and what to
     /// do.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay orders show C02XK0AAJHD2\n  \
@@ -232,20 +239,21 @@ pub enum OrdersCommand {
 /// `assay orders list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The most orders to list.
+    /// The maximum number of orders to list.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// The orders of this device: a serial number or UDID, ordered or attested.
+    /// Only orders of this device: a serial number or UDID, ordered or
+    /// attested.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub device: Option<String>,
-    /// The orders of this status.
+    /// Only orders with this status.
     #[arg(long)]
     pub status: Option<StatusFilter>,
-    /// The orders since a time (RFC 3339 or seconds since 1970), or of the last
-    /// 90s, 30m, 24h, 7d.
+    /// Only orders since a time (RFC 3339 or seconds since 1970), or of the
+    /// last 90s, 30m, 24h, 7d.
     #[arg(long, value_name = "TIME|SPAN", value_parser = since)]
     pub since: Option<Since>,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -253,13 +261,13 @@ pub struct ListArgs {
 /// `assay orders refusals`
 #[derive(Debug, Args)]
 pub struct RefusalsArgs {
-    /// What was refused to this device: a serial number or UDID.
+    /// Only refusals of this device: a serial number or UDID.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub device: Option<String>,
-    /// The most refusals to list.
+    /// The maximum number of refusals to list.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -271,31 +279,31 @@ pub struct ShowArgs {
     /// or a certificate's serial number in hex.
     #[arg(allow_hyphen_values = true, value_name = "WHAT")]
     pub what: String,
-    /// WHAT is a certificate's serial number.
+    /// Treat WHAT as a certificate's serial number.
     #[arg(long)]
     pub certificate: bool,
-    /// Prints the certificate and its issuer, PEM.
+    /// Print the certificate and its issuer, PEM.
     #[arg(long, conflicts_with = "json")]
     pub pem: bool,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
-/// A status that orders are chosen by.
+/// A status to filter orders by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StatusFilter {
-    /// Waits for the device's attestation.
+    /// Waiting for the device's attestation.
     Pending,
-    /// Waits for the CSR.
+    /// Waiting for the CSR.
     Ready,
     /// The certificate is being signed.
     Processing,
     /// The certificate was issued.
     Valid,
-    /// Refused, expired or given up.
+    /// Refused, expired or abandoned.
     Invalid,
-    /// The certificate was issued, and revoked since.
+    /// The certificate was issued and later revoked.
     Revoked,
 }
 
@@ -312,17 +320,17 @@ impl From<StatusFilter> for admin::StatusFilter {
     }
 }
 
-/// Since when.
+/// The start of a time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// Since a time.
     Time(Timestamp),
-    /// So many seconds ago.
+    /// This number of seconds ago.
     Ago(u64),
 }
 
 impl Since {
-    /// The time that it is, seen from `now`.
+    /// Resolves to a time, relative to `now`.
     pub fn before(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Time(time) => time,
@@ -331,7 +339,7 @@ impl Since {
     }
 }
 
-/// A time, or a span before now.
+/// Parses a time, or a span before now.
 pub fn since(text: &str) -> Result<Since, String> {
     let units = [
         ('s', 1),
@@ -348,7 +356,7 @@ pub fn since(text: &str) -> Result<Since, String> {
         Some(seconds) => Ok(Since::Ago(seconds)),
         None => time(text)
             .map(Since::Time)
-            .map_err(|error| format!("{error}, or a span like 90s, 30m, 24h, 7d or 2w")),
+            .map_err(|error| format!("{error}, or a span such as 90s, 30m, 24h, 7d or 2w")),
     }
 }
 
@@ -357,7 +365,7 @@ pub fn since(text: &str) -> Result<Since, String> {
 pub struct BackupArgs {
     /// The file to write, which must not exist yet: a tar archive, mode 0600.
     pub file: PathBuf,
-    /// Leave the keys of the CAs and of nonces out.
+    /// Leave out the private keys of the CAs and the nonce key.
     #[arg(long)]
     pub no_keys: bool,
     /// Print one JSON object.
@@ -368,7 +376,7 @@ pub struct BackupArgs {
 /// `assay restore`
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The backup. The directory named by --dir must not exist or be empty.
+    /// The backup. The directory of --dir must be empty or not exist.
     pub file: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
@@ -378,22 +386,21 @@ pub struct RestoreArgs {
 /// `assay store`
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Read everything in the ledger and list all damage. Exit code 0: whole,
-    /// 1: damaged, 3: it cannot be read.
+    /// Read the whole ledger and list all damage. Exit code 0: intact, 1:
+    /// damaged, 3: unreadable.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store check")]
     Check {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Mend a damaged ledger from the index; the damaged files are kept. The
+    /// Repair a damaged ledger from the index; the damaged files are kept. The
     /// server must not run.
     #[command(
         after_help = "Examples:\n  assay --dir /var/lib/assay store repair\n  assay --dir /var/lib/assay store repair --accept-loss"
     )]
     Repair {
-        /// Give up what cannot be mended: keep every intact entry, and name
-        /// what is lost.
+        /// Accept data loss: keep every intact entry, and list what is lost.
         #[arg(long)]
         accept_loss: bool,
         /// Print one JSON object.
@@ -403,8 +410,8 @@ pub enum StoreCommand {
     /// Rebuild the index from the ledger. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store rebuild")]
     Rebuild,
-    /// Remove what was set aside: old indexes, damaged ledgers, files of an
-    /// older layout. The server must not run.
+    /// Remove files that were set aside: old indexes, damaged ledgers, files of
+    /// an older layout. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store clean")]
     Clean {
         /// Print one JSON object.
@@ -415,11 +422,11 @@ pub enum StoreCommand {
     /// `serve` warns until then. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store acknowledge")]
     Acknowledge,
-    /// Confirm that the issuing CA was replaced on purpose: `serve` refuses a CA
-    /// that the database was not issued from. The server must not run.
+    /// Confirm that the issuing CA was replaced on purpose: `serve` refuses a
+    /// CA that the database does not belong to. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store accept-issuer")]
     AcceptIssuer,
-    /// Which clock is right.
+    /// Decide which clock is right.
     #[command(flatten)]
     Clock(ClockCommand),
 }
@@ -427,23 +434,24 @@ pub enum StoreCommand {
 /// `assay store accept-clock` and `reset-clock`
 #[derive(Debug, Subcommand)]
 pub enum ClockCommand {
-    /// Confirm that the clock is right though it is far ahead of the last
+    /// Confirm that the clock is right although it is far ahead of the last
     /// commit, or of the running server's time.
     #[command(
         after_help = "Example:\n  assay --dir /var/lib/assay store accept-clock 2026-11-28T09:30:00Z"
     )]
     AcceptClock {
-        /// The present, to within an hour: RFC 3339, or seconds since 1970.
+        /// The current time, to within an hour: RFC 3339, or seconds since
+        /// 1970.
         #[arg(value_parser = time)]
         time: Timestamp,
     },
-    /// Take the recorded time back to the clock's, after a clock that was wrong
-    /// was recorded. Open orders end. The server must not run.
+    /// Reset the recorded time to the clock's, after a wrong clock was
+    /// recorded. Open orders become invalid. The server must not run.
     #[command(after_help = "Example:\n  assay --dir /var/lib/assay store reset-clock")]
     ResetClock,
 }
 
-/// A kind of key.
+/// A key type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KeyKind {
     /// ECDSA on P-256.
@@ -452,19 +460,19 @@ pub enum KeyKind {
     P384,
 }
 
-/// A name that everyone reads as it is: without controls, invisible characters
-/// and what changes the direction of text.
+/// Parses a name without control characters, invisible characters and
+/// characters that change the direction of text.
 fn plain_name(text: &str) -> Result<String, String> {
     match text.chars().find(|letter| disturbs(*letter)) {
         None => Ok(text.to_owned()),
         Some(letter) => Err(format!(
-            "it holds {}, a control or invisible character: leave it out",
+            "it contains {}, a control or invisible character: remove it",
             letter.escape_unicode()
         )),
     }
 }
 
-/// A DNS name or an address, as the host of a base URL has it.
+/// Parses a DNS name or an address, as the host of a base URL.
 fn host(text: &str) -> Result<UrlHost, String> {
     if let Ok(address) = text.parse() {
         return Ok(UrlHost::Ip(address));
@@ -476,14 +484,14 @@ fn host(text: &str) -> Result<UrlHost, String> {
     }
 }
 
-/// A moment, as RFC 3339 has it or in seconds since 1970.
+/// Parses a time: RFC 3339, or seconds since 1970.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    let moment = match text.parse() {
-        Ok(seconds) => Some(Timestamp(seconds)).filter(|moment| *moment <= Timestamp::MAX),
+    let time = match text.parse() {
+        Ok(seconds) => Some(Timestamp(seconds)).filter(|time| *time <= Timestamp::MAX),
         Err(_) => Timestamp::parse(text).ok(),
     };
-    moment.ok_or_else(|| {
-        "give a time like 2026-11-18T12:00:00Z, or seconds since 1970 (up to the year 9999)"
+    time.ok_or_else(|| {
+        "give a time such as 2026-11-18T12:00:00Z, or seconds since 1970 (up to the year 9999)"
             .to_owned()
     })
 }
@@ -539,7 +547,7 @@ mod tests {
         assert_eq!(time("253402300799"), Ok(Timestamp::MAX));
         for bad in ["", "-1", "253402300800", "2026-11-18", "tomorrow"] {
             assert!(
-                time(bad).unwrap_err().starts_with("give a time like"),
+                time(bad).unwrap_err().starts_with("give a time such as"),
                 "{bad}"
             );
         }

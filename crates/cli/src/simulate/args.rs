@@ -13,34 +13,34 @@ use crate::args::KeyKind;
 /// `assay simulate`
 #[derive(Debug, Subcommand)]
 pub enum SimulateCommand {
-    /// Makes an attestation authority: root.pem, root.key, sub.pem, sub.key.
+    /// Create an attestation authority: root.pem, root.key, sub.pem, sub.key.
     #[command(after_help = "Example:\n  assay simulate authority authority")]
     Authority {
-        /// Where to write it; made when it is not there.
+        /// The directory to write it to; created if it does not exist.
         #[arg(value_name = "DIR")]
         authority: PathBuf,
     },
-    /// Enrols one pretended device over TLS.
+    /// Enrol one simulated device over TLS.
     #[command(
         override_usage = "assay simulate enroll --directory URL --ca-bundle FILE --authority DIR --serial S --udid U [OPTIONS]\n       assay simulate enroll --fault list [--json]",
         after_help = "Examples:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02TEST --udid 00008110-A\n  assay simulate enroll --fault list"
     )]
     Enroll(EnrollArgs),
-    /// Makes the evidence of one pretended device, good or broken, and asks no
-    /// server. Where nothing else is said it is that of a laboratory whose keys
-    /// everybody knows, the same bytes each time.
+    /// Create the evidence of one simulated device, valid or broken, without a
+    /// server. By default it comes from a laboratory whose keys are public,
+    /// with the same bytes each time.
     #[command(
         after_help = "Examples:\n  assay simulate forge --fault sip-as-text --out attestation.cbor\n  assay simulate forge --fault none --token evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA --out good.cbor\n  assay simulate forge --fault list"
     )]
     Forge(ForgeArgs),
-    /// Enrols many pretended devices, and measures.
+    /// Enrol many simulated devices, and measure the server.
     #[command(
         after_help = "Example:\n  assay simulate load --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --devices 1000 --concurrency 8"
     )]
     Load(LoadArgs),
 }
 
-/// Where a pretended device goes.
+/// The server and the authority of a simulated device.
 #[derive(Debug, Args)]
 pub struct Target {
     /// The server's directory URL.
@@ -72,23 +72,25 @@ pub struct EnrollArgs {
     /// The device's UDID; required.
     #[arg(long)]
     pub udid: Option<String>,
-    /// What the device orders for; its serial number where not given.
+    /// The identifier to order; by default the serial number.
     #[arg(long, value_name = "ID")]
     pub client_identifier: Option<String>,
-    /// The kind of the device's key.
+    /// The type of the device's key.
     #[arg(long, value_enum, default_value = "p256")]
     pub key: KeyKind,
-    /// How the client takes what does not go smoothly: standard repeats after
-    /// badNonce and polls; apple repeats nothing and gives up after 15 seconds.
+    /// How the client handles delays and errors: standard retries after
+    /// badNonce and polls; apple retries nothing and times out after 15
+    /// seconds.
     #[arg(long, value_enum, default_value = "standard")]
     pub client: ClientChoice,
-    /// What is done wrong, or none; list prints what there is.
+    /// The fault to simulate, or none; list prints all faults.
     #[arg(long, value_name = "NAME", default_value = "none")]
     pub fault: FaultChoice,
-    /// Where to write key.pem, cert.pem, chain.pem and attestation.cbor.
+    /// The directory to write key.pem, cert.pem, chain.pem and attestation.cbor
+    /// to.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -96,13 +98,14 @@ pub struct EnrollArgs {
 /// `assay simulate forge`
 #[derive(Debug, Args)]
 pub struct ForgeArgs {
-    /// What is wrong with the evidence, or none; list prints what there is.
+    /// The fault of the evidence, or none; list prints all faults.
     #[arg(long, value_name = "NAME", required_unless_present_any = ["all", "recordings"])]
     pub fault: Option<FaultChoice>,
-    /// Where to write the attestation object (CBOR); required but with list, --all and --recordings.
+    /// The file to write the attestation object (CBOR) to; required except with
+    /// list, --all and --recordings.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Where to write the root that vouches, PEM.
+    /// The file to write the attestation root to, PEM.
     #[arg(long, value_name = "FILE")]
     pub root_out: Option<PathBuf>,
     /// The attestation authority's directory, instead of the laboratory's.
@@ -121,32 +124,32 @@ pub struct ForgeArgs {
     /// The device's UDID.
     #[arg(long, default_value = assay_simulator::corpus::UDID)]
     pub udid: String,
-    /// The kind of the device's key.
+    /// The type of the device's key.
     #[arg(long, value_enum, default_value = "p256")]
     pub key: KeyKind,
-    /// When it is made, RFC 3339 or now. The laboratory's: 2026-11-18T11:06:40Z;
-    /// with --authority: now.
+    /// The time of the evidence, RFC 3339 or now. Default:
+    /// 2026-11-18T11:06:40Z; with --authority: now.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-    /// Writes the corpus of testdata/evidence, all that is good and all that is
-    /// bad, into DIR, in the place of the good and bad ones that are there.
+    /// Write the corpus of testdata/evidence, all valid and invalid evidence,
+    /// to DIR, replacing the folders good and bad.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["fault", "out", "root_out", "authority", "token", "nonce", "at"])]
     pub all: Option<PathBuf>,
-    /// Writes the recordings of testdata/recordings into DIR, in the place of
-    /// those that are there.
+    /// Write the recordings of testdata/recordings to DIR, replacing existing
+    /// ones.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["all", "fault", "out", "root_out", "authority", "token", "nonce", "at"])]
     pub recordings: Option<PathBuf>,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What `--fault` says.
+/// The value of `--fault`.
 #[derive(Clone, Copy, Debug)]
 pub enum FaultChoice {
     /// `list`
     List,
-    /// `none`, or the name of an unusual shape that is good.
+    /// `none`, or the name of an unusual shape of valid evidence.
     Good(&'static Good),
     /// The name of a fault.
     Fault(&'static Fault),
@@ -161,11 +164,11 @@ impl FromStr for FaultChoice {
         }
         let good = Good::find(name).map(Self::Good);
         good.or_else(|| Fault::find(name).map(Self::Fault))
-            .ok_or("there is no such fault: --fault list prints what there is")
+            .ok_or("there is no such fault: --fault list prints all faults")
     }
 }
 
-/// What `--client` says.
+/// The value of `--client`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ClientChoice {
     Apple,
@@ -189,23 +192,24 @@ pub struct LoadArgs {
     /// How many devices enrol.
     #[arg(long, value_name = "N")]
     pub devices: u32,
-    /// How many of them at once.
+    /// How many devices enrol at the same time.
     #[arg(long, value_name = "C")]
     pub concurrency: u32,
-    /// How the client takes what does not go smoothly: standard repeats after
-    /// badNonce and polls; apple repeats nothing and gives up after 15 seconds.
+    /// How the client handles delays and errors: standard retries after
+    /// badNonce and polls; apple retries nothing and times out after 15
+    /// seconds.
     #[arg(long, value_enum, default_value = "standard")]
     pub client: ClientChoice,
-    /// From how many addresses of 127.0.0.0/8 the devices come, each in a /24 of its
-    /// own, so that the server's limits count them apart. The server must listen
-    /// on this machine, on an IPv4 address.
+    /// The number of addresses of 127.0.0.0/8 that the devices connect from,
+    /// each in its own /24, so that the server's limits count them separately.
+    /// The server must listen on this machine, on an IPv4 address.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(..=i64::from(assay_simulator::load::SOURCE_ADDRESSES)))]
     pub source_addresses: u32,
-    /// The server's process, to measure its processor time.
+    /// The server's process ID, to measure its processor time.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
