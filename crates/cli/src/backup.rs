@@ -1,9 +1,9 @@
 //! `assay backup` and `assay restore`: a server's directory in one file.
 //!
-//! The file is a tar archive, so that it can be looked into without Assay:
-//! `assay-backup.json` (what it holds), the server's files, the ledger's files,
-//! and `SHA256SUMS` at the end. `sha256sum --check SHA256SUMS` verifies what was
-//! unpacked by hand.
+//! The file is a tar archive that can be read without Assay. It holds
+//! `assay-backup.json` (the manifest), the server's files, the ledger's files,
+//! and `SHA256SUMS` at the end. `sha256sum --check SHA256SUMS` verifies
+//! unpacked files.
 
 pub mod names;
 mod restore;
@@ -19,10 +19,10 @@ const MANIFEST: &str = "assay-backup.json";
 /// The last file of a backup.
 const SUMS: &str = "SHA256SUMS";
 
-/// The version of the form of a backup.
+/// The version of the backup format.
 const FORMAT: u32 = 1;
 
-/// What a backup says of itself.
+/// The manifest of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Manifest {
     format: u32,
@@ -30,13 +30,13 @@ struct Manifest {
     assay: String,
     created: Timestamp,
     laboratory: bool,
-    /// The last commit in it.
+    /// The last commit that it contains.
     sequence: u64,
-    /// The latest time of all commits in it.
+    /// The latest time of all commits that it contains.
     time: Timestamp,
-    /// Whether the keys of the CAs are in it.
+    /// Whether it contains the CAs' private keys.
     keys: bool,
-    /// Its files, without this one and the sums.
+    /// Its files, except the manifest and the checksums.
     files: Vec<Listed>,
 }
 

@@ -1,4 +1,4 @@
-//! Certificates and keys from files.
+//! Loads certificates and keys from files.
 
 use std::path::Path;
 
@@ -12,18 +12,19 @@ use rustls_pki_types::{
 
 use crate::{dir::Dir, files, permissions};
 
-/// A CA that may sign, and whether its name says that it is a laboratory's.
+/// Loads a CA that may sign, and whether its name carries the laboratory mark.
 pub fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     let (certificate_path, key_path) = (dir.ca_certificate(name), dir.ca_key(name));
     let pem = files::read_text(&certificate_path, files::SMALL)?;
     let certificate =
         one_certificate(&pem).with_context(|| format!("{}", certificate_path.display()))?;
-    // Whoever puts the root's pair here keeps its key on the server, too.
+    // If the root's pair is installed here, the root's key is on the server,
+    // too.
     let root = files::read_text(&dir.ca_certificate("root"), files::SMALL);
     let root = root.and_then(|pem| one_certificate(&pem));
     ensure!(
         root.ok().as_deref() != Some(&certificate[..]),
-        "{} is the root's certificate, whose key stays off the server and signs no leaf: put the certificate and key of the CA \"{name}\" back, which `assay init` made",
+        "{} is the root's certificate, whose key must stay off the server and signs no leaf: restore the certificate and key of the CA \"{name}\" that `assay init` created",
         certificate_path.display()
     );
     permissions::check_key(&key_path)?;
@@ -35,7 +36,7 @@ pub fn load_issuer(dir: &Dir, name: &str) -> anyhow::Result<(Issuer, bool)> {
     Ok((issuer, authority::is_laboratory(&certificate)))
 }
 
-/// The root that relying parties trust, `ca/root.pem`.
+/// Loads the root that relying parties trust, `ca/root.pem`.
 pub fn load_root(dir: &Dir) -> anyhow::Result<Root> {
     let path = dir.ca_certificate("root");
     let pem = files::read_text(&path, files::SMALL)?;
@@ -44,8 +45,8 @@ pub fn load_root(dir: &Dir) -> anyhow::Result<Root> {
         .with_context(|| format!("{}", path.display()))
 }
 
-/// The root of an attestation authority of a laboratory's, PEM; it has the
-/// file's name.
+/// Loads the root of a laboratory's attestation authority, PEM; it is named
+/// after the file.
 pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
     let pem = files::read_text(path, files::SMALL)?;
     let name = path
@@ -57,26 +58,26 @@ pub fn load_laboratory_root(path: &Path) -> anyhow::Result<TrustAnchor> {
     Ok(root)
 }
 
-/// The one certificate in a PEM text, DER.
+/// Returns the only certificate in a PEM text, DER.
 pub fn one_certificate(pem: &str) -> anyhow::Result<Vec<u8>> {
     let pem = pem.trim_start_matches('\u{feff}');
     let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     match (certificates.next(), certificates.next()) {
         (Some(Ok(certificate)), None) => Ok(certificate.to_vec()),
         (Some(Err(error)), _) => Err(anyhow!("not a PEM certificate: {}", pem_fault(&error))),
-        (None, _) => Err(anyhow!("there is no PEM certificate in it")),
-        (Some(Ok(_)), Some(_)) => Err(anyhow!("there is more than one certificate in it")),
+        (None, _) => Err(anyhow!("the file contains no PEM certificate")),
+        (Some(Ok(_)), Some(_)) => Err(anyhow!("the file contains more than one certificate")),
     }
 }
 
-/// What is wrong with PEM, without the bytes that the library quotes.
+/// Describes a PEM error without the bytes that the library quotes.
 pub fn pem_fault(error: &pem::Error) -> &'static str {
     match error {
-        pem::Error::Base64Decode(_) => "its base64 is broken",
-        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is broken",
+        pem::Error::Base64Decode(_) => "its base64 is invalid",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is invalid",
         pem::Error::MissingSectionEnd { .. } => "a section does not end",
         pem::Error::SectionTooLarge => "a section is too large",
-        _ => "it holds nothing of the kind",
+        _ => "it contains no such section",
     }
 }
 

@@ -1,4 +1,5 @@
-//! The wall clock at start, and the server's time while it serves.
+//! Checks the wall clock at start, and compares it with the server's time while
+//! serving.
 
 pub mod command;
 
@@ -9,44 +10,44 @@ use assay_engine::{Engine, time::TOLERANCE};
 use assay_proto::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// How often the wall clock is compared with the server's time: often enough
-/// that a step is seen to hold.
+/// How often the wall clock is compared with the server's time: often enough to
+/// see that a step persists.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// How often a server at rest records its time.
+/// How often an idle server records its time.
 const RECORD: Duration = Duration::from_secs(86_400);
 
-/// Refuses a wall clock that does not go on from `mark`, the latest time that
-/// the database recorded: more than `max_rest` seconds ahead of it, or behind.
-/// A database without commits goes on from any.
+/// Refuses a wall clock that contradicts `mark`, the latest time that the
+/// database recorded: more than `max_rest` seconds ahead of it, or behind it. A
+/// database without commits accepts any time.
 pub fn check_start(mark: Timestamp, wall: Timestamp, max_rest: u64) -> anyhow::Result<()> {
     if mark == Timestamp(0) {
         return Ok(());
     }
     ensure!(
         mark <= wall.plus(TOLERANCE),
-        "the clock says {wall}, but the database has recorded decisions of {mark}: if the clock is \
-         wrong, set it right; if it was wrong then, take the recorded time back with \
+        "the clock says {wall}, but the database has recorded decisions at {mark}: if the clock is \
+         wrong, correct it; if it was wrong then, reset the recorded time with \
          `assay store reset-clock`"
     );
     ensure!(
         wall <= mark.plus(max_rest),
         "the clock says {wall}, but the last time that the database recorded is {mark}, more than \
-         time.max_rest before: if the clock is wrong, set it right; if it is right, confirm it once \
-         with `assay store accept-clock TIME`, TIME being the present to within an hour"
+         time.max_rest before: if the clock is wrong, correct it; if it is right, confirm it once \
+         with `assay store accept-clock TIME`, where TIME is the current time to within an hour"
     );
     Ok(())
 }
 
-/// Watches the wall clock, and records the time daily: it was recorded at start.
-/// Runs until it is dropped.
+/// Watches the wall clock and records the time daily, since it was recorded at
+/// start. Runs until dropped.
 pub async fn keep(engine: Arc<Engine>) {
     let mut ticks = interval(CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut recorded = Instant::now();
     loop {
         ticks.tick().await;
-        // What changed is logged and reported where it is noticed.
+        // A change is logged and reported where it is detected.
         let _ = engine.readiness();
         if recorded.elapsed() < RECORD {
             continue;

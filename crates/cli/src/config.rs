@@ -1,4 +1,4 @@
-//! `assay.toml`: what it may say, and what it says.
+//! The configuration file `assay.toml`: its keys and their values.
 
 mod base_url;
 mod difference;
@@ -40,7 +40,7 @@ use limits::LimitsTable;
 use profile::ProfileTable;
 pub use size::Size;
 
-/// The whole configuration, checked.
+/// The whole configuration, validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `[server]`
@@ -53,7 +53,7 @@ pub struct Config {
     pub admission: Admission,
     /// `[profile.default]`
     pub profile: Profile,
-    /// `[profile.NAME]`, but the default one.
+    /// `[profile.NAME]`, except the default one.
     pub named_profiles: BTreeMap<ProfileName, Profile>,
     /// `[directory.NAME]`
     pub directories: BTreeMap<DirectoryName, Directory>,
@@ -75,7 +75,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Log {
-    /// Whether each request gets a line.
+    /// Whether each request is logged.
     pub access: bool,
 }
 
@@ -83,8 +83,8 @@ pub struct Log {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Health {
-    /// Where health is answered, with reasons and in plain HTTP, beside the
-    /// public listener.
+    /// The address of the separate health listener, which returns reasons and
+    /// uses plain HTTP.
     pub listen: Option<SocketAddr>,
 }
 
@@ -92,40 +92,39 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Store {
-    /// How long segments of the ledger are kept that a checkpoint holds.
+    /// How long ledger segments are kept after a checkpoint covers them.
     pub keep_ledger: Duration,
-    /// Below so much free space new accounts and orders are refused; without
-    /// it, the smaller of 1 GiB and 5 % of the file system.
+    /// The minimum free space; below it new accounts and orders are refused.
+    /// Default: the smaller of 1 GiB and 5 % of the file system.
     pub free_space: Option<Size>,
 }
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// The origin that all URLs begin with; without one, the bound port on
-    /// localhost.
+    /// The origin of all URLs; by default localhost with the bound port.
     pub base_url: Option<BaseUrl>,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Where the TLS certificate comes from.
+    /// The source of the TLS certificate.
     pub tls: Tls,
-    /// The proxies whose X-Forwarded-For is believed.
+    /// The proxies whose X-Forwarded-For is trusted.
     pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// Whether these begin each connection with a header of the PROXY protocol,
-    /// and no other peer may connect.
+    /// Whether these proxies start each connection with a PROXY protocol
+    /// header. If so, other peers cannot connect.
     pub proxy_protocol: bool,
-    /// The most connections at once.
+    /// The maximum number of concurrent connections.
     pub max_connections: usize,
 }
 
-/// Where the TLS certificate comes from.
+/// The source of the TLS certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// From files: the chain and its key, PEM.
     Files { certificate: PathBuf, key: PathBuf },
-    /// There is none: a proxy in front ends TLS.
+    /// None: a proxy in front terminates TLS.
     Off,
-    /// From the TLS CA of this server.
+    /// The TLS CA of this server.
     OwnCa,
 }
 
@@ -133,11 +132,11 @@ pub enum Tls {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Acme {
-    /// The URL of the terms of service that an account must agree to.
+    /// URL of the terms of service that an account must agree to.
     pub terms_of_service: Option<String>,
-    /// The URL of a page about this CA.
+    /// URL of a page about this CA.
     pub website: Option<String>,
-    /// How long an order may take.
+    /// The time limit of an order.
     pub order_lifetime: Duration,
 }
 
@@ -145,9 +144,9 @@ pub struct Acme {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Apple {
-    /// Roots beside Apple's own: laboratories only.
+    /// Additional attestation roots: laboratories only.
     pub laboratory_roots: Vec<PathBuf>,
-    /// The assigners that a permanent identifier may name.
+    /// The assigners that a permanent identifier may contain.
     pub assigners: Vec<String>,
 }
 
@@ -157,9 +156,10 @@ pub struct Apple {
 pub struct Admission {
     /// Who may order.
     pub mode: Mode,
-    /// With `any-attested`: what a permanent identifier names.
+    /// With `any-attested`: the attribute that a permanent identifier must
+    /// match.
     pub bind: Bind,
-    /// With `listed`: the list.
+    /// With `listed`: the path of the list.
     pub devices: PathBuf,
 }
 
@@ -167,17 +167,17 @@ pub struct Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Every device that proves itself: laboratories only.
+    /// Every attested device: laboratories only.
     AnyAttested,
-    /// The devices of a list.
+    /// The devices in the list.
     Listed,
 }
 
-/// What a permanent identifier names.
+/// The attribute that a permanent identifier must match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bind {
-    /// The UDID where it has the form of one, else the serial number.
+    /// The UDID if the identifier looks like one, otherwise the serial number.
     ByForm,
     /// The serial number.
     Serial,
@@ -189,15 +189,15 @@ pub enum Bind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Recording {
-    /// What is kept.
+    /// Which verdicts are recorded.
     pub keep: Keep,
-    /// Where.
+    /// The directory of the recordings.
     pub directory: PathBuf,
-    /// For how many days.
+    /// How many days recordings are kept.
     pub retention_days: u32,
 }
 
-/// Which verdicts are kept as recordings.
+/// Which verdicts are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Keep {
@@ -205,7 +205,7 @@ pub enum Keep {
     All,
     /// None.
     None,
-    /// Those that refuse.
+    /// Only refusals.
     Refused,
 }
 
@@ -214,10 +214,10 @@ pub enum Keep {
 #[serde(default)]
 pub struct Time {
     /// The largest forward step of the wall clock that a running server follows
-    /// by itself.
+    /// automatically.
     pub max_jump: Duration,
-    /// How long a database may rest before the wall clock at start needs
-    /// confirmation.
+    /// The maximum time since the last commit that a start accepts without
+    /// confirmation of the wall clock.
     pub max_rest: Duration,
 }
 
@@ -266,7 +266,7 @@ struct AttestationTable {
 }
 
 impl Config {
-    /// Reads the file at `path`, and the process's environment.
+    /// Loads the file at `path`, and the process's environment.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = files::read_text(path, files::SMALL)?;
         let overrides = overrides(std::env::vars_os())?;
@@ -277,7 +277,7 @@ impl Config {
         Self::parse(&text, overrides.into_iter()).context(sources)
     }
 
-    /// Reads `text`, overridden by the variables `ASSAY_SECTION__KEY`.
+    /// Parses `text`, overridden by the variables `ASSAY_SECTION__KEY`.
     pub fn parse(
         text: &str,
         environment: impl Iterator<Item = (String, String)>,
@@ -285,22 +285,22 @@ impl Config {
         let mut table: toml::Table = toml::from_str(text)?;
         keys::check(&table)?;
         keys::override_from(&mut table, environment)?;
-        // Tables and lists of them may have come from there.
+        // The overrides may have added tables or lists of tables.
         keys::check(&table)?;
         let tables: Tables = toml::Value::Table(table).try_into()?;
         tables.check()
     }
 
-    /// What `server.trusted_proxies`, taken together, holds of networks that are
-    /// every address there is.
+    /// The networks that cover every address, in the union of
+    /// `server.trusted_proxies`.
     pub fn trusted_everyone(&self) -> impl Iterator<Item = ipnet::IpNet> {
         let networks = ipnet::IpNet::aggregate(&self.server.trusted_proxies);
         networks.into_iter().filter(network::is_everyone)
     }
 
-    /// The most connections of one address: as configured, or a quarter of all,
-    /// so that one address leaves room for others, and a fleet behind one has a
-    /// thousand of the usual 4,096.
+    /// The maximum number of connections per address: as configured, or a
+    /// quarter of all, so that one address leaves room for others, and a fleet
+    /// behind one address has 1,024 of the default 4,096.
     pub fn connections_per_address(&self) -> usize {
         let quarter = (self.server.max_connections / 4).max(1);
         (self.limits.connections_per_address).unwrap_or(quarter)
@@ -313,14 +313,15 @@ impl Config {
             .chain(named.map(|(name, profile)| (*name, profile)))
     }
 
-    /// Whether anything here is for laboratories only.
+    /// Whether any setting is for laboratories only.
     pub fn needs_laboratory(&self) -> bool {
         self.admission.mode == Mode::AnyAttested || !self.apple.laboratory_roots.is_empty()
     }
 }
 
-/// The variables that override keys. One that is not text overrides nothing, and
-/// its server would run with another setting than its operator believes.
+/// The variables that override keys. A variable that is not UTF-8 is an error:
+/// it would be ignored, and the server would run with another setting than its
+/// operator expects.
 fn overrides(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> anyhow::Result<Vec<(String, String)>> {
@@ -333,17 +334,17 @@ fn overrides(
         match (name.to_str(), value.into_string()) {
             (Some(name), Ok(value)) => found.push((name.to_owned(), value)),
             (None, _) => anyhow::bail!(
-                "the environment variable {shown:?} names no key of the configuration: its name is not UTF-8 text"
+                "the environment variable {shown:?} does not name a configuration key: its name is not UTF-8 text"
             ),
             (_, Err(_)) => anyhow::bail!(
-                "the environment variable {shown} is not UTF-8 text: mend or unset it"
+                "the environment variable {shown} is not UTF-8 text: correct or unset it"
             ),
         }
     }
     Ok(found)
 }
 
-/// Refuses the address of a page that clients could not open.
+/// Refuses a page URL that clients could not open.
 fn check_page(key: &str, page: Option<&str>) -> anyhow::Result<()> {
     let is_page = |text: &str| {
         let uri = text.parse::<hyper::Uri>().ok();
@@ -381,7 +382,7 @@ impl Tables {
             (TlsText::Off, None, None) => Tls::Off,
             (TlsText::OwnCa, None, None) => Tls::OwnCa,
             _ => anyhow::bail!(
-                "server.tls_certificate and server.tls_key go with server.tls = \"files\", and only with it"
+                "server.tls_certificate and server.tls_key require server.tls = \"files\", which requires both"
             ),
         };
         anyhow::ensure!(
@@ -396,12 +397,12 @@ impl Tables {
             network::parse_trusted("server.trusted_proxies", &server.trusted_proxies)?;
         anyhow::ensure!(
             !server.proxy_protocol || !trusted_proxies.is_empty(),
-            "server.proxy_protocol is true and server.trusted_proxies is empty, so that every connection would be refused: name the proxies there"
+            "server.proxy_protocol is true and server.trusted_proxies is empty, so every connection would be refused: list the proxies there"
         );
         if let Some(listen) = health.listen {
             anyhow::ensure!(
                 !network::overlap(listen, server.listen),
-                "health.listen ({listen}) is server.listen ({}), or one holds the other: give it an address or port of its own",
+                "health.listen ({listen}) overlaps server.listen ({}): use another address or port",
                 server.listen
             );
         }
@@ -461,7 +462,7 @@ impl Tables {
 }
 
 impl Bind {
-    /// As the engine has it.
+    /// Converts to the engine's type.
     pub fn engine(self) -> admission::Bind {
         match self {
             Self::ByForm => admission::Bind::ByForm,

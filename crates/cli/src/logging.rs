@@ -1,9 +1,9 @@
-//! Logs go to standard error: lines for people, or JSON objects where asked
-//! for; with priorities where the journal reads them.
+//! Writes logs to standard error: text lines or JSON objects, with priorities
+//! if the journal reads them.
 //!
-//! `assay serve` writes them from a thread of its own, behind bounded queues, so
-//! that no reader of the log can stop it (docs/adr/0018). Other commands, which
-//! serve nobody, write them where they occur.
+//! `assay serve` writes them on a separate thread, behind bounded queues, so
+//! that a slow reader of the log cannot stop it (docs/adr/0018). Other commands
+//! write them directly.
 
 mod events;
 mod fields;
@@ -35,31 +35,32 @@ use self::{
     queue::{Kind, Limits, Queue},
 };
 
-/// How long the end of the process waits for the reader of the log.
+/// How long the process waits for the reader of the log when it exits.
 const END: Duration = Duration::from_secs(1);
-/// How long a panic waits for it: the process may be about to abort.
+/// How long a panic waits for the reader: the process may be about to abort.
 const PANIC: Duration = Duration::from_millis(100);
 
-/// What chooses the format.
+/// The environment variable that selects the format.
 const FORMAT: &str = "ASSAY_LOG_FORMAT";
 
-/// How lines look. Lines may come before logging is started, and where it
-/// cannot be.
+/// The style of lines. Lines may be written before logging is started, or when
+/// it cannot start.
 static STYLE: OnceLock<Style> = OnceLock::new();
 
-/// The queues, where lines are queued.
+/// The queues, if lines are queued.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// How lines get to standard error.
+/// How lines are written to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// At once; who logs waits for the reader.
+    /// Immediately; the logging thread waits for the reader.
     Direct,
-    /// By a thread of its own; nobody waits, and what does not fit is counted.
+    /// By a separate thread; the logging thread never waits, and lines that do
+    /// not fit are dropped and counted.
     Queued,
 }
 
-/// Where lines go.
+/// The destination of lines.
 enum Out {
     Direct,
     Queue(Queue),
@@ -75,7 +76,7 @@ impl Out {
 }
 
 fn write(line: &str) {
-    // Nothing can be said when standard error is gone.
+    // There is no way to report that standard error is closed.
     let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
@@ -91,18 +92,18 @@ fn style() -> Style {
     })
 }
 
-/// Whether each line on standard error is to be a JSON object.
+/// Whether each line on standard error must be a JSON object.
 pub fn is_json() -> bool {
     style().format == Format::Json
 }
 
-/// Whether standard error is for people alone.
+/// Whether standard error is plain text for humans.
 pub fn is_plain() -> bool {
     !is_json() && !style().journal
 }
 
-/// Logs panics. Before anything else: also what fails before logging is started
-/// has its format.
+/// Logs panics. Called before anything else, so that failures before logging is
+/// started have the right format.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let line = last::panicked(style(), panic);
@@ -111,8 +112,8 @@ pub fn log_panics() {
                 queue.push(Kind::Events, line);
                 queue.flush(PANIC);
             }
-            // Not through the lock of standard error: a thread that holds it
-            // may be the one that panics.
+            // Do not take the lock of standard error: the panicking thread may
+            // hold it.
             None => {
                 let _ = io::stderr().write_all(line.as_bytes());
             }
@@ -120,13 +121,14 @@ pub fn log_panics() {
     }));
 }
 
-/// Starts logging. `ASSAY_LOG` filters as `RUST_LOG` does elsewhere, but for
-/// errors, which are always logged; `ASSAY_LOG_FORMAT=json` writes one JSON
-/// object a line, `text` (the default) lines for people.
+/// Starts logging. `ASSAY_LOG` filters like `RUST_LOG`, except that errors are
+/// always logged. `ASSAY_LOG_FORMAT=json` writes one JSON object per line,
+/// `text` (the default) plain text.
 ///
 /// # Errors
-/// When one of them says something else: nobody should look for a log that was
-/// never written. When lines are to be queued and no thread can be started.
+/// If a variable has an invalid value, so that an operator does not miss a log
+/// that was never written; or if lines are to be queued and the thread cannot
+/// start.
 pub fn start(default_filter: &str, delivery: Delivery) -> anyhow::Result<()> {
     let setting = |name| env::var_os(name).unwrap_or_default();
     match setting(FORMAT).to_str() {
@@ -151,15 +153,15 @@ pub fn start(default_filter: &str, delivery: Delivery) -> anyhow::Result<()> {
         tracing::warn!(
             event = "log_filter_unknown",
             directive,
-            "ASSAY_LOG names a target that this program does not have: nothing may come of it"
+            "ASSAY_LOG names a target that this program does not have: it may match nothing"
         );
     }
     Ok(())
 }
 
 fn start_queue(style: Style) -> anyhow::Result<Queue> {
-    // Not through the standard library's own handle, whose lock the writer would
-    // hold for as long as the reader pauses.
+    // Do not use the standard library's handle: the writer would hold its lock
+    // while the reader pauses.
     let stderr = io::stderr().as_fd().try_clone_to_owned();
     let out = File::from(stderr.context("cannot write to standard error")?);
     let report = Box::new(move |kind, count| last::dropped(style, kind, count));
@@ -167,13 +169,13 @@ fn start_queue(style: Style) -> anyhow::Result<Queue> {
     Ok(QUEUE.get_or_init(|| queue).clone())
 }
 
-/// Ends logging, with a last line where the command failed. Waits for a slow
-/// reader for a second; what is not written by then is lost.
+/// Ends logging, with a last line if the command failed. Waits one second for a
+/// slow reader; lines that are not written by then are lost.
 pub fn end(last: Option<&Fatal<'_>>) {
     finish(last.map(|last| last::fatal(style(), last)));
 }
 
-/// The same for a command line that cannot be read.
+/// Ends logging after an invalid command line.
 pub fn end_of_usage(last: &Fatal<'_>) {
     finish(Some(last::usage(style(), last)));
 }
@@ -194,8 +196,8 @@ fn finish(line: Option<String>) {
     }
 }
 
-/// Whether output may be coloured: on a terminal, unless NO_COLOR is set to
-/// anything that is not empty (<https://no-color.org>).
+/// Whether output may be coloured: on a terminal, unless NO_COLOR is set and
+/// not empty (<https://no-color.org>).
 pub fn colors(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,5 +1,5 @@
-//! The service manager (systemd, sd_notify(3)): it learns when the server
-//! serves, that it still does, and when it ends. Without `NOTIFY_SOCKET` nothing
+//! Notifies the service manager (systemd, sd_notify(3)) when the server is
+//! ready, that it is alive, and when it stops. Without `NOTIFY_SOCKET` nothing
 //! is sent.
 
 use std::{
@@ -22,18 +22,17 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{database::Database, terminal};
 
-/// How often the status text is looked at.
+/// How often the status text is checked for changes.
 const STATUS: Duration = Duration::from_secs(1);
 
-/// How long a start may take from one report of its progress to the next.
+/// The maximum time of a start between two progress reports.
 const PROGRESS: Duration = Duration::from_secs(300);
 
-/// How often a watchdog hears of the server within its time limit: one report
-/// may be late, and the next one still is in time.
+/// How many keep-alive reports are sent within the watchdog's time limit: one
+/// report may be late, and the next is still in time.
 const PER_LIMIT: u32 = 3;
 
-/// Reports that the server serves, then its state and that it lives, until it
-/// is dropped.
+/// Reports readiness, then the status text and keep-alives, until dropped.
 pub async fn report(store: Weak<dyn Database>, health: Arc<Health>, directory: String) {
     let text = || status(&directory, &health.readiness());
     let first = text();
@@ -45,7 +44,8 @@ pub async fn report(store: Weak<dyn Database>, health: Arc<Health>, directory: S
         );
     }
     let responds = || {
-        // Only while it is asked: a store closes with its last owner.
+        // Held only during the query: a store closes when its last owner is
+        // dropped.
         let store = store.upgrade();
         async move {
             match store {
@@ -58,9 +58,10 @@ pub async fn report(store: Weak<dyn Database>, health: Arc<Health>, directory: S
     tokio::join!(watchdog(limit, responds, send), follow(first, text));
 }
 
-/// Reports that the server lives, as often as a watchdog of `limit` needs: this
-/// task runs, so that the runtime does, and the store `responds`. What a restart
-/// does not mend, such as a full disk, is no matter of the watchdog's.
+/// Sends keep-alive reports as often as a watchdog of `limit` requires. A
+/// report proves that this task and so the runtime runs, and that the store
+/// `responds`. Conditions that a restart does not fix, such as a full disk, do
+/// not stop the reports.
 async fn watchdog<R: Future<Output = bool>>(
     limit: Option<Duration>,
     responds: impl Fn() -> R,
@@ -82,7 +83,7 @@ async fn watchdog<R: Future<Output = bool>>(
     }
 }
 
-/// Sends the status text each time that it changes.
+/// Sends the status text whenever it changes.
 async fn follow(mut shown: String, text: impl Fn() -> String) {
     let mut ticks = interval(STATUS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,7 +97,7 @@ async fn follow(mut shown: String, text: impl Fn() -> String) {
     }
 }
 
-/// Reports how far the start is, which so may take longer.
+/// Reports the progress of the start, which extends its time limit.
 pub fn starting(text: &str) {
     let more = u32::try_from(PROGRESS.as_micros()).unwrap_or(u32::MAX);
     send(&[
@@ -105,7 +106,7 @@ pub fn starting(text: &str) {
     ]);
 }
 
-/// Reports that the server ends, and why.
+/// Reports that the server stops, and why.
 pub fn stopping(why: &str) {
     send(&[
         NotifyState::Stopping,
@@ -120,7 +121,7 @@ fn send(states: &[NotifyState<'_>]) {
 }
 
 /// Sends to `NOTIFY_SOCKET`. sd_notify(3): a value that begins with "@" is "a
-/// Linux abstract namespace socket", which the crate takes for a path.
+/// Linux abstract namespace socket", which the crate treats as a path.
 fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
     let socket = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
     let Some(name) = socket.as_bytes().strip_prefix(b"@") else {
@@ -128,12 +129,12 @@ fn notify(states: &[NotifyState<'_>]) -> io::Result<()> {
     };
     let manager = SocketAddr::from_abstract_name(name)?;
     let message: String = states.iter().map(|state| format!("{state}\n")).collect();
-    // A datagram is sent whole or not at all.
+    // A datagram is sent completely or not at all.
     UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &manager)?;
     Ok(())
 }
 
-/// One line: a line break would begin another notification.
+/// The status in one line: a line break would start another notification.
 fn status(directory: &str, readiness: &Readiness) -> String {
     let start = match readiness.ready {
         true => format!("Serving {directory}"),
@@ -151,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// How many reports there are in a minute for a watchdog of 10 seconds.
+    /// The number of reports per minute for a watchdog of 10 seconds.
     async fn reports<R: Future<Output = bool>>(responds: impl Fn() -> R) -> u32 {
         let reports = Cell::new(0);
         let send = |states: &[NotifyState<'_>]| {

@@ -1,4 +1,4 @@
-//! Who owns the server's files and who may read and write them.
+//! Checks the ownership and the permissions of the server's files.
 
 use std::{
     ffi::OsString,
@@ -13,15 +13,15 @@ use rustix::{
     process::geteuid,
 };
 
-/// The super-user.
+/// The user ID of root.
 const ROOT: u32 = 0;
 
-/// What may be wrong with who owns a file or who may write it.
+/// What is wrong with the ownership or the permissions of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its group may write it.
+    /// The file is writable by its group.
     Group(String),
-    /// Another user owns it, or every user may write it.
+    /// Another user owns the file, or every user may write to it.
     Open {
         /// What is wrong.
         what: String,
@@ -30,7 +30,7 @@ pub enum Fault {
     },
 }
 
-/// The users whose files a server believes.
+/// The users whose files a server trusts.
 #[derive(Clone, Copy, Debug)]
 pub struct Owners {
     this: u32,
@@ -38,8 +38,8 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Those of the server in `dir`: the super-user and the user of this process;
-    /// and where that is the super-user, who may check another user's server, the
+    /// The trusted owners of the server in `dir`: root and the user of this
+    /// process. If that is root, who may check another user's server, also the
     /// owner of the directory.
     pub fn of(dir: &Path) -> io::Result<Self> {
         let this = geteuid().as_raw();
@@ -50,25 +50,25 @@ impl Owners {
         Ok(Self { this, directory })
     }
 
-    fn believes(self, uid: u32) -> bool {
+    fn trusts(self, uid: u32) -> bool {
         [ROOT, self.this, self.directory].contains(&uid)
     }
 
-    /// Looks at a file or directory that decides something: who can write it
-    /// decides that. `None` where nothing is there or all is well.
+    /// Checks a file or directory that influences decisions: whoever can write
+    /// it controls them. `None` if it does not exist or is safe.
     pub fn look_at(self, path: &Path) -> Option<Fault> {
         self.judge(path, &fs::metadata(path).ok()?)
     }
 
-    /// The same for everything on the way to `path` that lets another file take
-    /// its place: its directory, and each symbolic link with the directory that
-    /// the link is in.
+    /// Checks everything on the path to `path` that could be used to replace
+    /// the file: its directory, and each symbolic link with the directory that
+    /// contains the link.
     pub fn look_along(self, path: &Path) -> Vec<Fault> {
         let mut faults = Vec::new();
         for step in way_to(path) {
             let fault = match fs::symlink_metadata(&step) {
-                // The owner of a link decides where it leads, in a directory with
-                // the sticky bit, too. Its mode means nothing.
+                // The owner of a link controls its target, even in a directory
+                // with the sticky bit. The mode of a link has no meaning.
                 Ok(found) if found.is_symlink() => self.check_owner(&step, &found),
                 Ok(found) => self.judge(&step, &found),
                 Err(_) => None,
@@ -78,27 +78,28 @@ impl Owners {
         faults
     }
 
-    /// Looks at the owner alone.
+    /// Checks only the owner.
     fn check_owner(self, path: &Path, found: &fs::Metadata) -> Option<Fault> {
         let shown = path.display();
-        (!self.believes(found.uid())).then(|| Fault::Open {
+        (!self.trusts(found.uid())).then(|| Fault::Open {
             what: format!(
-                "{shown} belongs to {}, who can change it at will",
+                "{shown} belongs to {}, who can change it at any time",
                 user(found.uid())
             ),
             remedy: format!(
-                "chown {}{} {shown}, and look at what it says",
+                "chown {}{} {shown}, and check its content",
                 if found.is_symlink() { "-h " } else { "" },
                 owner(self.directory)
             ),
         })
     }
 
-    /// What is wrong with this file or directory.
+    /// Checks the metadata of this file or directory.
     pub fn judge(self, path: &Path, found: &fs::Metadata) -> Option<Fault> {
         let shown = path.display();
         let mode = found.mode() & 0o7777;
-        // With the sticky bit only its owner replaces a file in a directory.
+        // In a directory with the sticky bit only a file's owner can replace
+        // it.
         let sticky = found.is_dir() && mode & 0o1000 != 0;
         if let Some(fault) = self.check_owner(path, found) {
             return Some(fault);
@@ -106,7 +107,7 @@ impl Owners {
         if mode & 0o002 != 0 && !sticky {
             return Some(Fault::Open {
                 what: format!("{shown} can be written by every user (mode {mode:o})"),
-                remedy: format!("chmod o-w {shown}, and look at what it says"),
+                remedy: format!("chmod o-w {shown}, and check its content"),
             });
         }
         (mode & 0o020 != 0 && !sticky).then(|| {
@@ -118,12 +119,12 @@ impl Owners {
     }
 }
 
-/// The most symbolic links that are followed, as the system has it.
+/// The maximum number of symbolic links to follow, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// What decides which file is at `path`: the directory that it is in, and it
-/// itself; before them each symbolic link on the way, and the directory of that.
-/// Directories above are not part of it, nor what is not there.
+/// The paths that determine which file is at `path`: its directory and the file
+/// itself; before them each symbolic link on the way, with the directory of the
+/// link. Directories above are not included, nor are paths that do not exist.
 fn way_to(path: &Path) -> Vec<PathBuf> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parts = |path: &Path| -> Vec<OsString> {
@@ -139,7 +140,7 @@ fn way_to(path: &Path) -> Vec<PathBuf> {
             continue;
         }
         let folder = reached.clone();
-        // Of an absolute target the first part is the root.
+        // The first component of an absolute target is the root.
         reached.push(&part);
         if let Ok(target) = fs::read_link(&reached) {
             links += 1;
@@ -156,9 +157,9 @@ fn way_to(path: &Path) -> Vec<PathBuf> {
     way
 }
 
-/// Gives what the super-user made below `made` to the owner of the directory
-/// `dir`, whose server could not open it otherwise. Only what is the super-user's
-/// and has one name: a second name may be of a file elsewhere.
+/// Gives files that root created below `made` to the owner of the directory
+/// `dir`, whose server could not open them otherwise. Only files that belong to
+/// root and have one hard link: a second link may be a file elsewhere.
 pub fn give_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     let wanted = fs::metadata(dir)?;
     if !geteuid().is_root() || wanted.uid() == ROOT {
@@ -176,14 +177,15 @@ pub fn give_to_owner_of(dir: &Path, made: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Who owns the directory, where the super-user looks and it is another user's.
+/// The owner of the directory, if this process runs as root and another user
+/// owns it.
 pub fn other_owner(dir: &Path) -> Option<String> {
     let owner = fs::metadata(dir).ok()?.uid();
     (geteuid().is_root() && owner != ROOT).then(|| user(owner))
 }
 
-/// What of `path`, and of what is in it, the owner of the directory `dir` cannot
-/// read, though the super-user who looks can; or, where it `is_written`, write.
+/// The first path of `path` and its content that the owner of the directory
+/// `dir` cannot read, though root can; or, if it `is_written`, cannot write.
 pub fn closed_to_owner_of(dir: &Path, path: &Path, is_written: bool) -> Option<PathBuf> {
     let wanted = fs::metadata(dir).ok()?.uid();
     let open = if is_written { 0 } else { 0o044 };
@@ -192,8 +194,8 @@ pub fn closed_to_owner_of(dir: &Path, path: &Path, is_written: bool) -> Option<P
         .flatten()
 }
 
-/// What is of another user than `wanted`, unless one of the bits `open` says that
-/// it is for others, too.
+/// The first path that belongs to another user than `wanted`, unless one of the
+/// mode bits `open` grants access to others.
 fn of_another(wanted: u32, open: u32, path: &Path, depth: usize) -> Option<PathBuf> {
     let found = fs::symlink_metadata(path).ok()?;
     if found.uid() != wanted && found.mode() & open == 0 && !found.is_symlink() {
@@ -209,8 +211,8 @@ fn of_another(wanted: u32, open: u32, path: &Path, depth: usize) -> Option<PathB
     (below.iter()).find_map(|path| of_another(wanted, open, path, depth - 1))
 }
 
-/// Refuses a private key that users other than its owner and its group have
-/// access to.
+/// Refuses a private key that users other than its owner and its group can
+/// access.
 pub fn check_key(path: &Path) -> anyhow::Result<()> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -221,17 +223,17 @@ pub fn check_key(path: &Path) -> anyhow::Result<()> {
     let mode = found.permissions().mode();
     ensure!(
         mode & 0o007 == 0,
-        "{} can be read by every user (mode {:o}): chmod 600 it, and think of the key as known",
+        "{} can be read by every user (mode {:o}): chmod 600 it, and treat the key as compromised",
         path.display(),
         mode & 0o777
     );
     Ok(())
 }
 
-/// Whether something is at `path`.
+/// Whether a file exists at `path`.
 ///
 /// # Errors
-/// That this user may not look, and who may.
+/// This user may not look; the error says who may.
 pub fn is_there(path: &Path) -> anyhow::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -242,7 +244,7 @@ pub fn is_there(path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-/// Why `path` cannot be used, and as whom it can.
+/// Explains why `path` is inaccessible, and which user can access it.
 pub fn denied(path: &Path, wanted: Access) -> String {
     let blocking = blocking(path, wanted);
     let shown = blocking.display();
@@ -265,7 +267,8 @@ pub fn denied(path: &Path, wanted: Access) -> String {
     )
 }
 
-/// The directory or file that keeps this user from `path`, or from what is in it.
+/// The directory or file that denies this user access to `path`, or to its
+/// content.
 fn blocking(path: &Path, wanted: Access) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut reached = PathBuf::from("/");
@@ -273,17 +276,17 @@ fn blocking(path: &Path, wanted: Access) -> PathBuf {
         let next = reached.join(part);
         match fs::metadata(&next) {
             Ok(_) => reached = next,
-            // What is below cannot be reached, or is not there yet.
+            // Paths below are unreachable, or do not exist yet.
             Err(_) => return reached,
         }
     }
     closed(&reached, wanted, DEPTH).unwrap_or(reached)
 }
 
-/// How deep a directory is looked into: a database has this many levels.
+/// The maximum depth to search a directory: a database has this many levels.
 const DEPTH: usize = 3;
 
-/// What this user has no access to, of `path` and what is in it.
+/// The first path of `path` and its content that this user cannot access.
 fn closed(path: &Path, wanted: Access, depth: usize) -> Option<PathBuf> {
     let is_dir = path.is_dir();
     let wanted_here = match is_dir {
@@ -305,17 +308,17 @@ fn closed(path: &Path, wanted: Access, depth: usize) -> Option<PathBuf> {
         .find_map(|path| closed(path, wanted, depth - 1))
 }
 
-/// A user's name, as the system's file has it, or the number.
+/// A user's name, from /etc/passwd, or the user ID.
 pub fn user(uid: u32) -> String {
     name(Path::new("/etc/passwd"), uid).unwrap_or_else(|| format!("user {uid}"))
 }
 
-/// The same as commands take it: `chown` knows no name that is not there.
+/// A user as an argument of `chown`, which does not accept unknown names.
 fn owner(uid: u32) -> String {
     name(Path::new("/etc/passwd"), uid).unwrap_or_else(|| uid.to_string())
 }
 
-/// The same of a group.
+/// A group's name, from /etc/group, or the group ID.
 fn group(gid: u32) -> String {
     name(Path::new("/etc/group"), gid).unwrap_or_else(|| format!("group {gid}"))
 }
@@ -367,7 +370,7 @@ mod tests {
             }
         }
         assert_eq!(owners.look_at(&dir.path().join("absent")), None);
-        // A directory like /tmp, where only owners replace their files.
+        // A directory like /tmp, in which only owners replace their files.
         with_mode(dir.path(), 0o1777);
         assert_eq!(owners.look_at(dir.path()), None);
         with_mode(dir.path(), 0o777);
@@ -388,18 +391,18 @@ mod tests {
             this: uid + 1,
             directory: uid + 1,
         };
-        // The super-user's files are believed by all.
+        // Files of root are trusted by every user.
         assert_eq!(foreign.look_at(&file).is_some(), uid != ROOT);
-        let believed = Owners {
+        let trusted = Owners {
             this: uid + 1,
             directory: uid,
         };
-        assert_eq!(believed.look_at(&file), None);
+        assert_eq!(trusted.look_at(&file), None);
         if uid == ROOT {
             std::os::unix::fs::chown(&file, Some(4711), None).unwrap();
             let Some(Fault::Open { what, remedy }) = Owners::of(dir.path()).unwrap().look_at(&file)
             else {
-                panic!("it was believed");
+                panic!("it was trusted");
             };
             assert!(what.contains("belongs to user 4711"), "{what}");
             assert!(remedy.starts_with("chown root "), "{remedy}");
@@ -433,7 +436,7 @@ mod tests {
             assert!(what.contains("open can be written by every user"), "{what}");
         }
         with_mode(&open, 0o755);
-        // Round and round.
+        // A loop of links.
         symlink("loop", ours.join("loop")).unwrap();
         assert!(owners.look_along(&ours.join("loop")).is_empty());
         if geteuid().is_root() {
@@ -444,7 +447,7 @@ mod tests {
             assert!(
                 matches!(&faults[..], [Fault::Open { what, .. }] if what.contains("user 4711"))
             );
-            // What the super-user makes for another user is that user's.
+            // Files that root creates for another user belong to that user.
             chown(dir.path(), Some(4711), None).unwrap();
             let made = ours.join("made");
             fs::write(&made, "").unwrap();

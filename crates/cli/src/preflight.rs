@@ -1,6 +1,6 @@
-//! Whether a server's directory can be served, and what of it deserves a look.
-//! `config check` shows all of it; `serve` refuses to start for each error and
-//! logs each warning.
+//! Checks whether a server's directory can be served. `config check` shows all
+//! errors and warnings; `serve` refuses to start for each error and logs each
+//! warning.
 
 mod authorities;
 pub mod command;
@@ -38,66 +38,67 @@ use crate::{
     },
 };
 
-/// How bad a [`Problem`] is.
+/// How severe a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// `serve` does not start.
     Error,
-    /// `serve` starts, and logs it.
+    /// `serve` starts, and logs a warning.
     Warning,
 }
 
-/// What is wrong with a server's directory.
+/// A problem of a server's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// Of a warning: the event that `serve` logs.
+    /// For a warning: the event that `serve` logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'static str>,
     /// What is wrong, and where.
     pub what: String,
-    /// What to do, where `what` does not say it.
+    /// What to do, unless `what` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// The CA that it is about.
+    /// The CA concerned.
     #[serde(skip)]
     ca: Option<&'static str>,
-    /// When that ends.
+    /// When that CA expires.
     #[serde(skip)]
     end: Option<Timestamp>,
 }
 
-/// Everything that is wrong with a server's directory.
+/// All problems of a server's directory.
 #[derive(Debug, Default)]
 pub struct Report {
     problems: Vec<Problem>,
-    /// Whether the machine is at fault, and not only the configuration.
+    /// Whether a fault of the machine is among the problems, not only of the
+    /// configuration.
     is_fault: bool,
 }
 
-/// Where a server listens.
+/// The address that a server listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listening {
-    /// Where `server.listen` says.
+    /// The address of `server.listen`.
     Configured,
-    /// Somewhere else: `--listen`, or a socket that a service manager handed in.
+    /// Another address: `--listen`, or a socket that a service manager passed.
     Elsewhere,
 }
 
-/// What a list of devices at fault is.
+/// How to treat an invalid list of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadList {
-    /// An error.
+    /// As an error.
     Fails,
-    /// A reason to start from the last good one, where there is one.
+    /// As a warning, if the last valid list can be used instead.
     GivesWay,
-    /// Not looked at: a running server watches it.
+    /// Do not read the list: a running server watches it.
     Unread,
 }
 
-/// Checks the files in `dir` for a start: logs warnings, and refuses errors.
+/// Checks the files in `dir` before a start: logs warnings and refuses errors.
 pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
     let (report, parts) = look(dir, listening, BadList::GivesWay);
     report.log_warnings();
@@ -105,13 +106,13 @@ pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
         tracing::warn!(
             event = "served_as_root",
             owner,
-            "the super-user serves the directory of another user: files that it makes there are closed to that user's server. Run as the owner: sudo -u {owner} assay ..."
+            "root serves the directory of another user: that user's server cannot access files that root creates there. Run as the owner: sudo -u {owner} assay ..."
         );
     }
     match (report.stop(), parts) {
         (None, Some(parts)) => Ok(parts),
         (Some(stop), _) => Err(stop),
-        // Nothing is missing without an error that says so.
+        // Parts are missing only if an error says so.
         (None, None) => Err(Stop::fault(anyhow!(
             "{} could not be checked",
             dir.path().display()
@@ -119,8 +120,8 @@ pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
     }
 }
 
-/// Checks the files in `dir`. The parts are there unless something that they are
-/// made of is not; whether they may be served, the report says.
+/// Checks the files in `dir`. The parts are returned unless one of their files
+/// is missing or unreadable; the report decides whether they may be served.
 pub fn look(dir: &Dir, listening: Listening, bad_list: BadList) -> (Report, Option<Parts>) {
     let mut report = Report::default();
     let parts = report.look(dir, listening, bad_list);
@@ -128,13 +129,13 @@ pub fn look(dir: &Dir, listening: Listening, bad_list: BadList) -> (Report, Opti
 }
 
 impl Report {
-    /// Everything that is wrong, errors first.
+    /// All problems, errors first.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         let of = |severity| (self.problems.iter()).filter(move |found| found.severity == severity);
         of(Severity::Error).chain(of(Severity::Warning))
     }
 
-    /// The end of a command that these errors end, if there are any.
+    /// The failure of a command because of these errors, if there are any.
     pub fn stop(&self) -> Option<Stop> {
         let errors: Vec<_> = (self.problems.iter())
             .filter(|found| found.severity == Severity::Error)
@@ -157,7 +158,7 @@ impl Report {
 
     fn log_warnings(&self) {
         for warning in &self.problems {
-            // The engine measures the free space itself, and says so.
+            // The engine measures the free space itself, and logs this event.
             let Some(event) = warning.event.filter(|event| *event != FREE_SPACE) else {
                 continue;
             };
@@ -198,7 +199,7 @@ impl Report {
         });
     }
 
-    /// What was read, unless that failed, which becomes an error.
+    /// Returns the value; records a failure to read it as an error.
     fn take<T>(&mut self, read: anyhow::Result<T>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
@@ -212,17 +213,17 @@ impl Report {
     fn look(&mut self, dir: &Dir, listening: Listening, bad_list: BadList) -> Option<Parts> {
         self.take(check_there(dir))?;
         let config = self.take(Config::load(&dir.config()));
-        self.look_at_owners(dir, config.as_ref());
+        self.check_owners(dir, config.as_ref());
         let present = Timestamp(now());
         let root = self.root(dir, present);
         let issuing = self.ca(dir, "issuing", root.as_ref(), present);
-        self.look_for_root_key(dir);
+        self.check_for_root_key(dir);
         self.look_for_database(dir);
         let config = config?;
         self.take(recordings::check_place(dir, &config.recording.directory));
         self.disk(dir, &config);
         self.proxies(&config);
-        // A CA that can issue nothing has its own error.
+        // A CA that cannot issue has its own error.
         let issuer = (issuing.as_ref())
             .map(|(issuer, _)| issuer)
             .filter(|issuer| {
@@ -258,8 +259,8 @@ impl Report {
         let is_laboratory = issuing.as_ref().map(|(_, laboratory)| *laboratory);
         if config.needs_laboratory() && is_laboratory == Some(false) {
             self.error(
-                "admission mode any-attested and laboratory_roots are for laboratory servers only, and this one was not made as one",
-                Some("make another with `assay init --laboratory`"),
+                "admission mode any-attested and laboratory_roots are for laboratory servers only, and this server is not a laboratory",
+                Some("create another server with `assay init --laboratory`"),
             );
         }
         let mut anchors = vec![TrustAnchor::apple()];
@@ -292,7 +293,8 @@ impl Report {
         })
     }
 
-    /// Warns of an attestation root under which no evidence is good.
+    /// Warns about an attestation root that is not valid now, so that evidence
+    /// below it is refused.
     fn anchor(&mut self, path: &Path, anchor: &TrustAnchor, present: Timestamp) {
         let Some((begin, end)) = self.take(validity_of(anchor.der())) else {
             return;
@@ -304,13 +306,13 @@ impl Report {
                     "the attestation root in {} is valid from {begin} until {end}, and the clock says {present}: all evidence under it is refused",
                     path.display()
                 ),
-                "set the clock right, or take it out of laboratory_roots",
+                "correct the clock, or remove the root from laboratory_roots",
             );
         }
     }
 
-    /// The list of devices. Of one that is served, the server logs the warnings
-    /// itself, as of each that follows.
+    /// Reads the list of devices. While serving, the server itself logs the
+    /// warnings of this list and of later ones.
     fn devices(&mut self, files: &ListFiles, bad_list: BadList) -> Option<Devices> {
         match bad_list {
             BadList::Unread => Some(Devices::default()),
@@ -323,9 +325,7 @@ impl Report {
                     self.add(Problem {
                         severity: Severity::Warning,
                         event: Some("devices_kept_back"),
-                        what: format!(
-                            "{list}: the last list that was in force is served in its place: {text}"
-                        ),
+                        what: format!("{list}: the last valid list is used instead: {text}"),
                         remedy: None,
                         ca: None,
                         end: None,
@@ -357,9 +357,9 @@ impl Report {
             self.warn(
                 "trusted_proxies_everyone",
                 format_args!(
-                    "server.trusted_proxies holds every address ({network}): each client may say which address it has, and no limit of addresses holds"
+                    "server.trusted_proxies contains every address ({network}): each client can claim any address, so limits per address have no effect"
                 ),
-                "name the addresses of the proxies only",
+                "list only the addresses of the proxies",
             );
         }
     }
@@ -378,8 +378,8 @@ impl Report {
         }
     }
 
-    /// A disk that is too full is a warning, since what was begun goes on; on one
-    /// that cannot be written nothing does.
+    /// A disk with too little space is a warning, since requests in progress
+    /// can finish; on a read-only disk nothing works.
     fn disk(&mut self, dir: &Dir, config: &Config) {
         let shown = dir.db();
         let shown = shown.display();
@@ -403,14 +403,14 @@ impl Report {
             self.warn(
                 FREE_SPACE,
                 format_args!(
-                    "the disk of {shown} has {free} bytes free, less than store.free_space ({wanted})"
+                    "the disk of {shown} has only {free} bytes free, less than store.free_space ({wanted})"
                 ),
-                "make room: new accounts and orders are refused until then",
+                "free some space: new accounts and orders are refused until then",
             );
         }
     }
 
-    /// What is written and has no effect may be a directory's list that lacks it.
+    /// A profile without effect may mean that a directory's list lacks it.
     fn unused_profiles(&mut self, config: &Config) {
         for name in config.named_profiles.keys() {
             let mut directories = config.directories.values();
@@ -418,7 +418,7 @@ impl Report {
                 self.warn(
                     "profile_unused",
                     format_args!("no directory offers profile.{name}"),
-                    "name it in the `profiles` of a [directory.NAME], or take it out",
+                    "add it to the `profiles` of a [directory.NAME], or remove it",
                 );
             }
         }
@@ -435,7 +435,7 @@ impl Report {
             self.warn(
                 "csr_names_refused",
                 format_args!(
-                    "profile.{name}.csr_names = \"refuse\" refuses every Apple device: its payload requires a Subject, which its CSR then carries"
+                    "profile.{name}.csr_names = \"refuse\" refuses every Apple device: its payload requires a Subject, so its CSR contains one"
                 ),
                 "set \"ignore\", unless all your clients send CSRs without a subject",
             );
@@ -444,7 +444,7 @@ impl Report {
             self.warn(
                 "profile_variable",
                 format_args!(
-                    "profile.{name} holds {variable}, which goes into every certificate as it stands: variables of an MDM are not filled in here"
+                    "profile.{name} contains {variable}, which every certificate would contain literally: variables of an MDM are not replaced here"
                 ),
                 "write {serial}, {udid} or {spki-sha256}",
             );
@@ -472,11 +472,11 @@ impl Report {
         {
             self.warn(
                 "tls_ends",
-                format_args!("the TLS certificate of tls = \"files\" ends at {end}, and less than a tenth of its life is left"),
-                "renew it: the new files are taken up within two seconds",
+                format_args!("the TLS certificate of tls = \"files\" ends at {end}, and less than a tenth of its lifetime is left"),
+                "renew it: the new files are read within two seconds",
             );
         }
-        // A proxy in front listens where the base URL says.
+        // With a proxy in front, the base URL is the proxy's.
         let direct = !matches!(tls, TlsEnd::Off) && config.server.trusted_proxies.is_empty();
         if let Some(url) = base_url.filter(|_| direct && listening == Listening::Configured)
             && ![0, url.port()].contains(&listen.port())
@@ -484,23 +484,23 @@ impl Report {
             self.warn(
                 "base_url_port",
                 format_args!(
-                    "server.base_url is {url}, of port {}, and server.listen is {listen}: clients go to the port of the base URL",
+                    "server.base_url is {url}, of port {}, and server.listen is {listen}: clients connect to the port of the base URL",
                     url.port()
                 ),
-                "give both the same port, unless something in between forwards one to the other",
+                "use the same port for both, unless something in between forwards one to the other",
             );
         }
     }
 }
 
-/// The event of too little free space, which the engine logs.
+/// The event for too little free space, which the engine logs.
 const FREE_SPACE: &str = "free_space_low";
 
 fn check_there(dir: &Dir) -> anyhow::Result<()> {
     let shown = dir.path().display();
     ensure!(
         is_there(&dir.config())?,
-        "{shown} has no assay.toml: make a server there with `assay --dir {shown} init`, or name the right directory with --dir"
+        "{shown} has no assay.toml: create a server there with `assay --dir {shown} init`, or name the right directory with --dir"
     );
     Ok(())
 }

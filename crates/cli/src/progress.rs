@@ -1,4 +1,4 @@
-//! How far long work is, on a terminal.
+//! Shows the progress of long work on a terminal.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -8,10 +8,10 @@ use std::{
 
 use crate::logging;
 
-/// How often a line is written at most.
+/// The minimum time between two updates.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Shows a line on standard error, where that is a terminal, until all is done.
+/// A progress line on standard error, if that is a terminal.
 pub struct Progress {
     what: &'static str,
     state: Option<Mutex<State>>,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Progress {
-    /// The progress of `what`.
+    /// Starts the progress of `what`.
     pub fn new(what: &'static str) -> Self {
         let state = State {
             last: None,
@@ -35,7 +35,7 @@ impl Progress {
         }
     }
 
-    /// So much is done; how much there is is not known.
+    /// Shows how much is done, without a total.
     pub fn count(&self, done: usize) {
         let Some(state) = &self.state else { return };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,21 +44,21 @@ impl Progress {
         }
         state.last = Some(Instant::now());
         state.shown = true;
-        // A terminal that went away is no reason to stop.
+        // A closed terminal must not stop the work.
         let _ = write!(io::stderr(), "\r{}: {done} ", self.what);
     }
 
-    /// All is done.
+    /// Ends the progress.
     pub fn end(&self) {
         self.show(0, 0);
     }
 
-    /// `done` of `total` is done.
+    /// Shows `done` of `total`.
     pub fn show(&self, done: u64, total: u64) {
         let Some(state) = &self.state else { return };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if done >= total && state.shown {
-            // What is written next begins on a line of its own.
+            // Further output begins on a new line.
             let _ = writeln!(io::stderr(), "\r{}: done ", self.what);
             state.shown = false;
         }
@@ -67,12 +67,12 @@ impl Progress {
         }
         state.last = Some(Instant::now());
         state.shown = true;
-        // A terminal that went away is no reason to stop.
+        // A closed terminal must not stop the work.
         let _ = write!(io::stderr(), "\r{}: {} %", self.what, percent(done, total));
     }
 }
 
-/// `done` of `total` in percent.
+/// The percentage of `done` in `total`.
 pub fn percent(done: u64, total: u64) -> u8 {
     let hundredths = u128::from(done.min(total)) * 100 / u128::from(total.max(1));
     u8::try_from(hundredths).unwrap_or(100)

@@ -1,6 +1,6 @@
-//! The listening socket: bound here, or handed in by a service manager that
-//! keeps it open over a restart, so that connections wait instead of being
-//! refused (sd_listen_fds(3)).
+//! The listening socket: bound here, or passed by a service manager that keeps
+//! it open over a restart, so that connections wait instead of being refused
+//! (sd_listen_fds(3)).
 
 use std::{
     env,
@@ -12,18 +12,20 @@ use listenfd::ListenFd;
 
 use crate::stop::{OrStop, Stop};
 
-/// The name of our socket among several: `FileDescriptorName=` of systemd.
+/// The name of this server's socket among several: `FileDescriptorName=` of
+/// systemd.
 const NAME: &str = "acme";
 
-/// The socket that was handed in by `LISTEN_FDS`, if any. Call it before there
-/// are threads: it removes `LISTEN_FDS` and `LISTEN_PID` from the environment.
+/// Returns the socket that was passed by `LISTEN_FDS`, if any. Must be called
+/// before other threads exist: it removes `LISTEN_FDS` and `LISTEN_PID` from
+/// the environment.
 pub fn inherited() -> Result<Option<TcpListener>, Stop> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     if let Ok(count) = env::var("LISTEN_FDS")
         && count.parse::<u16>().is_err()
     {
         return Err(Stop::usage(anyhow!(
-            "LISTEN_FDS is {count:?}, which is no number of sockets: unset it, or hand in one listening TCP socket"
+            "LISTEN_FDS is {count:?}, which is not a number of sockets: unset it, or pass one listening TCP socket"
         )));
     }
     let mut sockets = ListenFd::from_env();
@@ -32,8 +34,8 @@ pub fn inherited() -> Result<Option<TcpListener>, Stop> {
     }
     let index = index_of_ours(&names);
     let number = index + 1;
-    let what_to_do = "hand in one listening TCP socket (systemd: ListenStream=, without Accept=yes), or unset LISTEN_FDS";
-    // This sets close-on-exec as well.
+    let what_to_do = "pass one listening TCP socket (systemd: ListenStream=, without Accept=yes), or unset LISTEN_FDS";
+    // This also sets close-on-exec.
     let socket = sockets
         .take_tcp_listener(index)
         .or_usage(format_args!(
@@ -46,28 +48,28 @@ pub fn inherited() -> Result<Option<TcpListener>, Stop> {
             ))
         })?;
     let is_listening = rustix::net::sockopt::socket_acceptconn(&socket);
-    if !is_listening.or_fault("cannot ask for the state of the inherited socket")? {
+    if !is_listening.or_fault("cannot query the state of the inherited socket")? {
         return Err(Stop::usage(anyhow!(
-            "the inherited socket {number} does not listen: {what_to_do}"
+            "the inherited socket {number} is not listening: {what_to_do}"
         )));
     }
     if sockets.len() > 1 {
         tracing::warn!(
             event = "sockets_unused",
             count = sockets.len() - 1,
-            "more than one socket was handed in: connections to the others are not served"
+            "more than one socket was passed: connections to the others are not served"
         );
     }
     Ok(Some(socket))
 }
 
-/// Which of the sockets is ours: the one of our name, or the first.
+/// Selects this server's socket: the one with its name, or the first.
 fn index_of_ours(names: &str) -> usize {
     (names.split(':').position(|name| name == NAME)).unwrap_or(0)
 }
 
 /// The socket to accept connections on: the inherited one, or one that is bound
-/// to `configured`, or to `asked` instead.
+/// to `configured`, or to `asked` if given.
 pub async fn listen(
     inherited: Option<TcpListener>,
     asked: Option<SocketAddr>,
@@ -80,7 +82,7 @@ pub async fn listen(
     };
     if let Some(address) = asked {
         return Err(Stop::usage(anyhow!(
-            "a listening socket was handed in, and --listen asks for {address}: leave one of them out"
+            "a listening socket was passed, and --listen requests {address}: use only one of them"
         )));
     }
     socket

@@ -1,30 +1,29 @@
-//! How much room the database's file system has.
+//! Measures the free space of the database's file system.
 
 use std::{fs::File, io, path::Path};
 
 use assay_engine::ports::Space;
 use rustix::fs::{StatVfs, StatVfsMountFlags, fstatvfs};
 
-/// The most that is kept free where the configuration says nothing.
+/// The maximum default reserve.
 const MOST_RESERVED: u64 = 1024 * 1024 * 1024;
 
 /// The file system of a directory.
 pub struct FileSystem(File);
 
 impl FileSystem {
-    /// The one that `dir` is on.
+    /// Opens the file system of `dir`.
     pub fn of(dir: &Path) -> io::Result<Self> {
         File::open(dir).map(Self)
     }
 
-    /// What is kept free where the configuration says nothing: 5 % of it, at
-    /// most 1 GiB.
+    /// The default reserve: 5 % of the file system, at most 1 GiB.
     pub fn usual_reserve(&self) -> io::Result<u64> {
         let found = self.ask()?;
         Ok((found.f_blocks.saturating_mul(found.f_frsize) / 20).min(MOST_RESERVED))
     }
 
-    /// Whether nothing on it can be written.
+    /// Whether the file system is read-only.
     pub fn is_read_only(&self) -> io::Result<bool> {
         Ok(self.ask()?.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
@@ -35,7 +34,7 @@ impl FileSystem {
 }
 
 impl Space for FileSystem {
-    /// What processes without privileges may use.
+    /// The free space for unprivileged processes.
     fn free(&self) -> io::Result<u64> {
         let found = self.ask()?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))

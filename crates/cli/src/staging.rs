@@ -1,9 +1,10 @@
-//! A new server's directory, made beside its place first: a failure leaves
-//! nothing behind.
+//! Creates a server's directory in a staging directory beside its place, so
+//! that a failure leaves nothing behind.
 //!
-//! It is locked (flock) as long as its process lives, and holds a file that says
-//! what it is. What a killed process left is therefore known, and removed by the
-//! next `init` or `restore` into the same place.
+//! The staging directory is locked (flock) while its process lives, and
+//! contains a file that marks it as unfinished. So the next `init` or `restore`
+//! into the same place can recognize and remove the staging directory of a
+//! killed process.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -23,12 +24,12 @@ use crate::{
     stop::{OrStop, Stop},
 };
 
-/// The file that says what an unfinished directory is.
+/// The file that marks an unfinished directory.
 const MARK: &str = ".assay-unfinished";
 const MARK_TEXT: &str = "assay: a server's directory that is not finished\n";
 
-/// A directory that becomes `target` when it is finished, and goes when it is
-/// not.
+/// A staging directory that is renamed to `target` when it is finished, and is
+/// removed otherwise.
 pub struct Staging {
     target: PathBuf,
     parent: PathBuf,
@@ -39,7 +40,7 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Begins to make `target`, which must not exist or be empty.
+    /// Starts to create `target`, which must be empty or not exist.
     pub fn create(target: &Path) -> Result<Self, Stop> {
         check_target(target)?;
         let shown = target.display().to_string();
@@ -50,14 +51,14 @@ impl Staging {
             )));
         };
         fs::create_dir_all(parent).or_usage(format_args!(
-            "cannot make the folder {}: name another directory with --dir",
+            "cannot create the folder {}: name another directory with --dir",
             parent.display()
         ))?;
         let beginning = format!(".{}.new-", name.to_string_lossy());
         remove_leftovers(parent, &beginning);
         let path = parent.join(format!("{beginning}{}", std::process::id()));
-        let doing = format!("cannot make a server in {shown}");
-        // Whatever is there already is not ours.
+        let doing = format!("cannot create a server in {shown}");
+        // An existing file or directory is not overwritten.
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let denied = permissions::denied(parent, Access::WRITE_OK | Access::EXEC_OK);
@@ -76,18 +77,18 @@ impl Staging {
         })
     }
 
-    /// The directory as long as it is not finished.
+    /// The path of the staging directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts it into its place, durable.
+    /// Moves it to its final place, durably.
     pub fn finish(mut self) -> Result<(), Stop> {
         let shown = self.target.display().to_string();
-        let doing = format!("cannot make a server in {shown}");
+        let doing = format!("cannot create a server in {shown}");
         self.sync().or_fault(&doing)?;
         match fs::rename(&self.path, &self.target) {
-            // Another process was faster: nothing of it is overwritten.
+            // Another process was faster; its files are not overwritten.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -99,7 +100,7 @@ impl Staging {
             renamed => renamed.or_fault(&doing)?,
         }
         self.finished = true;
-        // Killed before this, the server is whole all the same.
+        // The server is complete even if the process is killed before this.
         fs::remove_file(self.target.join(MARK)).or_fault(&doing)?;
         File::open(&self.target)
             .and_then(|target| target.sync_all())
@@ -123,25 +124,25 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.finished {
-            // The error that led here is the one to report.
+            // The caller reports the error that led here.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// Refuses what cannot become a server's directory.
+/// Refuses a target that cannot become a server's directory.
 fn check_target(target: &Path) -> Result<(), Stop> {
     let shown = target.display();
     match fs::symlink_metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             return Err(error).or_usage(format_args!(
-                "cannot look at {shown}: name another directory with --dir"
+                "cannot inspect {shown}: name another directory with --dir"
             ));
         }
         Ok(found) if found.is_symlink() => {
             return Err(Stop::usage(anyhow!(
-                "{shown} is a symbolic link, which a new directory cannot replace: name the directory that it leads to with --dir"
+                "{shown} is a symbolic link, which a new directory cannot replace: name its target with --dir"
             )));
         }
         Ok(found) if !found.is_dir() => {
@@ -159,7 +160,7 @@ fn check_target(target: &Path) -> Result<(), Stop> {
         return Err(Stop::usage(anyhow!(denied)));
     }
     match is_empty.or_usage(format_args!(
-        "cannot look into {shown}: name another directory with --dir"
+        "cannot read {shown}: name another directory with --dir"
     ))? {
         true => Ok(()),
         false => Err(not_empty(target)),
@@ -173,8 +174,8 @@ fn not_empty(target: &Path) -> Stop {
     ))
 }
 
-/// Locks a new directory, and then says in it what it is: who sees the mark and
-/// gets the lock knows that its process is gone.
+/// Locks a new directory, then writes the mark. A process that sees the mark
+/// and gets the lock knows that the creator has ended.
 fn begin(path: &Path) -> io::Result<File> {
     let lock = File::open(path)?;
     lock.try_lock()?;
@@ -187,9 +188,9 @@ fn begin(path: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// Removes what killed processes left beside `parent`'s new directories whose
-/// names begin like this. What cannot be removed stays: a new one has a name of
-/// its own.
+/// Removes staging directories of killed processes in `parent` whose names have
+/// this prefix. Directories that cannot be removed remain: a new one has its
+/// own name.
 fn remove_leftovers(parent: &Path, beginning: &str) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
@@ -204,27 +205,27 @@ fn remove_leftovers(parent: &Path, beginning: &str) {
                 Ok(true) => tracing::warn!(
                     event = "leftover_removed",
                     path = %path.display(),
-                    "removed what an init or restore left that was killed"
+                    "removed the unfinished directory of an init or restore that was killed"
                 ),
                 Err(error) => tracing::warn!(
                     event = "leftover_kept",
                     path = %path.display(),
                     %error,
-                    "an init or restore that was killed left a directory, which cannot be removed: remove it by hand"
+                    "cannot remove the unfinished directory of an init or restore that was killed: remove it by hand"
                 ),
             }
         }
     }
 }
 
-/// Removes a directory that a process like this one made and no longer holds.
+/// Removes a staging directory whose process has ended.
 fn remove_leftover(path: &Path) -> io::Result<bool> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits() as i32)
         .open(path);
-    // Not a directory, or another user's: not ours.
+    // Not a directory, or owned by another user: leave it.
     let Ok(directory) = opened else {
         return Ok(false);
     };
@@ -261,7 +262,7 @@ mod tests {
         marked("elsewhere", MARK_TEXT);
         fs::create_dir(at(".ca.new-4")).unwrap();
         std::os::unix::fs::symlink(at("elsewhere"), at(".ca.new-5")).unwrap();
-        // A process that lives holds its lock.
+        // A live process holds its lock.
         marked(".ca.new-6", MARK_TEXT);
         let held = File::open(at(".ca.new-6")).unwrap();
         held.try_lock().unwrap();

@@ -1,4 +1,4 @@
-//! `assay status`: whether the running server is well, and why not.
+//! `assay status`: shows whether the running server works, and what fails.
 
 use std::{fmt, sync::LazyLock, time::Instant};
 
@@ -22,12 +22,12 @@ use crate::{
 /// When this process began to serve.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Notes that the server begins to serve.
+/// Records the time at which the server begins to serve.
 pub fn begin() {
     LazyLock::force(&STARTED);
 }
 
-/// The server of `engine`, as requests of operators are answered from it.
+/// The state that operator requests of `engine` are answered from.
 pub fn running(engine: &Engine) -> Running<'_> {
     Running {
         engine,

@@ -1,4 +1,4 @@
-//! Why a command ends other than well, and with which exit code.
+//! Why a command failed, and its exit code.
 
 use std::{fmt, io, path::Path};
 
@@ -8,7 +8,7 @@ use rustix::fs::Access;
 
 use crate::{dir::Dir, permissions};
 
-/// The end of a command that did not do what it was asked.
+/// The failure of a command.
 #[derive(Debug)]
 pub struct Stop {
     kind: Kind,
@@ -23,10 +23,10 @@ enum Kind {
 }
 
 impl Stop {
-    /// The exit code of a command line or configuration that is wrong.
+    /// The exit code for a wrong command line or configuration.
     pub const USAGE: u8 = Kind::Usage as u8;
 
-    /// What was asked was refused, or something is other than it should be.
+    /// A request was refused, or a check found a difference.
     pub fn refused(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Kind::Refused, error)
     }
@@ -44,8 +44,8 @@ impl Stop {
     fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         let kind = match kind {
-            // Nothing in the command or the configuration mends a disk.
-            Kind::Usage if is_of_the_disk(&error) => Kind::Fault,
+            // A change of the command or the configuration does not fix a disk.
+            Kind::Usage if is_disk_error(&error) => Kind::Fault,
             kind => kind,
         };
         Self { kind, error }
@@ -58,7 +58,7 @@ impl Stop {
 }
 
 /// Whether the disk is full, read-only or failing.
-fn is_of_the_disk(error: &anyhow::Error) -> bool {
+fn is_disk_error(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         matches!(
@@ -73,8 +73,8 @@ fn is_of_the_disk(error: &anyhow::Error) -> bool {
 }
 
 impl From<OpenError> for Stop {
-    /// Damage and I/O errors are faults of the machine; for the rest the
-    /// command, its user or its directory is wrong.
+    /// Damage and I/O errors are faults of the machine; for all other errors
+    /// the command, its user or its directory is wrong.
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Io {
@@ -86,7 +86,7 @@ impl From<OpenError> for Stop {
                 Self::usage(anyhow!("the database cannot be used: {denied}"))
             }
             OpenError::Missing(ref dir) if has_ca_beside(dir) => Self::usage(anyhow!(
-                "there is no database in {}, and there is a CA beside it: restore a backup into another directory, or, if there is none, make an empty database for this CA with `assay init --keep-ca`",
+                "there is no database in {}, and there is a CA beside it: restore a backup into another directory, or, if there is none, create an empty database for this CA with `assay init --keep-ca`",
                 dir.display()
             )),
             OpenError::Damaged { .. } | OpenError::InTheWay { .. } | OpenError::Io { .. } => {
@@ -97,7 +97,7 @@ impl From<OpenError> for Stop {
     }
 }
 
-/// Whether a server's CA is beside the place of its database.
+/// Whether a server's CA is beside the database's location.
 fn has_ca_beside(db: &Path) -> bool {
     let server = db.parent().map(Dir::new);
     server.is_some_and(|server| server.ca_certificate("issuing").exists())
@@ -105,7 +105,7 @@ fn has_ca_beside(db: &Path) -> bool {
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Some errors tell their cause within their own words.
+        // Some errors include their cause in their own text.
         let mut said = self.error.to_string();
         for cause in self.error.chain().skip(1).map(ToString::to_string) {
             if !said.contains(&cause) {
@@ -116,11 +116,11 @@ impl fmt::Display for Stop {
     }
 }
 
-/// Turns errors into [`Stop`]s, with what was being done.
+/// Converts errors to [`Stop`]s, with a description of the operation.
 pub trait OrStop<T> {
-    /// A mistake of whoever gave the command or wrote the configuration.
+    /// The command or the configuration is wrong.
     fn or_usage(self, doing: impl fmt::Display) -> Result<T, Stop>;
-    /// A fault of server, network or machine.
+    /// The server, the network or the machine failed.
     fn or_fault(self, doing: impl fmt::Display) -> Result<T, Stop>;
 }
 

@@ -1,4 +1,4 @@
-//! `assay store`: looks after the database.
+//! `assay store`: checks and maintains the database.
 
 use std::{io, sync::Arc};
 
@@ -24,8 +24,9 @@ pub fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
     hand_over(dir, ended)
 }
 
-/// The end of a command that may have written the database: what the super-user
-/// made belongs to the owner of the directory, or its server could not start.
+/// Ends a command that may have written the database: gives files that root
+/// created to the owner of the directory, whose server could not start
+/// otherwise.
 pub fn hand_over(dir: &Dir, ended: Result<(), Stop>) -> Result<(), Stop> {
     let given = match give_to_owner_of(dir.path(), &dir.db()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -43,7 +44,7 @@ fn run_command(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
         StoreCommand::Clean { json } => clean(dir, *json),
         StoreCommand::Acknowledge => acknowledge(dir),
         StoreCommand::AcceptIssuer => issuer::accept(dir),
-        // These are asynchronous: `clock::command`.
+        // The clock commands are asynchronous: `clock::command`.
         StoreCommand::Clock(_) => Ok(()),
     }
 }
@@ -60,7 +61,7 @@ fn check(dir: &Dir, json: bool) -> Result<(), Stop> {
     match report.is_whole() {
         true => Ok(()),
         false => Err(Stop::refused(anyhow!(
-            "the database in {} is damaged: nothing was changed; `assay store repair` mends what can be mended",
+            "the database in {} is damaged: nothing was changed; repair it with `assay store repair`",
             dir.db().display()
         ))),
     }
@@ -97,7 +98,7 @@ fn describe(report: &Report) -> Result<(), Stop> {
     }
     if let Some(tear) = &report.tear {
         print(format_args!(
-            "{tear}: a write that was never acknowledged, which the next start cuts"
+            "{tear}: a write that was never acknowledged, which the next start truncates"
         ))?;
     }
     let checkpoint = match report.checkpoint {
@@ -149,7 +150,7 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
         Repaired::Nothing => print("whole: there is nothing to repair"),
         Repaired::Watermark { .. } | Repaired::FromIndex { .. } if json => Ok(()),
         Repaired::Watermark { last } => print(format_args!(
-            "Wrote the file watermark anew, without a loss: the database was closed after commit \
+            "Rewrote the file watermark, without a loss: the database was closed after commit \
              {last}, and the ledger ends with it."
         )),
         Repaired::FromIndex { last } => print(format_args!(
@@ -180,13 +181,13 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
                 describe(&report)?;
             }
             Err(Stop::refused(anyhow!(
-                "it cannot be repaired without a loss: {reason}. Nothing was changed. Restore a backup, or give up what is damaged by `assay store repair --accept-loss`"
+                "it cannot be repaired without a loss: {reason}. Nothing was changed. Restore a backup, or accept the loss with `assay store repair --accept-loss`"
             )))
         }
     }
 }
 
-/// Options that show the progress of a rebuild.
+/// Options that show the progress of an index rebuild.
 pub fn with_progress() -> Options {
     let progress = Progress::new("rebuild of the index");
     let mut options = Options::default();
@@ -196,7 +197,7 @@ pub fn with_progress() -> Options {
 
 fn rebuild(dir: &Dir) -> Result<(), Stop> {
     maintenance::rebuild(&dir.db(), with_progress())?;
-    print("Rebuilt the index. The one before is kept until `assay store clean`.")
+    print("Rebuilt the index. The old one is kept until `assay store clean`.")
 }
 
 fn clean(dir: &Dir, json: bool) -> Result<(), Stop> {
@@ -230,7 +231,7 @@ fn acknowledge(dir: &Dir) -> Result<(), Stop> {
     print(format_args!("Acknowledged: {}", in_words(&restored)))
 }
 
-/// What happened to a restored database.
+/// Describes what happened to a restored database.
 pub fn in_words(restored: &Restored) -> String {
     let Restored {
         from,
@@ -239,13 +240,13 @@ pub fn in_words(restored: &Restored) -> String {
     } = restored;
     match from {
         RestoredFrom::Backup => format!(
-            "the database was restored from a backup that ends with commit {sequence} ({time}); what was issued or revoked after that is not known"
+            "the database was restored from a backup that ends with commit {sequence} ({time}); certificates issued or revoked after that are unknown"
         ),
         RestoredFrom::Anew => format!(
-            "the database was lost, and began anew beside its CA at {time}: what was issued, revoked or ordered before that is not known"
+            "the database was lost, and an empty one was created for its CA at {time}: everything issued, revoked or ordered before that is unknown"
         ),
         RestoredFrom::Loss => format!(
-            "the database was damaged after commit {sequence}, and repaired with a loss; what was issued or revoked after that may not be known"
+            "the database was damaged after commit {sequence}, and repaired with a loss; certificates issued or revoked after that may be unknown"
         ),
     }
 }

@@ -1,11 +1,11 @@
-//! Strangers' text, before a terminal shows it.
+//! Escapes untrusted text before a terminal shows it.
 
 use std::fmt::Write as _;
 
 use assay_engine::text::disturbs;
 use serde::Serialize;
 
-/// The text as it may reach a terminal.
+/// Escapes control and invisible characters.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -18,18 +18,18 @@ pub fn escape(text: &str) -> String {
     shown
 }
 
-/// The same for text of several lines. Those after the first are indented, so
-/// that none of them looks like a line of ours.
+/// Escapes text of several lines. Lines after the first are indented, so that
+/// none of them looks like a line of this program.
 pub fn escape_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n  ")
 }
 
-/// JSON in one line. Characters that a terminal would obey stand in JSON's own
-/// escapes; they occur in texts only, whose meaning stays the same.
+/// Formats JSON in one line. Characters that a terminal interprets are written
+/// as JSON escapes; they occur only in strings, whose value stays the same.
 ///
 /// # Errors
-/// Where the value cannot be written as JSON.
+/// The value cannot be serialized.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     let mut safe = String::with_capacity(json.len());
@@ -55,7 +55,7 @@ mod tests {
         let evil = "\u{1b}[2J\u{9b}1m\r\u{202e}\u{e0041}";
         let shown = r"\u{1b}[2J\u{9b}1m\u{d}\u{202e}\u{e0041}";
         assert_eq!(escape(evil), shown);
-        // Whoever escapes what is escaped does no harm.
+        // Escaping escaped text again changes nothing.
         assert_eq!(escape(shown), shown);
         assert_eq!(
             escape_lines("one\nassay: all is well\u{7}"),

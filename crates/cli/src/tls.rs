@@ -1,5 +1,5 @@
-//! The server's TLS end: from files, or from its own TLS CA and renewed while
-//! running.
+//! The server's TLS termination: a certificate from files, or from its own TLS
+//! CA, renewed while running.
 
 pub mod check;
 pub mod command;
@@ -21,7 +21,8 @@ use crate::{config::BaseUrl, dir::Dir};
 
 /// How long to wait after a failed renewal.
 const RETRY: Duration = Duration::from_secs(300);
-/// The longest sleep: the server's time may follow the clock meanwhile.
+/// The longest sleep, because the server's time may be adjusted to the clock
+/// meanwhile.
 const CHECK: Duration = Duration::from_secs(60);
 
 /// Where TLS ends, and with which certificate.
@@ -55,16 +56,16 @@ impl TlsEnd {
     }
 }
 
-/// A certificate that this server made for itself, and when to make the next.
+/// A certificate that this server issued to itself, and when to issue the next.
 pub struct OwnIdentity {
     pub identity: Arc<TlsIdentity>,
     renew_at: Timestamp,
-    /// Where it is kept.
+    /// Where the certificate is stored.
     dir: Dir,
 }
 
 impl OwnIdentity {
-    /// Issues the first certificate for `host`, and keeps it in `dir`.
+    /// Issues the first certificate for `host`, and stores it in `dir`.
     pub async fn issue(engine: &Engine, host: &str, dir: &Dir) -> anyhow::Result<Self> {
         let (chain, key, renew_at) = issue(engine, host, dir).await?;
         Ok(Self {
@@ -74,7 +75,7 @@ impl OwnIdentity {
         })
     }
 
-    /// Renews the certificate in time, for ever.
+    /// Renews the certificate in time, indefinitely.
     pub async fn renew(mut self, engine: Arc<Engine>, host: String) {
         loop {
             let left = self.renew_at.0.saturating_sub(engine.now().0);
@@ -104,8 +105,9 @@ impl OwnIdentity {
     }
 }
 
-/// A certificate that nobody trusts, for answers before the server's own can be
-/// issued: a supervisor that does not verify it learns that the process lives.
+/// Creates an untrusted certificate, for responses before the server can issue
+/// its own: a supervisor that does not verify it can see that the process is
+/// alive.
 pub fn throw_away() -> anyhow::Result<Arc<TlsIdentity>> {
     let made = rcgen::generate_simple_self_signed(["starting.invalid".to_owned()])?;
     let chain = vec![made.cert.der().to_vec()];
@@ -113,7 +115,7 @@ pub fn throw_away() -> anyhow::Result<Arc<TlsIdentity>> {
     Ok(Arc::new(identity))
 }
 
-/// A certificate chain (DER), its key (PKCS #8) and when to make the next.
+/// A certificate chain (DER), its key (PKCS #8) and when to issue the next.
 async fn issue(
     engine: &Engine,
     host: &str,

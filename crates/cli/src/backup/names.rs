@@ -1,16 +1,16 @@
-//! Which names a backup may hold: a restore writes nothing else.
+//! The file names that a backup may contain. A restore writes no others.
 
 use std::path::{Component, Path};
 
-/// Where the ledger's files are in a backup.
+/// The directory of the ledger's files in a backup.
 pub const LEDGER: &str = "db/ledger";
 
-/// The server's last TLS certificate with its key: issued anew at each start, and
-/// left out of backups.
+/// The server's last TLS certificate with its key. It is issued again at each
+/// start, so backups do not contain it.
 pub const SERVING: &str = "ca/serving.pem";
 
-/// Whether a file of this name may be in a backup: relative, without `..`, and
-/// in a place that a server's directory has.
+/// Whether a backup may contain a file of this name: relative, without `..`,
+/// and part of a server's directory.
 pub fn is_known(name: &str) -> bool {
     let path = Path::new(name);
     let plain = path

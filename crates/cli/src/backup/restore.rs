@@ -24,7 +24,7 @@ use crate::{
 /// `assay restore`
 pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {
     let doing = || format!("cannot restore {}", args.file.display());
-    // A pipe in its place must not block.
+    // The file may be a pipe; opening it must not block.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
@@ -37,8 +37,8 @@ pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {
             "cannot restore {shown}: it is not a regular file"
         )));
     }
-    // Everything is made beside the target first: a backup that is damaged
-    // leaves nothing behind.
+    // Restore into a staging directory first, so that a damaged backup leaves
+    // nothing behind.
     let staging = Staging::create(dir.path())?;
     let at = Dir::new(staging.path());
     let manifest = unpack(file, &at).or_usage(doing())?;
@@ -59,34 +59,36 @@ pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {
     }
     print(format_args!(
         "Restored {shown} from a backup of {}: all commits up to {} ({}).\n\n\
-         What was issued or revoked after that is not known here. When you have seen to it:\n  \
+         Certificates issued or revoked after that are unknown here. When you have dealt with them:\n  \
          assay --dir {shown} store acknowledge",
         manifest.created, restored.sequence, restored.time,
     ))?;
     if !manifest.keys {
         print(format_args!(
-            "\nThe backup holds no keys: copy those of the CAs to {shown}/ca/ (mode 0600) first."
+            "\nThe backup contains no keys: copy those of the CAs to {shown}/ca/ (mode 0600) first."
         ))?;
     }
     Ok(())
 }
 
-/// Unpacks the archive into `at`: the ledger to `unpacked/ledger/`, the rest to
-/// its place. Everything is verified.
+/// Unpacks the archive into `at`: the ledger to `unpacked/ledger/`, other files
+/// to their final place. Every file is verified.
 fn unpack(file: File, at: &Dir) -> anyhow::Result<Manifest> {
     let mut archive = tar::Archive::new(io::BufReader::with_capacity(1 << 20, file));
-    let mut entries = archive.entries().context("it is no backup of Assay")?;
+    let mut entries = archive
+        .entries()
+        .context("it is not a backup made by Assay")?;
     let mut next = || -> anyhow::Result<Option<Entry<'_>>> {
         let Some(entry) = entries.next() else {
             return Ok(None);
         };
-        let entry = entry.context("it is damaged, or no backup of Assay")?;
+        let entry = entry.context("it is damaged, or not a backup made by Assay")?;
         let name = std::str::from_utf8(&entry.path_bytes())
-            .context("it holds a name that is not UTF-8")?
+            .context("it contains a name that is not UTF-8")?
             .to_owned();
         ensure!(
             entry.header().entry_type() == tar::EntryType::Regular,
-            "it holds {name:?}, which is no regular file"
+            "it contains {name:?}, which is not a regular file"
         );
         Ok(Some((name, entry)))
     };
@@ -95,15 +97,15 @@ fn unpack(file: File, at: &Dir) -> anyhow::Result<Manifest> {
     };
     ensure!(
         first == MANIFEST,
-        "it is no backup of Assay: its first file is {first:?}"
+        "it is not a backup made by Assay: its first file is {first:?}"
     );
     let mut text = Vec::new();
     (&mut entry).take(files::SMALL).read_to_end(&mut text)?;
     let manifest: Manifest =
-        serde_json::from_slice(&text).with_context(|| format!("{MANIFEST} makes no sense"))?;
+        serde_json::from_slice(&text).with_context(|| format!("{MANIFEST} cannot be parsed"))?;
     ensure!(
         manifest.format == FORMAT,
-        "it has form {}, this program reads {FORMAT}: use the version that made it ({})",
+        "its format is {}, this program reads format {FORMAT}: use the version that made it ({})",
         manifest.format,
         manifest.assay
     );
@@ -118,15 +120,18 @@ fn unpack(file: File, at: &Dir) -> anyhow::Result<Manifest> {
         let name = listed.path.as_str();
         ensure!(
             names::is_known(name),
-            "it lists {name:?}, which is no file of a server"
+            "it lists {name:?}, which is not a file of a server"
         );
         let Some((found, mut entry)) = next()? else {
             bail!("it ends before {name}");
         };
-        ensure!(found == name, "it holds {found:?} where {name:?} should be");
+        ensure!(
+            found == name,
+            "it contains {found:?} where {name:?} is expected"
+        );
         ensure!(
             entry.size() == listed.bytes,
-            "{name} has {} bytes, and should have {}",
+            "{name} has {} bytes instead of {}",
             entry.size(),
             listed.bytes
         );
@@ -137,15 +142,18 @@ fn unpack(file: File, at: &Dir) -> anyhow::Result<Manifest> {
         let hash = copy(&mut entry, &target).with_context(|| name.to_owned())?;
         ensure!(
             sums.insert(name.to_owned(), hash).is_none(),
-            "it holds {name} twice"
+            "it contains {name} twice"
         );
         done += listed.bytes;
         progress.show(done, total);
     }
     let Some((last, mut entry)) = next()? else {
-        bail!("it ends before {SUMS}: it is cut short");
+        bail!("it ends before {SUMS}: it is truncated");
     };
-    ensure!(last == SUMS, "it holds {last:?} where {SUMS} should be");
+    ensure!(
+        last == SUMS,
+        "it contains {last:?} where {SUMS} is expected"
+    );
     let mut text = String::new();
     (&mut entry).take(files::SMALL).read_to_string(&mut text)?;
     check_sums(&text, sums)?;
@@ -157,18 +165,18 @@ fn unpack(file: File, at: &Dir) -> anyhow::Result<Manifest> {
 
 type Entry<'a> = (String, tar::Entry<'a, io::BufReader<File>>);
 
-/// Every file has its sum, and every sum its file.
+/// Checks that every file has its checksum, and every checksum its file.
 fn check_sums(text: &str, mut sums: HashMap<String, [u8; 32]>) -> anyhow::Result<()> {
     for line in text.lines() {
         let (hex, name) = line
             .split_once("  ")
-            .ok_or_else(|| anyhow!("{SUMS} makes no sense"))?;
+            .ok_or_else(|| anyhow!("{SUMS} cannot be parsed"))?;
         let found = sums
             .remove(name)
-            .ok_or_else(|| anyhow!("{SUMS} names {name:?}, which is not there"))?;
+            .ok_or_else(|| anyhow!("{SUMS} names {name:?}, which does not exist"))?;
         ensure!(
             HEXLOWER.encode(&found) == hex,
-            "{name} is damaged: its SHA-256 is not the one in {SUMS}"
+            "{name} is damaged: its SHA-256 differs from the one in {SUMS}"
         );
     }
     match sums.keys().next() {
@@ -181,7 +189,7 @@ fn sum(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Copies into a new file of mode 0600, durable; returns the SHA-256.
+/// Copies into a new, durable file of mode 0600; returns the SHA-256.
 fn copy(from: &mut dyn Read, to: &Path) -> anyhow::Result<[u8; 32]> {
     let mut file = OpenOptions::new()
         .write(true)

@@ -27,13 +27,13 @@ use crate::{
 pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
     if args.file.symlink_metadata().is_ok() {
         return Err(Stop::usage(anyhow!(
-            "{} exists already, and a backup overwrites nothing: name another file",
+            "{} already exists, and a backup does not overwrite files: name another file",
             args.file.display()
         )));
     }
     if is_within(&args.file, &dir.db()) {
         return Err(Stop::usage(anyhow!(
-            "{} lies in the database itself: name a file outside of {}",
+            "{} is inside the database: name a file outside {}",
             args.file.display(),
             dir.db().display()
         )));
@@ -42,8 +42,8 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    // Opened before the first byte is read: from here on the ledger's files
-    // stay what they are.
+    // The snapshot is taken before the first byte is read. From here on the
+    // ledger's files do not change.
     let mut snapshot = Snapshot::take(&dir.db())?;
     let scratch = tempfile::Builder::new()
         .prefix(".assay-backup-")
@@ -73,7 +73,7 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
         keys: !args.no_keys,
         files: listed,
     };
-    // Mode 0600 from the start; it gets its name when it is whole.
+    // Mode 0600 from the start; the file gets its name when it is complete.
     let file = tempfile::NamedTempFile::new_in(scratch.path()).or_fault("cannot write")?;
     let doing = || format!("cannot write {}", args.file.display());
     write(file.as_file(), &manifest, &sources, snapshot).or_fault(doing())?;
@@ -104,17 +104,17 @@ pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {
         manifest.files.len(),
     ))?;
     if manifest.keys {
-        print("It holds the keys of the CAs, not encrypted: lock it away.")?;
+        print("It contains the CAs' private keys, unencrypted: store it securely.")?;
     } else {
-        print("It holds no keys: keep those of ca/ elsewhere, a restore needs them.")?;
+        print("It contains no keys: keep those of ca/ elsewhere; a restore needs them.")?;
     }
     for path in left_out {
-        print(format_args!("Not in it: {path}"))?;
+        print(format_args!("Not included: {path}"))?;
     }
     Ok(())
 }
 
-/// Whether a new file would lie in a directory or below it.
+/// Whether a new file would be in a directory or below it.
 fn is_within(file: &Path, dir: &Path) -> bool {
     let folder = match file.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -126,8 +126,8 @@ fn is_within(file: &Path, dir: &Path) -> bool {
 /// A file's name in the backup, and its content.
 type Source = (String, Vec<u8>);
 
-/// The files of a server beside its ledger, with their content; and what the
-/// configuration names that is not among them.
+/// Reads the files of a server except its ledger, and lists configured files
+/// that are outside of it.
 fn sources(dir: &Dir, keys: bool) -> anyhow::Result<(Vec<Source>, Vec<String>)> {
     let config = Config::load(&dir.config())?;
     let mut found = vec![(
@@ -168,7 +168,7 @@ fn sources(dir: &Dir, keys: bool) -> anyhow::Result<(Vec<Source>, Vec<String>)> 
                 continue;
             }
             let content = files::read(&file, files::SMALL)?;
-            // Whatever a key file is called, it does not leave by mistake.
+            // Never include a private key by mistake, whatever the file's name.
             if !keys && find(&content, b"PRIVATE KEY") {
                 left_out.push(name);
                 continue;
@@ -239,7 +239,7 @@ impl Archive<'_> {
             .with_context(|| name.to_owned())?;
         ensure!(
             hashed.count == len,
-            "{name} became shorter while it was read"
+            "{name} became shorter while being read"
         );
         let sum = HEXLOWER.encode(&hashed.hash.finalize());
         self.sums.push_str(&format!("{sum}  {name}\n"));
@@ -249,7 +249,7 @@ impl Archive<'_> {
     }
 }
 
-/// Hashes what is read through it.
+/// A reader that hashes what it reads.
 struct Hashed<'a> {
     content: io::Take<&'a mut dyn Read>,
     hash: Sha256,

@@ -36,7 +36,7 @@ pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {
 }
 
 /// Lets the running server follow the clock, or records the clock's time, so
-/// that the next start goes on from there.
+/// that the next start accepts it.
 async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
     let request = Request::AcceptClock(confirmed.0);
     if let Some(answer) = control::ask(dir, &request).await? {
@@ -58,7 +58,7 @@ async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
         let refusal = ClockRefusal::Behind { wall, now: mark };
         return Err(Stop::usage(refusal));
     }
-    // The clock's own time, which the operator's confirms: a mark that is ahead
+    // Record the clock's own time, which the operator's confirms: a mark ahead
     // of the clock would stop the server.
     store
         .commit("accept-clock", ChangeSet::new(wall, Vec::new()))
@@ -67,8 +67,8 @@ async fn accept(dir: &Dir, confirmed: Timestamp) -> Result<(), Stop> {
     print(format_args!("Recorded {wall}: the server can start."))
 }
 
-/// Refuses a clock that says a time before the issuing CA's certificate began:
-/// nothing was ever recorded then.
+/// Refuses a clock that is before the start of the issuing CA's certificate:
+/// nothing can have been recorded then.
 fn check_begin(dir: &Dir, mark: Timestamp, wall: Timestamp) -> anyhow::Result<()> {
     let path = dir.ca_certificate("issuing");
     let pem = files::read_text(&path, files::SMALL)?;
@@ -77,19 +77,19 @@ fn check_begin(dir: &Dir, mark: Timestamp, wall: Timestamp) -> anyhow::Result<()
         .with_context(|| format!("{}", path.display()))?;
     ensure!(
         wall >= begin,
-        "the clock says {wall}, but the issuing CA's certificate begins at {begin}: the clock is wrong. Set it right, then take the recorded time, {mark}, back"
+        "the clock says {wall}, but the issuing CA's certificate begins at {begin}: the clock is wrong. Correct it, then reset the recorded time, {mark}"
     );
     Ok(())
 }
 
-/// Takes the recorded time back to the clock's. The database is opened, so that
-/// no server can run meanwhile.
+/// Resets the recorded time to the clock's. Opening the database ensures that
+/// no server runs meanwhile.
 async fn reset(dir: &Dir) -> Result<(), Stop> {
     let store = LedgerStore::open(&dir.db(), OpenMode::Any)?;
     let (mark, wall) = (store.recorded_time(), Timestamp(now()));
     if mark <= wall {
         return Err(Stop::usage(anyhow!(
-            "the recorded time {mark} is not ahead of the clock's {wall}: there is nothing to take back"
+            "the recorded time {mark} is not ahead of the clock's {wall}: there is nothing to reset"
         )));
     }
     check_begin(dir, mark, wall).map_err(Stop::usage)?;
@@ -97,10 +97,10 @@ async fn reset(dir: &Dir) -> Result<(), Stop> {
     SystemRandom.fill(Purpose::NonceKey, &mut nonce_key);
     let reset = reset_clock(&store, wall, nonce_key)
         .await
-        .or_fault("cannot take the recorded time back")?;
+        .or_fault("cannot reset the recorded time")?;
     print(format_args!(
-        "The recorded time was {} and is {wall} now.\nOrders that ended: {}. Nonces that were given out before are refused. \
-         Accounts, certificates and finished orders stay as they are.",
+        "The recorded time was {} and is now {wall}.\nOrders that became invalid: {}. Nonces issued before are refused. \
+         Accounts, certificates and finished orders are unchanged.",
         reset.before, reset.orders
     ))
 }
@@ -128,7 +128,7 @@ mod tests {
             for part in [wall.to_string(), begin.to_string(), mark.to_string()] {
                 assert!(said.contains(&part), "{said}");
             }
-            assert!(said.contains("Set it right"), "{said}");
+            assert!(said.contains("Correct it"), "{said}");
         }
     }
 }

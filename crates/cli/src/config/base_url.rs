@@ -3,8 +3,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use assay_ca::authority::Host;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// The origin that all URLs of a server begin with: `https`, a host, perhaps a
-/// port, and nothing else.
+/// The origin of all URLs of a server: `https`, a host and an optional port,
+/// nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     host: UrlHost,
@@ -29,7 +29,7 @@ impl BaseUrl {
         }
     }
 
-    /// The same with another host.
+    /// Replaces the host.
     pub fn with_host(&self, host: UrlHost) -> Self {
         Self {
             host,
@@ -42,12 +42,12 @@ impl BaseUrl {
         &self.host
     }
 
-    /// The port; 443 where none is written.
+    /// The port; 443 by default.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(443)
     }
 
-    /// Whether only this machine can be meant.
+    /// Whether the host is this machine.
     pub fn is_loopback(&self) -> bool {
         match &self.host {
             UrlHost::Dns(name) => name == "localhost",
@@ -57,7 +57,7 @@ impl BaseUrl {
 }
 
 impl UrlHost {
-    /// The same for a certificate.
+    /// Converts the host to the CA's type.
     pub fn for_certificate(&self) -> Host {
         match self {
             Self::Dns(name) => Host::Dns(name.clone()),
@@ -117,7 +117,7 @@ impl FromStr for BaseUrl {
         let host = if let Some(address) = host.strip_prefix('[') {
             match address.strip_suffix(']').map(str::parse) {
                 Some(Ok(address)) => UrlHost::Ip(IpAddr::V6(address)),
-                _ => return bad("the address in brackets is not one of IPv6"),
+                _ => return bad("the address in brackets is not an IPv6 address"),
             }
         } else if let Ok(address) = host.parse() {
             UrlHost::Ip(IpAddr::V4(address))

@@ -1,4 +1,4 @@
-//! What is different between two configurations.
+//! Compares two configurations.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,9 +8,9 @@ use std::{
 use super::Config;
 
 impl Config {
-    /// The sections that are different in `other`, by name.
+    /// The names of the sections that differ from `other`.
     pub fn different_sections(&self, other: &Self) -> Vec<String> {
-        // All of them, so that none is forgotten here.
+        // Destructures all fields, so that a new section cannot be forgotten.
         let Self {
             server,
             acme,
@@ -47,7 +47,7 @@ impl Config {
     }
 }
 
-/// The tables of this section that are different, or in one of both only.
+/// The tables of this section that differ, or exist in only one configuration.
 fn in_maps<K: Ord + Display, V: PartialEq>(
     section: &str,
     ours: &BTreeMap<K, V>,

@@ -1,4 +1,4 @@
-//! `[directory.NAME]`: ACME endpoints beside the default one.
+//! `[directory.NAME]`: additional ACME directories.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use super::{check_page, keys};
 pub struct Directory {
     /// The profiles that it offers.
     pub profiles: Vec<ProfileName>,
-    /// The profile of orders that name none.
+    /// The profile of orders that do not name one.
     pub default_profile: ProfileName,
-    /// The URL of the terms of service that an account must agree to.
+    /// URL of the terms of service that an account must agree to.
     pub terms_of_service: Option<String>,
-    /// The URL of a page about this CA.
+    /// URL of a page about this CA.
     pub website: Option<String>,
 }
 
-/// `[directory.NAME]` as written.
+/// `[directory.NAME]` before validation.
 #[derive(Deserialize)]
 pub(super) struct DirectoryTable {
     profiles: Option<Vec<String>>,
@@ -33,7 +33,7 @@ pub(super) struct DirectoryTable {
     website: Option<String>,
 }
 
-/// All tables of directories, checked.
+/// Validates all directory tables.
 pub(super) fn check_all(
     tables: BTreeMap<String, DirectoryTable>,
     profiles: &BTreeMap<ProfileName, Profile>,
@@ -42,7 +42,7 @@ pub(super) fn check_all(
     for (text, table) in tables {
         ensure!(
             text != DirectoryName::DEFAULT.to_string(),
-            "directory.{text} is the directory that there is without configuration: its keys are in [acme], and it offers the profile \"default\""
+            "directory.{text} is the built-in directory: its keys are in [acme], and it offers the profile \"default\""
         );
         let name = DirectoryName::parse(&text).with_context(|| format!("directory.{text}"))?;
         directories.insert(name, table.check(&text, profiles)?);
@@ -66,13 +66,13 @@ impl DirectoryTable {
             let profile = known_profile(text, profiles).with_context(|| place("profiles"))?;
             ensure!(
                 !offered.contains(&profile),
-                "{}: {text:?} is there twice: write it once",
+                "{}: {text:?} occurs twice: remove one",
                 place("profiles")
             );
             offered.push(profile);
         }
         let Some(first) = offered.first() else {
-            bail!("{}: a directory offers at least one", place("profiles"));
+            bail!("{}: a directory must offer at least one", place("profiles"));
         };
         let default_profile = match &self.default_profile {
             Some(text) => {
@@ -97,7 +97,7 @@ impl DirectoryTable {
     }
 }
 
-/// The profile that `text` names.
+/// Looks up the profile `text`.
 fn known_profile(
     text: &str,
     profiles: &BTreeMap<ProfileName, Profile>,
@@ -110,7 +110,7 @@ fn known_profile(
     match keys::nearest(text, &known) {
         Some(near) => bail!("there is no [profile.{text}]: did you mean {near:?}?"),
         None => bail!(
-            "there is no [profile.{text}]: there are {}",
+            "there is no [profile.{text}]: known are {}",
             known.join(", ")
         ),
     }

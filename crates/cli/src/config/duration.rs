@@ -1,22 +1,22 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// A span of time as configuration writes it: a whole number and one of `s`,
-/// `m`, `h`, `d`.
+/// A duration in the configuration: a whole number and one of `s`, `m`, `h`,
+/// `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(u64);
 
 impl Duration {
-    /// So many seconds.
+    /// A duration of this many seconds.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// How many seconds.
+    /// The number of seconds.
     pub const fn seconds(self) -> u64 {
         self.0
     }
 
-    /// Reads, for example, `90d`.
+    /// Parses a duration, for example `90d`.
     pub fn parse(text: &str) -> Option<Self> {
         let unit = match text.chars().last()? {
             's' => 1,
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Duration {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
             D::Error::custom(format!(
-                "{text:?} is not a span of time: write a whole number and s, m, h or d, for example \"90d\""
+                "{text:?} is not a duration: write a whole number and s, m, h or d, for example \"90d\""
             ))
         })
     }

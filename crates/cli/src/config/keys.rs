@@ -1,8 +1,8 @@
-//! Which keys there are, and how the environment overrides them.
+//! The known keys, and overrides from the environment.
 
 use anyhow::bail;
 
-/// Every table and its keys.
+/// All tables and their keys.
 const TABLES: &[Table] = &[
     Table::harmless(
         &["server"],
@@ -27,8 +27,8 @@ const TABLES: &[Table] = &[
     ),
     Table::secured(&["admission"], &["mode", "bind", "devices"]),
     Table {
-        // Of the default one these alone: what a profile demands of a device is
-        // for the file.
+        // Only these keys of the default profile. Requirements on devices can
+        // only be set in the file.
         overridable: &["subject", "san", "lifetime", "csr_names"],
         ..Table::secured(PROFILE, &["subject", "san", "lifetime", "csr_names"])
     },
@@ -36,13 +36,13 @@ const TABLES: &[Table] = &[
         &["directory", NAME],
         &["profiles", "default_profile", "terms_of_service", "website"],
     ),
-    // It keeps personal data.
+    // Recordings contain personal data.
     Table::secured(&["recording"], &["keep", "directory", "retention_days"]),
-    // A wrong clock makes expired evidence good.
+    // A wrong clock makes expired evidence valid.
     Table::secured(&["time"], &["max_jump", "max_rest"]),
     Table::harmless(&["store"], &["keep_ledger", "free_space"]),
     Table::harmless(&["health"], &["listen"]),
-    // They protect the server from its clients.
+    // Limits protect the server from its clients.
     Table::secured(
         &["limits"],
         &[
@@ -67,7 +67,7 @@ const TABLES: &[Table] = &[
     Table::rate(&["limits", "override", "failed"]),
 ];
 
-/// The place of a name that the operator gives, in a table's path.
+/// Placeholder for a name that the operator chooses, in a table's path.
 const NAME: &str = "*";
 
 const PROFILE: &[&str] = &["profile", NAME];
@@ -78,17 +78,17 @@ struct Table {
     path: &'static [&'static str],
     form: Form,
     keys: &'static [&'static str],
-    /// The keys that environment variables reach: none that weakens security
+    /// The keys that environment variables may set: none that weakens security
     /// when it changes.
     overridable: &'static [&'static str],
 }
 
-/// How a table is written.
+/// The syntax of a table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// `[path]`
     Plain,
-    /// `[[path]]`, any number of times.
+    /// `[[path]]`, repeatable.
     List,
     /// `{ per_second = 2, burst = 1000 }`, or 0 for no limit.
     Rate,
@@ -125,7 +125,7 @@ impl Table {
         }
     }
 
-    /// Whether `path` leads to this table, or to one that it is in.
+    /// Whether `path` leads to this table, or to a parent of it.
     fn is_at_or_under(&self, path: &[&str]) -> bool {
         let fits = |(wanted, step): (&&str, &&str)| *wanted == NAME || wanted == step;
         path.len() <= self.path.len() && self.path.iter().zip(path).all(fits)
@@ -142,7 +142,7 @@ impl Table {
     }
 }
 
-/// Refuses keys that are not known, naming the nearest that is.
+/// Refuses unknown keys, and suggests the most similar one.
 pub fn check(root: &toml::Table) -> anyhow::Result<()> {
     check_under(root, &mut Vec::new())
 }
@@ -157,7 +157,7 @@ fn check_under<'a>(table: &'a toml::Table, path: &mut Vec<&'a str>) -> anyhow::R
         })
         .copied()
         .collect();
-    // A table within another is next to its own tables.
+    // Nested tables list their parent more than once.
     known.dedup();
     for (key, value) in table {
         if !known.contains(&NAME) {
@@ -189,8 +189,8 @@ fn check_known(key: &str, known: &[&str], path: &[&str]) -> anyhow::Result<()> {
     }
 }
 
-/// Checks that what is at `path` is a table, a list of tables or neither, as it
-/// is to be, and what is in it.
+/// Checks that the value at `path` is a table, a list of tables or neither, as
+/// expected, and checks its content.
 fn check_value<'a>(value: &'a toml::Value, path: &mut Vec<&'a str>) -> anyhow::Result<()> {
     let full = path.join(".");
     let is_table = TABLES.iter().any(|table| table.is_at_or_under(path));
@@ -209,14 +209,14 @@ fn check_value<'a>(value: &'a toml::Value, path: &mut Vec<&'a str>) -> anyhow::R
         }
         (_, Form::List) => bail!("{full} must be a list of tables: write [[{full}]]"),
         (toml::Value::Table(inner), Form::Plain | Form::Rate) => check_under(inner, path)?,
-        // 0, for no limit.
+        // 0 disables the limit.
         (toml::Value::Integer(_), Form::Rate) => {}
         _ => bail!("{full} must be a table: write [{full}]"),
     }
     Ok(())
 }
 
-/// What a variable of the form `ASSAY_SECTION__KEY` names: `SECTION__KEY`.
+/// The `SECTION__KEY` of a variable `ASSAY_SECTION__KEY`.
 pub fn overridden(name: &str) -> Option<&str> {
     name.strip_prefix("ASSAY_")
         .filter(|rest| rest.contains("__"))
@@ -234,7 +234,7 @@ pub fn override_from(
         let full: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
         let full: Vec<&str> = full.iter().map(String::as_str).collect();
         let Some((key, path)) = full.split_last().filter(|_| is_known(&full)) else {
-            bail!("the environment variable {name} names no key of the configuration");
+            bail!("the environment variable {name} does not name a configuration key");
         };
         let found = TABLES.iter().find(|table| table.is_at(path));
         if !found.is_some_and(|table| table.is_overridable(path, key)) {
@@ -258,8 +258,7 @@ pub fn override_from(
     Ok(())
 }
 
-/// Whether there is such a key: of a table, or a table that is written like
-/// one.
+/// Whether a key of a table, or a table with inline syntax, has this path.
 fn is_known(full: &[&str]) -> bool {
     let Some((key, path)) = full.split_last() else {
         return false;
@@ -270,8 +269,8 @@ fn is_known(full: &[&str]) -> bool {
     })
 }
 
-/// A number, a truth value, a list or a table where the text is one in TOML;
-/// otherwise the text itself.
+/// Parses a number, a boolean, a list or a table in TOML syntax; any other text
+/// is a string.
 fn value(text: &str) -> toml::Value {
     let parsed = toml::from_str::<toml::Table>(&format!("value = {text}"))
         .ok()
@@ -288,7 +287,7 @@ fn value(text: &str) -> toml::Value {
     }
 }
 
-/// The nearest of what is known, where it is near.
+/// The most similar known key, if one is similar enough.
 pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
@@ -298,12 +297,12 @@ pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// Whether `text` is most likely `word`, mistyped.
+/// Whether `text` is probably a typo of `word`.
 pub fn is_slip_of(text: &str, word: &str) -> bool {
     text != word && distance(text, word) <= 2
 }
 
-/// The edit distance of Levenshtein.
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

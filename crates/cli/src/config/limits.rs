@@ -1,5 +1,5 @@
-//! `[limits]`: how often one address may ask, and how much untrusted clients may
-//! take.
+//! `[limits]`: rate limits per address, and limits on resources that untrusted
+//! clients use.
 
 use std::{fmt, num::NonZeroU32};
 
@@ -12,22 +12,23 @@ use serde::{
 
 use super::network;
 
-/// The largest `per_second`, and the largest `burst`: what the widest network has
-/// is a multiple of it, and must be a number still.
+/// The maximum `per_second` and `burst`. The limit of the widest network is a
+/// multiple of it, which must not overflow.
 const MOST: u32 = 1_000_000;
 
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// How often one address may ask.
+    /// The rate limits per address.
     pub rates: RateLimits,
-    /// The most connections of one address at once; 0 is no limit.
+    /// The maximum number of concurrent connections per address; 0 means no
+    /// limit.
     pub connections_per_address: Option<usize>,
-    /// The most accounts that are kept without a valid authorization.
+    /// The maximum number of accounts without a valid authorization.
     pub provisional_accounts: usize,
 }
 
-/// `[limits]` as written.
+/// `[limits]` before validation.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LimitsTable {
@@ -42,7 +43,7 @@ pub(super) struct LimitsTable {
     overrides: Vec<OverrideText>,
 }
 
-/// `[[limits.override]]` as written.
+/// `[[limits.override]]` before validation.
 #[derive(Deserialize)]
 struct OverrideText {
     network: String,
@@ -60,7 +61,7 @@ struct RatesText {
     new_order: RateText,
 }
 
-/// `{ per_second = 2, burst = 1000 }`, either of which may be left out, or 0.
+/// `{ per_second = 2, burst = 1000 }` with both members optional, or 0.
 #[derive(Clone, Copy, Default)]
 struct RateText {
     per_second: Option<u32>,
@@ -68,7 +69,7 @@ struct RateText {
 }
 
 impl LimitsTable {
-    /// The limits, checked.
+    /// Validates the limits.
     pub(super) fn check(self) -> anyhow::Result<Limits> {
         let mut rates = Rates::default();
         for limit in Limit::ALL {
@@ -94,7 +95,7 @@ impl LimitsTable {
             }
             ensure!(
                 !named.is_empty(),
-                "{}: it changes nothing; name a limit, or put the network into limits.exempt",
+                "{}: it changes nothing; set a limit, or add the network to limits.exempt",
                 place()
             );
             overrides.push(Override {
@@ -152,7 +153,7 @@ impl RateText {
         self.per_second.is_some() || self.burst.is_some()
     }
 
-    /// The rate, what is left out taken from `base`; `None` does not limit.
+    /// The rate, with missing members taken from `base`; `None` means no limit.
     fn over(self, base: Option<Rate>) -> anyhow::Result<Option<Rate>> {
         let number = |name, own: Option<u32>, base: Option<NonZeroU32>| {
             ensure!(
@@ -215,7 +216,7 @@ impl<'de> Deserialize<'de> for RateText {
     }
 }
 
-/// Whether a text can stand in a Link header as a URL of the web.
+/// Whether a text is a web URL that a Link header can contain.
 fn is_url(text: &str) -> bool {
     let rest = (text.strip_prefix("https://")).or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {

@@ -1,19 +1,19 @@
-//! Networks, as the configuration writes them.
+//! Networks in the configuration.
 
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, bail, ensure};
 use ipnet::IpNet;
 
-/// Reads all networks of a key.
+/// Parses all networks of a key.
 pub(super) fn parse_all(key: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
     (texts.iter())
         .map(|text| parse(text).context(key.to_owned()))
         .collect()
 }
 
-/// The same for networks that are trusted: an address with bits beyond its
-/// prefix may mean this address or its network, and one of them is far larger.
+/// Parses trusted networks. An address with bits beyond its prefix is refused:
+/// it may mean the address or its network, which is far larger.
 pub(super) fn parse_trusted(key: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
     let networks = parse_all(key, texts)?;
     for network in &networks {
@@ -32,7 +32,7 @@ fn check_exact(network: &IpNet) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads `ADDRESS/BITS`.
+/// Parses `ADDRESS/BITS`.
 pub(super) fn parse(text: &str) -> anyhow::Result<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         let alone = IpNet::from(address);
@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<IpNet> {
         let example = "an address, a slash and a number of bits, such as \"10.0.0.0/8\" or \"192.0.2.1/32\"";
         match text.split_once('/') {
             Some((address, bits)) if address.parse::<IpAddr>().is_ok() => {
-                format!("{text:?} is not a network: {bits:?} is no number of bits of such an address; write {example}")
+                format!("{text:?} is not a network: {bits:?} is not a valid number of bits for such an address; write {example}")
             }
             _ => format!("{text:?} is not a network: host names are not looked up; write {example}"),
         }
@@ -51,21 +51,21 @@ pub(super) fn parse(text: &str) -> anyhow::Result<IpNet> {
         && v6.prefix_len() >= 96
         && let Some(v4) = v6.addr().to_ipv4_mapped()
     {
-        // Addresses of IPv4 are counted as such, however they arrive.
+        // IPv4-mapped addresses are counted as IPv4.
         let bits = v6.prefix_len() - 96;
-        bail!("{network} is a network of IPv4: write {v4}/{bits}");
+        bail!("{network} is an IPv4 network: write {v4}/{bits}");
     }
     Ok(network)
 }
 
-/// Whether a network is every address there is.
+/// Whether a network contains every address.
 pub(super) fn is_everyone(network: &IpNet) -> bool {
     network.prefix_len() == 0
 }
 
-/// Whether two sockets cannot listen at once: of one port, where they have one
-/// address or one of them takes every address. That of IPv6 takes those of IPv4
-/// too.
+/// Whether two sockets cannot listen at the same time: they have the same port,
+/// and the same address or one of them the unspecified address. The unspecified
+/// IPv6 address also covers IPv4.
 pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let takes = |all: IpAddr, one: IpAddr| {
         all == one || (all.is_unspecified() && (all.is_ipv6() || one.is_ipv4()))
@@ -106,8 +106,11 @@ mod tests {
             ("10.0.0.1", r#"write "10.0.0.1/32" for this one address"#),
             ("::1", r#"write "::1/128" for this one address"#),
             ("::ffff:10.0.0.0/104", "write 10.0.0.0/8"),
-            ("10.0.0.0/33", r#""33" is no number of bits"#),
-            ("10.0.0.0/255.0.0.0", r#""255.0.0.0" is no number of bits"#),
+            ("10.0.0.0/33", r#""33" is not a valid number of bits"#),
+            (
+                "10.0.0.0/255.0.0.0",
+                r#""255.0.0.0" is not a valid number of bits"#,
+            ),
             ("proxy.example.org", "host names are not looked up"),
             ("localhost/32", "host names are not looked up"),
             ("", "is not a network"),

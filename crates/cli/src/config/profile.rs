@@ -1,4 +1,4 @@
-//! `[profile.NAME]`: what certificates look like.
+//! `[profile.NAME]`: the content of certificates.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Duration, keys};
 
-/// `[profile.NAME]` as written.
+/// `[profile.NAME]` before validation.
 #[derive(Deserialize)]
 #[serde(default)]
 pub(super) struct ProfileTable {
@@ -28,7 +28,7 @@ enum CsrNamesText {
     Refuse,
 }
 
-/// All tables of profiles, checked; the default one is always among them.
+/// Validates all profile tables; the default profile is always included.
 pub(super) fn check_all(
     mut tables: BTreeMap<String, ProfileTable>,
 ) -> anyhow::Result<(Profile, BTreeMap<ProfileName, Profile>)> {
@@ -37,10 +37,10 @@ pub(super) fn check_all(
     let mut named = BTreeMap::new();
     for (text, table) in tables {
         let name = ProfileName::parse(&text).with_context(|| format!("profile.{text}"))?;
-        // Its settings would go into no certificate, and nothing would say so.
+        // A misspelled default profile would silently have no effect.
         ensure!(
             !keys::is_slip_of(&text, ProfileName::DEFAULT.as_str()),
-            "unknown profile {text:?}: did you mean \"default\"? Choose a name that is less like it for another profile",
+            "unknown profile {text:?}: did you mean \"default\"? Choose a less similar name for another profile",
         );
         named.insert(name, table.check(&text)?);
     }
@@ -58,7 +58,7 @@ impl ProfileTable {
         let san = Profile::parse_san(&self.san).with_context(place("san"))?;
         ensure!(
             !subject.is_empty() || !san.is_empty(),
-            "profile.{name} needs a subject or a san: a certificate without any name is of no use"
+            "profile.{name} needs a subject or a san: a certificate without any name is useless"
         );
         Ok(Profile {
             subject,

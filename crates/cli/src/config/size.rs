@@ -1,17 +1,17 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// A number of bytes as configuration writes it: a whole number and one of
-/// `KiB`, `MiB`, `GiB`, `TiB`; or `0`.
+/// A size in the configuration: a whole number and one of `KiB`, `MiB`, `GiB`,
+/// `TiB`; or `0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(u64);
 
 impl Size {
-    /// How many bytes.
+    /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
 
-    /// Reads, for example, `512MiB`.
+    /// Parses a size, for example `512MiB`.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "0" {
             return Some(Self(0));
@@ -32,7 +32,7 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// The environment's `0` is a number.
+        /// `0` from the environment is a number.
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Written {

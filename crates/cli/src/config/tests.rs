@@ -118,8 +118,8 @@ fn values_are_checked() {
             "[server]\nbase_url = \"https://a/\"\n",
             "must not end in a slash",
         ),
-        ("[server]\ntls = \"files\"\n", "go with server.tls"),
-        ("[server]\ntls_key = \"x\"\n", "go with server.tls"),
+        ("[server]\ntls = \"files\"\n", "require server.tls"),
+        ("[server]\ntls_key = \"x\"\n", "require server.tls"),
         ("[server]\nmax_connections = 0\n", "at least 1"),
         (
             "[server]\nmax_connections = 9000000000000000000\n",
@@ -137,8 +137,11 @@ fn values_are_checked() {
             "[[limits.override]]\nnetwork = \"::ffff:10.0.0.0/104\"\nfailed = 0\n",
             "write 10.0.0.0/8",
         ),
-        ("[health]\nlisten = \"127.0.0.1:8443\"\n", "of its own"),
-        ("[acme]\norder_lifetime = \"8\"\n", "not a span of time"),
+        (
+            "[health]\nlisten = \"127.0.0.1:8443\"\n",
+            "another address or port",
+        ),
+        ("[acme]\norder_lifetime = \"8\"\n", "not a duration"),
         ("[acme]\norder_lifetime = \"1s\"\n", "from 1m to 30d"),
         (
             "[profile.default]\nlifetime = \"1s\"\n",
@@ -227,13 +230,19 @@ fn scenario_123_the_environment_does_not_weaken_security() {
         "ASSAY_LIMITS__NEW_ORDER__BURSTS",
     ] {
         let error = format!("{:#}", with_variable(name, "1").unwrap_err());
-        assert!(error.contains("names no key"), "{error}");
+        assert!(
+            error.contains("does not name a configuration key"),
+            "{error}"
+        );
     }
     let error = format!(
         "{:#}",
         with_variable("ASSAY_SERVER__BASEURL", "x").unwrap_err()
     );
-    assert!(error.contains("names no key"), "{error}");
+    assert!(
+        error.contains("does not name a configuration key"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -303,15 +312,15 @@ fn names_that_lead_nowhere_are_refused() {
         ),
         (
             "[directory.wifi]\nprofiles = [\"other\"]\n",
-            "directory.wifi.profiles: there is no [profile.other]: there are default",
+            "directory.wifi.profiles: there is no [profile.other]: known are default",
         ),
         (
             "[directory.wifi]\nprofiles = []\n",
-            "directory.wifi.profiles: a directory offers at least one",
+            "directory.wifi.profiles: a directory must offer at least one",
         ),
         (
             "[directory.wifi]\nprofiles = [\"default\", \"default\"]\n",
-            "is there twice",
+            "occurs twice",
         ),
         (
             "[profile.short]\n[directory.wifi]\ndefault_profile = \"short\"\n",

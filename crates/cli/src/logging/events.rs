@@ -1,6 +1,6 @@
-//! The engine's events as lines of the log. Their fields, the order of these,
-//! levels and targets are what operators' filters and alarms stand on:
-//! `tests/lines.jsonl` has each of them.
+//! Formats the engine's events as log lines. Operators' filters and alarms
+//! depend on fields, their order, levels and targets: `tests/lines.jsonl`
+//! contains each of them.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use assay_server::RequestLog;
 use data_encoding::HEXLOWER;
 use tracing::field::display;
 
-/// The target of lines that must not be lost among those of requests: each
-/// stands for a durable change, so that no request causes one for free. They
-/// wait in a queue of their own.
+/// The target of lines that must not be lost among those of requests. Each
+/// corresponds to a durable change, so no request causes one without cost. They
+/// have their own queue.
 pub const TARGET: &str = "assay_engine::event";
 
-/// The targets of the others: the modules of the engine that report them.
+/// The target of the other lines: the engine's modules that report them.
 const ENGINE: &str = "assay_engine::engine";
 const ACCOUNTS: &str = "assay_engine::events";
 const REFUSAL: &str = "assay_engine::refusal";
@@ -27,8 +27,8 @@ const FINALIZE: &str = "assay_engine::usecase::finalize";
 const OTHER_DEVICE: &str = "assay_engine::usecase::other_device";
 const SERVER_CERTIFICATE: &str = "assay_engine::usecase::server_certificate";
 
-/// Writes a line for each event that has one. What a flood of requests causes
-/// has a rate, and is counted beyond it.
+/// Writes a line for each event that has one. Lines that a flood of requests
+/// can cause are rate-limited, and counted beyond the limit.
 pub struct LogObserver {
     request_log: Arc<RequestLog>,
 }
@@ -39,7 +39,7 @@ impl LogObserver {
         Self { request_log }
     }
 
-    /// Whether the line of an event is written.
+    /// Whether an event is logged.
     fn logs(&self, event: &Event<'_>) -> bool {
         match event {
             Event::AccountCreated { request, .. } => {
@@ -99,7 +99,7 @@ impl Observer for LogObserver {
             ),
             Event::Refused(refused) => log_refused(event, refused),
             Event::UdidDiffers(differs) => log_udid_differs(event, differs),
-            // For recordings; and counted above.
+            // Recorded, and counted above.
             Event::ChallengeJudged(_)
             | Event::CsrReceived { .. }
             | Event::PaddedSignature { .. } => {}
@@ -110,7 +110,7 @@ impl Observer for LogObserver {
 fn log_account(event: &Event<'_>) {
     let client = event.client().map(display);
     match event {
-        // Not under TARGET: a flood can cause it.
+        // Does not use TARGET, because a flood can cause it.
         Event::AccountCreated {
             account,
             thumbprint,
@@ -337,7 +337,7 @@ fn log_refused(event: &Event<'_>, refused: &Refused<'_>) {
         gate = refused.gate.as_str(),
         account = %refused.account,
         order = refused.order.map(display),
-        // As the span has it, so that one search finds both.
+        // Same name as in the span, so that one search finds both.
         identifier = %refused.identifier,
         reason = refused.reason,
         detail = %refused.detail,

@@ -1,4 +1,4 @@
-//! The fields of a log line, none of them longer than it may be.
+//! The fields of a log line, each truncated to a maximum length.
 
 use std::{
     error::Error,
@@ -9,41 +9,41 @@ use assay_engine::text::disturbs;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 
-/// The longest value of a field, in bytes as they are written: all that a
-/// client can choose.
+/// The maximum length of a field's value, in bytes as written: the limit for
+/// all values that a client can choose.
 pub const LONGEST: usize = 128;
-/// The longest finding of a gate: our own words, with what a client or its
-/// evidence says quoted in them. Its cause and its remedy must both be there.
+/// The maximum length of a gate's finding: this program's text with quotes from
+/// a client or its evidence. Both cause and remedy must fit.
 pub const LONGEST_FINDING: usize = 512;
-/// The longest value that only this program can choose.
+/// The maximum length of values that only this program chooses.
 pub const LONGEST_OWN: usize = 1024;
-/// Stands in the place of what was cut off.
+/// Marks truncated text.
 const MARK: char = '…';
 
-/// The crates that no client's text reaches.
+/// The crates whose text never contains client input.
 const OWN: &[&str] = &["assay", "assay_store"];
-/// Those whose own words are in `message`, `error` and `remedy`; a client's are
-/// in other fields.
+/// The crates whose own text is in `message`, `error` and `remedy`; client
+/// input is in other fields.
 const SERVING: &[&str] = &["assay_engine", "assay_server"];
 
-/// The fields of an event or a span, in their order.
+/// The ordered fields of an event or a span.
 pub struct Fields {
     target: &'static str,
     pub list: Vec<(&'static str, FieldValue)>,
 }
 
-/// One value.
+/// The value of a field.
 pub enum FieldValue {
-    /// A text: quoted in lines for people.
+    /// A string: quoted in text lines.
     Text(String),
-    /// What something is shown as: not quoted there.
+    /// Formatted output: not quoted in text lines.
     Shown(String),
-    /// A number or a truth value.
+    /// A number or a boolean.
     Plain(Value),
 }
 
 impl Fields {
-    /// None yet, of an event or span of this target.
+    /// Starts without fields, for an event or span of this target.
     pub fn of(target: &'static str) -> Self {
         Self {
             target,
@@ -51,7 +51,7 @@ impl Fields {
         }
     }
 
-    /// The value of a field that is a text.
+    /// The value of a string field.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.list.iter().find_map(|(known, value)| match value {
             FieldValue::Text(text) | FieldValue::Shown(text) if *known == name => {
@@ -76,7 +76,7 @@ impl Fields {
 
     fn push(&mut self, field: &Field, value: FieldValue) {
         let name = field.name();
-        // Of the crate `log`: the place in its source.
+        // Fields of the crate `log`: the source location.
         if name.starts_with("log.") {
             return;
         }
@@ -89,10 +89,11 @@ impl Fields {
         let limit = self.limit(field.name());
         let mut start = Start {
             text: String::new(),
-            // As much as is needed to see that it is too long.
+            // One byte more than the limit, to detect that the value is too
+            // long.
             left: limit + 1,
         };
-        // It fails once there is enough.
+        // Writing fails once the buffer is full.
         let _ = start.write_fmt(value);
         let text = cut(&start.text, limit);
         self.push(field, FieldValue::Shown(text));
@@ -130,7 +131,7 @@ impl Visit for Fields {
     }
 }
 
-/// An error and what caused it.
+/// An error and its causes.
 struct Chain<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
@@ -145,7 +146,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The start of a text that may be long.
+/// A buffer for the start of a possibly long text.
 struct Start {
     text: String,
     left: usize,
@@ -164,11 +165,11 @@ impl fmt::Write for Start {
     }
 }
 
-/// The text, if it takes no more than `limit` bytes as it is written; otherwise
-/// as much of its start as does with a mark.
+/// Returns the text if its written form takes at most `limit` bytes, otherwise
+/// the start that fits with a mark.
 pub fn cut(text: &str, limit: usize) -> String {
     let mut taken = 0;
-    // What would be left with a mark.
+    // The part that remains before a mark.
     let mut end = 0;
     for (start, letter) in text.char_indices() {
         taken += width(letter);
@@ -184,7 +185,7 @@ pub fn cut(text: &str, limit: usize) -> String {
     text.to_owned()
 }
 
-/// The bytes that a letter takes in either format, at most.
+/// The maximum number of bytes that a character takes in either format.
 fn width(letter: char) -> usize {
     if disturbs(letter) {
         letter.escape_unicode().len().max(6 * letter.len_utf16())
@@ -200,14 +201,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_between_letters_and_marked() {
+    fn a_text_is_cut_between_characters_and_marked() {
         assert_eq!(cut("short", 8), "short");
         assert_eq!(cut("12345678", 8), "12345678");
         assert_eq!(cut("123456789", 8), "12345…");
         assert_eq!(cut("12345678", 7), "1234…");
         assert_eq!(cut("éééé", 8), "éééé");
         assert_eq!(cut("ééééé", 8), "éé…");
-        // As they are written.
+        // Counted as written.
         assert_eq!(cut("\"\"\"\"\"", 8), "\"\"…");
         assert_eq!(cut("a\u{1b}\u{1b}", 8), "a…");
         assert_eq!(cut("", 0), "");

@@ -1,8 +1,8 @@
-//! Reads `ASSAY_LOG`: which lines are logged.
+//! Parses `ASSAY_LOG`, which selects the lines to log.
 //!
-//! The syntax is that of `RUST_LOG`. What it does not mean is an error, since a
-//! filter that matches nothing is a log that is never written; and no filter
-//! silences errors.
+//! The syntax is that of `RUST_LOG`. A directive that cannot match is an error,
+//! because a filter that matches nothing writes no log. No filter silences
+//! errors.
 
 use std::str::FromStr as _;
 
@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// This program's own targets.
+/// The targets of this program.
 const OWN: [&str; 9] = [
     "assay",
     "assay_attest",
@@ -24,7 +24,7 @@ const OWN: [&str; 9] = [
     "assay_store",
 ];
 
-/// The libraries in it that log.
+/// The libraries that log.
 const LIBRARIES: [&str; 12] = [
     "axum",
     "h2",
@@ -40,28 +40,28 @@ const LIBRARIES: [&str; 12] = [
     "want",
 ];
 
-/// A filter that was read.
+/// A parsed filter.
 pub struct Filter {
     pub filter: EnvFilter,
-    /// The directives for a target that is none of this program's. They may be
-    /// right, and probably are not.
+    /// Directives for unknown targets. They may be valid, but are probably
+    /// mistakes.
     pub unknown: Vec<String>,
 }
 
-/// What a directive is for.
+/// A directive of the filter.
 struct Directive<'a> {
     /// Without `[span{field=value}]`.
     target: &'a str,
-    /// All of it before the level.
+    /// Everything before the level.
     scope: &'a str,
     level: Option<&'a str>,
 }
 
-/// Reads a filter, which may be empty.
+/// Parses a filter, which may be empty.
 ///
 /// # Errors
-/// Where a directive is no level and names no part of this program, or a level
-/// is none.
+/// A directive is neither a level nor a part of this program, or its level is
+/// invalid.
 pub fn parse(text: &str, default: &str) -> anyhow::Result<Filter> {
     let mut kept = Vec::new();
     let mut unknown = Vec::new();
@@ -84,7 +84,7 @@ pub fn parse(text: &str, default: &str) -> anyhow::Result<Filter> {
             unknown.push(part.to_owned());
         }
         has_default |= scope.is_empty();
-        // Errors are always logged: `off` is as `error`.
+        // Errors are always logged: `off` means `error`.
         let level = match level {
             Some(level) if is_off(level) => "error",
             Some(level) => level,
@@ -98,11 +98,11 @@ pub fn parse(text: &str, default: &str) -> anyhow::Result<Filter> {
     if !has_default {
         kept.push("error".to_owned());
     }
-    // sled logs whole pages, from destructors of ending threads too, where a log
-    // line aborts the process.
+    // sled logs whole pages, also from destructors of ending threads, where
+    // logging aborts the process.
     kept.push("sled=off".to_owned());
     let filter = EnvFilter::try_new(kept.join(","))
-        .with_context(|| format!("ASSAY_LOG is {text:?}, which is no filter"))?;
+        .with_context(|| format!("ASSAY_LOG is {text:?}, which is not a valid filter"))?;
     Ok(Filter { filter, unknown })
 }
 
@@ -128,7 +128,7 @@ fn split(part: &str) -> anyhow::Result<Directive<'_>> {
         && !is_level(level)
     {
         bail!(
-            "ASSAY_LOG: in {part:?}, {level:?} is no level: write one of {}{}",
+            "ASSAY_LOG: in {part:?}, {level:?} is not a level: write one of {}{}",
             LEVELS.join(", "),
             suggestion(level),
         );
@@ -142,7 +142,7 @@ fn split(part: &str) -> anyhow::Result<Directive<'_>> {
 }
 
 fn is_level(text: &str) -> bool {
-    // The empty text is a level to the library.
+    // The library accepts an empty text as a level.
     !text.is_empty() && LevelFilter::from_str(text).is_ok()
 }
 
@@ -162,7 +162,7 @@ fn crate_of(target: &str) -> &str {
     target.split("::").next().unwrap_or_default()
 }
 
-/// The level that was probably meant: `warning` is `warn`.
+/// Suggests the level that was probably meant: `warn` for `warning`.
 fn suggestion(word: &str) -> String {
     let word = word.to_ascii_lowercase();
     let meant = LEVELS.iter().find(|level| {
@@ -180,7 +180,7 @@ mod tests {
         format!("{:#}", read.map(|_| ()).unwrap_err())
     }
 
-    /// The directives that a filter is made of, in the library's order.
+    /// The directives of the parsed filter, in the library's order.
     fn directives(text: &str) -> String {
         parse(text, "info").unwrap().filter.to_string()
     }
@@ -194,7 +194,7 @@ mod tests {
         );
         assert!(said.contains("did you mean \"warn\"?"), "{said}");
         assert!(error("err").contains("did you mean \"error\"?"));
-        assert!(error("assay=warning").contains("\"warning\" is no level"));
+        assert!(error("assay=warning").contains("\"warning\" is not a level"));
         for bad in [
             "assay=",
             "verbose",

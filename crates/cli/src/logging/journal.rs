@@ -1,17 +1,17 @@
-//! The journal of systemd as the reader of standard error: it takes each line's
-//! priority from a prefix (sd-daemon(3)).
+//! Support for systemd's journal as the reader of standard error: it reads each
+//! line's priority from a prefix (sd-daemon(3)).
 
 use std::{env, io};
 
 use rustix::fs::fstat;
 use tracing::Level;
 
-/// Whether standard error is a stream of the journal's. systemd.exec(5),
+/// Whether standard error is connected to the journal. systemd.exec(5),
 /// `JOURNAL_STREAM`: "If the standard output or standard error streams of the
-/// executed processes are connected to the journal [...] $JOURNAL_STREAM contains
-/// the device and inode numbers of the connection file descriptor, formatted in
-/// decimal, separated by a colon". It is inherited where standard error was
-/// redirected, so that the numbers must match.
+/// executed processes are connected to the journal [...] $JOURNAL_STREAM
+/// contains the device and inode numbers of the connection file descriptor,
+/// formatted in decimal, separated by a colon". Child processes inherit the
+/// variable even if standard error was redirected, so the numbers must match.
 pub fn is_reader() -> bool {
     let stream = env::var("JOURNAL_STREAM").unwrap_or_default();
     let Some((device, inode)) = numbers(&stream) else {
@@ -25,7 +25,7 @@ fn numbers(stream: &str) -> Option<(u64, u64)> {
     Some((device.parse().ok()?, inode.parse().ok()?))
 }
 
-/// `text`, each line of it with the priority of `level`.
+/// Prefixes each line of `text` with the priority of `level`.
 pub fn with_priority(level: Level, text: &str) -> String {
     // The levels of syslog(3).
     let priority = match level {

@@ -1,5 +1,5 @@
-//! Lines that no subscriber makes: the last one of a command, panics, and the
-//! count of lines that were dropped.
+//! Lines that are not written by a subscriber: the last line of a command,
+//! panics, and the count of dropped lines.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -16,15 +16,15 @@ use super::{
 };
 use crate::terminal;
 
-/// Why a command ends other than well.
+/// Why a command failed.
 pub struct Fatal<'a> {
-    /// Several lines, perhaps with what untrusted files contain.
+    /// May have several lines and contain text of untrusted files.
     pub message: &'a str,
     pub exit_code: u8,
 }
 
-/// The last line of a command that fails. For people it is `assay: ` and the
-/// message; otherwise the event `fatal`.
+/// The last line of a command that fails: `assay: ` and the message in text
+/// format, otherwise the event `fatal`.
 pub fn fatal(style: Style, last: &Fatal<'_>) -> String {
     let Fatal { message, exit_code } = last;
     match style.format {
@@ -45,7 +45,7 @@ pub fn fatal(style: Style, last: &Fatal<'_>) -> String {
     }
 }
 
-/// What clap says of a command line that it cannot read: for people as it is.
+/// An error of clap about the command line, unchanged in text format.
 pub fn usage(style: Style, last: &Fatal<'_>) -> String {
     match style.format {
         Format::Json => fatal(style, last),
@@ -53,8 +53,8 @@ pub fn usage(style: Style, last: &Fatal<'_>) -> String {
     }
 }
 
-/// A panic, event `panic`; for people in one line. With RUST_BACKTRACE the way
-/// there follows.
+/// A panic, event `panic`; one line in text format. With RUST_BACKTRACE the
+/// backtrace follows.
 pub fn panicked(style: Style, panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map(ToString::to_string);
     let place = place.as_deref().unwrap_or("an unknown place");
@@ -89,7 +89,7 @@ pub fn panicked(style: Style, panic: &PanicHookInfo<'_>) -> String {
     }
 }
 
-/// The line that says how many lines of a queue were dropped.
+/// The line that reports how many lines of a queue were dropped.
 pub fn dropped(style: Style, kind: Kind, count: u64) -> String {
     let name = match kind {
         Kind::Events => "events",

@@ -1,4 +1,4 @@
-//! Makes lines of events, and puts each into its queue.
+//! Formats events as lines, and adds each to its queue.
 
 use assay_server::ACCESS_TARGET;
 use tracing::{Event, Level, Subscriber, span};
@@ -11,10 +11,10 @@ use super::{
     queue::Kind,
 };
 
-/// The span of a request, `assay_server`'s.
+/// The span of a request, from `assay_server`.
 const REQUEST: &str = "request";
 
-/// Logs to one place, in one style.
+/// A tracing layer that logs to one destination, in one style.
 pub struct LogLayer {
     pub style: line::Style,
     pub out: Out,
@@ -70,20 +70,20 @@ where
     }
 }
 
-/// The event of a line that names none.
+/// The event name for a line without one.
 fn unnamed(target: &str) -> &'static str {
     if is_ours(target) { "debug" } else { "library" }
 }
 
-/// Whether a line is this program's, and not a library's.
+/// Whether a line comes from this program, not from a library.
 fn is_ours(target: &str) -> bool {
     target == "assay" || target.starts_with("assay::") || target.starts_with("assay_")
 }
 
-/// Which queue an event waits in. What a request can cause is an event only
-/// where it cost a durable change, or is a fault, of which there are few:
-/// anything else, and all that is not known here, are lines of requests, which
-/// nobody misses. The lines that every request causes come last.
+/// The queue for an event. An event that a request causes belongs to the events
+/// queue only if it is a durable change or a fault, both of which are rare. All
+/// others, including unknown ones, are lines of requests and may be dropped.
+/// Access lines, which every request causes, come last.
 fn kind(target: &str, level: Level, in_request: bool) -> Kind {
     if target == ACCESS_TARGET {
         return Kind::Access;

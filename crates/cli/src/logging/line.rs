@@ -1,4 +1,4 @@
-//! Lines of the log, for people or as JSON.
+//! Log lines, in text or JSON format.
 
 use std::fmt::Write as _;
 
@@ -15,38 +15,38 @@ use super::{
 };
 use crate::terminal;
 
-/// How lines look, and whether the journal reads them.
+/// The style of lines, and whether the journal reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     pub format: Format,
-    /// Each line begins with its priority.
+    /// Whether each line begins with its priority.
     pub journal: bool,
 }
 
-/// How lines look.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people, perhaps with colours.
+    /// Text, with colours if enabled.
     Text { color: bool },
 }
 
-/// A line in the making.
+/// A line under construction.
 pub struct Line {
     style: Style,
     level: Level,
     target: &'static str,
     fields: Fields,
-    /// Those in which it stands, outermost first.
+    /// The spans that contain it, outermost first.
     spans: Vec<Span>,
 }
 
 struct Span {
     name: &'static str,
-    /// For people.
+    /// In text format.
     text: String,
-    /// For programs.
+    /// In JSON format.
     json: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -61,7 +61,7 @@ impl Line {
         }
     }
 
-    /// It stands in a span.
+    /// Adds a span that contains the line.
     pub fn within(&mut self, name: &'static str, fields: &Fields) {
         let mut span = Span {
             name,
@@ -84,13 +84,13 @@ impl Line {
         self.spans.push(span);
     }
 
-    /// The line and its end.
+    /// Formats the complete line.
     pub fn finish(self) -> String {
         let mut time = String::new();
-        // A clock that cannot be shown is no reason for not logging.
+        // Log the line even if the time cannot be formatted.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let mut line = match self.style.format {
-            // JSON of texts and numbers can be written.
+            // JSON of strings and numbers always serializes.
             Format::Json => terminal::json(&Json(&time, &self)).unwrap_or_default(),
             Format::Text { color } => self.text(&time, color),
         };
@@ -160,15 +160,15 @@ fn write_field(line: &mut String, name: &str, value: &FieldValue, color: bool) {
     };
 }
 
-/// Whether a value holds more than a plain token: then it could end a span, or
-/// look like another field. What times, URLs, addresses, numbers and names of
-/// ours are made of needs none.
+/// Whether a value contains more than a plain token. Such a value could end a
+/// span, or look like another field. Times, URLs, addresses, numbers and this
+/// program's names do not need quotes.
 fn needs_quotes(text: &str) -> bool {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@+%*~".contains(letter);
     text.is_empty() || !text.chars().all(is_plain)
 }
 
-/// In quotes, with what would look like their end escaped.
+/// Quotes a value, with quotes and backslashes escaped.
 fn quoted(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}\"", terminal::escape(&text))
@@ -183,7 +183,7 @@ impl FieldValue {
     }
 }
 
-/// A time, and the line of that time.
+/// A line with its time, for serialization.
 struct Json<'a>(&'a str, &'a Line);
 
 impl Serialize for Json<'_> {

@@ -1,5 +1,5 @@
-//! Bounded queues of log lines and the one thread that writes them: who logs
-//! never waits for the reader of the log (docs/adr/0018).
+//! Bounded queues of log lines and the thread that writes them. Logging never
+//! waits for the reader of the log (docs/adr/0018).
 
 use std::{
     collections::VecDeque,
@@ -9,19 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How soon a write is tried again that a reader, which set its end so, refused.
+/// The interval between attempts to write to a non-blocking descriptor that is
+/// not ready.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How often dropped lines are reported at most while there are more.
+/// The minimum time between reports of dropped lines while more lines wait.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// Which queue a line waits in.
+/// The queue of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Durable changes, faults, start and end. Written first.
+    /// Durable changes, faults, start and stop. Written first.
     Events = 0,
-    /// What single requests and connections cause, and all debugging.
+    /// Lines about single requests and connections, and all debug lines.
     Requests = 1,
-    /// One line a request, where the operator asked for them. Written last, so
+    /// Access lines, one per request, if enabled. Written last, so that they
+    /// displace no other lines.
     /// that they push out nothing else.
     Access = 2,
 }
@@ -30,8 +32,8 @@ impl Kind {
     const ALL: [Self; 3] = [Self::Events, Self::Requests, Self::Access];
 }
 
-/// How many bytes of lines may wait in each queue: some 20,000 events, 3,000
-/// lines of what requests cause, as many requests.
+/// The maximum number of bytes in each queue: about 20,000 events, 3,000 lines
+/// about requests, and as many access lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub events: usize,
@@ -49,7 +51,7 @@ impl Default for Limits {
     }
 }
 
-/// Makes the line that says how many were dropped.
+/// Formats the line that reports the number of dropped lines.
 pub type Report = Box<dyn Fn(Kind, u64) -> String + Send>;
 
 /// The queues. Clones share them.
@@ -59,9 +61,9 @@ pub struct Queue(Arc<Shared>);
 struct Shared {
     limits: [usize; Kind::ALL.len()],
     state: Mutex<State>,
-    /// There is a line to write.
+    /// Signals that there is a line to write.
     filled: Condvar,
-    /// All lines are written.
+    /// Signals that all lines are written.
     emptied: Condvar,
 }
 
@@ -77,7 +79,7 @@ impl Queue {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// The thread cannot start.
     pub fn start(
         out: impl Write + Send + 'static,
         limits: Limits,
@@ -100,7 +102,7 @@ impl Queue {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line, or drops and counts it where its queue is full. Never waits
+    /// Adds a line, or drops and counts it if its queue is full. Never waits
     /// for the reader.
     pub fn push(&self, kind: Kind, line: String) {
         let mut state = self.lock();
@@ -115,7 +117,7 @@ impl Queue {
     }
 
     /// Waits until all lines are written, but no longer than `limit`. Returns
-    /// whether they are.
+    /// whether all are written.
     pub fn flush(&self, limit: Duration) -> bool {
         let state = self.lock();
         let pending = |state: &mut State| state.writing || state.next().is_some();
@@ -124,23 +126,23 @@ impl Queue {
         !result.timed_out()
     }
 
-    /// Writes lines as they come; does not return.
+    /// Writes lines as they arrive; does not return.
     fn write_to(&self, mut out: impl Write, report: Report) {
         let mut reported: Option<Instant> = None;
         loop {
             let line = self.take();
             if write(&mut out, line.as_bytes()).is_err() {
-                // There is no reader any more. The next line tries again.
+                // There is no reader. The next line tries again.
                 self.done();
                 continue;
             }
-            // The writer got through.
+            // The write succeeded.
             for kind in Kind::ALL {
                 let is_due = reported.is_none_or(|last| last.elapsed() >= REPORT);
                 let dropped = self.dropped(kind, is_due);
                 if dropped > 0 {
                     reported = Some(Instant::now());
-                    // If this fails, the next line will as well.
+                    // If this fails, the next line fails as well.
                     let _ = write(&mut out, report(kind, dropped).as_bytes());
                 }
             }
@@ -148,7 +150,7 @@ impl Queue {
         }
     }
 
-    /// The next line, of events first.
+    /// Takes the next line; events first.
     fn take(&self) -> String {
         let mut state = self.lock();
         loop {
@@ -164,8 +166,8 @@ impl Queue {
         }
     }
 
-    /// How many lines were dropped since the last report: told when one is due,
-    /// or when nothing is left to write.
+    /// The number of lines dropped since the last report, if a report is due or
+    /// no lines are left to write.
     fn dropped(&self, kind: Kind, is_due: bool) -> u64 {
         let mut state = self.lock();
         if is_due || state.next().is_none() {
@@ -175,7 +177,7 @@ impl Queue {
         }
     }
 
-    /// What was taken is written, or lost.
+    /// Marks the current line as written or lost.
     fn done(&self) {
         let mut state = self.lock();
         state.writing = false;
@@ -192,7 +194,8 @@ impl State {
     }
 }
 
-/// Writes all of it, also to a pipe or socket that somebody made non-blocking.
+/// Writes all bytes, even if another process made the pipe or socket
+/// non-blocking.
 fn write(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -212,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a line when the test says so.
+    /// A reader that takes a line when the test allows it.
     struct Reader {
         lines: mpsc::Receiver<String>,
     }
@@ -222,7 +225,7 @@ mod tests {
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let line = String::from_utf8(bytes.to_vec()).unwrap();
-            // A test that has ended reads no more.
+            // A finished test reads no more.
             self.0.send(line).map_err(|_| io::ErrorKind::BrokenPipe)?;
             Ok(bytes.len())
         }
@@ -236,8 +239,8 @@ mod tests {
         format!("{kind:?} dropped {count}")
     }
 
-    /// Queues of 100 and 10 bytes before a reader that reads nothing, and a
-    /// writer that waits for it with one line in its hands.
+    /// Queues of 100 and 10 bytes with a reader that reads nothing, and a
+    /// writer that waits for it with one line taken.
     fn stuck() -> (Queue, Reader) {
         let (sender, lines) = mpsc::sync_channel(0);
         let limits = Limits {
@@ -270,7 +273,7 @@ mod tests {
         }
         let read = reader.read(24);
         assert_eq!(read[0], "stuck");
-        // The writer got through for the first time.
+        // The first write succeeded.
         assert_eq!(read[1], "Requests dropped 998");
         assert_eq!(read[2..22], ["event"; 20]);
         assert_eq!(read[22..], ["    0", "    1"]);

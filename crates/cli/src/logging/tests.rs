@@ -1,7 +1,7 @@
-//! The lines of the engine's events, byte for byte: names, fields, their order,
-//! levels and targets are what operators' filters and alarms stand on.
+//! Checks the lines of the engine's events byte for byte. Operators' filters
+//! and alarms depend on names, fields, their order, levels and targets.
 
-// The walks of the engine's own tests.
+// The scenarios of the engine's own tests.
 #[path = "../../../engine/tests/support/mod.rs"]
 mod support;
 
@@ -26,10 +26,10 @@ use super::{
     queue::{Limits, Queue},
 };
 
-/// One line for each kind of line, in the order in which the walks cause them.
+/// One line of each kind, in the order in which the scenarios cause them.
 const EXPECTED: &str = include_str!("tests/lines.jsonl");
 
-/// What was written.
+/// The captured output.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -77,7 +77,7 @@ fn without_time(line: &str) -> String {
     format!("{{{rest}")
 }
 
-/// Puts numbers in the place of random names, the same for the same name.
+/// Replaces random names by numbers; the same name gets the same number.
 fn numbered(lines: &[String]) -> Vec<String> {
     let mut known = HashMap::new();
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
@@ -111,7 +111,7 @@ fn assert_expected(lines: &[String]) {
     assert_eq!(lines, EXPECTED);
 }
 
-/// Servers that log, and what they log.
+/// Server settings with a logger, and its request log.
 fn logging() -> (Knobs, Arc<RequestLog>) {
     let log = Arc::new(RequestLog::new(Arc::new(TestClock::starting())));
     let knobs = Knobs {
@@ -142,7 +142,7 @@ fn the_lines_of_the_engines_events_stay_as_they_are() {
     assert_expected(&rest);
 }
 
-/// A new event has a line, or is named here as one without.
+/// Every event has a line, or is listed here as one without.
 #[test]
 fn every_event_has_a_line_of_its_severity_or_none_on_purpose() {
     let quiet = [Kind::ChallengeJudged, Kind::CsrReceived];
@@ -151,7 +151,7 @@ fn every_event_has_a_line_of_its_severity_or_none_on_purpose() {
         let line: Value = serde_json::from_str(line).unwrap();
         let name = line["event"].as_str().unwrap();
         let Some(kind) = Kind::ALL.iter().find(|kind| kind.name() == name) else {
-            // A sum of what has no line of its own.
+            // A summary of events without a line of their own.
             assert_eq!(line["target"], "assay_engine::request_log", "{name}");
             continue;
         };
@@ -161,7 +161,8 @@ fn every_event_has_a_line_of_its_severity_or_none_on_purpose() {
             Severity::Info => "INFO",
         };
         assert_eq!(line["level"], level, "{name}");
-        // Nothing that a request causes for free waits among durable changes.
+        // Lines that a request causes without cost must not use the target of
+        // durable changes.
         if line["target"] == events::TARGET {
             assert!(kind.is_durable(), "{name}");
         }

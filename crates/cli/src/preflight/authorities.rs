@@ -1,4 +1,5 @@
-//! The root and the CAs below it: whether relying parties trust what they issue.
+//! Checks the root and the CAs below it: whether relying parties trust what
+//! they issue.
 
 use anyhow::Context as _;
 use assay_ca::{Issuer, LeafUsage, Root};
@@ -14,7 +15,7 @@ use crate::{
 };
 
 impl Report {
-    /// The root, where it can be read and is valid.
+    /// Loads the root, if it is readable and valid.
     pub(super) fn root(&mut self, dir: &Dir, present: Timestamp) -> Option<Root> {
         let root = self.take(load_root(dir))?;
         let shown = dir.ca_certificate("root");
@@ -22,9 +23,9 @@ impl Report {
         Some(root)
     }
 
-    /// The CA `name` with its key, and whether it is a laboratory's, where both
-    /// can be read. Whether the root issued it is checked as well: a CA of
-    /// another root issues what no relying party trusts.
+    /// Loads the CA `name` with its key, and whether it has the laboratory
+    /// mark, if both are readable. Also checks that the root issued it: relying
+    /// parties do not trust certificates of a CA below another root.
     pub(super) fn ca(
         &mut self,
         dir: &Dir,
@@ -50,9 +51,7 @@ impl Report {
                     "{} is not a CA for {work}: its extended key usage lacks {wanted}",
                     path.display()
                 ),
-                Some(
-                    "put the certificate and key of the right CA back, or take one with that usage",
-                ),
+                Some("restore the certificate and key of the right CA, or use one with that usage"),
             );
         } else if usage == LeafUsage::ServerAuth {
             self.take(issuance::try_server_certificates(&issuer).with_context(named));
@@ -60,7 +59,7 @@ impl Report {
             self.warn(
                 "ca_name_constraints",
                 format_args!(
-                    "{} has name constraints: relying parties refuse certificates of devices whose subject or names are outside of them",
+                    "{} has name constraints: relying parties refuse device certificates whose subject or names are outside them",
                     path.display()
                 ),
                 "compare the constraints with profile.default, and verify a first certificate with `openssl verify`",
@@ -72,17 +71,18 @@ impl Report {
             let root = dir.ca_certificate("root");
             self.error(
                 format_args!(
-                    "{} was not issued by the root in {}: {error}; clients that trust this root refuse what it issues",
+                    "{} was not issued by the root in {}: {error}; clients that trust this root refuse the certificates that it issues",
                     path.display(),
                     root.display()
                 ),
-                Some("put back the root, the CA's certificate and its key that belong together"),
+                Some("restore the root, the CA's certificate and its key that belong together"),
             );
         }
         Some((issuer, laboratory))
     }
 
-    /// Warns of a CA that ends before certificates of the usual lifetime would.
+    /// Warns about a CA that expires before certificates with the configured
+    /// lifetime would.
     pub(super) fn ends(
         &mut self,
         ca: &'static str,
@@ -95,7 +95,7 @@ impl Report {
         }
         let remedy = match ca {
             "root" => {
-                "make a new server with a root of its own in time, and let devices and relying parties trust that"
+                "create a new server with its own root in time, and make devices and relying parties trust that root"
             }
             ca => issuance::renew_ca(ca),
         };
@@ -103,7 +103,7 @@ impl Report {
             severity: Severity::Warning,
             event: Some("ca_ends"),
             what: format!(
-                "the {ca} CA ends at {end}, before certificates of the usual lifetime: they are cut to its end"
+                "the {ca} CA ends at {end}, before certificates of the configured lifetime: they are shortened to end with it"
             ),
             remedy: Some(remedy.to_owned()),
             ca: Some(ca),
@@ -111,9 +111,9 @@ impl Report {
         });
     }
 
-    /// Warns of the root's key beside the issuing CA's: who takes this machine
-    /// over can make CAs then, and not only certificates.
-    pub(super) fn look_for_root_key(&mut self, dir: &Dir) {
+    /// Warns if the root's key is beside the issuing CA's: an attacker who
+    /// takes over this machine could then create CAs, not only certificates.
+    pub(super) fn check_for_root_key(&mut self, dir: &Dir) {
         let key = dir.ca_key("root");
         if is_there(&key).unwrap_or(false) {
             self.take(check_key(&key));

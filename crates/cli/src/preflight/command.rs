@@ -1,4 +1,4 @@
-//! `assay config check`: everything that is wrong, in one run.
+//! `assay config check`: shows all problems in one run.
 
 use assay_attest::TrustAnchor;
 

@@ -1,4 +1,4 @@
-//! Who can change what a server believes.
+//! Checks who can change the files that a server trusts.
 
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,16 @@ use crate::{
 
 impl Report {
     /// Refuses files and directories that users other than the server's own can
-    /// change: the list of devices is who gets certificates, an attestation root
-    /// is who vouches for devices, and a directory lets its files be replaced.
-    pub(super) fn look_at_owners(&mut self, dir: &Dir, config: Option<&Config>) {
+    /// change: the list of devices decides who gets certificates, an
+    /// attestation root decides which devices are genuine, and write access to
+    /// a directory allows replacing its files.
+    pub(super) fn check_owners(&mut self, dir: &Dir, config: Option<&Config>) {
         let Ok(owners) = Owners::of(dir.path()) else {
             return;
         };
         for path in deciding(dir, config) {
             let faults = match path == dir.path() {
-                // What is above is not ours to look at.
+                // Directories above are not checked.
                 true => owners.look_at(&path).into_iter().collect(),
                 false => owners.look_along(&path),
             };
@@ -31,14 +32,14 @@ impl Report {
                         "group_may_write",
                         what,
                         &format!(
-                            "chmod g-w {}, unless that group is to decide with you",
+                            "chmod g-w {}, unless that group may make these decisions",
                             path.display()
                         ),
                     ),
                 }
             }
             let is_database = path == dir.db();
-            // All of the directory is looked at by its parts.
+            // The directory itself is checked by its parts.
             let is_part = path != dir.path() && path != dir.ca();
             if let Some(closed) =
                 closed_to_owner_of(dir.path(), &path, is_database).filter(|_| is_part)
@@ -48,13 +49,13 @@ impl Report {
         }
     }
 
-    /// Warns the super-user of what the server's own user cannot use.
+    /// Warns root about files that the server's own user cannot use.
     fn closed_to_owner(&mut self, dir: &Dir, closed: &Path) {
         let owner = other_owner(dir.path()).unwrap_or_default();
         self.warn(
             "closed_to_owner",
             format_args!(
-                "{} is not for {owner}, whose directory {} is: a server of that user cannot use it",
+                "{} is not accessible to {owner}, the owner of {}: a server of that user cannot use it",
                 closed.display(),
                 dir.path().display()
             ),
@@ -63,7 +64,7 @@ impl Report {
     }
 }
 
-/// What decides what a server does.
+/// The files that control a server's decisions.
 fn deciding(dir: &Dir, config: Option<&Config>) -> Vec<PathBuf> {
     let mut paths = vec![
         dir.path().to_owned(),

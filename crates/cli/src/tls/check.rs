@@ -1,5 +1,5 @@
-//! Whether a certificate can do its work here: its dates, its usage and its
-//! names. That it fits its key is checked where the two are put together.
+//! Checks whether a certificate can be used here: its dates, its usage and its
+//! names. The module that combines certificate and key checks that they match.
 
 use anyhow::{Context as _, bail, ensure};
 use assay_ca::{Issuer, Root};
@@ -25,8 +25,8 @@ pub fn check_ca(name: &str, issuer: &Issuer, now: Timestamp) -> anyhow::Result<(
     )
 }
 
-/// Refuses a server certificate that is not valid at `now`, that is not for
-/// TLS servers, or not for `host`, where that is known.
+/// Refuses a server certificate that is not valid at `now`, not for TLS
+/// servers, or not for `host`, if that is known.
 pub fn check_server(leaf_der: &[u8], host: Option<&UrlHost>, now: Timestamp) -> anyhow::Result<()> {
     let leaf = Certificate::from_der(leaf_der).context("the TLS certificate is malformed")?;
     let tbs = leaf.tbs_certificate();
@@ -36,9 +36,9 @@ pub fn check_server(leaf_der: &[u8], host: Option<&UrlHost>, now: Timestamp) -> 
         time(&tbs.validity().not_after),
     );
     check_validity("TLS", begin, end, now, "replace it")?;
-    // Apple's systems want the extension: "TLS server certificates must contain
-    // an ExtendedKeyUsage (EKU) extension containing the id-kp-serverAuth OID"
-    // (support.apple.com/103769).
+    // Apple's systems require the extension: "TLS server certificates must
+    // contain an ExtendedKeyUsage (EKU) extension containing the
+    // id-kp-serverAuth OID" (support.apple.com/103769).
     let usage = tbs
         .get_extension::<ExtendedKeyUsage>()
         .context("the TLS certificate's extended key usage is malformed")?;
@@ -66,11 +66,11 @@ pub fn check_root(root: &Root, now: Timestamp) -> anyhow::Result<()> {
         Timestamp(root.not_before()),
         Timestamp(root.not_after()),
         now,
-        "make a new server with `assay init`, in another directory: what this root vouches for is trusted no more",
+        "create a new server with `assay init`, in another directory: certificates below this root are no longer trusted",
     )
 }
 
-/// When a certificate (DER) begins and ceases to be valid.
+/// The start and the end of a certificate's (DER) validity.
 pub fn validity_of(der: &[u8]) -> anyhow::Result<(Timestamp, Timestamp)> {
     let certificate = Certificate::from_der(der).context("the certificate is malformed")?;
     let validity = certificate.tbs_certificate().validity();
@@ -87,21 +87,21 @@ fn check_validity(
 ) -> anyhow::Result<()> {
     if now < begin {
         bail!(
-            "the {whose} certificate begins at {begin} (and ends at {end}), and the clock says {now}: set the clock right, or {remedy}"
+            "the {whose} certificate begins at {begin} (and ends at {end}), and the clock says {now}: correct the clock, or {remedy}"
         );
     }
     // RFC 5280 section 4.1.2.5: "The validity period for a certificate is the
     // period of time from notBefore through notAfter, inclusive."
     if now > end {
         bail!(
-            "the {whose} certificate ended at {end} (and began at {begin}), and the clock says {now}: set the clock right, or {remedy}"
+            "the {whose} certificate ended at {end} (and began at {begin}), and the clock says {now}: correct the clock, or {remedy}"
         );
     }
     Ok(())
 }
 
-/// RFC 9525 section 6.3: a wildcard is the whole left-most label and stands for
-/// exactly one.
+/// RFC 9525 section 6.3: a wildcard is the whole left-most label and matches
+/// exactly one label.
 fn is_for(name: &GeneralName, host: &UrlHost) -> bool {
     match (name, host) {
         (GeneralName::DnsName(name), UrlHost::Dns(host)) => {
@@ -186,7 +186,7 @@ mod tests {
             }
         }
         assert!(check_server(&der, Some(&UrlHost::Ip([192, 0, 2, 8].into())), NOW).is_err());
-        // The common name counts for nothing.
+        // The common name is ignored.
         let der = certificate(&[], |params| {
             params
                 .distinguished_name

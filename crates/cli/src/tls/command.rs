@@ -1,7 +1,7 @@
-//! `assay tls host`: a TLS CA for another host.
+//! `assay tls host`: creates a TLS CA for another host.
 //!
-//! The TLS CA may certify one host only, and that is in a certificate which the
-//! root signed. With the root's key at hand another one is made.
+//! The TLS CA may certify only one host: the constraint is in its certificate,
+//! which the root signed. With the root's key another TLS CA can be created.
 
 use std::{
     fs::{self, OpenOptions},
@@ -38,19 +38,20 @@ pub fn run(dir: &Dir, command: &TlsCommand) -> Result<(), Stop> {
     let made = authority::create_tls(&root, &key, host.for_certificate(), now())
         .with_context(|| {
             format!(
-                "cannot make a TLS CA for {host} under {} with the key in {}",
+                "cannot create a TLS CA for {host} under {} with the key in {}",
                 dir.ca_certificate("root").display(),
                 root_key.display()
             )
         })
         .map_err(Stop::usage)?;
     let kept = replace(dir, &made.certificate_pem, &made.key_pem)
-        .or_fault("cannot replace the TLS CA: the one before stays")?;
+        .or_fault("cannot replace the TLS CA: the old one remains")?;
     describe(dir, host, &kept, *json)
 }
 
 fn describe(dir: &Dir, host: &UrlHost, kept: &[PathBuf], json: bool) -> Result<(), Stop> {
-    // The port stays. A configuration that cannot be read is for `config check`.
+    // The port stays the same. An unreadable configuration is reported by
+    // `config check`.
     let configured = Config::load(&dir.config()).ok();
     let configured = configured.and_then(|config| config.server.base_url);
     let base_url = match configured {
@@ -71,17 +72,17 @@ fn describe(dir: &Dir, host: &UrlHost, kept: &[PathBuf], json: bool) -> Result<(
     let before = match kept {
         [] => String::new(),
         kept => format!(
-            " The one before is kept: {}.",
+            " The old one is kept: {}.",
             (kept.iter().map(|path| path.display().to_string()))
                 .collect::<Vec<_>>()
                 .join(", ")
         ),
     };
     print(format_args!(
-        "Made a TLS CA for {host}: {}.{before}\n\n\
+        "Created a TLS CA for {host}: {}.{before}\n\n\
          Next:\n  1. In {}, under [server]: base_url = \"{base_url}\"\n  \
          2. assay --dir {shown} config check\n  \
-         3. Restart the server: one that runs goes on as it is until then.\n  \
+         3. Restart the server: a running one continues unchanged until then.\n  \
          4. Send devices and clients the new directory URL, {base_url}/acme/directory. They trust the same root.\n  \
          5. Take the root's key offline again.",
         certificate.display(),
@@ -89,9 +90,9 @@ fn describe(dir: &Dir, host: &UrlHost, kept: &[PathBuf], json: bool) -> Result<(
     ))
 }
 
-/// Puts another TLS CA in the place of the present one, whose files it returns
-/// under the names by which they are kept. Both files or none; where the machine
-/// fails between the two, `serve` refuses the pair, and the same command mends it.
+/// Replaces the current TLS CA, and returns the names under which its files are
+/// kept. Replaces both files or none. If the machine fails between the two,
+/// `serve` refuses the pair, and the same command repairs it.
 fn replace(dir: &Dir, certificate: &str, key: &str) -> io::Result<Vec<PathBuf>> {
     let owner = fs::metadata(dir.ca())?;
     let pair = [dir.ca_key("tls"), dir.ca_certificate("tls")];
@@ -120,7 +121,7 @@ fn replace(dir: &Dir, certificate: &str, key: &str) -> io::Result<Vec<PathBuf>> 
     replaced
 }
 
-/// Gives the files second names, which say when they were replaced.
+/// Gives the files second names that contain the time of the replacement.
 fn keep(pair: &[PathBuf; 2]) -> io::Result<Vec<PathBuf>> {
     let time = Timestamp(now()).to_string().replace(':', "");
     let mut kept = Vec::new();
@@ -154,8 +155,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes a file that only its owner reads, durable. What an attempt that was
-/// killed left is replaced.
+/// Writes a durable file that only its owner can read. Replaces a file of a
+/// previous attempt that was killed.
 fn write(path: &Path, bytes: &[u8], owner: &fs::Metadata) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -168,7 +169,8 @@ fn write(path: &Path, bytes: &[u8], owner: &fs::Metadata) -> io::Result<()> {
         .open(path)?;
     file.write_all(bytes)?;
     if file.metadata()?.uid() != owner.uid() {
-        // The file that was opened: another one may be at its path by now.
+        // Change the owner of the open file: the path may name another file by
+        // now.
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.sync_all()

@@ -1,4 +1,4 @@
-//! A TLS certificate from files, read again when they change.
+//! A TLS certificate from files, which is reloaded when they change.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ use crate::{
 
 const CHECK: Duration = Duration::from_secs(1);
 
-/// What is served from two files.
+/// A certificate from two files.
 #[derive(Clone)]
 pub struct FileIdentity {
     pub identity: Arc<TlsIdentity>,
@@ -31,18 +31,18 @@ pub struct FileIdentity {
     key: PathBuf,
     /// The server's own certificate, DER.
     leaf: Vec<u8>,
-    /// The files' states before they were read.
+    /// The state of the files before they were read.
     stamps: [Option<Stamp>; 2],
 }
 
-/// A chain and its key, read and not yet checked.
+/// A chain and its key, not yet checked.
 struct Pair {
     chain: Vec<Vec<u8>>,
     key: PrivatePkcs8KeyDer<'static>,
 }
 
 impl FileIdentity {
-    /// Reads a certificate chain and its key, and checks that they fit.
+    /// Reads a certificate chain and its key, and checks that they match.
     pub fn read(certificate: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
         let stamps = [stamp(&certificate), stamp(&key)];
         let Pair { chain, key: der } = Pair::read(&certificate, &key)?;
@@ -58,21 +58,21 @@ impl FileIdentity {
         })
     }
 
-    /// Checks that it can serve TLS now, and for `host`.
+    /// Checks that it can serve TLS now, for `host`.
     pub fn check(&self, host: &UrlHost) -> anyhow::Result<()> {
         check_server(&self.leaf, Some(host), Timestamp(now()))
             .with_context(|| format!("{}", self.certificate.display()))
     }
 
-    /// When its certificate ends, where less than a tenth of its life is left.
+    /// When its certificate ends, if less than a tenth of its lifetime is left.
     pub fn ends_soon(&self, now: Timestamp) -> Option<Timestamp> {
         let (begin, end) = validity_of(&self.leaf).ok()?;
         let life = end.0.saturating_sub(begin.0);
         (end.0.saturating_sub(now.0) < life / 10).then_some(end)
     }
 
-    /// Serves what is in the files, as they change and on SIGHUP. A pair that
-    /// cannot be used leaves the old one in place. Runs until it is dropped.
+    /// Serves the content of the files, as they change and on SIGHUP. If the
+    /// new pair is unusable, the old one remains. Runs until dropped.
     pub async fn watch(self, host: UrlHost, mut hangup: Requests) {
         let mut ticks = interval(CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,8 +85,8 @@ impl FileIdentity {
                 _ = hangup.recv() => true,
             };
             let present = [stamp(&self.certificate), stamp(&self.key)];
-            // Two files are not replaced in one stroke: they are read once
-            // they are at rest.
+            // Two files are not replaced atomically: they are read once they no
+            // longer change.
             let at_rest = std::mem::replace(&mut seen, present) == present;
             if !asked && (present == served || !at_rest) {
                 continue;
@@ -103,12 +103,13 @@ impl FileIdentity {
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    // The text has the time in it: the same files are the same.
+                    // The error contains the time; compare the files instead to
+                    // detect the same error.
                     if asked || complaint != Some(present) {
                         tracing::error!(
                             event = "tls_refused",
                             %error,
-                            "the TLS certificate cannot be used: the old one stays"
+                            "the new TLS certificate is unusable: the old one remains in use"
                         );
                     }
                     if asked {
@@ -142,16 +143,16 @@ impl Pair {
             .with_context(|| format!("{}", certificate.display()))?;
         ensure!(
             !chain.is_empty(),
-            "{} holds no certificate",
+            "{} contains no certificate",
             certificate.display()
         );
         permissions::check_key(key)?;
         let der = PrivatePkcs8KeyDer::from_pem_slice(&read(key)?);
-        // Never the error itself, which quotes the file: it may be a key.
+        // Never show the error itself: it quotes the file, which may be a key.
         let der = der.map_err(|error| anyhow!(pem_fault(&error)));
         let key = der.with_context(|| {
             format!(
-                "{} holds no PKCS #8 key; if it is of another form: openssl pkcs8 -topk8 -nocrypt -in {0}",
+                "{} contains no PKCS #8 key; if it has another format: openssl pkcs8 -topk8 -nocrypt -in {0}",
                 key.display()
             )
         })?;

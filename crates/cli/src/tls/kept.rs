@@ -1,6 +1,6 @@
-//! The last certificate of the server's own TLS CA, with its key, in
-//! `ca/serving.pem`: what answers while the index is rebuilt, when nothing can be
-//! recorded and therefore nothing signed.
+//! Stores the last certificate of the server's own TLS CA, with its key, in
+//! `ca/serving.pem`. It serves responses while the index is rebuilt, when
+//! nothing can be recorded and so nothing can be signed.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -17,8 +17,8 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 use super::check::check_server;
 use crate::{certificates::pem_fault, config::UrlHost, dir::Dir, files, now};
 
-/// Writes the certificate chain (DER) and its key (PEM) down. A failure is
-/// logged: only the next rebuild answers under another certificate.
+/// Stores the certificate chain (DER) and its key (PEM). A failure is only
+/// logged, because only the next rebuild needs the file.
 pub fn keep(dir: &Dir, chain: &[Vec<u8>], key_pem: &str) {
     let mut text = key_pem.to_owned();
     text.extend(chain.iter().filter_map(|der| certificate_pem(der)));
@@ -29,13 +29,13 @@ pub fn keep(dir: &Dir, chain: &[Vec<u8>], key_pem: &str) {
             event = "tls_not_kept",
             path = %path.display(),
             %error,
-            "cannot keep the TLS certificate: a rebuild of the index is answered under one that nobody trusts"
+            "cannot store the TLS certificate: responses during a rebuild of the index will use an untrusted one"
         );
     }
 }
 
-/// The certificate that was kept, where it can serve `host` now and is of the TLS
-/// CA with the certificate `ca` (DER).
+/// Loads the stored certificate, if it can serve `host` now and was issued by
+/// the TLS CA with the certificate `ca` (DER).
 pub fn read(dir: &Dir, ca: &[u8], host: &UrlHost) -> Option<Arc<TlsIdentity>> {
     let path = path(dir);
     if !path.exists() {
@@ -47,7 +47,7 @@ pub fn read(dir: &Dir, ca: &[u8], host: &UrlHost) -> Option<Arc<TlsIdentity>> {
                 event = "tls_not_kept",
                 path = %path.display(),
                 error = %format!("{error:#}"),
-                "the TLS certificate that was kept is of no use: answers come under one that nobody trusts, until the index is rebuilt"
+                "the stored TLS certificate is unusable: responses use an untrusted one until the index is rebuilt"
             );
         })
         .ok()
@@ -66,7 +66,7 @@ fn try_read(
     let mode = std::fs::metadata(path)?.mode();
     ensure!(
         mode & 0o077 == 0,
-        "others than its owner can read it (mode {:o})",
+        "users other than its owner can read it (mode {:o})",
         mode & 0o777
     );
     let text = files::read(path, files::SMALL)?;
@@ -77,12 +77,12 @@ fn try_read(
     let key = PrivatePkcs8KeyDer::from_pem_slice(&text)
         .map_err(|error| anyhow::anyhow!(pem_fault(&error)))?;
     let [leaf, issuer] = chain.as_slice() else {
-        anyhow::bail!("it does not hold a certificate and its issuer's");
+        anyhow::bail!("it does not contain a certificate and its issuer's");
     };
-    ensure!(issuer == ca, "it is of another TLS CA");
+    ensure!(issuer == ca, "another TLS CA issued it");
     check_server(leaf, Some(host), now)?;
     let identity = TlsIdentity::new(chain.clone(), key.secret_pkcs8_der());
-    Ok(Arc::new(identity.context("its key does not fit")?))
+    Ok(Arc::new(identity.context("its key does not match")?))
 }
 
 #[cfg(test)]

@@ -127,10 +127,10 @@ async fn scenario_145_reset_clock_takes_a_wrong_mark_back_and_loses_nothing() {
     assert_exit(&output, 0);
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains(&Timestamp(mark).to_string()), "{told}");
-    assert!(told.contains("Orders that ended: 1."), "{told}");
+    assert!(told.contains("Orders that became invalid: 1."), "{told}");
     // Once is enough.
     let again = message(&server.assay(["store", "reset-clock"]), 2);
-    assert!(again.contains("nothing to take back"), "{again}");
+    assert!(again.contains("nothing to reset"), "{again}");
     {
         let store = open_store(&server);
         assert!(store.recorded_time() <= Timestamp(now()));

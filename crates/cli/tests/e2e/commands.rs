@@ -175,7 +175,7 @@ async fn exit_codes_tell_refusal_usage_and_fault_apart() {
         .output();
     let absent = message(&output.unwrap(), 2);
     assert!(
-        absent.contains("make a server there with `assay --dir"),
+        absent.contains("create a server there with `assay --dir"),
         "{absent}"
     );
     // 3: the network, the machine. The port is bound and never served.

@@ -343,7 +343,12 @@ fn a_disk_with_too_little_room_is_a_warning() {
     assert_eq!(warning(&server, "free_space_low"), None);
     server.configure("store.free_space = \"1000000TiB\"");
     let found = warning(&server, "free_space_low").unwrap();
-    assert!(found["remedy"].as_str().unwrap().contains("make room"));
+    assert!(
+        found["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("free some space")
+    );
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn what_is_no_listening_tcp_socket_is_refused() {
             one,
             &[],
             OwnedFd::from(connected).into(),
-            "the inherited socket 1 does not listen",
+            "the inherited socket 1 is not listening",
         ),
         ("exec 3<&-; LISTEN_FDS=1", &[], Stdio::null(), not_tcp),
         (
@@ -172,7 +172,7 @@ fn what_is_no_listening_tcp_socket_is_refused() {
             one,
             &["--listen", "127.0.0.1:0"],
             servers.handed_in(),
-            "leave one of them out",
+            "use only one of them",
         ),
     ] {
         let said = servers.refusal(setup, args, stdin);

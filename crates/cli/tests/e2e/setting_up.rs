@@ -143,7 +143,10 @@ async fn a_ca_whose_database_is_lost_gets_a_new_one() {
         .process()
         .event(|event| event["event"] == "restored_not_acknowledged");
     let said = event["message"].as_str().unwrap();
-    assert!(said.contains("began anew beside its CA"), "{said}");
+    assert!(
+        said.contains("an empty one was created for its CA"),
+        "{said}"
+    );
     let told = json_of(&server.assay(["orders", "list", "--json"]));
     assert_eq!(told["orders"], serde_json::json!([]));
     let mut client = server.client().await;

@@ -95,7 +95,7 @@ fn an_issuing_ca_for_servers_only_is_named_with_its_file() {
         &[
             "ca/issuing.pem is not a CA for certificates of devices",
             "lacks clientAuth",
-            "of the right CA back",
+            "of the right CA",
         ],
     );
     assert!(!said.contains("internal fault"), "{said}");

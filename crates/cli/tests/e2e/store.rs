@@ -408,7 +408,7 @@ async fn a_backup_without_keys_holds_none() {
     let dir = home.path().join("restored");
     let restored = in_dir(&dir, &["restore", file.to_str().unwrap()]);
     assert_exit(&restored, 0);
-    assert!(String::from_utf8_lossy(&restored.stdout).contains("holds no keys"));
+    assert!(String::from_utf8_lossy(&restored.stdout).contains("contains no keys"));
     assert!(!dir.join("ca/issuing.key").exists());
     let shown = in_dir(&dir, &["orders", "show", &order, "--json"]);
     assert_eq!(json_of(&shown)["status"], "valid");
