@@ -1,6 +1,6 @@
 //! Parses `ASSAY_LOG`, which selects the lines to log.
 //!
-//! The syntax is that of `RUST_LOG`. A directive that cannot match is an error,
+//! The syntax is that of `RUST_LOG`. An invalid directive is an error,
 //! because a filter that matches nothing writes no log. No filter silences
 //! errors.
 
