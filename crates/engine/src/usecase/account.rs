@@ -11,20 +11,21 @@ use crate::{
     ports::{Change, Direction, OrderList, Versioned},
 };
 
-/// Provisional accounts that are read at once.
+/// Provisional accounts per read.
 const PAGE: usize = 1000;
-/// Orders that go with a provisional account at most. Further ones can be
-/// reached no more, and go as newer ones come for their identifiers.
+/// The most orders deleted together with a provisional account. Clients can no
+/// longer reach the rest; they are removed when newer orders for their
+/// identifiers arrive.
 const ORDERS_WITH_ACCOUNT: usize = 8;
 
 impl Engine {
-    /// newAccount: makes the key's account, or finds it. `true` when it was
-    /// made now.
+    /// newAccount: creates the key's account or finds it. Returns `true` if it
+    /// was created.
     ///
     /// # Errors
     /// [`Error::AccountDoesNotExist`], [`Error::AccountDeactivated`],
     /// [`Error::TermsNotAgreed`], [`Error::Contact`], [`Error::NoSpace`],
-    /// [`Error::Crowded`], faults.
+    /// [`Error::Crowded`]; faults.
     pub async fn new_account(
         &self,
         context: &KeyContext,
@@ -58,8 +59,9 @@ impl Engine {
         }
     }
 
-    /// Inserts a provisional account; where there are too many, others give way
-    /// in the same commit. `false` when another commit was faster.
+    /// Inserts a provisional account; if there are too many, others are
+    /// displaced in the same commit. Returns `false` on a conflict with another
+    /// commit.
     async fn insert_account(
         &self,
         attempts: &mut Attempts<'_>,
@@ -81,13 +83,13 @@ impl Engine {
         match &made {
             Ok(true) => self.displaced_accounts.add_displaced(&reservation.made()),
             Ok(false) | Err(Error::Contention) => reservation.refused(),
-            // Whether it was made is not known.
+            // It is unknown whether the account was created.
             Err(_) => {}
         }
         made
     }
 
-    /// The account that is asked for.
+    /// Builds the requested account.
     fn provisional_account(
         &self,
         directory: &Directory,
@@ -123,11 +125,11 @@ impl Engine {
         })
     }
 
-    /// How many provisional accounts there are, but those of exempt networks;
-    /// read from the store the first time.
+    /// Returns the number of provisional accounts, without those of exempt
+    /// networks. The first call reads them from the store.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub async fn count_provisional_accounts(&self) -> Result<usize, Error> {
         if let Some(count) = self.provisional.count() {
             return Ok(count);
@@ -144,8 +146,8 @@ impl Engine {
         Ok(self.provisional.count().unwrap_or_default())
     }
 
-    /// What removes a provisional account, with some of its orders; nothing
-    /// where it is gone or established meanwhile.
+    /// Returns the changes that delete a provisional account and some of its
+    /// orders; none if it is gone or established by now.
     async fn removal_of_account(&self, id: AccountId) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         let Some(account) = self.store.account(id).await? else {
@@ -172,10 +174,10 @@ impl Engine {
         Ok(changes)
     }
 
-    /// A POST to an account: changes its contacts, or deactivates it.
+    /// A POST to an account: updates its contacts, or deactivates it.
     ///
     /// # Errors
-    /// [`Error::Contact`], [`Error::NoSpace`] for contacts, faults.
+    /// [`Error::Contact`], [`Error::NoSpace`] for contacts; faults.
     pub async fn update_account(
         &self,
         context: &AccountContext,
@@ -194,7 +196,8 @@ impl Engine {
         if !deactivate && contacts.is_none() {
             return Ok(context.by.value.clone());
         }
-        // What ends something goes on; contacts can be written without end.
+        // Deactivation is allowed without free space; contact updates could
+        // fill the disk.
         if !deactivate && self.is_space_low() {
             return Err(Error::NoSpace);
         }
@@ -245,10 +248,10 @@ impl Engine {
 
     /// RFC 8555 section 7.3.6: "The server SHOULD cancel any pending operations
     /// authorized by the account's key, such as certificate orders." An order
-    /// whose certificate is being signed comes to its end, and one that is made
-    /// at this very moment stays behind: every request for it is refused.
+    /// whose certificate is being signed completes. An order created at the
+    /// same time may remain, but every request for it is refused.
     ///
-    /// Returns how many orders end, too.
+    /// Returns the number of orders that end.
     async fn cancel_open_orders(
         &self,
         account: AccountId,
@@ -256,7 +259,7 @@ impl Engine {
     ) -> Result<(Vec<Change>, usize), Error> {
         let (mut changes, mut ended) = (Vec::new(), 0);
         for id in self.store.open_orders(account, now, usize::MAX).await? {
-            // It may have gone on since it was listed.
+            // Its state may have changed since it was listed.
             let order = self.store.order(id).await?;
             let Some(order) = order.filter(|order| order.value.is_open(now)) else {
                 continue;

@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl Engine {
-    /// An authorization of the account's.
+    /// Returns an authorization of the account.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
-    /// clock is in doubt, faults.
+    /// [`Error::NotFound`]; [`Error::Clock`] if it has expired while the clock
+    /// is in doubt; faults.
     pub async fn authorization(
         &self,
         context: &AccountContext,
@@ -32,7 +32,7 @@ impl Engine {
         self.check_authorization(account, found, "authorization")
     }
 
-    /// What was found as this kind of resource, where it is the account's own.
+    /// Checks that `found` exists and belongs to the account.
     pub(super) fn check_authorization(
         &self,
         account: AccountId,
@@ -51,12 +51,12 @@ impl Engine {
         }
     }
 
-    /// Deactivates an authorization (RFC 8555 section 7.5.2). An order that
-    /// was pending or ready on it is invalid then; a valid one stays valid.
+    /// Deactivates an authorization (RFC 8555 section 7.5.2). If its order was
+    /// pending or ready it becomes invalid; a valid order stays valid.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::StatusNotSettable`],
-    /// [`Error::AuthorizationFinal`], faults.
+    /// [`Error::AuthorizationFinal`]; faults.
     pub async fn update_authorization(
         &self,
         context: &AccountContext,

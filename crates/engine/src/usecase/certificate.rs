@@ -11,19 +11,19 @@ use crate::{
     sha256,
 };
 
-/// A certificate and what a relying party needs to verify it.
+/// A certificate with the chain that a relying party needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// PEM: the leaf, then its issuer; the root is left out (RFC 8555 section
-    /// 7.4.2 allows it, RFC 8446 too).
+    /// PEM: the leaf, then its issuer. The root is omitted (RFC 8555 section
+    /// 7.4.2 and RFC 8446 allow that).
     pub pem: String,
 }
 
 impl Engine {
-    /// A certificate of the account's, with its chain.
+    /// Returns a certificate of the account, with its chain.
     ///
     /// # Errors
-    /// [`Error::NotFound`], faults.
+    /// [`Error::NotFound`]; faults.
     pub async fn certificate(
         &self,
         context: &AccountContext,
@@ -49,12 +49,12 @@ impl Engine {
         })
     }
 
-    /// revokeCert (RFC 8555 section 7.6), by the account that the certificate
-    /// was issued to or by the certificate's own key.
+    /// revokeCert (RFC 8555 section 7.6), signed by the account that the
+    /// certificate was issued to or by the certificate's own key.
     ///
     /// # Errors
     /// [`Error::RevocationUnauthorized`], [`Error::RevocationReason`],
-    /// [`Error::AlreadyRevoked`], faults.
+    /// [`Error::AlreadyRevoked`]; faults.
     pub async fn revoke(
         &self,
         context: &Context<Requester>,
@@ -70,7 +70,7 @@ impl Engine {
         loop {
             let found = self.store.certificate(serial.clone()).await?;
             let Versioned { value, version } = found.ok_or(Error::RevocationUnauthorized)?;
-            // The bytes must be those that were issued: another CA may use the
+            // Compare all bytes with the issued ones: another CA may use the
             // same serial number.
             let by = revoker(&context.by, &value).filter(|_| value.der == *der);
             let by = by.ok_or(Error::RevocationUnauthorized)?;
@@ -103,13 +103,13 @@ impl Engine {
     }
 }
 
-/// The account that the certificate was issued to.
+/// Returns the account that the certificate was issued to.
 fn owner(certificate: &Certificate) -> Option<AccountId> {
     certificate.holder.ordered().map(|(account, _)| account)
 }
 
-/// The requester, whose signature was verified, if it may revoke: the two ways
-/// that need no other authorizations.
+/// Returns the requester, whose signature was verified, if it may revoke. Of
+/// the RFC's ways only the two that need no other authorizations are supported.
 fn revoker(requester: &Requester, certificate: &Certificate) -> Option<Revoker> {
     match requester {
         Requester::Account(account) => {

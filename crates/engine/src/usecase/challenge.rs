@@ -15,7 +15,7 @@ use crate::{
     ports::{Change, Version, Versioned},
 };
 
-/// A challenge that may be answered, with its authorization and its order.
+/// A challenge that may be answered, with its authorization and order.
 pub(super) struct Answerable {
     pub(super) authorization: Versioned<Authorization>,
     pub(super) challenge: Challenge,
@@ -23,7 +23,7 @@ pub(super) struct Answerable {
     pub(super) now: Timestamp,
 }
 
-/// A challenge as an answer finds it.
+/// The state of a challenge when an answer arrives.
 enum Found {
     /// It may be answered.
     Pending(Box<Answerable>),
@@ -31,16 +31,16 @@ enum Found {
     Answered(Authorization),
 }
 
-/// What an answer comes to.
+/// The changes that an answer leads to.
 pub(super) struct Verdict {
     pub(super) authorization: Authorization,
-    /// The account, where it was provisional before.
+    /// The account, if this establishes it.
     pub(super) established: Option<Account>,
     pub(super) changes: Vec<Change>,
 }
 
 impl Verdict {
-    /// A changed authorization, and nothing besides.
+    /// Returns a verdict that changes only the authorization.
     pub(super) fn of(authorization: Authorization, version: Version) -> Self {
         Self {
             changes: vec![Change::UpdateAuthorization(authorization.clone(), version)],
@@ -51,11 +51,11 @@ impl Verdict {
 }
 
 impl Engine {
-    /// A challenge of the account's: its authorization.
+    /// Returns the authorization of a challenge of the account.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
-    /// clock is in doubt, faults.
+    /// [`Error::NotFound`]; [`Error::Clock`] if it has expired while the clock
+    /// is in doubt; faults.
     pub async fn challenge(
         &self,
         context: &AccountContext,
@@ -65,17 +65,18 @@ impl Engine {
         self.check_authorization(context.account(), found, "challenge")
     }
 
-    /// A POST to a challenge: the second gate. Evidence is judged here and now,
-    /// any other answer in the background; a challenge that was answered before
-    /// is returned as it is.
+    /// A POST to a challenge: the second gate. Evidence is judged at once, any
+    /// other answer in the background. A challenge that was answered before is
+    /// returned unchanged.
     ///
     /// A refusal is committed, with authorization and order, before the client
-    /// reads it: RFC 8555 section 7.1.6 and the device-attest draft, section 5.
+    /// receives it: RFC 8555 section 7.1.6 and the device-attest draft, section
+    /// 5.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::AttestationEncoding`],
-    /// [`Error::OrderOver`], [`Error::Attestation`], [`Error::Clock`] where the
-    /// evidence is out of its time and the clock is in doubt, faults.
+    /// [`Error::OrderOver`], [`Error::Attestation`]; [`Error::Clock`] if the
+    /// evidence is outside its validity while the clock is in doubt; faults.
     pub async fn answer_challenge(
         &self,
         context: &AccountContext,
@@ -89,7 +90,7 @@ impl Engine {
         if answerable.challenge.kind() != ChallengeType::DeviceAttest01 {
             return self.begin_validation(context, answerable).await;
         }
-        // Judged once, however often others overtake the commit.
+        // Judge once, even if the commit is retried.
         let appraisal = self.appraise(&answerable, response)?;
         let other_device = match &appraisal.verdict {
             Ok(evidence) => {
@@ -135,13 +136,13 @@ impl Engine {
             }
             answerable = match self.find_challenge(context, id).await? {
                 Found::Pending(answerable) => *answerable,
-                // By another request, just now.
+                // A concurrent request answered it.
                 Found::Answered(authorization) => return Ok(authorization),
             };
         }
     }
 
-    /// The challenge that a request answers.
+    /// Finds the challenge that a request answers.
     async fn find_challenge(
         &self,
         context: &AccountContext,
@@ -182,7 +183,7 @@ impl Engine {
             clock.now,
         );
         judged.explain(response, &self.verifier, &self.second_looks, clock.now);
-        // Another time might judge otherwise, and a refusal is final: the
+        // The verdict depends on the time, and a refusal is final: the
         // challenge stays pending.
         if judged.refused_by_time() {
             clock.settled()?;
@@ -190,7 +191,7 @@ impl Engine {
         Ok(judged)
     }
 
-    /// The challenge is answered, and validated in the background.
+    /// Marks the challenge as answered; it is validated in the background.
     async fn begin_validation(
         &self,
         context: &AccountContext,
@@ -222,8 +223,8 @@ impl Engine {
         }
     }
 
-    /// What goes with a fulfilled challenge. Its order is ready once all its
-    /// authorizations are valid.
+    /// Returns the changes for a fulfilled challenge. Its order becomes ready
+    /// once all its authorizations are valid.
     pub(super) async fn fulfil(
         &self,
         answerable: Answerable,
@@ -248,14 +249,15 @@ impl Engine {
             false => order.value.prove()?,
         };
         let fulfilled = authorization.value.fulfil(challenge.id(), basis)?;
-        // The order is written even when it stays pending: two answers at once
-        // to two of its challenges must not both see the other one pending.
+        // Write the order even if it stays pending: otherwise concurrent
+        // answers to two of its challenges could both see the other one
+        // pending.
         let mut changes = vec![
             Change::UpdateAuthorization(fulfilled.clone(), authorization.version),
             Change::UpdateOrder(proven, order.version),
         ];
-        // In the same commit, so that no account with a valid authorization is
-        // dropped as a provisional one.
+        // In the same commit, so that an account with a valid authorization is
+        // never displaced as provisional.
         let Versioned { value, version } = account;
         let established = (value.established.is_none()).then(|| value.establish(now));
         let establish = |account: &Account| Change::UpdateAccount(account.clone(), version);
@@ -267,7 +269,7 @@ impl Engine {
         })
     }
 
-    /// What goes with a failed challenge: its order ends.
+    /// Returns the changes for a failed challenge: its order ends.
     pub(super) async fn fail(
         &self,
         answerable: Answerable,
@@ -281,7 +283,7 @@ impl Engine {
         Ok(verdict)
     }
 
-    /// The account as it is stored now.
+    /// Reads the account's current state.
     pub(super) async fn stored_account(&self, id: AccountId) -> Result<Versioned<Account>, Error> {
         let found = self.store.account(id).await?;
         found.ok_or(Error::AccountDoesNotExist("kid"))
@@ -310,7 +312,7 @@ impl Engine {
         }
     }
 
-    /// Reports a verdict that is committed.
+    /// Reports a committed verdict.
     fn report_verdict(
         &self,
         context: &AccountContext,

@@ -5,18 +5,18 @@ use crate::{
     ports::{Change, Store, Versioned},
 };
 
-/// An order that ended, and every change that this entails.
+/// An order that ended, with all changes that this entails.
 pub(crate) struct EndedOrder {
     pub(crate) order: Order,
     pub(crate) changes: Vec<Change>,
 }
 
-/// Ends an order that is not final. The only way to do so: whatever an order
-/// holds is given back here. Of its authorizations those change that are being
-/// validated, but for `but`, which the caller changes itself.
+/// Ends an order that is not final. No other function does, so everything that
+/// an order holds is released here. Authorizations in validation change too,
+/// except `but`, which the caller changes itself.
 ///
 /// # Errors
-/// [`Error::Internal`] for an order that is final, faults of the store.
+/// [`Error::Internal`] for a final order; when the store fails.
 pub(crate) async fn end_order(
     store: &dyn Store,
     order: Versioned<Order>,
@@ -37,8 +37,8 @@ pub(crate) async fn end_order(
     Ok(EndedOrder { order, changes })
 }
 
-/// The authorization with the challenge failed that is being validated, if one
-/// is.
+/// Fails the challenge of the authorization that is in validation, if there is
+/// one.
 fn stop_validation(
     authorization: Authorization,
     failure: &Failure,

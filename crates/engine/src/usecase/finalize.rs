@@ -24,13 +24,13 @@ use crate::{
 impl Engine {
     /// finalize: the third gate, then record, sign, record.
     ///
-    /// The two commits are never repeated: after an unknown result the order
-    /// is read back, or recovered once its lease is over, but never signed
-    /// again under another serial number.
+    /// The two commits are never repeated: after an unknown result the order is
+    /// read again, or recovered after its lease, but never signed under another
+    /// serial number.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::OrderNotReady`], [`Error::Csr`],
-    /// [`Error::Issuance`], faults.
+    /// [`Error::Issuance`]; faults.
     pub async fn finalize(
         &self,
         context: &AccountContext,
@@ -89,11 +89,11 @@ impl Engine {
         }
     }
 
-    /// Signs what the store holds as this order's intent, and records the
-    /// certificate. Nothing leaves before that is durable. Where another attempt
-    /// took the order over or ended it meanwhile, what is stored counts. Where
-    /// the signature takes too long the order stays in processing, and recovery
-    /// makes the next attempt once the lease is over.
+    /// Signs the order's stored intent and records the certificate. The
+    /// certificate is returned only once it is durable. If another attempt took
+    /// over or ended the order meanwhile, the stored state counts. On a signing
+    /// timeout the order stays in processing, and recovery retries after the
+    /// lease.
     pub(crate) async fn complete(
         &self,
         order: Versioned<Order>,
@@ -132,7 +132,8 @@ impl Engine {
             Change::InsertCertificate(certificate),
             Change::UpdateOrder(finished.clone(), order.version),
         ];
-        // The commit before it carried the request's nonce, if there is a request.
+        // The previous commit carried the request's nonce, if there is a
+        // request.
         let request = Request::default();
         match self
             .commit(&request, "finalize-complete", now, changes)
@@ -155,7 +156,7 @@ impl Engine {
         }
     }
 
-    /// Fails an order whose certificate is not signed after all.
+    /// Fails an order whose certificate cannot be signed.
     pub(crate) async fn abandon(
         &self,
         order: Versioned<Order>,
@@ -184,13 +185,13 @@ impl Engine {
         Ok(failed)
     }
 
-    /// An order that somebody else may have ended.
+    /// Reads an order that another request may have ended.
     pub(crate) async fn as_stored(&self, id: OrderId) -> Result<Versioned<Order>, Error> {
         let order = self.store.order(id).await?;
         order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))
     }
 
-    /// The authorizations of a ready order, all of them valid.
+    /// Returns the authorizations of a ready order, all of them valid.
     async fn valid_authorizations(
         &self,
         context: &AccountContext,
@@ -200,7 +201,7 @@ impl Engine {
         let authorizations = self.authorizations(&order.value).await?;
         let mut all = authorizations.iter();
         if let Some(other) = all.find(|one| one.basis(now).is_none()) {
-            // One that was deactivated meanwhile took its order along.
+            // Deactivating an authorization also ends its order.
             let (id, version) = (order.value.id, order.version);
             let current = self.order(context, id).await?;
             if current.version != version {
@@ -214,7 +215,7 @@ impl Engine {
         Ok(authorizations)
     }
 
-    /// The order's authorizations, in its own order.
+    /// Returns the order's authorizations, in its order.
     pub(crate) async fn authorizations(&self, order: &Order) -> Result<Vec<Authorization>, Error> {
         let mut authorizations = Vec::with_capacity(order.authorizations.len());
         for id in &order.authorizations {
@@ -224,15 +225,15 @@ impl Engine {
         Ok(authorizations)
     }
 
-    /// Repeats what was decided at newOrder and at the challenge: each device
-    /// must still be admitted, and each root that vouched still be trusted.
+    /// Repeats the checks of newOrder and of the challenge: each device must
+    /// still be admitted, and the root of each evidence still trusted.
     ///
-    /// The certificate names one root, the first's; it stands for all
-    /// authorizations, so every root counts. An authorization without evidence
-    /// has no root that could be trusted.
+    /// The certificate record names one root, the first one's, but the
+    /// certificate covers all authorizations, so every root is checked. An
+    /// authorization without evidence has no root to trust.
     ///
     /// # Errors
-    /// [`Error::Issuance`], faults.
+    /// [`Error::Issuance`]; faults.
     pub(crate) async fn check_still_good(
         &self,
         order: &Order,
@@ -258,7 +259,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Everything that can be refused before a certificate is signed.
+    /// Checks everything that can be refused before a certificate is signed.
     async fn prepare(
         &self,
         order: &Order,
@@ -295,15 +296,15 @@ impl Engine {
         })
     }
 
-    /// The profile that the order was made for. The operator may have taken it
-    /// out of the directory since.
+    /// Returns the profile that the order was created for. The operator may
+    /// have removed it from the directory since.
     fn profile_of(&self, order: &Order) -> Result<&Profile, Error> {
         let directory = self.directories.get(&order.directory);
         let profile = directory.and_then(|directory| directory.profile(&order.profile));
         profile.ok_or(Error::Issuance(IssuanceRefusal::ProfileNotOffered))
     }
 
-    /// Reports that a certificate is refused, and notes it at its order, which
+    /// Reports a refused certificate and notes the refusal at its order, which
     /// stays ready.
     async fn report_issuance(&self, request: &Request, order: &Order, error: &Error) {
         let (kind, reason) = match error {
@@ -327,20 +328,20 @@ impl Engine {
     }
 }
 
-/// A prepared certificate, and the issuer that is to sign it.
+/// A prepared certificate and its issuer.
 pub(crate) struct Signable<'a> {
     pub(crate) issuer: &'a Issuer,
     pub(crate) cert: PreparedCert,
 }
 
-/// A certificate that passed the gate, not yet recorded.
+/// A certificate that passed the gate but is not recorded yet.
 struct Prepared<'a> {
     signable: Signable<'a>,
     spki_sha256: [u8; 32],
     root_sha256: [u8; 32],
 }
 
-/// The certificate of an order that is being signed.
+/// Builds the certificate record of an order that is being signed.
 fn certificate(order: &Order, issued: &IssuedCert, now: Timestamp) -> Result<Certificate, Error> {
     let OrderState::Processing(processing) = order.state() else {
         return Err(Error::Internal(format!(
@@ -368,8 +369,8 @@ fn names(order: &Order) -> String {
     joined(order.identifiers.iter().map(|one| one.to_wire().value))
 }
 
-/// That the certificate of an order could not be signed, through no fault of
-/// its client.
+/// The failure of an order whose certificate could not be signed; not the
+/// client's fault.
 pub(crate) fn unsigned(reason: &str, detail: String, at: Timestamp) -> Failure {
     Failure {
         problem: Problem::new(

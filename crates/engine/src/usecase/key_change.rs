@@ -10,12 +10,12 @@ use crate::{
 };
 
 impl Engine {
-    /// keyChange (RFC 8555 section 7.3.5): the account under a new key.
+    /// keyChange (RFC 8555 section 7.3.5): replaces the account's key.
     /// `payload` is the outer JWS's, `url` the one that it was signed for.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::KeyChange`], [`Error::KeyInUse`], envelope and
-    /// signature errors of the inner JWS, faults.
+    /// signature errors of the inner JWS; faults.
     pub async fn change_key(
         &self,
         context: &AccountContext,
@@ -29,8 +29,8 @@ impl Engine {
         // well-formed JWS object", 3: "Check that the JWS protected header of
         // the inner JWS has a "jwk" field."
         let inner = Envelope::parse_inner(payload.bytes())?;
-        // 6: "Check that the "url" parameters of the inner and outer JWSs are the
-        // same." First, since it costs nothing.
+        // 6: "Check that the "url" parameters of the inner and outer JWSs are
+        // the same." First, because it is cheap.
         if inner.url() != url {
             return Err(Error::KeyChange(
                 "the inner JWS has another \"url\" than the outer one",
@@ -70,8 +70,8 @@ impl Engine {
                 ));
             }
             // 9: "Check that no account exists whose account key is the same as
-            // the key in the "jwk" header parameter of the inner JWS." The commit
-            // asks again, for a newAccount that comes in between.
+            // the key in the "jwk" header parameter of the inner JWS." The
+            // commit checks again, in case of a concurrent newAccount.
             let holder = (self.store).account_by_key(directory.name(), *new_key.thumbprint());
             if let Some(holder) = holder.await? {
                 return Err(Error::KeyInUse(holder.value.id));

@@ -7,12 +7,12 @@ use crate::{
 };
 
 impl Engine {
-    /// Takes the lease on `work`, unless another node holds it. A lease that
-    /// lasts long enough is not taken again: work that goes on costs a commit
-    /// in half a [`Lease::TERM`], and a node at rest none.
+    /// Takes the lease on `work`, unless another node holds it. A lease with
+    /// enough time left is not renewed: ongoing work costs one commit per half
+    /// [`Lease::TERM`], and an idle node none.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub(crate) async fn take_lease(&self, work: Work) -> Result<Result<(), Held>, Error> {
         let now = self.now();
         let change = match self.store.lease(work).await? {
@@ -25,7 +25,7 @@ impl Engine {
         };
         match self.commit_lease("take-lease", now, change).await {
             Ok(()) => Ok(Ok(())),
-            // Another node was first.
+            // Another node took it first.
             Err(CommitError::Conflict(_)) => {
                 let found = self.store.lease(work).await?;
                 Ok(Err(Held(found.map_or(now, |found| found.value.until()))))
@@ -34,8 +34,8 @@ impl Engine {
         }
     }
 
-    /// Gives back the leases that this node holds, so that others need not wait
-    /// until they run out.
+    /// Releases the leases of this node, so that other nodes need not wait
+    /// until they expire.
     pub(crate) async fn release_leases(&self) -> Result<(), Error> {
         let now = self.now();
         for work in Work::ALL {
@@ -47,7 +47,7 @@ impl Engine {
             }
             let change = Change::UpdateLease(value.end(now), version);
             match self.commit_lease("release-lease", now, change).await {
-                // Another node that took it meanwhile holds it.
+                // Another node took it meanwhile.
                 Ok(()) | Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,4 +1,4 @@
-//! What clients can ask for, one file a resource.
+//! What clients can request, one file per resource.
 
 mod account;
 mod authorization;

@@ -18,7 +18,7 @@ use crate::{
     time::ClockReading,
 };
 
-/// Orders of one page of an account's list.
+/// Orders per page of an account's list.
 const PAGE: usize = 50;
 
 /// One page of an account's orders.
@@ -26,17 +26,18 @@ const PAGE: usize = 50;
 pub struct OrdersPage {
     /// The orders, oldest first.
     pub orders: Vec<OrderId>,
-    /// Where the next page begins, when there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<OrderCursor>,
 }
 
 impl Engine {
     /// newOrder: the first gate. Everything that can be refused without
-    /// evidence is refused here, since an attestation is costly to the device.
+    /// evidence is refused here, because an attestation is costly for the
+    /// device.
     ///
     /// # Errors
     /// [`Error::IdentifierList`], [`Error::Identifiers`], [`Error::Validity`],
-    /// [`Error::TooManyOpenOrders`], [`Error::NoSpace`], [`Error::Crowded`],
+    /// [`Error::TooManyOpenOrders`], [`Error::NoSpace`], [`Error::Crowded`];
     /// faults.
     pub async fn new_order(
         &self,
@@ -108,8 +109,8 @@ impl Engine {
         Ok(order)
     }
 
-    /// The challenges that are offered for an identifier: `device-attest-01`,
-    /// and those that a validator serves.
+    /// Returns the challenges offered for an identifier: `device-attest-01`,
+    /// and those of the validators that serve it.
     fn challenges_for(&self, authorization: &AuthorizationDetails) -> Vec<Challenge> {
         let random = self.random.as_ref();
         let first = ChallengeId::first_of(authorization.id);
@@ -124,8 +125,8 @@ impl Engine {
         challenges
     }
 
-    /// Inserts an order; where there are too many, others give way in the same
-    /// commit.
+    /// Inserts an order; if there are too many, others are displaced in the
+    /// same commit.
     async fn insert_order(
         &self,
         context: &AccountContext,
@@ -151,12 +152,12 @@ impl Engine {
         }
     }
 
-    /// An order of the account's. One whose signing was interrupted is brought
-    /// to its end first.
+    /// Returns an order of the account. If its signing was interrupted, that is
+    /// resolved first.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Clock`] for one that has expired while the
-    /// clock is in doubt, faults.
+    /// [`Error::NotFound`]; [`Error::Clock`] if it has expired while the clock
+    /// is in doubt; faults.
     pub async fn order(
         &self,
         context: &AccountContext,
@@ -175,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// The account's orders, from the one after `after` on.
+    /// Returns a page of the account's orders, following `after`.
     ///
     /// # Errors
     /// Faults.

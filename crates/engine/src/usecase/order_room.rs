@@ -1,5 +1,5 @@
-//! Which orders give way to a new one, so that no device is locked out by what
-//! others did, and which ended ones go for good.
+//! Which orders are displaced by a new one, so that other clients cannot lock
+//! out a device, and which ended orders are deleted.
 
 use std::{
     collections::HashSet,
@@ -18,21 +18,19 @@ use crate::{
     time::ClockReading,
 };
 
-/// For how many seconds a pending order keeps its place against other
-/// accounts' orders: Apple's servers attest within a few.
+/// For how many seconds orders of other accounts cannot displace a pending
+/// order. Apple's servers attest within a few seconds.
 const PROTECTED: u64 = 120;
-/// How many ended orders without a valid authorization an identifier keeps.
+/// How many ended orders without a valid authorization are kept per identifier.
 const KEPT: usize = 20;
-/// How many ended orders of an identifier one commit removes at most: more than
-/// it adds.
+/// The most ended orders of an identifier that one commit deletes: more than it
+/// adds.
 const MOST_REMOVED: usize = 8;
-/// How many entries of an identifier's list are read at once: more than may be
-/// pending.
+/// Entries of an identifier's list per read: more than may be pending.
 const SCAN: usize = 512;
 
-/// Orders of which a commit that is under way decides that they give way: no
-/// other newcomer chooses them, so that many at once do not overtake each other
-/// again and again.
+/// Orders that a commit in progress displaces. No other new order chooses them,
+/// so that many concurrent ones do not conflict again and again.
 #[derive(Default)]
 pub(crate) struct GivingWay(Mutex<HashSet<OrderId>>);
 
@@ -42,24 +40,25 @@ impl GivingWay {
     }
 }
 
-/// What goes with the insertion of an order.
+/// The changes that accompany the insertion of an order.
 pub(super) struct OrderRoom<'a> {
     giving_way: &'a GivingWay,
-    /// Orders that end or go.
+    /// Changes that end or delete orders.
     pub(super) changes: Vec<Change>,
-    /// How many others there may be, beside those.
+    /// How many other orders may exist beside those.
     pub(super) limits: OpenOrders,
-    /// The orders of all accounts that give way.
+    /// The displaced orders, of all accounts.
     pub(super) displaced: Vec<Displaced<OrderId>>,
-    /// The orders that no other newcomer chooses meanwhile.
+    /// The orders reserved against other new orders.
     reserved: Vec<OrderId>,
-    /// The orders in `changes`: an order of several identifiers may be chosen
-    /// for each.
+    /// The orders in `changes`: an order with several identifiers may be chosen
+    /// for each of them.
     chosen: HashSet<OrderId>,
 }
 
 impl Engine {
-    /// Makes room for `order` among all orders that name its identifiers.
+    /// Makes room for `order` among the orders of all accounts that name its
+    /// identifiers.
     pub(super) async fn room_among_all(
         &self,
         order: &Order,
@@ -90,8 +89,8 @@ impl Engine {
         Ok(room)
     }
 
-    /// Has the oldest of the heaviest network's pending orders give way, or
-    /// refuses the heaviest network's new order.
+    /// Displaces the oldest of the heaviest network's pending orders, or
+    /// refuses the new order if it is the heaviest network's.
     async fn displace(
         &self,
         order: &Order,
@@ -119,7 +118,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Chooses which of the pending orders give way.
+    /// Chooses the pending orders to displace.
     fn choose(
         &self,
         order: &Order,
@@ -160,19 +159,20 @@ impl Engine {
             room.chosen.insert(one.member.id);
             room.reserved.push(one.member.id);
         }
-        // Counted again within the commit, so that no orders at once pass by.
+        // The commit counts again, so concurrent orders cannot exceed the
+        // limit.
         room.limits.pending = room.limits.pending.max(census.count() + others);
         Ok(displaced)
     }
 
-    /// Removes ended orders but the latest.
+    /// Deletes ended orders except the latest.
     async fn remove_ended(
         &self,
         all: Vec<UnprovenOrder>,
         clock: &ClockReading,
         room: &mut OrderRoom<'_>,
     ) -> Result<(), Error> {
-        // While the clock is in doubt nothing has expired for good.
+        // While the clock is in doubt, no expiry is final.
         let past = |one: &UnprovenOrder| !clock.in_doubt && one.expires <= clock.now;
         let mut ended: Vec<_> = (all.into_iter())
             .filter(|one| !one.pending || past(one))
@@ -196,7 +196,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What removes an order with its authorizations.
+    /// Returns the changes that delete an order and its authorizations.
     pub(super) async fn removal_of_order(
         &self,
         order: Versioned<Order>,
@@ -210,8 +210,8 @@ impl Engine {
         Ok(changes)
     }
 
-    /// Makes room for `order` among its account's own: the oldest that are
-    /// pending end.
+    /// Makes room for `order` among its account's own orders: the oldest
+    /// pending ones end.
     pub(super) async fn room_in_account(
         &self,
         order: &Order,

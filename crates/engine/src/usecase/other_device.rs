@@ -8,22 +8,22 @@ use crate::{
     ports::{Direction, OrderList, StoreError},
 };
 
-/// The stable name of the note; that of the event has an underscore.
+/// The stable name of the note; the event's name has an underscore.
 const UDID_DIFFERS: &str = "udid-differs";
-/// Orders of the same device with good evidence that are looked at.
+/// The most orders of the same device with good evidence to compare with.
 const LOOK_BACK: usize = 8;
-/// Orders that are read to find them. More than this many are not open, or kept
-/// without evidence, for one device.
+/// The most orders read to find them. Fewer than this are open, or kept without
+/// evidence, for one device.
 const MOST_READ: usize = 500;
-/// Orders that are read at once.
+/// Orders per read.
 const PAGE: usize = 50;
 
-/// What good evidence says against the list or against earlier evidence: it
-/// attests the ordered name, and beside it another UDID (or serial) than the
-/// list has, or than another device with this serial had.
+/// A contradiction between good evidence and the list or earlier evidence: it
+/// attests the ordered name, but another UDID (or serial) than the list has, or
+/// than another device with this serial had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OtherDevice {
-    /// The attribute of the list, its value there, and the attested one.
+    /// The attribute in the list, its value there, and the attested value.
     listed: Option<(Attribute, String, String)>,
     /// An earlier order of another device, and its UDID.
     earlier: Option<(OrderId, String)>,
@@ -32,7 +32,7 @@ pub(crate) struct OtherDevice {
 }
 
 impl OtherDevice {
-    /// As the order keeps it.
+    /// Returns the note for the order.
     pub(crate) fn note(&self) -> Note {
         let listed = self.listed.as_ref().map(|(attribute, listed, attested)| {
             format!(
@@ -57,10 +57,10 @@ impl OtherDevice {
 }
 
 impl Engine {
-    /// Whether evidence that proves the ordered identifier contradicts the list
-    /// or earlier evidence. That is no reason to refuse, since exports often
-    /// hold another UDID; and one to look. What of it cannot be read keeps no
-    /// device from its certificate.
+    /// Compares evidence that proves the ordered identifier with the list and
+    /// with earlier evidence. A contradiction is reported but not refused,
+    /// since exports often contain another UDID. A read error here does not
+    /// keep a device from its certificate.
     pub(crate) async fn other_device(
         &self,
         order: &Order,
@@ -100,8 +100,8 @@ impl Engine {
         })
     }
 
-    /// One of the latest orders that was for another device with the same
-    /// serial, and that device's UDID.
+    /// Returns a recent order of another device with the same serial, and that
+    /// device's UDID.
     async fn earlier_device(
         &self,
         authorization: &Authorization,
@@ -121,8 +121,8 @@ impl Engine {
             read += page.len();
             for cursor in page {
                 let order = match self.store.order(cursor.id).await? {
-                    // Orders without good evidence say nothing, and each
-                    // client that knows the serial number can make them.
+                    // Orders without good evidence prove nothing: any client
+                    // that knows the serial number can create them.
                     Some(order) if order.value.is_proven() && cursor.id != authorization.order => {
                         order.value
                     }
@@ -137,8 +137,8 @@ impl Engine {
         Ok(None)
     }
 
-    /// The UDID that the evidence of an order has beside this serial, where it is
-    /// another one.
+    /// Returns the UDID in the evidence of an order for this serial, if it
+    /// differs.
     async fn other_udid(
         &self,
         order: &Order,
@@ -164,7 +164,7 @@ impl Engine {
         Ok(None)
     }
 
-    /// Reports it, once it is durable.
+    /// Reports the contradiction once it is durable.
     pub(crate) fn report_other_device(
         &self,
         request: &Request,

@@ -9,12 +9,12 @@ use crate::{
 };
 
 impl Engine {
-    /// Brings an order to its end whose signing was interrupted and whose lease
-    /// is over; any other order is returned as it is.
+    /// Resolves an order whose signing was interrupted and whose lease is over;
+    /// any other order is returned unchanged.
     ///
     /// The recorded bytes are signed, or the order fails: there is no second
-    /// serial number. Of any number of attempts, at all nodes, one gets the new
-    /// lease and signs: a signer that is slow does not sign for each read.
+    /// serial number. Of concurrent attempts on all nodes one gets the new
+    /// lease and signs, so a slow signer is not called once per read.
     pub(crate) async fn resolve(&self, order: Versioned<Order>) -> Result<Versioned<Order>, Error> {
         let OrderState::Processing(processing) = order.value.state() else {
             return Ok(order);
@@ -35,8 +35,8 @@ impl Engine {
         self.as_stored(id).await
     }
 
-    /// Gives an order to this attempt for another lease. `None` where another
-    /// attempt was first.
+    /// Takes another lease on an order for this attempt. Returns `None` if
+    /// another attempt was first.
     async fn resume(&self, order: Versioned<Order>) -> Result<Option<Versioned<Order>>, Error> {
         let now = self.now();
         let value = order.value.resume(now.plus(Order::LEASE))?;
@@ -52,9 +52,10 @@ impl Engine {
         }
     }
 
-    /// What an interrupted issuance had prepared, or why it is not signed any
-    /// more. Days may have passed: the operator changed the list, the roots or
-    /// the CA, the client gave up what the order stands on.
+    /// Returns what an interrupted issuance had prepared, or why it must not be
+    /// signed any more. Days may have passed: the operator may have changed the
+    /// list, the roots or the CA, or the client may have deactivated the
+    /// account or an authorization.
     async fn take_up(
         &self,
         order: &Order,
@@ -102,13 +103,13 @@ impl Engine {
         }
     }
 
-    /// Resolves every order whose lease is over, as the one node that holds the
-    /// lease on that work. Returns when the next lease ends, where one is still
+    /// Resolves every order whose lease is over; only the node with the lease
+    /// on that work does so. Returns the end of the next lease that is still
     /// running.
     ///
     /// # Errors
-    /// The first fault, once all orders had their turn: one that cannot be
-    /// resolved holds up no other.
+    /// The first error, after all orders were tried: one failing order does not
+    /// block the others.
     pub async fn recover(&self) -> Result<Option<Timestamp>, Error> {
         let mut next: Option<Timestamp> = None;
         let mut first_fault = Ok(());
@@ -122,7 +123,8 @@ impl Engine {
         first_fault.map(|()| next)
     }
 
-    /// Resolves one order; the end of its lease, where that is still running.
+    /// Resolves one order; returns the end of its lease if that is still
+    /// running.
     async fn recover_order(&self, id: OrderId) -> Result<Option<Timestamp>, Error> {
         let Some(order) = self.store.order(id).await? else {
             return Ok(None);

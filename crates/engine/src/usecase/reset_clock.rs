@@ -1,4 +1,4 @@
-//! Taking the recorded time back, after a clock that was wrong was believed.
+//! Resetting the recorded time after a wrong clock was followed.
 
 use assay_proto::{Problem, ProblemType, Timestamp};
 
@@ -13,33 +13,33 @@ use crate::{
     },
 };
 
-/// Values that one commit changes at most.
+/// The most values changed by one commit.
 const BATCH: usize = 64;
 
-/// Everything that expires by the recorded time, so that it would last too long,
-/// or come back to life, once that is taken back. An aggregate that expires is
-/// named here.
+/// Everything that expires by the recorded time, and so would last too long or
+/// become valid again after a reset. Every aggregate that expires must be
+/// listed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiring {
-    /// Provisional accounts: the age that keeps one its place begins again.
+    /// Provisional accounts: the age that protects them starts again.
     ProvisionalAccounts,
-    /// Orders that are not final, with their authorizations, and the
-    /// authorizations of final orders that were made while the clock was ahead:
-    /// they end, and challenges that are being validated fail.
+    /// Orders that are not final, with their authorizations, and authorizations
+    /// of final orders created while the clock was ahead: they end. Challenges
+    /// in validation fail.
     Orders,
-    /// Nonces: none that was issued before is accepted, under a new key.
+    /// Nonces: a new key makes all earlier ones invalid.
     Nonces,
-    /// The leases of nodes on background work: they run out.
+    /// Leases of nodes on background work: they expire.
     Leases,
-    /// The intents of server certificates: they are dropped. Their processes do
-    /// not run any more.
+    /// Intents of server certificates: they are dropped. Their processes no
+    /// longer run.
     ServerIntents,
 }
 
-/// What became of a clock that was reset.
+/// The result of a clock reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReset {
-    /// The time that was recorded before.
+    /// The previously recorded time.
     pub before: Timestamp,
     /// How many orders ended.
     pub orders: usize,
@@ -56,12 +56,12 @@ impl Expiring {
     ];
 }
 
-/// Takes the recorded time of `store` back to `wall`. What expires by it ends
-/// first, and the time changes in the last commit: after a crash in between it
-/// is done again from the beginning. No server may run on the store.
+/// Resets the recorded time of `store` to `wall`. First everything that expires
+/// by it ends; the last commit changes the time, so after a crash in between
+/// the reset starts again. No server may run on the store.
 ///
 /// # Errors
-/// Faults of the store.
+/// When the store fails.
 pub async fn reset_clock(
     store: &dyn Store,
     wall: Timestamp,
@@ -75,7 +75,7 @@ pub async fn reset_clock(
         match expiring {
             Expiring::ProvisionalAccounts => restart_provisional_accounts(store, wall).await?,
             Expiring::Orders => reset.orders = end_orders(store, wall).await?,
-            // The last commit gives them another key.
+            // The last commit changes their key.
             Expiring::Nonces => {}
             Expiring::Leases => end_leases(store, wall).await?,
             Expiring::ServerIntents => drop_server_intents(store).await?,
@@ -86,9 +86,10 @@ pub async fn reset_clock(
     Ok(reset)
 }
 
-/// Provisional accounts that were made after `wall` count as made then.
+/// Sets the creation time of provisional accounts created after `wall` to
+/// `wall`.
 async fn restart_provisional_accounts(store: &dyn Store, wall: Timestamp) -> Result<(), Error> {
-    // The list is by creation: those before it stay as they are.
+    // The list is sorted by creation: earlier accounts do not change.
     let mut after = Some(AccountCursor {
         created: wall,
         id: AccountId::from_bytes([0xff; 16]),
@@ -111,11 +112,11 @@ async fn restart_provisional_accounts(store: &dyn Store, wall: Timestamp) -> Res
     }
 }
 
-/// Ends what `wall` would find unexpired, or would let last too long. Returns the
-/// number of the orders.
+/// Ends orders that would be unexpired at `wall`, or would last too long.
+/// Returns their number.
 ///
-/// Only open orders are looked at, and those that were made after `wall`: a
-/// database keeps all orders that ever were.
+/// Reads only open orders and those created after `wall`, since a database may
+/// keep every order ever made.
 async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> {
     let mut ended = 0;
     for id in store.orders_in_processing().await? {
@@ -130,8 +131,8 @@ async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> 
             ended += end_order_and_authorizations(store, open.id, wall).await?;
         }
     }
-    // A final order is as it was; its authorizations would last as long as the
-    // clock was ahead. Those of orders that were made before end as they should.
+    // A final order does not change, but its authorizations would last as long
+    // as the clock was ahead. Those of earlier orders end at the right time.
     let mut after = Some(OrderCursor {
         created: wall,
         id: OrderId::from_bytes([0xff; 16]),
@@ -150,8 +151,8 @@ async fn end_orders(store: &dyn Store, wall: Timestamp) -> Result<usize, Error> 
     }
 }
 
-/// Ends an order, unless it is final, and its authorizations, in one commit.
-/// Returns 1 where the order ended.
+/// Ends an order that is not final, and its authorizations, in one commit.
+/// Returns 1 if the order ended.
 async fn end_order_and_authorizations(
     store: &dyn Store,
     id: OrderId,
@@ -179,8 +180,9 @@ async fn end_order_and_authorizations(
     Ok(usize::from(will_end))
 }
 
-/// An order whose certificate is being signed ends as well: its lease may last
-/// as long as the clock was ahead, and nothing of it was given out.
+/// An order whose certificate is being signed ends too: its lease may last as
+/// long as the clock was ahead, and its certificate was not returned to any
+/// client.
 fn would_last(order: &Order, wall: Timestamp) -> bool {
     match order.state() {
         OrderState::Pending | OrderState::Ready => order.expires > wall,
@@ -207,8 +209,8 @@ fn clock_reset(order: &Order, wall: Timestamp) -> Failure {
     }
 }
 
-/// The authorization, ending at `wall`; a validation under way fails, whose next
-/// attempt would be due when the clock was ahead.
+/// Ends the authorization at `wall`. A validation in progress fails, because
+/// its next attempt would be due at a time ahead.
 fn end_authorization(
     authorization: Versioned<Authorization>,
     failure: &Failure,
@@ -252,7 +254,7 @@ async fn drop_server_intents(store: &dyn Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// Under the time that is recorded still: only the last commit takes it back.
+/// Commits under the recorded time; only the last commit resets it.
 async fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<(), Error> {
     let changes = ChangeSet::new(store.latest_time().await?, changes);
     store.commit("end-by-clock", changes).await?;

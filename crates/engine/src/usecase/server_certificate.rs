@@ -12,7 +12,7 @@ use crate::{
     sha256,
 };
 
-/// How long a certificate of this server's own lasts, in seconds.
+/// The lifetime of this server's own certificate, in seconds.
 pub const SERVER_CERTIFICATE_LIFETIME: u64 = 30 * 86_400;
 
 /// A TLS certificate for this server.
@@ -20,18 +20,18 @@ pub const SERVER_CERTIFICATE_LIFETIME: u64 = 30 * 86_400;
 pub struct ServerCertificate {
     /// DER: the leaf, then its issuer.
     pub chain: Vec<Vec<u8>>,
-    /// When it should be renewed: two thirds through its life, in a minute at
-    /// the earliest.
+    /// When to renew it: after two thirds of its lifetime, at the earliest in a
+    /// minute.
     pub renew_at: Timestamp,
 }
 
 impl Engine {
-    /// Issues a TLS certificate for this server's own end, the same way as any
-    /// other: recorded, signed, recorded. `host` is the base URL's.
+    /// Issues a TLS certificate for this server itself, like any other: record,
+    /// sign, record. `host` is the base URL's.
     ///
     /// # Errors
-    /// Faults, [`Error::CaEnded`], and [`Error::Internal`] when there is no CA for
-    /// it or that CA may not sign for `host`.
+    /// Faults; [`Error::CaEnded`]; [`Error::Internal`] when there is no TLS CA
+    /// or it may not sign for `host`.
     pub async fn issue_server_certificate(
         &self,
         spki_der: &[u8],
@@ -43,8 +43,8 @@ impl Engine {
         let clock = self.read_clock();
         let now = clock.now;
         let issuer_end = clock.settle(end_of_ca("TLS", issuer, now).map_err(Error::CaEnded))?;
-        // By the clock that is behind: the certificate must not begin in the
-        // clients' future.
+        // The earlier of the two clocks, so that the validity does not begin in
+        // the clients' future.
         let begin = clock.issuing();
         let not_after = begin.plus(SERVER_CERTIFICATE_LIFETIME).min(issuer_end);
         let leaf = LeafTemplate {
@@ -110,13 +110,13 @@ impl Engine {
         })
     }
 
-    /// Drops the intents of server certificates that a process left unfinished.
-    /// Nothing was ever used under them: their keys are gone. An intent whose
-    /// lease runs is of a process that lives, perhaps at another node. Returns
-    /// when the next lease ends, where one is still running.
+    /// Drops unfinished intents of server certificates. Their keys are gone, so
+    /// nothing was ever used under them. An intent with a running lease belongs
+    /// to a live process, perhaps on another node. Returns the end of the next
+    /// lease that is still running.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub async fn drop_unfinished_server_intents(&self) -> Result<Option<Timestamp>, Error> {
         let now = self.now();
         let mut next: Option<Timestamp> = None;
@@ -134,7 +134,7 @@ impl Engine {
                     serial: &value.serial,
                     at: now,
                 }),
-                // Its process finished it after all, or another node dropped it.
+                // Its process completed it, or another node dropped it.
                 Err(CommitError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,6 +1,6 @@
-//! Challenges that are validated in the background. An attempt is claimed in the
-//! store before it is made, so that no two processes make it at once, and one
-//! that a crash interrupts is made again.
+//! Background validation of challenges. An attempt is claimed in the store
+//! before it is made, so that only one process makes it, and an attempt
+//! interrupted by a crash is retried.
 
 use std::sync::Arc;
 
@@ -19,23 +19,22 @@ use crate::{
     ports::{AskedToValidate, Change, DueValidation, NotValidated, Validator, Versioned},
 };
 
-/// The seconds between an attempt and the next one. After the last the challenge
-/// fails. RFC 8555 section 8.2: "Clients SHOULD NOT respond to challenges until
-/// they believe that the server's queries will succeed", so that a few are
-/// enough.
+/// Seconds between attempts. The challenge fails after the last one. A few are
+/// enough, by RFC 8555 section 8.2: "Clients SHOULD NOT respond to challenges
+/// until they believe that the server's queries will succeed".
 const PAUSES: [u64; 4] = [5, 10, 20, 40];
 
-/// An attempt that this process has claimed.
+/// An attempt claimed by this process.
 struct Attempt {
     authorization: Authorization,
     challenge: Challenge,
-    /// As the store has it, unless another process took the challenge over.
+    /// The stored state, unless another process took the challenge over.
     validating: Validating,
     validator: Arc<dyn Validator>,
     account_key: Thumbprint,
 }
 
-/// What is to be recorded of an attempt, under this name.
+/// The result of an attempt, to be committed under this name.
 struct Conclusion {
     name: &'static str,
     verdict: Verdict,
@@ -43,7 +42,7 @@ struct Conclusion {
 }
 
 impl Engine {
-    /// For how many seconds an attempt to validate is its process's own.
+    /// How many seconds a process owns an attempt.
     pub const VALIDATION_LEASE: u64 = 60;
 
     /// Whether challenges are validated in the background.
@@ -52,12 +51,12 @@ impl Engine {
         !self.validators.is_empty()
     }
 
-    /// The authorizations with a challenge whose next attempt is due, at most
-    /// `limit`. A caller must ask about once a second, and has each of them
-    /// [validated](Self::validate).
+    /// Returns at most `limit` authorizations with a challenge whose next
+    /// attempt is due. Call it about once a second, and
+    /// [validate](Self::validate) each of them.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub async fn due_validations(&self, limit: usize) -> Result<Vec<AuthorizationId>, Error> {
         let now = self.now();
         let mut due = self.store.validations(limit).await?;
@@ -65,8 +64,7 @@ impl Engine {
         Ok(due.into_iter().map(|one| one.authorization).collect())
     }
 
-    /// Makes the attempt that is due for an authorization, unless another
-    /// process does.
+    /// Makes the due attempt for an authorization, unless another process does.
     ///
     /// # Errors
     /// Faults.
@@ -84,14 +82,14 @@ impl Engine {
         self.conclude(attempt, outcome).await
     }
 
-    /// Claims the attempt that is due. `None` when there is none, or another
-    /// process was faster.
+    /// Claims the due attempt. Returns `None` if there is none or another
+    /// process claimed it first.
     async fn claim_attempt(&self, id: AuthorizationId) -> Result<Option<Attempt>, Error> {
         let request = Request::default();
         let mut attempts = self.attempts(&request);
         while let Some((answerable, before)) = self.due_attempt(id).await? {
             let now = answerable.now;
-            // No query leaves for an order that ended.
+            // No query is sent for an order that ended.
             let Some(account) = self.waiting_account(&answerable).await? else {
                 let over = over(answerable)?;
                 match self.record_conclusion(&mut attempts, now, over).await? {
@@ -127,8 +125,9 @@ impl Engine {
             let change = Change::UpdateAuthorization(authorization.clone(), version);
             let name = match validator {
                 Some(_) => "validation-attempt",
-                // Its type is not configured here any more. It gives way to those
-                // behind it, until another process can or its order ends.
+                // This process has no validator of the type. Move it behind the
+                // other challenges, until another process can validate it or
+                // its order ends.
                 None => "validation-retry",
             };
             if attempts.commit(name, now, vec![change]).await? {
@@ -144,7 +143,7 @@ impl Engine {
         Ok(None)
     }
 
-    /// The challenge whose attempt is due.
+    /// Returns the challenge whose attempt is due.
     async fn due_attempt(
         &self,
         id: AuthorizationId,
@@ -168,11 +167,11 @@ impl Engine {
         Ok(Some((answerable, validating)))
     }
 
-    /// The account that waits for a challenge's validation; `None` where order,
+    /// Returns the account that waits for the validation; `None` if order,
     /// authorization or account ended meanwhile.
     ///
     /// # Errors
-    /// [`Error::Clock`] where it ended by a time that is in doubt, faults.
+    /// [`Error::Clock`] if it ended by a time that is in doubt; faults.
     async fn waiting_account(
         &self,
         answerable: &Answerable,
@@ -190,7 +189,7 @@ impl Engine {
         Ok(account.filter(|account| account.value.state == AccountState::Valid))
     }
 
-    /// Records what an attempt came to, unless another process took the
+    /// Records the result of an attempt, unless another process took the
     /// challenge over meanwhile.
     async fn conclude(
         &self,
@@ -209,7 +208,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Commits and reports a conclusion; `false` when another commit was faster.
+    /// Commits and reports a result; returns `false` on a conflict with another
+    /// commit.
     async fn record_conclusion(
         &self,
         attempts: &mut Attempts<'_>,
@@ -235,7 +235,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// What an attempt comes to.
+    /// Returns the result of an attempt.
     async fn conclusion(
         &self,
         attempt: &Attempt,
@@ -272,13 +272,14 @@ impl Engine {
         })
     }
 
-    /// The challenge of an attempt, unless another process took it over.
+    /// Returns the challenge of an attempt, unless another process took it
+    /// over.
     async fn still_ours(&self, attempt: &Attempt) -> Result<Option<Answerable>, Error> {
         let id = attempt.authorization.id;
         let Some(authorization) = self.store.authorization(id).await? else {
             return Ok(None);
         };
-        // By its name: another challenge of the authorization may be due first.
+        // By its ID: another challenge of the authorization may be due first.
         let validating = authorization.value.validation_of(attempt.challenge.id());
         if validating != Some(&attempt.validating) {
             return Ok(None);
@@ -292,7 +293,7 @@ impl Engine {
     }
 }
 
-/// Whether all attempts were claimed: the last one never came to an end.
+/// Whether all attempts were claimed, so the last one never ended.
 fn is_exhausted(validating: &Validating) -> bool {
     usize::try_from(validating.attempts).is_ok_and(|made| made > PAUSES.len())
 }
@@ -312,7 +313,7 @@ fn unfinished(validating: &Validating, at: Timestamp) -> Failure {
     }
 }
 
-/// The seconds until the next attempt; `None` where there is none.
+/// Returns the seconds until the next attempt; `None` if there is none.
 fn pause_after(attempt: &Attempt, fault: &NotValidated) -> Option<u64> {
     let made = usize::try_from(attempt.validating.attempts).ok()?;
     let pause = PAUSES.get(made.checked_sub(1)?)?;
@@ -349,7 +350,7 @@ fn not_validated(fault: &NotValidated, at: Timestamp) -> Failure {
     }
 }
 
-/// No certificate depends on the challenge any more. Its order stays as it is.
+/// No certificate depends on the challenge any more; its order does not change.
 fn over(answerable: Answerable) -> Result<Conclusion, Error> {
     let failure = order_over(answerable.now);
     let Versioned { value, version } = answerable.authorization;
