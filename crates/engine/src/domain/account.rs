@@ -7,35 +7,35 @@ use crate::{ids::AccountId, names::DirectoryName};
 /// An account (RFC 8555 section 7.1.2).
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Its name.
+    /// The account's ID.
     pub id: AccountId,
-    /// The directory in which it was made, and is good.
+    /// The directory that it belongs to.
     pub directory: DirectoryName,
-    /// The key that signs its requests; no two accounts of a directory have the
-    /// same.
+    /// The key that signs its requests, unique in its directory.
     pub key: PublicKey,
-    /// How to reach its holder.
+    /// How to contact the holder.
     pub contacts: Vec<Contact>,
-    /// When its holder agreed to the terms of service, where that was asked.
+    /// When the holder agreed to the terms of service, if that was required.
     pub terms_agreed: Option<Timestamp>,
-    /// When it was made.
+    /// The creation time.
     pub created: Timestamp,
-    /// When one of its authorizations became valid for the first time. Until
-    /// then it is provisional: anybody can make one, and only so many are kept.
-    /// In records of layout 4 it is the time of the first order.
+    /// When one of its authorizations first became valid. Until then the
+    /// account is provisional: any client can create one, and only a limited
+    /// number is kept. In records of layout 4 it is the time of the first
+    /// order.
     pub established: Option<Timestamp>,
-    /// Where the request came from that made it; absent where that is not known.
+    /// The network that newAccount was requested from, if known.
     pub origin: Option<Origin>,
-    /// Whether it can still be used.
+    /// Whether it is usable.
     pub state: AccountState,
 }
 
-/// Whether an account can be used.
+/// Whether an account is usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountState {
-    /// Ended by its holder (RFC 8555 section 7.3.6); for good.
+    /// Deactivated by its holder (RFC 8555 section 7.3.6); permanent.
     Deactivated {
-        /// When.
+        /// The time of the deactivation.
         at: Timestamp,
     },
     /// Usable.
@@ -43,7 +43,7 @@ pub enum AccountState {
 }
 
 impl Account {
-    /// The account, ended by its holder.
+    /// Deactivates the account.
     #[must_use]
     pub fn deactivate(self, at: Timestamp) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Account {
         }
     }
 
-    /// The account, with an authorization that became valid.
+    /// Marks the account as established by a valid authorization.
     #[must_use]
     pub fn establish(self, at: Timestamp) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Account {
         }
     }
 
-    /// The account under another key.
+    /// Replaces the account's key.
     #[must_use]
     pub fn with_key(self, key: PublicKey) -> Self {
         Self { key, ..self }

@@ -1,19 +1,19 @@
 use super::Attribute;
 
-/// What the first gate decided about an identifier: kept, so that the later
-/// gates and an operator see what it was admitted by.
+/// The decision of the first gate on an identifier, kept for the later gates
+/// and the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// The attested attribute that the identifier is compared with.
     pub attribute: Attribute,
-    /// The rule that let it in; absent in records of a layout before 7.
+    /// The rule that admitted it; absent in records of layouts before 7.
     pub rule: Option<AdmissionRule>,
 }
 
-/// A rule of admission.
+/// An admission rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdmissionRule {
-    /// Every device that proves itself may order.
+    /// Every device with genuine evidence may order.
     AnyAttested,
     /// The device is in the inventory.
     Listed,
@@ -22,7 +22,7 @@ pub enum AdmissionRule {
 impl AdmissionRule {
     const ALL: [Self; 2] = [Self::AnyAttested, Self::Listed];
 
-    /// Its name, as configuration and records have it.
+    /// Returns the name used in configuration and records.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl AdmissionRule {
         }
     }
 
-    /// The rule of this name.
+    /// Parses a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.as_str() == name)

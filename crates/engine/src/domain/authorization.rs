@@ -8,24 +8,24 @@ use super::{
 };
 use crate::ids::{AccountId, AuthorizationId, ChallengeId, OrderId};
 
-/// What of an authorization never changes.
+/// The immutable part of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationDetails {
-    /// Its name.
+    /// The authorization's ID.
     pub id: AuthorizationId,
     /// The account that must fulfil it.
     pub account: AccountId,
-    /// The order that it serves.
+    /// The order that it belongs to.
     pub order: OrderId,
-    /// What it is about.
+    /// The identifier to prove.
     pub identifier: Identifier,
     /// Why the identifier may be ordered, and what must be attested.
     pub admitted: Admitted,
 }
 
-/// An authorization (RFC 8555 section 7.1.4) and its challenges: its details,
-/// which can be read as its own fields, and its state, which changes by the
-/// transitions below alone. It serves exactly one order and is never reused: a
+/// An authorization (RFC 8555 section 7.1.4) and its challenges. Its details
+/// can be read as its own fields; its state changes only through the
+/// transitions below. It belongs to exactly one order and is never reused: a
 /// renewal proves its new key itself.
 ///
 /// RFC 8555 section 7.1.6: "If one of the challenges listed in the
@@ -39,19 +39,19 @@ pub struct Authorization {
     state: AuthorizationState,
 }
 
-/// What of an authorization changes.
+/// The mutable part of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationState {
-    /// When it ends, pending or valid.
+    /// When it expires, pending or valid.
     pub expires: Timestamp,
-    /// When its holder gave it up (RFC 8555 section 7.5.2).
+    /// When its holder deactivated it (RFC 8555 section 7.5.2).
     pub deactivated: Option<Timestamp>,
-    /// The ways to fulfil it, in the order in which they are offered: one at
-    /// least, and at most one of them is valid or invalid.
+    /// The challenges in the order in which they are offered: at least one, and
+    /// at most one of them is valid or invalid.
     pub challenges: Vec<Challenge>,
 }
 
-/// The status of an authorization at some time (RFC 8555 section 7.1.6).
+/// The status of an authorization at a given time (RFC 8555 section 7.1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the RFC's")]
 pub enum AuthorizationStatus {
@@ -63,7 +63,7 @@ pub enum AuthorizationStatus {
 }
 
 impl Authorization {
-    /// A new authorization, pending until `expires`.
+    /// Returns a new authorization, pending until `expires`.
     #[must_use]
     pub fn new(
         details: AuthorizationDetails,
@@ -78,53 +78,53 @@ impl Authorization {
         Self::restore(details, state)
     }
 
-    /// An authorization as a store kept it: the only way to a state that is not
-    /// a transition.
+    /// Rebuilds a stored authorization: the only way to a state other than a
+    /// transition.
     #[must_use]
     pub fn restore(details: AuthorizationDetails, state: AuthorizationState) -> Self {
         Self { details, state }
     }
 
-    /// What [`Authorization::restore`] makes an authorization of.
+    /// Returns the arguments of [`Authorization::restore`].
     #[must_use]
     pub fn into_parts(self) -> (AuthorizationDetails, AuthorizationState) {
         (self.details, self.state)
     }
 
-    /// When it ends, pending or valid.
+    /// When it expires, pending or valid.
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         self.state.expires
     }
 
-    /// When its holder gave it up.
+    /// When its holder deactivated it.
     #[must_use]
     pub fn deactivated(&self) -> Option<Timestamp> {
         self.state.deactivated
     }
 
-    /// The ways to fulfil it, in the order in which they are offered.
+    /// The challenges, in the order in which they are offered.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
         &self.state.challenges
     }
 
-    /// The challenge of this name.
+    /// Returns the challenge with this ID.
     #[must_use]
     pub fn challenge(&self, id: ChallengeId) -> Option<&Challenge> {
         self.challenges().iter().find(|one| one.id() == id)
     }
 
-    /// The challenge that is being validated in the background, while the
-    /// authorization is pending: of several, the one whose turn is first.
+    /// Returns the challenge in background validation, while the authorization
+    /// is pending; of several, the one due first.
     #[must_use]
     pub fn in_validation(&self) -> Option<(&Challenge, &Validating)> {
         self.validations()
             .min_by_key(|(_, validating)| validating.next_attempt)
     }
 
-    /// How far the validation of the challenge of this name is; `None` unless it
-    /// is being validated, while the authorization is pending.
+    /// Returns the validation state of the challenge with this ID; `None`
+    /// unless it is in validation and the authorization pending.
     #[must_use]
     pub fn validation_of(&self, id: ChallengeId) -> Option<&Validating> {
         let mut validations = self.validations();
@@ -141,7 +141,7 @@ impl Authorization {
         in_validation.filter(|_| self.is_undecided())
     }
 
-    /// The status at `now`. Time decides expiry on every read.
+    /// Returns the status at `now`. Expiry is computed on every read.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> AuthorizationStatus {
         if self.state.deactivated.is_some() {
@@ -155,7 +155,7 @@ impl Authorization {
         }
     }
 
-    /// What it is valid by at `now`; `None` when it is not valid.
+    /// Returns the basis of its validity at `now`; `None` if it is not valid.
     #[must_use]
     pub fn basis(&self, now: Timestamp) -> Option<&Basis> {
         match (self.status(now), self.outcome()) {
@@ -164,27 +164,27 @@ impl Authorization {
         }
     }
 
-    /// The evidence that fulfilled a challenge, whether or not the
-    /// authorization has ended since; `None` before, after a refusal, and where
-    /// it was fulfilled without evidence.
+    /// Returns the evidence that fulfilled a challenge, even if the
+    /// authorization has ended since; `None` before, after a refusal, and if it
+    /// was fulfilled without evidence.
     #[must_use]
     pub fn evidence(&self) -> Option<&EvidenceRecord> {
         self.outcome()?.ok()?.evidence()
     }
 
-    /// A pending challenge is being validated.
+    /// Puts a pending challenge into validation.
     ///
     /// # Errors
-    /// When the authorization is not pending or the challenge was answered
-    /// before.
+    /// When the authorization is not pending or the challenge was already
+    /// answered.
     pub fn begin(self, id: ChallengeId, validating: Validating) -> Result<Self, IllegalTransition> {
         self.change(id, |challenge| challenge.begin(validating))
     }
 
-    /// A challenge is still being validated, after an attempt.
+    /// Records another attempt to validate a challenge.
     ///
     /// # Errors
-    /// When the challenge is not being validated.
+    /// When the challenge is not in validation.
     pub fn attempt(
         self,
         id: ChallengeId,
@@ -193,7 +193,7 @@ impl Authorization {
         self.change(id, |challenge| challenge.attempt(validating))
     }
 
-    /// A challenge is fulfilled, and the authorization with it.
+    /// Fulfils a challenge, and thereby the authorization.
     ///
     /// # Errors
     /// When the authorization is not pending.
@@ -201,7 +201,7 @@ impl Authorization {
         self.change(id, |challenge| challenge.fulfil(basis))
     }
 
-    /// A challenge failed, and the authorization with it.
+    /// Fails a challenge, and thereby the authorization.
     ///
     /// # Errors
     /// When the authorization is not pending.
@@ -209,7 +209,7 @@ impl Authorization {
         self.change(id, |challenge| challenge.fail(failure))
     }
 
-    /// The authorization, given up by its holder.
+    /// Deactivates the authorization.
     ///
     /// # Errors
     /// When it is neither pending nor valid.
@@ -226,7 +226,7 @@ impl Authorization {
         }
     }
 
-    /// The authorization, ending at `at`: earlier than it was to.
+    /// Makes the authorization expire at `at`, if that is earlier.
     #[must_use]
     pub fn end_at(self, at: Timestamp) -> Self {
         Self {
@@ -238,7 +238,7 @@ impl Authorization {
         }
     }
 
-    /// What became of it; `None` while no challenge is final.
+    /// Returns its result; `None` while no challenge is final.
     fn outcome(&self) -> Option<Result<&Basis, &Failure>> {
         self.challenges()
             .iter()
@@ -249,7 +249,7 @@ impl Authorization {
             })
     }
 
-    /// Whether it is pending, perhaps past its end.
+    /// Whether it is pending, even if it has expired.
     fn is_undecided(&self) -> bool {
         self.state.deactivated.is_none() && self.outcome().is_none()
     }

@@ -5,9 +5,9 @@ use assay_proto::{RevocationReason, Timestamp};
 
 use crate::ids::{AccountId, OrderId};
 
-/// A certificate that may be signed: the whole TBSCertificate and its issuer,
-/// recorded before the signature is made. Recovery signs these same bytes or
-/// none.
+/// The intent to sign a certificate: the complete TBSCertificate and its
+/// issuer, recorded before the signature is made. Recovery signs these same
+/// bytes or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// SHA-256 of the issuer's certificate.
@@ -27,34 +27,34 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki_sha256: [u8; 32],
-    /// Who it was issued to.
+    /// The holder.
     pub holder: CertificateHolder,
     /// When it was issued.
     pub issued: Timestamp,
     /// The end of its validity.
     pub not_after: Timestamp,
-    /// Whether it was revoked.
+    /// The revocation, if it was revoked.
     pub revocation: Option<Revocation>,
 }
 
-/// Whom a certificate was issued to.
+/// The holder of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateHolder {
-    /// A device that proved itself.
+    /// A device with genuine evidence.
     Device {
         /// The account that ordered it.
         account: AccountId,
         /// The order.
         order: OrderId,
-        /// SHA-256 of the root certificate that vouched for the device.
+        /// SHA-256 of the root certificate of the evidence.
         root_sha256: [u8; 32],
     },
-    /// This server's own TLS end.
+    /// This server's own TLS endpoint.
     Server,
 }
 
 impl CertificateHolder {
-    /// The account that ordered it and its order, where a device holds it.
+    /// Returns the account and order of a device's certificate.
     #[must_use]
     pub fn ordered(&self) -> Option<(AccountId, OrderId)> {
         match *self {
@@ -64,23 +64,23 @@ impl CertificateHolder {
     }
 }
 
-/// That, why and by whom a certificate was revoked.
+/// When, why and by whom a certificate was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// When.
+    /// The time of the revocation.
     pub at: Timestamp,
-    /// The reason, where one was given.
+    /// The reason, if one was given.
     pub reason: Option<RevocationReason>,
-    /// Whose signature asked for it.
+    /// The signer of the revocation request.
     pub by: Revoker,
 }
 
-/// Who had a certificate revoked (RFC 8555 section 7.6).
+/// The signer of a revocation request (RFC 8555 section 7.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoker {
     /// An account.
     Account(AccountId),
-    /// Whoever holds the certificate's key.
+    /// The holder of the certificate's key.
     CertificateKey,
 }
 
@@ -93,13 +93,14 @@ impl fmt::Display for Revoker {
     }
 }
 
-/// The intent of a certificate for this server's own TLS end. Its key lives in
-/// one process only, so that what a dead process left is dropped, not signed.
+/// The intent of a certificate for this server's own TLS endpoint. The key
+/// exists only in the memory of one process, so intents of dead processes are
+/// dropped, not signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerIntent {
     /// The serial number within the intent.
     pub serial: SerialNumber,
-    /// What is to be signed.
+    /// The certificate to sign.
     pub intent: Intent,
     /// When it was recorded.
     pub at: Timestamp,
@@ -108,6 +109,6 @@ pub struct ServerIntent {
 }
 
 impl ServerIntent {
-    /// How long the process that recorded it may take to finish it, in seconds.
+    /// How many seconds the process that recorded it may take to complete it.
     pub const LEASE: u64 = 60;
 }

@@ -6,8 +6,8 @@ use crate::{
     ports::{Purpose, Random},
 };
 
-/// A challenge (RFC 8555 section 7.1.5), one of its authorization's. It is
-/// answered once.
+/// A challenge (RFC 8555 section 7.1.5) of an authorization. It can be answered
+/// once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     id: ChallengeId,
@@ -16,50 +16,50 @@ pub struct Challenge {
     state: ChallengeState,
 }
 
-/// How far a challenge is (RFC 8555 section 7.1.6).
+/// The state of a challenge (RFC 8555 section 7.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChallengeState {
-    /// Answered, without success.
+    /// Answered and refused.
     Invalid(Failure),
     /// Not yet answered.
     Pending,
-    /// Answered, and being validated in the background.
+    /// Answered, in background validation.
     Processing(Validating),
     /// Fulfilled.
     Valid(Basis),
 }
 
-/// A validation in the background.
+/// The state of a background validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validating {
     /// When the client answered.
     pub since: Timestamp,
-    /// How many attempts began.
+    /// How many attempts have begun.
     pub attempts: u32,
-    /// When the next attempt is due: where one is under way, from when on
-    /// another process may begin it anew.
+    /// When the next attempt is due. During an attempt: from when on another
+    /// process may retry it.
     pub next_attempt: Timestamp,
-    /// What went wrong in the last attempt.
+    /// The error of the last attempt.
     pub error: Option<Problem>,
 }
 
-/// What an authorization is valid by.
+/// The basis of a valid authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly every basis is evidence: a box would be one more allocation for each"
 )]
 pub enum Basis {
-    /// Control over the identifier was shown to a validator. It proves no key.
+    /// A validator found control over the identifier. This proves no key.
     Control {
-        /// When.
+        /// When control was shown.
         at: Timestamp,
     },
-    /// A device's attestation, of the device and of a key.
+    /// An attestation of a device and of a key.
     Evidence(EvidenceRecord),
 }
 
-/// A challenge's token: 256 random bits, on the wire as base64url.
+/// The token of a challenge: 256 random bits, sent as base64url.
 ///
 /// The device-attest draft: "The "token" value MUST have at least 128 bits of
 /// entropy."
@@ -67,13 +67,13 @@ pub enum Basis {
 pub struct Token(String);
 
 impl Challenge {
-    /// A new challenge, which is pending.
+    /// Returns a new, pending challenge.
     #[must_use]
     pub fn new(id: ChallengeId, kind: ChallengeType, token: Token) -> Self {
         Self::restore(id, kind, token, ChallengeState::Pending)
     }
 
-    /// A challenge as a store kept it: the only way to a state that is not a
+    /// Rebuilds a stored challenge: the only way to a state other than a
     /// transition.
     #[must_use]
     pub fn restore(
@@ -90,19 +90,19 @@ impl Challenge {
         }
     }
 
-    /// What [`Challenge::restore`] makes a challenge of.
+    /// Returns the arguments of [`Challenge::restore`].
     #[must_use]
     pub fn into_parts(self) -> (ChallengeId, ChallengeType, Token, ChallengeState) {
         (self.id, self.kind, self.token, self.state)
     }
 
-    /// Its name.
+    /// The challenge's ID.
     #[must_use]
     pub fn id(&self) -> ChallengeId {
         self.id
     }
 
-    /// Its type.
+    /// The challenge's type.
     #[must_use]
     pub fn kind(&self) -> ChallengeType {
         self.kind
@@ -114,7 +114,7 @@ impl Challenge {
         &self.token
     }
 
-    /// How far it is.
+    /// The challenge's state.
     #[must_use]
     pub fn state(&self) -> &ChallengeState {
         &self.state
@@ -173,7 +173,7 @@ impl Challenge {
 }
 
 impl Basis {
-    /// The evidence, where there is one.
+    /// Returns the evidence, if there is any.
     #[must_use]
     pub fn evidence(&self) -> Option<&EvidenceRecord> {
         match self {
@@ -193,7 +193,7 @@ impl Basis {
 }
 
 impl Token {
-    /// A new token.
+    /// Returns a new random token.
     #[must_use]
     pub fn draw(random: &dyn Random) -> Self {
         let mut bytes = [0; 32];
@@ -201,20 +201,20 @@ impl Token {
         Self(data_encoding::BASE64URL_NOPAD.encode(&bytes))
     }
 
-    /// The token as it was stored.
+    /// Returns a token from its stored text.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// Its text, as it goes to the client.
+    /// The text that is sent to the client.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What an Apple attestation must carry as its freshness code: the SHA-256
-    /// of the token's ASCII alone, not of the key authorization.
+    /// Returns the freshness code that an Apple attestation must contain: the
+    /// SHA-256 of only the token's ASCII, not of the key authorization.
     #[must_use]
     pub fn apple_freshness(&self) -> [u8; 32] {
         crate::sha256(self.0.as_bytes())

@@ -1,4 +1,4 @@
-/// Which attested attribute an identifier is compared with. Admission names
+/// The attested attribute that an identifier is compared with. Admission names
 /// it; it is never "serial or UDID, whichever matches".
 pub use assay_attest::Attribute;
 use assay_proto::Timestamp;
@@ -12,7 +12,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// The curve's name, as logs and commands have it.
+    /// Returns the curve's name for logs and commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl KeyKind {
     }
 }
 
-/// What a verified attestation said of the device. `None`: not attested.
+/// What a verified attestation states about the device. `None`: not attested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceFacts {
     /// The serial number.
@@ -45,17 +45,17 @@ pub struct DeviceFacts {
     pub kernel_extensions_allowed: Option<bool>,
 }
 
-/// The result of a successful appraisal: kept instead of the evidence itself.
+/// The result of a successful appraisal, kept instead of the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceRecord {
-    /// SHA-256 of the attested key's SubjectPublicKeyInfo. Only a CSR for this
-    /// key is issued for.
+    /// SHA-256 of the attested key's SubjectPublicKeyInfo. A certificate is
+    /// only issued for a CSR with this key.
     pub spki_sha256: [u8; 32],
-    /// What kind of key it is.
+    /// The kind of the key.
     pub key: KeyKind,
-    /// What was attested of the device.
+    /// What was attested about the device.
     pub facts: DeviceFacts,
-    /// SHA-256 of the root certificate that vouched.
+    /// SHA-256 of the root certificate.
     pub root_sha256: [u8; 32],
     /// SHA-256 of the attestation object.
     pub object_sha256: [u8; 32],

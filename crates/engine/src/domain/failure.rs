@@ -2,19 +2,19 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 
 use crate::{Error, IssuanceRefusal};
 
-/// Which of the gates on the way to a certificate refused.
+/// The gates on the way to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gate {
-    /// newOrder: is this identifier one of ours?
+    /// newOrder: may this identifier be ordered?
     Admission,
-    /// The challenge: does the evidence fit the order?
+    /// The challenge: does the evidence match the order?
     Appraisal,
-    /// finalize: does the CSR fit, and what goes into the certificate?
+    /// finalize: does the CSR match, and what goes into the certificate?
     Issuance,
 }
 
 impl Gate {
-    /// Its name, as logs and commands have it.
+    /// Returns the name used in logs and commands.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -25,26 +25,25 @@ impl Gate {
     }
 }
 
-/// Why a challenge or an order is invalid: what the client is told and what
-/// the operator sees.
+/// Why a challenge or an order is invalid, for the client and for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What the client is told.
+    /// The problem document for the client.
     pub problem: Problem,
-    /// Where it was refused.
+    /// The gate that refused.
     pub gate: Gate,
     /// The stable name of the reason, for example `freshness-mismatch`.
     pub reason: String,
-    /// The operator's explanation, exact.
+    /// The exact explanation for the operator.
     pub detail: String,
-    /// SHA-256 of the attestation object, where there was one.
+    /// SHA-256 of the attestation object, if there was one.
     pub object_sha256: Option<[u8; 32]>,
-    /// When.
+    /// The time of the failure.
     pub at: Timestamp,
 }
 
 impl Failure {
-    /// Issuance refused, once the order was beyond being ready.
+    /// A refusal by issuance after the order left the state ready.
     pub(crate) fn refused(refusal: IssuanceRefusal, at: Timestamp) -> Self {
         Self {
             problem: Problem::from(&Error::Issuance(refusal)),
@@ -56,8 +55,8 @@ impl Failure {
         }
     }
 
-    /// The order gave way to a newer one; `why` is for the client, `detail` for
-    /// the operator.
+    /// The order was displaced by a newer one; `why` is for the client,
+    /// `detail` for the operator.
     pub(crate) fn displaced(why: &str, detail: String, at: Timestamp) -> Self {
         Self {
             problem: Problem::new(
@@ -72,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// The client deactivated `what` the order stands on: its account, or an
+    /// The client deactivated `what` the order depends on: its account, or an
     /// authorization.
     pub(crate) fn deactivated(what: &str, detail: String, at: Timestamp) -> Self {
         Self {

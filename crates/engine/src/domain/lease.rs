@@ -4,15 +4,15 @@ use assay_proto::Timestamp;
 
 use crate::ids::NodeId;
 
-/// Background work that one node at a time does.
+/// Background work that only one node does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Work {
-    /// Finishing the orders whose signing was interrupted.
+    /// Completing orders whose signing was interrupted.
     Recovery,
 }
 
-/// That one node does some background work, until the lease runs out. There is
-/// at most one for each [`Work`].
+/// A node's claim on background work, until it expires. There is at most one
+/// per [`Work`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     work: Work,
@@ -20,7 +20,7 @@ pub struct Lease {
     until: Timestamp,
 }
 
-/// Another node holds the lease until then.
+/// Another node holds the lease until this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another node holds the lease until {0}")]
 pub struct Held(pub Timestamp);
@@ -29,7 +29,7 @@ impl Work {
     /// All of it.
     pub const ALL: [Self; 1] = [Self::Recovery];
 
-    /// Its name, stable: it is stored.
+    /// Returns the stable name, which is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Work {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|work| work.as_str() == name)
@@ -51,11 +51,11 @@ impl fmt::Display for Work {
 }
 
 impl Lease {
-    /// How long a lease lasts, in seconds: as long as background work waits
-    /// where the node that did it died.
+    /// The term of a lease in seconds. Background work stops that long after
+    /// its node died.
     pub const TERM: u64 = 60;
 
-    /// A lease on work that no node ever had one on.
+    /// Returns a lease on work that never had one.
     #[must_use]
     pub fn first(work: Work, holder: NodeId, now: Timestamp) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Lease {
         }
     }
 
-    /// The lease as it was stored.
+    /// Rebuilds a stored lease.
     #[must_use]
     pub fn stored(work: Work, holder: NodeId, until: Timestamp) -> Self {
         Self {
@@ -75,11 +75,11 @@ impl Lease {
         }
     }
 
-    /// The lease of `node` from `now` on: the same one longer, or one that
-    /// another node's has run out before.
+    /// Takes the lease for `node` from `now` on: extends its own, or takes over
+    /// an expired one.
     ///
     /// # Errors
-    /// [`Held`] while another node's runs.
+    /// [`Held`] while another node's lease runs.
     pub fn take(self, node: NodeId, now: Timestamp) -> Result<Self, Held> {
         if self.holder != node && now < self.until {
             return Err(Held(self.until));
@@ -87,7 +87,7 @@ impl Lease {
         Ok(Self::first(self.work, node, now))
     }
 
-    /// The lease, over at `now`.
+    /// Ends the lease at `now`.
     #[must_use]
     pub fn end(self, now: Timestamp) -> Self {
         Self {
@@ -96,8 +96,8 @@ impl Lease {
         }
     }
 
-    /// Whether `node` holds it and more than half of its time is left: it need
-    /// not be taken again yet.
+    /// Whether `node` holds it and more than half of its term is left, so that
+    /// it need not be renewed yet.
     #[must_use]
     pub fn suffices(&self, node: NodeId, now: Timestamp) -> bool {
         self.holder == node && now.plus(Self::TERM / 2) < self.until
@@ -109,13 +109,13 @@ impl Lease {
         self.work
     }
 
-    /// The node.
+    /// The node that holds it.
     #[must_use]
     pub fn holder(&self) -> NodeId {
         self.holder
     }
 
-    /// When it runs out.
+    /// When it expires.
     #[must_use]
     pub fn until(&self) -> Timestamp {
         self.until

@@ -1,8 +1,8 @@
-//! What the engine decides about: accounts, orders, authorizations with their
-//! challenges, certificates. States are private: a transition consumes the
-//! value and refuses what RFC 8555 section 7.1.6 does not have; a store rebuilds
-//! a value by its `restore`. Wire types ([`assay_proto`]) and stored records are
-//! other types.
+//! The domain: accounts, orders, authorizations with their challenges,
+//! certificates. States are private: a transition consumes the value and
+//! refuses what RFC 8555 section 7.1.6 does not allow; a store rebuilds a value
+//! by its `restore`. Wire types ([`assay_proto`]) and stored records are
+//! separate types.
 
 mod account;
 mod admitted;

@@ -1,24 +1,23 @@
 use assay_proto::Timestamp;
 
-/// Something about an order that did not end it: a CSR that was refused, or a
-/// limit that was used up. For the operator alone.
+/// A finding about an order that did not end it: a refused CSR, or a reached
+/// limit. Only for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// When.
+    /// The time of the finding.
     pub at: Timestamp,
     /// The stable name of the reason, for example `csr-key-not-attested`.
     pub reason: String,
-    /// The operator's explanation, exact.
+    /// The exact explanation for the operator.
     pub detail: String,
 }
 
 impl Note {
-    /// How many notes an order has at most.
+    /// The most notes of an order.
     pub const MOST: usize = 8;
 
-    /// Adds this one to the notes of an order, which come oldest first: one of
-    /// the same reason gives way to it, and where there are too many the
-    /// oldest does.
+    /// Adds this note to the notes of an order, oldest first. It replaces a
+    /// note with the same reason; if there are too many, the oldest is removed.
     pub fn add_to(self, notes: &mut Vec<Self>) {
         notes.retain(|note| note.reason != self.reason);
         notes.push(self);

@@ -9,36 +9,35 @@ use crate::{
     names::{DirectoryName, ProfileName},
 };
 
-/// What of an order never changes.
+/// The immutable part of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderDetails {
-    /// Its name.
+    /// The order's ID.
     pub id: OrderId,
-    /// Whose it is.
+    /// The account that it belongs to.
     pub account: AccountId,
-    /// The directory in which it was made.
+    /// The directory that it belongs to.
     pub directory: DirectoryName,
-    /// The profile that its certificate is to be of.
+    /// The profile of its certificate.
     pub profile: ProfileName,
-    /// What the certificate is to be issued for, in the client's order.
+    /// The identifiers for the certificate, in the client's order.
     pub identifiers: Vec<Identifier>,
-    /// One authorization an identifier, in the same order.
+    /// One authorization per identifier, in the same order.
     pub authorizations: Vec<AuthorizationId>,
-    /// The wanted start of the certificate's validity.
+    /// The requested start of the certificate's validity.
     pub not_before: Option<Timestamp>,
-    /// The wanted end of the certificate's validity.
+    /// The requested end of the certificate's validity.
     pub not_after: Option<Timestamp>,
-    /// When it was made.
+    /// The creation time.
     pub created: Timestamp,
-    /// When it ends, unless it is processing or final by then.
+    /// When it expires, unless it is processing or final by then.
     pub expires: Timestamp,
-    /// The network that the order was requested from; absent where that is not
-    /// known.
+    /// The network that the order was requested from, if known.
     pub origin: Option<Origin>,
 }
 
-/// An order (RFC 8555 section 7.1.3): its details, which can be read as its own
-/// fields, and its state, which changes by the transitions below alone.
+/// An order (RFC 8555 section 7.1.3). Its details can be read as its own
+/// fields; its state changes only through the transitions below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     details: OrderDetails,
@@ -46,7 +45,7 @@ pub struct Order {
     proven: bool,
 }
 
-/// How far an order is (RFC 8555 section 7.1.6).
+/// The state of an order (RFC 8555 section 7.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderState {
     /// It failed.
@@ -55,7 +54,7 @@ pub enum OrderState {
     Pending,
     /// The certificate is being signed.
     Processing(Processing),
-    /// The CSR may be sent.
+    /// All authorizations are valid; the client may send the CSR.
     Ready,
     /// The certificate was issued.
     Valid {
@@ -64,36 +63,36 @@ pub enum OrderState {
     },
 }
 
-/// The order's certificate is being signed.
+/// The state of an order whose certificate is being signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Processing {
     /// What is being signed.
     pub intent: Intent,
-    /// The serial number within the intent.
+    /// The serial number in the intent.
     pub serial: SerialNumber,
-    /// SHA-256 of the SubjectPublicKeyInfo within the intent.
+    /// SHA-256 of the SubjectPublicKeyInfo in the intent.
     pub spki_sha256: [u8; 32],
-    /// SHA-256 of the root that vouched for the device.
+    /// SHA-256 of the root certificate of the evidence.
     pub root_sha256: [u8; 32],
-    /// From when on any process may finish or fail the order.
+    /// From when on any process may complete or fail the order.
     pub lease_until: Timestamp,
 }
 
-/// A finalize came while the order was not ready.
+/// The order was not ready when finalize was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the order is {}, not ready", .0.as_str())]
 pub struct NotReady(pub OrderStatus);
 
-/// A transition that RFC 8555 section 7.1.6 does not have: the caller did not
-/// look at the state first.
+/// A transition that RFC 8555 section 7.1.6 does not have: a bug, since callers
+/// check the state first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} that is {from} cannot become {to}")]
 pub struct IllegalTransition {
     /// The kind of resource, with its article.
     pub(super) what: &'static str,
-    /// The state that it is in.
+    /// The current state.
     pub(super) from: &'static str,
-    /// The state that it was to be in.
+    /// The requested state.
     pub(super) to: &'static str,
 }
 
@@ -110,17 +109,16 @@ impl OrderState {
 }
 
 impl Order {
-    /// How long a finalize may take before another process may end it, in
-    /// seconds.
+    /// How many seconds a finalize may take before another process may end it.
     pub const LEASE: u64 = 60;
 
-    /// A new order, which is pending.
+    /// Returns a new, pending order.
     #[must_use]
     pub fn new(details: OrderDetails) -> Self {
         Self::restore(details, OrderState::Pending, false)
     }
 
-    /// An order as a store kept it: the only way to a state that is not a
+    /// Rebuilds a stored order: the only way to a state other than a
     /// transition.
     #[must_use]
     pub fn restore(details: OrderDetails, state: OrderState, proven: bool) -> Self {
@@ -131,33 +129,33 @@ impl Order {
         }
     }
 
-    /// What [`Order::restore`] makes an order of.
+    /// Returns the arguments of [`Order::restore`].
     #[must_use]
     pub fn into_parts(self) -> (OrderDetails, OrderState, bool) {
         (self.details, self.state, self.proven)
     }
 
-    /// How far it is. Time is not looked at: see [`Order::status`].
+    /// The state without regard to the time; see [`Order::status`].
     #[must_use]
     pub fn state(&self) -> &OrderState {
         &self.state
     }
 
     /// Whether one of its authorizations was ever valid. Of ended orders
-    /// without only the latest few of an identifier are kept.
+    /// without one, only the latest few per identifier are kept.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proven
     }
 
-    /// Whether its time was up at `now` before it reached an end. Time decides
-    /// on every read: nothing waits for a sweeper.
+    /// Whether it expired before it was final. Expiry is computed on every
+    /// read: nothing waits for a sweeper.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires && matches!(self.state, OrderState::Pending | OrderState::Ready)
     }
 
-    /// The status at `now`.
+    /// Returns the status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> OrderStatus {
         match self.is_expired(now) {
@@ -172,7 +170,7 @@ impl Order {
         matches!(self.status(now), OrderStatus::Pending | OrderStatus::Ready)
     }
 
-    /// Why it is invalid at `now`, as the client reads it.
+    /// Returns the error that the client reads, if it is invalid at `now`.
     #[must_use]
     pub fn error(&self, now: Timestamp) -> Option<Problem> {
         match &self.state {
@@ -185,10 +183,10 @@ impl Order {
         }
     }
 
-    /// Whether it may be finalized at `now`.
+    /// Checks that it may be finalized at `now`.
     ///
     /// # Errors
-    /// [`NotReady`] with the status that it has instead.
+    /// [`NotReady`] with the actual status.
     pub fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
         match self.status(now) {
             OrderStatus::Ready => Ok(()),
@@ -196,7 +194,8 @@ impl Order {
         }
     }
 
-    /// Pending, with a first valid authorization: others are pending still.
+    /// Pending to pending: one authorization became valid, others are still
+    /// pending.
     ///
     /// # Errors
     /// When it is not pending.
@@ -213,7 +212,7 @@ impl Order {
         Ok(order.with_state(OrderState::Ready))
     }
 
-    /// Ready to processing: the certificate is about to be signed.
+    /// Ready to processing: the certificate will be signed.
     ///
     /// # Errors
     /// [`NotReady`] with the status at `now`.
@@ -222,8 +221,8 @@ impl Order {
         Ok(self.with_state(OrderState::Processing(processing)))
     }
 
-    /// Processing to processing: another attempt at signing the same bytes
-    /// begins. Only its lease is new.
+    /// Processing to processing: another attempt to sign the same bytes begins.
+    /// Only the lease changes.
     ///
     /// # Errors
     /// When it is not processing.

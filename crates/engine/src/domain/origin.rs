@@ -3,14 +3,14 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-/// The network that a request came from, as far as it is kept: an IPv4
-/// address, or the /64 of an IPv6 address, which one host chooses from freely.
+/// The network of a request, as far as it is recorded: an IPv4 address, or the
+/// /64 of an IPv6 address, in which one host may choose any address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(IpAddr);
 
 impl Origin {
-    /// Where `address` comes from. An IPv4 address that is mapped into IPv6
-    /// counts as IPv4.
+    /// Returns the origin of `address`. An IPv4 address mapped into IPv6 counts
+    /// as IPv4.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
@@ -19,7 +19,7 @@ impl Origin {
         })
     }
 
-    /// The address, or the network's first.
+    /// Returns the address, or the first one of the network.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.0

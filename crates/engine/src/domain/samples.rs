@@ -1,4 +1,4 @@
-//! Values for the tests of this crate.
+//! Sample values for this crate's tests.
 
 use assay_ca::SerialNumber;
 use assay_proto::{ChallengeType, Identifier, Problem, ProblemType, Timestamp, WireIdentifier};
@@ -25,7 +25,7 @@ pub(crate) fn identifier(kind: &str, value: &str) -> Identifier {
     .unwrap()
 }
 
-/// An order for these identifiers, pending.
+/// A pending order for these identifiers.
 pub(crate) fn order(identifiers: &[Identifier]) -> Order {
     let authorizations = (0..identifiers.len()).map(|n| authorization_id(n.try_into().unwrap()));
     Order::new(OrderDetails {
@@ -47,12 +47,12 @@ fn authorization_id(n: u8) -> AuthorizationId {
     AuthorizationId::from_bytes([n; 16])
 }
 
-/// The name of challenge `n` of the sample authorization.
+/// The ID of challenge `n` of the sample authorization.
 pub(crate) fn challenge_id(n: u8) -> ChallengeId {
     ChallengeId::from_bytes([0x10 | n; 16])
 }
 
-/// An authorization with so many challenges, all pending.
+/// An authorization with this many challenges, all pending.
 pub(crate) fn authorization(challenges: u8) -> Authorization {
     let details = AuthorizationDetails {
         id: authorization_id(0),
@@ -74,12 +74,12 @@ pub(crate) fn authorization(challenges: u8) -> Authorization {
     Authorization::new(details, EXPIRES, challenges.collect())
 }
 
-/// An authorization that is valid by this.
+/// A valid authorization with this basis.
 pub(crate) fn valid_by(basis: Basis) -> Authorization {
     authorization(1).fulfil(challenge_id(0), basis).unwrap()
 }
 
-/// Evidence for the key of this SHA-256.
+/// Evidence for the key with this SHA-256.
 pub(crate) fn evidence(spki_sha256: [u8; 32]) -> EvidenceRecord {
     EvidenceRecord {
         spki_sha256,

@@ -1,5 +1,5 @@
-//! Every transition from every state: the legal ones lead where RFC 8555 section
-//! 7.1.6 has them lead, the others are errors that name both states.
+//! Every transition from every state: legal ones lead to the state of RFC 8555
+//! section 7.1.6, all others return an error that names both states.
 
 mod authorization;
 mod order;

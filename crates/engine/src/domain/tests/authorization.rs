@@ -42,7 +42,7 @@ fn name(challenge: &Challenge) -> &'static str {
     }
 }
 
-/// Each way in which an authorization can be, with the name of its state.
+/// An authorization in every state, with the name of its state.
 fn all() -> [(&'static str, Authorization); 6] {
     let pending = authorization(2);
     let id = challenge_id(ONE);
@@ -75,7 +75,7 @@ fn transitions_of_a_challenge_and_its_authorization() {
                     assert_eq!(from, "pending");
                     assert!(legal.contains(&challenge), "{challenge} became {to}");
                     assert_eq!(name(after.challenge(challenge_id(ONE)).unwrap()), to);
-                    // The other one is where it was, in its place.
+                    // The other challenge is unchanged.
                     assert_eq!(after.challenges()[0], before.challenges()[0]);
                     assert_eq!(after.challenges().len(), 2);
                     assert_eq!(after.into_parts().0, before.clone().into_parts().0);
@@ -144,7 +144,7 @@ fn of_several_validations_the_one_that_is_due_first_has_its_turn() {
         .map(|(a, b)| (a.id(), b.clone()))
         .unwrap();
     assert_eq!(validating.next_attempt, NOW.plus(1));
-    // Once the authorization is decided there is nothing to validate.
+    // Once the authorization is decided, no challenge is in validation.
     for decided in [
         fulfil(both(1, 2), challenge_id(2)).unwrap(),
         fail(both(1, 2), second).unwrap(),
@@ -153,7 +153,7 @@ fn of_several_validations_the_one_that_is_due_first_has_its_turn() {
         assert_eq!(turn(&decided), None);
         assert_eq!(decided.validation_of(first), None);
     }
-    // Time alone decides nothing: what is past its end is brought to it.
+    // Expiry alone ends no validation: the worker ends it.
     assert_eq!(turn(&both(1, 2).end_at(Timestamp(0))), Some(first));
 }
 
@@ -231,8 +231,8 @@ fn an_end_comes_earlier_and_never_later() {
 }
 
 proptest! {
-    /// Whatever is tried: at most one challenge is final, and what is decided
-    /// stays so.
+    /// For any steps: at most one challenge becomes final, and a decision
+    /// stays.
     #[test]
     fn an_authorization_is_decided_once(steps in proptest::collection::vec((0..5_usize, 0..3_u8), 1..12)) {
         let mut one = authorization(3);

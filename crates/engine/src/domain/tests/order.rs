@@ -5,7 +5,7 @@ use crate::domain::{
     samples::{EXPIRES, NOW, failure, identifier, order, processing},
 };
 
-/// An order in each state, by its name.
+/// An order in every state, with the name of the state.
 fn all() -> [(&'static str, Order); 5] {
     let pending = order(&[identifier("permanent-identifier", "C02A")]);
     let ready = pending.clone().authorize().unwrap();
@@ -21,8 +21,8 @@ fn all() -> [(&'static str, Order); 5] {
     ]
 }
 
-/// Makes a transition from every state: those of these states succeed and lead
-/// to `reached`, the others name where they began and where they were to end.
+/// Applies a transition to every state. From these states it succeeds and leads
+/// to `reached`; from others the error names both states.
 fn assert_only_from(
     legal: &[&str],
     to: &str,
