@@ -1,10 +1,10 @@
-//! What happens, as a type: everything that the engine has to report to anyone
-//! but the client. [`Observer`](crate::ports::Observer)s make of it what they
-//! are for: log lines, recordings.
+//! Events as a type: everything that the engine reports to anyone but the
+//! client. [`Observer`](crate::ports::Observer)s turn them into log lines or
+//! recordings.
 //!
-//! An event is reported once, after the commit that made it true, where one did,
-//! by `Engine::report`, which is the only way to an observer. It borrows what
-//! it says: an event that no observer wants costs nothing.
+//! An event is reported once, after the commit that made it true (if there is
+//! one), by `Engine::report`, the only path to observers. It borrows its data,
+//! so an event that no observer uses costs nothing.
 
 mod kind;
 
@@ -25,12 +25,12 @@ use crate::{
     time::ClockReading,
 };
 
-/// Something that happened. Events that a request caused name it; where there is
-/// none, as in recovery, it is the default request.
+/// Something that happened. An event caused by a request names the request;
+/// otherwise, as in recovery, it has the default request.
 #[expect(missing_docs, reason = "fields are what their names and types say")]
 pub enum Event<'a> {
-    /// The contacts of an account were replaced. How many there are, not what
-    /// they are: addresses are personal data.
+    /// The contacts of an account were replaced. Only their number is reported:
+    /// addresses are personal data.
     AccountChanged {
         request: &'a Request,
         account: AccountId,
@@ -38,14 +38,14 @@ pub enum Event<'a> {
         contacts: usize,
         at: Timestamp,
     },
-    /// newAccount made an account.
+    /// newAccount created an account.
     AccountCreated {
         request: &'a Request,
         account: AccountId,
         thumbprint: &'a Thumbprint,
         at: Timestamp,
     },
-    /// The holder of an account deactivated it, and so many open orders ended
+    /// An account was deactivated by its holder; this many open orders ended
     /// with it.
     AccountDeactivated {
         request: &'a Request,
@@ -53,7 +53,7 @@ pub enum Event<'a> {
         orders_ended: usize,
         at: Timestamp,
     },
-    /// keyChange gave an account another key (RFC 8555 section 7.3.5).
+    /// keyChange replaced an account's key (RFC 8555 section 7.3.5).
     AccountKeyChanged {
         request: &'a Request,
         account: AccountId,
@@ -61,8 +61,8 @@ pub enum Event<'a> {
         new: &'a Thumbprint,
         at: Timestamp,
     },
-    /// An authorization was deactivated (RFC 8555 section 7.5.2), and perhaps its
-    /// order ended with it.
+    /// An authorization was deactivated (RFC 8555 section 7.5.2); its order may
+    /// have ended with it.
     AuthorizationDeactivated {
         request: &'a Request,
         account: AccountId,
@@ -75,22 +75,23 @@ pub enum Event<'a> {
     ChallengeJudged(&'a Judged<'a>),
     /// The wall clock departed from the server's time.
     ClockDeparted { reading: &'a ClockReading },
-    /// The server's time went forward to the wall clock by so many seconds.
+    /// The server's time advanced to the wall clock, by this many seconds.
     ClockFollowed {
         reading: &'a ClockReading,
         seconds: u64,
     },
     /// The wall clock is back within the tolerance.
     ClockReturned { reading: &'a ClockReading },
-    /// A CSR (DER, not yet looked at, of any length) was sent for an order that
-    /// is ready, whose answers were judged before. It may be refused, and
-    /// another be sent.
+    /// A CSR (DER, unparsed, of any length) was sent for a ready order, whose
+    /// answers were judged before. It may be refused, and another one may
+    /// follow.
     CsrReceived {
         order: OrderId,
         authorizations: &'a [AuthorizationId],
         csr: &'a [u8],
     },
-    /// Earlier orders of a device cannot be compared with its evidence.
+    /// Earlier orders of a device could not be read to compare them with its
+    /// evidence.
     EarlierOrdersUnread {
         order: OrderId,
         error: &'a StoreError,
@@ -99,16 +100,16 @@ pub enum Event<'a> {
     FreeSpaceBack { free: u64 },
     /// There is no room for new accounts and orders.
     FreeSpaceLow { free: u64, threshold: u64 },
-    /// The room that is left cannot be read.
+    /// The free space cannot be read.
     FreeSpaceUnknown { error: &'a io::Error },
-    /// An order failed since its certificate could not be signed.
+    /// An order failed because its certificate could not be signed.
     IssuanceFailed {
         account: AccountId,
         order: OrderId,
         failure: &'a Failure,
     },
     /// The certificate of an order is not signed yet: the order stays in
-    /// processing, and is tried again.
+    /// processing, and signing is retried.
     IssuancePostponed {
         account: AccountId,
         order: OrderId,
@@ -120,34 +121,35 @@ pub enum Event<'a> {
         account: AccountId,
         order: OrderId,
         serial: &'a SerialNumber,
-        /// What the device proved, where anything was to be.
+        /// The evidence, if the profile requires any.
         evidence: Option<&'a EvidenceRecord>,
         /// The issuer's name.
         issuer: &'a str,
         not_after: Timestamp,
         at: Timestamp,
     },
-    /// Pending orders gave way to newer ones for the same identifiers, or newer
-    /// ones were refused: the sum of a second.
+    /// Pending orders were displaced by newer ones for the same identifiers, or
+    /// newer ones were refused: the sum over a second.
     OrdersDisplaced(Displaced),
     /// The signature of an authenticated request lacked leading zero bytes.
     PaddedSignature { request: &'a Request },
-    /// Accounts without a valid authorization gave way to newer ones, or newer
-    /// ones were refused: the sum of a second.
+    /// Accounts without a valid authorization were displaced by newer ones, or
+    /// newer ones were refused: the sum over a second.
     ProvisionalAccountsDropped(Displaced),
     /// A gate refused.
     Refused(Refused<'a>),
     /// A certificate was revoked.
     Revoked {
         request: &'a Request,
-        /// Whose it is; none where it is the server's own.
+        /// The account and order of the certificate; `None` for the server's
+        /// own.
         ordered: Option<(AccountId, OrderId)>,
         serial: &'a SerialNumber,
         reason: Option<RevocationReason>,
         by: Revoker,
         at: Timestamp,
     },
-    /// The intent of a TLS certificate that was not finished was dropped.
+    /// The intent of an unfinished TLS certificate was dropped.
     ServerIntentDropped {
         serial: &'a SerialNumber,
         at: Timestamp,
@@ -156,28 +158,27 @@ pub enum Event<'a> {
     UdidDiffers(UdidDiffers<'a>),
 }
 
-/// What a gate refused.
+/// A refusal by a gate.
 #[expect(missing_docs, reason = "fields are what their names and types say")]
 pub struct Refused<'a> {
     pub request: &'a Request,
     pub gate: Gate,
-    /// What the client reads.
+    /// The problem type in the response.
     pub kind: ProblemType,
     pub account: AccountId,
     pub order: Option<OrderId>,
-    /// The ordered identifier, or several, with commas between them.
+    /// The ordered identifier, or several, separated by commas.
     pub identifier: &'a str,
-    /// A stable name.
+    /// The stable name of the reason.
     pub reason: &'a str,
-    /// Exact and for the operator alone.
+    /// The exact cause, only for the operator.
     pub detail: &'a dyn fmt::Display,
     /// SHA-256 of the attestation object.
     pub object_sha256: Option<&'a [u8; 32]>,
 }
 
-/// An answer to a challenge, everything that it was held against, and the
-/// verdict. It borrows; [`to_static`](Self::to_static) is for observers that
-/// keep it.
+/// An answer to a challenge, all inputs of the check, and the verdict. It
+/// borrows; observers that keep it call [`to_static`](Self::to_static).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged<'a> {
     /// The order.
@@ -192,14 +193,14 @@ pub struct Judged<'a> {
     pub identifier: Cow<'a, Identifier>,
     /// The attested attribute that must be [`Identifier::device`].
     pub attribute: Attribute,
-    /// What the device answered.
+    /// The device's answer.
     pub answer: Cow<'a, Answer>,
-    /// The device that the evidence proves, where it verified; it may be
-    /// another one than was ordered for.
+    /// The device that the evidence proves, if it verified; it may differ from
+    /// the ordered one.
     pub device: Option<Cow<'a, AttestedDevice>>,
-    /// The stable name of the reason, where the answer was refused.
+    /// The stable name of the reason, if the answer was refused.
     pub refused: Option<Cow<'a, str>>,
-    /// When it was judged.
+    /// When the answer was judged.
     pub at: Timestamp,
 }
 
@@ -211,16 +212,16 @@ pub struct UdidDiffers<'a> {
     pub order: OrderId,
     pub identifier: &'a Identifier,
     pub evidence: &'a DeviceFacts,
-    /// The attribute of the list, and its value there.
+    /// The attribute in the list, and its value there.
     pub listed: Option<(Attribute, &'a str)>,
     /// An earlier order of another device, and its UDID.
     pub earlier: Option<(OrderId, &'a str)>,
 }
 
-/// What gave way, and what was refused.
+/// How many were displaced and refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Displaced {
-    /// How many gave way.
+    /// How many were displaced.
     pub count: u64,
     /// How many newer ones were refused.
     pub refused: u64,
@@ -229,7 +230,7 @@ pub struct Displaced {
 }
 
 impl Event<'_> {
-    /// Which event it is.
+    /// Returns the kind of the event.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -260,13 +261,13 @@ impl Event<'_> {
         }
     }
 
-    /// Its name, stable.
+    /// Returns the stable name of the event.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
 
-    /// The request behind it.
+    /// Returns the request that caused the event.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         match self {
@@ -283,7 +284,7 @@ impl Event<'_> {
         }
     }
 
-    /// The address of the client that caused it.
+    /// Returns the address of the client that caused the event.
     #[must_use]
     pub fn client(&self) -> Option<IpAddr> {
         self.request()?.client
@@ -291,7 +292,7 @@ impl Event<'_> {
 }
 
 impl Judged<'_> {
-    /// The same, to be kept.
+    /// Returns an owned copy.
     #[must_use]
     pub fn to_static(&self) -> Judged<'static> {
         Judged {
@@ -316,7 +317,7 @@ impl Judged<'_> {
 }
 
 impl Engine {
-    /// Reports what has become true to all observers: the one place that does.
+    /// Reports an event to all observers. No other function does.
     pub(crate) fn report(&self, event: &Event<'_>) {
         for observer in &self.observers {
             observer.observe(event);

@@ -1,8 +1,8 @@
-//! What an operator asks: one file a request, from [`Request`] to [`Response`].
+//! Operator requests: one file per request, from [`Request`] to [`Response`].
 //!
-//! The control socket, and whatever else serves operators, passes requests to
-//! [`answer`] and writes down what it returns. Without a running server the
-//! same requests are answered from the store alone, as far as it knows.
+//! The control socket, and any other interface for operators, passes requests
+//! to [`answer`] and serializes the result. Without a running server, requests
+//! are answered from the store alone as far as possible.
 
 mod accept_clock;
 mod find;
@@ -22,12 +22,12 @@ use crate::{
     ports::{Store, StoreError},
 };
 
-/// What requests are answered from.
+/// The data that requests are answered from.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    /// All that is durable.
+    /// The store.
     pub store: &'a dyn Store,
-    /// The server that runs on the store, where one does.
+    /// The server running on the store, if there is one.
     pub running: Option<Running<'a>>,
 }
 
@@ -36,22 +36,22 @@ pub struct Sources<'a> {
 pub struct Running<'a> {
     /// Its engine.
     pub engine: &'a Engine,
-    /// For how long it has been serving.
+    /// How long it has been serving.
     pub uptime_seconds: u64,
     /// The program's version.
     pub version: &'a str,
 }
 
-/// Why a request has no answer.
+/// Why a request cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
-    /// Only a running server knows the answer.
+    /// Only a running server can answer.
     #[error("this asks a running server")]
     NeedsServer,
-    /// A filter names what can be no account.
+    /// A filter is not an account ID.
     #[error("{0:?} is no account's name")]
     NoAccount(String),
-    /// A cursor names what can be no order.
+    /// A cursor is invalid.
     #[error("no place in the list")]
     NoPlace,
     /// The store failed.
@@ -59,7 +59,7 @@ pub enum Unanswered {
     Store(#[from] StoreError),
 }
 
-/// Answers a request, as things are at `now`.
+/// Answers a request as of `now`.
 ///
 /// # Errors
 /// [`Unanswered`].

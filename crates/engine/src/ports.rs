@@ -1,5 +1,5 @@
-//! What the engine needs from outside: time, chance, the list of devices, a
-//! store, and observers of what happens.
+//! What the engine needs from outside: time, random bytes, validators, a store,
+//! and observers of events.
 
 mod blocking;
 mod nonces;
@@ -27,42 +27,41 @@ use crate::{
     names::DirectoryName,
 };
 
-/// Tells the time.
+/// The clocks.
 pub trait Clock: Send + Sync {
-    /// The wall clock, UTC. It may jump.
+    /// Returns the wall clock in UTC. It may jump.
     fn now(&self) -> Timestamp;
 
-    /// Seconds since some instant before the first call, suspension included
-    /// (CLOCK_BOOTTIME). It never jumps.
+    /// Returns seconds since some instant before the first call, time in
+    /// suspension included (CLOCK_BOOTTIME). It never jumps.
     fn uptime(&self) -> u64;
 }
 
-/// Gives chance.
+/// The source of random bytes.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with bytes that nobody can foretell; `purpose` says what
-    /// they become. A source that can be foretold, as a replay needs one, gives
-    /// each purpose a stream of its own, so that what one purpose draws shifts
-    /// no other.
+    /// Fills `bytes` with unpredictable bytes; `purpose` says what they are
+    /// for. A predictable source, as replays need one, gives each purpose its
+    /// own stream, so that a draw for one purpose does not shift the others.
     fn fill(&self, purpose: Purpose, bytes: &mut [u8]);
 }
 
-/// What drawn bytes become.
+/// What random bytes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// The name of an account.
+    /// The ID of an account.
     AccountId,
-    /// The name of an authorization.
+    /// The ID of an authorization.
     AuthorizationId,
-    /// The name of a challenge that is not the first of its authorization.
+    /// The ID of a challenge that is not the first of its authorization.
     ChallengeId,
-    /// The number in every nonce of one process: once for each engine.
+    /// The epoch in every nonce of one process: drawn once per engine.
     NonceEpoch,
-    /// The key that nonces are sealed under: once for each engine whose store
+    /// The key that nonces are sealed under: drawn once per engine if the store
     /// keeps none.
     NonceKey,
-    /// The name of a node: once for each engine.
+    /// The ID of a node: drawn once per engine.
     NodeId,
-    /// The name of an order.
+    /// The ID of an order.
     OrderId,
     /// A certificate's serial number.
     SerialNumber,
@@ -71,7 +70,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Its name, stable: a stream may be derived from it.
+    /// Returns the stable name; a stream may be derived from it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,50 +87,50 @@ impl Purpose {
     }
 }
 
-/// Measures the room that is left for the store.
+/// Measures the free space for the store.
 pub trait Space: Send + Sync {
-    /// Free bytes on its file system. May block for as long as a system call
-    /// does.
+    /// Returns the free bytes of the store's file system. May block for one
+    /// system call.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system call fails.
     fn free(&self) -> std::io::Result<u64>;
 }
 
-/// Sees what happens: log lines, recordings, and what else is made of events.
+/// Receives events, to make log lines, recordings or others of them.
 ///
-/// It is called after the commit that made the event true, where one did, often
-/// within a request and before its answer: it must return at once and never
-/// block. What it makes of an event has no influence on anything; an observer
-/// that cannot keep something reports that itself.
+/// Called after the commit that made the event true (if there is one), often
+/// within a request and before its response: it must return at once and never
+/// block. Its result influences nothing; an observer that cannot keep something
+/// reports that itself.
 pub trait Observer: Send + Sync {
-    /// Something happened, once.
+    /// Receives one event. Each event is passed once.
     fn observe(&self, event: &Event<'_>);
 }
 
-/// Validates challenges of one type by asking elsewhere: a web server, a name
-/// server.
+/// Validates challenges of one type by connecting to another host: a web
+/// server, a name server.
 #[async_trait]
 pub trait Validator: Send + Sync {
-    /// The type of challenge.
+    /// Returns the challenge type.
     fn kind(&self) -> ChallengeType;
 
-    /// Whether such a challenge is offered for `identifier`.
+    /// Whether this challenge type is offered for `identifier`.
     fn serves(&self, identifier: &Identifier) -> bool;
 
     /// Makes one attempt. It must end within
-    /// [`Engine::VALIDATION_LEASE`](crate::Engine::VALIDATION_LEASE): after
-    /// that another process makes the next one.
+    /// [`Engine::VALIDATION_LEASE`](crate::Engine::VALIDATION_LEASE); after
+    /// that another process may make the next one.
     ///
     /// # Errors
-    /// [`NotValidated`], and whether another attempt may succeed.
+    /// [`NotValidated`], which says whether a retry may succeed.
     async fn validate(&self, asked: AskedToValidate) -> Result<(), NotValidated>;
 }
 
-/// What a [`Validator`] is to find.
+/// What a [`Validator`] must check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedToValidate {
-    /// The identifier whose control is to be shown.
+    /// The identifier that the client must prove control over.
     pub identifier: Identifier,
     /// The challenge's token.
     pub token: Token,
@@ -140,30 +139,30 @@ pub struct AskedToValidate {
     pub key_authorization: String,
 }
 
-/// An attempt to validate that did not succeed.
+/// A failed validation attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotValidated {
-    /// What the client reads.
+    /// The problem document for the client.
     pub problem: Problem,
     /// The stable name of the reason.
     pub reason: &'static str,
-    /// The operator's explanation.
+    /// The explanation for the operator.
     pub detail: String,
-    /// Whether no further attempt is made.
+    /// Whether the failure is final: no retry follows.
     pub is_final: bool,
 }
 
-/// Where everything is kept.
+/// The store of all state.
 ///
-/// A read shows durable data only. A commit that returned `Ok` is durable, and
-/// atomic over all its changes; a commit whose versions are stale changes
-/// nothing. Secondary indexes change in the same commit.
+/// Reads return durable data only. A commit that returned `Ok` is durable and
+/// atomic over all its changes; a commit with stale versions changes nothing.
+/// Secondary indexes change in the same commit.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The account with this name.
+    /// Returns the account with this ID.
     async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError>;
 
-    /// The account of this directory with this key.
+    /// Returns the account of this directory with this key.
     async fn account_by_key(
         &self,
         directory: DirectoryName,
@@ -173,39 +172,38 @@ pub trait Store: Send + Sync {
     /// Whether an account of any directory has this key.
     async fn is_account_key(&self, thumbprint: Thumbprint) -> Result<bool, StoreError>;
 
-    /// The order with this name.
+    /// Returns the order with this ID.
     async fn order(&self, id: OrderId) -> Result<Option<Versioned<Order>>, StoreError>;
 
-    /// The notes of an order, oldest first.
+    /// Returns the notes on an order, oldest first.
     async fn notes(&self, order: OrderId) -> Result<Vec<Note>, StoreError>;
 
-    /// The authorization with this name.
+    /// Returns the authorization with this ID.
     async fn authorization(
         &self,
         id: AuthorizationId,
     ) -> Result<Option<Versioned<Authorization>>, StoreError>;
 
-    /// The authorization that has the challenge of this name.
+    /// Returns the authorization that has the challenge with this ID.
     async fn authorization_of_challenge(
         &self,
         id: ChallengeId,
     ) -> Result<Option<Versioned<Authorization>>, StoreError>;
 
-    /// At most `limit` authorizations that are
-    /// [in validation](Authorization::in_validation), the one whose next attempt
-    /// is due first.
+    /// Returns at most `limit` authorizations that are [in
+    /// validation](Authorization::in_validation), the one whose next attempt is
+    /// due first.
     async fn validations(&self, limit: usize) -> Result<Vec<DueValidation>, StoreError>;
 
-    /// The certificate with this serial number.
+    /// Returns the certificate with this serial number.
     async fn certificate(
         &self,
         serial: SerialNumber,
     ) -> Result<Option<Versioned<Certificate>>, StoreError>;
 
-    /// At most `limit` orders of `list`, those next to `from` in `direction`,
-    /// its own place excluded; without `from` those next to the end that
-    /// `direction` leads away from. Whether the order at that place is still
-    /// there makes no difference.
+    /// Returns at most `limit` orders of `list` next to `from` in `direction`,
+    /// `from` excluded. Without `from` it starts at the end that `direction`
+    /// leads away from. The order at `from` need not exist any more.
     async fn orders(
         &self,
         list: OrderList<'_>,
@@ -214,12 +212,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderCursor>, StoreError>;
 
-    /// How many orders there are, without reading them.
+    /// Returns the number of orders without reading them.
     async fn count_orders(&self) -> Result<u64, StoreError>;
 
-    /// The account's open orders at `now`: those that are pending, ready or
-    /// processing, and whose `expires` has not come. The ones that end first,
-    /// at most `limit`.
+    /// Returns at most `limit` of the account's open orders at `now` (pending,
+    /// ready or processing, and not expired), the ones that expire first.
     async fn open_orders(
         &self,
         account: AccountId,
@@ -227,7 +224,7 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderId>, StoreError>;
 
-    /// As [`Store::open_orders`], of those that name `identifier`.
+    /// As [`Store::open_orders`], but only those that name `identifier`.
     async fn open_orders_naming(
         &self,
         account: AccountId,
@@ -236,9 +233,9 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OrderId>, StoreError>;
 
-    /// The orders of all accounts that name `identifier` and are not
-    /// [`Order::is_proven`], that end after `after`, where it is given. The ones
-    /// that end first, at most `limit`.
+    /// Returns at most `limit` orders of all accounts that name `identifier`
+    /// and are not [`Order::is_proven`], the ones that expire first; with
+    /// `after`, only those that expire after it.
     async fn unproven_orders(
         &self,
         identifier: &Identifier,
@@ -246,76 +243,76 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<UnprovenOrder>, StoreError>;
 
-    /// At most `limit` orders of all accounts that are pending, ready or
-    /// processing, those that have expired among them, from the one after `after`
-    /// on, in the order of [`OpenOrder`].
+    /// Returns at most `limit` orders of all accounts that are pending, ready
+    /// or processing, expired ones included, following `after` in the order of
+    /// [`OpenOrder`].
     async fn open_orders_of_all(
         &self,
         after: Option<OpenOrder>,
         limit: usize,
     ) -> Result<Vec<OpenOrder>, StoreError>;
 
-    /// The orders whose certificate is being signed.
+    /// Returns the orders whose certificate is being signed.
     async fn orders_in_processing(&self) -> Result<Vec<OrderId>, StoreError>;
 
-    /// The intents of server certificates that were never completed.
+    /// Returns the intents of server certificates that were never completed.
     async fn server_intents(&self) -> Result<Vec<Versioned<ServerIntent>>, StoreError>;
 
-    /// The lease on this work; it may have run out.
+    /// Returns the lease on this work; it may have expired.
     async fn lease(&self, work: Work) -> Result<Option<Versioned<Lease>>, StoreError>;
 
-    /// At most `limit` provisional accounts, those that are not
-    /// [`Account::established`], oldest first, from the one after `after` on.
+    /// Returns at most `limit` provisional accounts, those that are not
+    /// [`Account::established`], following `after`, oldest first.
     async fn provisional_accounts(
         &self,
         after: Option<AccountCursor>,
         limit: usize,
     ) -> Result<Vec<ProvisionalAccount>, StoreError>;
 
-    /// The latest `now` of all commits, or since the last
-    /// [`ChangeSet::resetting_time`]: time never runs behind it.
+    /// Returns the latest `now` of all commits, or since the last
+    /// [`ChangeSet::resetting_time`]. The server's time is never behind it.
     async fn latest_time(&self) -> Result<Timestamp, StoreError>;
 
-    /// The key under which nonces are sealed: the same after a restart. `None`
-    /// for a store that ends with its process: the engine draws a key.
+    /// Returns the key that nonces are sealed under, the same after a restart.
+    /// `None` for a store in memory: the engine draws a key.
     async fn nonce_key(&self) -> Result<Option<[u8; 32]>, StoreError>;
 
-    /// The nonces that recent commits redeemed, as they were found when the
-    /// store was opened: at least those of the last 15 minutes.
+    /// Returns the nonces that recent commits redeemed, as of the opening of
+    /// the store: at least those of the last 15 minutes.
     async fn redemptions(&self) -> Result<Vec<Redemption>, StoreError>;
 
-    /// Makes all changes, or none; `name` is for logs and metrics. Returns the
-    /// version that every changed value has now.
+    /// Applies all changes, or none; `name` is for logs and metrics. Returns
+    /// the new version of every changed value.
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError>;
 }
 
-/// A list of orders, sorted by time and then by name.
+/// A list of orders, sorted by time and then by ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderList<'a> {
-    /// All orders, by their creation.
+    /// All orders, by creation.
     All,
-    /// Those of one account, by their creation.
+    /// The orders of one account, by creation.
     OfAccount(AccountId),
-    /// Those for the device of this name: those whose identifier names it, by
-    /// their creation, and those whose evidence attests it as serial or UDID,
-    /// by the time at which that was appraised. An order of several
-    /// authorizations may be listed more than once.
+    /// The orders for the device with this name: those whose identifier names
+    /// it, by creation, and those whose evidence attests it as serial or UDID,
+    /// by the time of the appraisal. An order with several authorizations may
+    /// appear more than once.
     OfDevice(&'a str),
 }
 
-/// Where an order stands in a list of orders.
+/// The position of an order in a list of orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderCursor {
-    /// When the order was made.
+    /// The creation time of the order.
     pub created: Timestamp,
     /// The order.
     pub id: OrderId,
 }
 
-/// Where an account stands in a list of accounts.
+/// The position of an account in a list of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountCursor {
-    /// When the account was made.
+    /// The creation time of the account.
     pub created: Timestamp,
     /// The account.
     pub id: AccountId,
@@ -341,16 +338,16 @@ pub struct UnprovenOrder {
     pub expires: Timestamp,
     /// [`OrderDetails::origin`](crate::domain::OrderDetails::origin).
     pub origin: Option<Origin>,
-    /// Whether it is pending, perhaps past its end.
+    /// Whether it is pending, even if it has expired.
     pub pending: bool,
 }
 
-/// Where an order stands in the list of all accounts' open orders.
+/// The position of an order in the list of all accounts' open orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenOrder {
-    /// Whose order it is.
+    /// The account of the order.
     pub account: AccountId,
-    /// When the order expires.
+    /// The time at which the order expires.
     pub expires: Timestamp,
     /// The order.
     pub id: OrderId,
@@ -359,13 +356,13 @@ pub struct OpenOrder {
 /// An authorization with a challenge that is validated in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueValidation {
-    /// When the next attempt is due.
+    /// The time at which the next attempt is due.
     pub at: Timestamp,
     /// The authorization.
     pub authorization: AuthorizationId,
 }
 
-/// A value as it was read, and the version that a change of it must name.
+/// A value as it was read, with the version that a change must name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The value.
@@ -374,11 +371,11 @@ pub struct Versioned<T> {
     pub version: Version,
 }
 
-/// The version of a stored value: rises with each change.
+/// The version of a stored value; it rises with each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
 
-/// Changes that are made together or not at all. A set without changes still
+/// Changes that are applied together or not at all. Even a set without changes
 /// records its time and its redemptions.
 #[derive(Clone, Debug)]
 pub struct ChangeSet {
@@ -386,17 +383,17 @@ pub struct ChangeSet {
     pub now: Timestamp,
     /// The changes.
     pub changes: Vec<Change>,
-    /// The nonces that the request behind the changes redeemed.
+    /// The nonces redeemed by the request behind the changes.
     pub redeemed: Vec<Redemption>,
-    /// Takes the latest time back to `now`.
+    /// Resets the latest time to `now`.
     pub time_reset: Option<TimeReset>,
 }
 
-/// What goes with taking the latest time back. `Debug` shows no key.
+/// The other effects of a time reset. `Debug` does not show the key.
 #[derive(Clone, Copy)]
 pub struct TimeReset {
-    /// The key under which nonces are sealed from the next start on: none that
-    /// was issued before is accepted under it.
+    /// The key that nonces are sealed under from the next start on; it makes
+    /// all earlier nonces invalid.
     pub nonce_key: [u8; 32],
 }
 
@@ -406,15 +403,15 @@ impl fmt::Debug for TimeReset {
     }
 }
 
-/// A nonce that was redeemed: it must not be accepted again.
+/// A redeemed nonce, which must not be accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Redemption {
     /// The random number of the process that issued the nonce.
     pub epoch: u64,
     /// The nonce's number within that process.
     pub counter: u64,
-    /// When it was issued, or somewhat later: until when it is remembered
-    /// follows from it.
+    /// The issue time of the nonce, or a later time. It determines how long the
+    /// redemption is remembered.
     pub time: Timestamp,
 }
 
@@ -430,7 +427,7 @@ impl ChangeSet {
         }
     }
 
-    /// No change, but `now` becomes the latest time even where it is earlier.
+    /// No changes, but `now` becomes the latest time, even if it is earlier.
     #[must_use]
     pub fn resetting_time(now: Timestamp, reset: TimeReset) -> Self {
         Self {
@@ -440,12 +437,13 @@ impl ChangeSet {
     }
 }
 
-/// One change: a whole new value. `Insert` wants that there is none yet;
-/// `Update` and `Delete` want the version that they were computed from.
+/// One change: a complete new value. `Insert` requires that the value does not
+/// exist yet; `Update` and `Delete` require the version that they were computed
+/// from.
 ///
-/// `AddNote` names no version: it is added within the commit
-/// ([`Note::add_to`]), and to an order that is gone it adds nothing. An order's
-/// notes go with it.
+/// `AddNote` names no version: the commit itself adds the note
+/// ([`Note::add_to`]), unless the order is gone. The notes of an order are
+/// deleted with it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each variant names the type that it carries")]
 pub enum Change {
@@ -467,44 +465,44 @@ pub enum Change {
     DeleteServerIntent(SerialNumber, Version),
 }
 
-/// How many open orders there may be at the commit's moment, an inserted one
-/// among them: counted within the commit, so that no orders at once pass by.
+/// Limits on open orders at the time of the commit, an inserted one included.
+/// The commit itself counts them, so concurrent orders cannot exceed a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOrders {
-    /// Of the order's account.
+    /// Open orders of the order's account.
     pub of_account: usize,
-    /// Of the same account, for each of the order's identifiers.
+    /// Open orders of the account, for each of the order's identifiers.
     pub of_identifier: usize,
-    /// Of all accounts, for each of the order's identifiers: those that are
-    /// pending and not [`Order::is_proven`].
+    /// Orders of all accounts that are pending and not [`Order::is_proven`],
+    /// for each of the order's identifiers.
     pub pending: usize,
 }
 
-/// A fault of the store; nothing that the client could mend.
+/// The store failed; the client cannot fix that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store failed: {0}")]
 pub struct StoreError(pub String);
 
-/// Why a commit did not return `Ok`.
+/// Why a commit failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// A version was stale, a value was there already or a limit is reached;
+    /// A version was stale, a value already existed or a limit is reached;
     /// nothing was changed.
     #[error("somebody else changed {0} first")]
     Conflict(ConflictOn),
-    /// The store failed; whether the changes were made is not known.
+    /// The store failed; it is unknown whether the changes were made.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What a commit was in conflict about.
+/// What a commit conflicted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictOn {
-    /// Another account of the directory has that key.
+    /// Another account of the directory has the key.
     AccountKey,
-    /// There are too many [`OpenOrders`].
+    /// A limit of [`OpenOrders`] is reached.
     OpenOrders,
-    /// The value itself.
+    /// The value itself was changed.
     Value,
 }
 

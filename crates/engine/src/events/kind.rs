@@ -1,17 +1,17 @@
 /// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Something fails that must not.
+    /// A failure that must be fixed.
     Error,
-    /// Something to look at.
+    /// Something to check.
     Warning,
-    /// As it should be.
+    /// Normal operation.
     Info,
 }
 
 macro_rules! kinds {
     ($($kind:ident = $name:literal, $severity:ident, $durable:literal;)*) => {
-        /// Which event an [`Event`](super::Event) is.
+        /// The kind of an [`Event`](super::Event).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "they are described at Event")]
         pub enum Kind {
@@ -19,10 +19,10 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
-            /// Its name, stable: names may be added, never changed.
+            /// Returns the stable name: names may be added, never changed.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -30,7 +30,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// How much it matters.
+            /// Returns the severity.
             #[must_use]
             pub fn severity(self) -> Severity {
                 match self {
@@ -38,8 +38,8 @@ macro_rules! kinds {
                 }
             }
 
-            /// Whether each stands for a durable change of its own, so that no
-            /// request causes one for free.
+            /// Whether each event stands for a durable change of its own. If
+            /// not, a request may cause it without a commit.
             #[must_use]
             pub fn is_durable(self) -> bool {
                 match self {
@@ -50,7 +50,7 @@ macro_rules! kinds {
     };
 }
 
-// The name, the severity, and whether it is a durable change.
+// Name, severity, and whether it is a durable change.
 kinds! {
     AccountChanged = "account_changed", Info, true;
     AccountCreated = "account_created", Info, true;

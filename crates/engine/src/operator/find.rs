@@ -1,5 +1,5 @@
-//! The orders that a text means: an order's name or URL, a certificate's serial
-//! number, or a device.
+//! Finds orders by a text: an order's ID or URL, a certificate's serial number,
+//! or a device.
 
 use assay_ca::SerialNumber;
 use assay_proto::{
@@ -11,12 +11,12 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use super::{Unanswered, list, refusals, story};
 use crate::{Engine, domain::CertificateHolder, ids::OrderId, ports::Store};
 
-/// How many orders of a device are reported in full.
+/// The most orders of a device that are reported in full.
 const STORIES: usize = 5;
-/// How many orders of a device are listed.
+/// The most orders of a device that are listed.
 const LISTED: usize = 50;
 
-/// Looks for what a text means.
+/// Finds the orders for a text.
 pub(super) async fn find(
     store: &dyn Store,
     engine: Option<&Engine>,
@@ -97,8 +97,8 @@ async fn device(
     }))
 }
 
-/// A serial number in hex, as other programs print it too: upper case, with
-/// colons or `0x`.
+/// Parses a serial number in hex, also as other programs print it: in upper
+/// case, with colons or `0x`.
 fn serial_number(text: &str) -> Option<SerialNumber> {
     let text = text.strip_prefix("0x").unwrap_or(text);
     let mut hex: String = text.chars().filter(|letter| *letter != ':').collect();
@@ -110,8 +110,8 @@ fn serial_number(text: &str) -> Option<SerialNumber> {
     SerialNumber::from_magnitude(&bytes[zeros..]).ok()
 }
 
-/// The device that a text names: an identifier's value may name its assigner or
-/// its hardware type, too.
+/// Returns the device in a text: an identifier's value may also contain its
+/// assigner or its hardware type.
 fn device_name(text: &str) -> String {
     let parsed = ["permanent-identifier", "hardware-module"]
         .into_iter()

@@ -1,8 +1,8 @@
 //! Pages of orders.
 //!
-//! A store may hold a million orders, and the control socket answers within
-//! seconds: each page reads a bounded number of entries of an index, and says
-//! where the next one begins.
+//! A store may hold a million orders, and the control socket must answer within
+//! seconds: each page reads a bounded number of index entries and returns where
+//! the next page begins.
 
 use assay_proto::{
     OrderStatus, Timestamp,
@@ -16,14 +16,14 @@ use crate::{
     ports::{Direction, OrderCursor, OrderList, Store, StoreError},
 };
 
-/// How much one page reads, in entries of an index.
+/// The most one page may read, in index entries.
 const COST_OF_PAGE: usize = 100_000;
-/// What an order costs that is looked at.
+/// The cost of reading an order, in index entries.
 const COST_OF_ORDER: usize = 25;
-/// Entries that are read at once.
+/// Index entries per read.
 const STEP: usize = 500;
 
-/// Reads a page of orders, as things are at `now`.
+/// Reads a page of orders as of `now`.
 pub(super) async fn list(
     store: &dyn Store,
     request: &ListOrders,
@@ -34,7 +34,7 @@ pub(super) async fn list(
     Ok(reading.finish(end).await?)
 }
 
-/// Which orders are meant, parsed.
+/// The filter, parsed.
 struct Filter<'a> {
     account: Option<AccountId>,
     device: Option<&'a str>,
@@ -42,17 +42,17 @@ struct Filter<'a> {
     since: Option<Timestamp>,
 }
 
-/// How the reading of a page ended.
+/// Why reading a page ended.
 enum End {
-    /// All that is asked for was found, and there is at least one more entry.
+    /// The page is complete, and at least one more entry exists.
     Full,
     /// The list has no more entries that could match.
     List,
-    /// The page cost as much as one may.
+    /// The page reached its cost limit.
     Cost,
 }
 
-/// A page that is being read.
+/// A page being read.
 struct Reading<'a> {
     store: &'a dyn Store,
     filter: Filter<'a>,
@@ -61,14 +61,14 @@ struct Reading<'a> {
     cursor: Option<OrderCursor>,
     direction: Direction,
     limit: usize,
-    /// Whether what is beyond the limit is counted.
+    /// Whether matches beyond the limit are counted.
     counts: bool,
     now: Timestamp,
     page: Page,
     cost: usize,
-    /// The entry that was read last.
+    /// The entry read last.
     read: Option<OrderCursor>,
-    /// The entries of the first and the last order of the page.
+    /// The entries of the first and the last order on the page.
     listed: Option<(OrderCursor, OrderCursor)>,
     /// Whether an entry was read after the page was full.
     has_more: bool,
@@ -145,7 +145,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Where reading begins: what is older than asked for is not read.
+    /// Returns where reading begins: entries older than requested are not read.
     fn start(&self) -> Option<OrderCursor> {
         let oldest = self.filter.since.and_then(place::before_all_since);
         match self.direction {
@@ -154,8 +154,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// How many entries to read at once: where all match, no more than the page
-    /// needs, and one more that shows whether there are more.
+    /// Returns how many entries to read at once: if all match, no more than the
+    /// page needs, plus one to see whether there are more.
     fn step(&self) -> usize {
         if self.counts || !self.is_plain() {
             return STEP;
@@ -164,7 +164,8 @@ impl<'a> Reading<'a> {
         missing.saturating_add(1).min(STEP)
     }
 
-    /// What was appraised before then was ordered before, too.
+    /// An order is never younger than its appraisal, so an appraisal that is
+    /// too old suffices.
     fn is_too_old(&self, entry: &OrderCursor) -> bool {
         let since = self.filter.since;
         self.direction == Direction::Older && since.is_some_and(|since| entry.created < since)
@@ -214,9 +215,9 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Whether `entry` is the oldest one that the order has in this list: that
-    /// one stays in its place, so that no page lists the order twice, and none
-    /// misses it because another identifier is appraised between two pages.
+    /// Whether `entry` is the order's oldest entry in this list. That entry
+    /// never moves, so no page lists the order twice, and none misses it
+    /// because another identifier is appraised between two pages.
     async fn is_first_entry(
         &mut self,
         order: &Order,
@@ -228,7 +229,7 @@ impl<'a> Reading<'a> {
         if order.identifiers.iter().any(|one| one.device() == device) {
             return Ok(entry.created == order.created);
         }
-        // The one authorization has one entry.
+        // A single authorization has a single entry.
         if order.authorizations.len() == 1 {
             return Ok(true);
         }
@@ -245,7 +246,7 @@ impl<'a> Reading<'a> {
         Ok(true)
     }
 
-    /// The page, with the cursors of its neighbours.
+    /// Builds the page, with the cursors of its neighbours.
     async fn finish(mut self, end: End) -> Result<Page, StoreError> {
         let beyond = match end {
             End::Cost if !self.is_full() => self.read,
@@ -275,12 +276,13 @@ impl<'a> Reading<'a> {
         self.is_plain() && self.filter.account.is_none() && self.filter.since.is_none()
     }
 
-    /// The cursor of the page on the other side, where there is an entry.
+    /// Returns the cursor of the page in the other direction, if it has an
+    /// entry.
     async fn way_back(&self) -> Result<Option<OrderCursor>, StoreError> {
         let back = self.direction.reversed();
         let from = match (self.listed, self.cursor) {
             (Some((first, _)), _) => first,
-            // The order at the cursor is on no page yet.
+            // The order at the cursor is not on any page yet.
             (None, Some(cursor)) => place::next_to(cursor, self.direction),
             (None, None) => return Ok(None),
         };
@@ -294,7 +296,7 @@ impl<'a> Reading<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether an order matches, as far as its record says.
+    /// Whether an order matches, judged by its record.
     fn may_match(&self, order: &Order, now: Timestamp) -> bool {
         let of_status = self.status.is_none_or(|status| {
             order.status(now)

@@ -1,4 +1,4 @@
-//! Places in lists of orders, from JSON and back.
+//! Positions in lists of orders, to and from JSON.
 
 use assay_proto::{Timestamp, admin::Cursor};
 
@@ -22,8 +22,8 @@ pub(super) fn wire(place: OrderCursor) -> Cursor {
     }
 }
 
-/// The place directly before all orders that were made at `time` or later.
-/// Absent where every order is.
+/// Returns the position directly before all orders created at `time` or later;
+/// `None` if that is every order.
 pub(super) fn before_all_since(time: Timestamp) -> Option<OrderCursor> {
     Some(OrderCursor {
         created: Timestamp(time.0.checked_sub(1)?),
@@ -31,7 +31,7 @@ pub(super) fn before_all_since(time: Timestamp) -> Option<OrderCursor> {
     })
 }
 
-/// The place next to `place` in `direction`: what is read from there in the
+/// Returns the position next to `place` in `direction`: reading from it in the
 /// other direction begins with the order at `place`.
 pub(super) fn next_to(place: OrderCursor, direction: Direction) -> OrderCursor {
     let id = u128::from_be_bytes(*place.id.as_bytes());

@@ -2,7 +2,7 @@ use assay_proto::admin::{ListRefusals, Refusal, Refusals};
 
 use crate::{Engine, RecentRefusal, remedy::remedy};
 
-/// The newest refusals, oldest first.
+/// Returns the newest refusals, oldest first.
 pub(super) fn list(engine: &Engine, request: &ListRefusals) -> Refusals {
     let mut refusals = engine.recent_refusals(request.device.as_deref());
     let total = refusals.len();
@@ -13,7 +13,7 @@ pub(super) fn list(engine: &Engine, request: &ListRefusals) -> Refusals {
     }
 }
 
-/// All refusals for a device, oldest first.
+/// Returns all refusals for a device, oldest first.
 pub(super) fn of_device(engine: &Engine, name: &str) -> Vec<Refusal> {
     let refusals = engine.recent_refusals(Some(name)).into_iter();
     refusals.map(Refusal::from).collect()

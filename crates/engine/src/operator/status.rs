@@ -2,7 +2,7 @@ use assay_proto::admin::Status;
 
 use super::Running;
 
-/// How the server is now.
+/// Returns the server's current status.
 pub(super) fn status(running: Running<'_>) -> Status {
     let Running {
         engine,

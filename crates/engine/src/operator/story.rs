@@ -1,4 +1,4 @@
-//! One order in JSON: what was asked, proved, refused and issued.
+//! One order as JSON: what was requested, proved, refused and issued.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{
     remedy::remedy,
 };
 
-/// The order at `now`, and what became of its certificate.
+/// Returns the order as of `now`, with the state of its certificate.
 pub(super) async fn summary(
     store: &dyn Store,
     order: &Order,
@@ -30,7 +30,7 @@ pub(super) async fn summary(
     Ok(summary_of(order, certificate.as_ref(), now))
 }
 
-/// All that is known of the order.
+/// Returns everything recorded about the order.
 pub(super) async fn story(
     store: &dyn Store,
     order: Order,
@@ -80,7 +80,7 @@ fn summary_of(order: &Order, certificate: Option<&Certificate>, now: Timestamp) 
     }
 }
 
-/// The order's certificate.
+/// Returns the order's certificate.
 async fn certificate(store: &dyn Store, order: &Order) -> Result<Option<Certificate>, StoreError> {
     let OrderState::Valid { certificate } = order.state() else {
         return Ok(None);
