@@ -1,6 +1,5 @@
-//! The first gate, at newOrder: is this identifier one of ours? Asked before
-//! the device spends an attestation, and again before its certificate is
-//! signed.
+//! First gate, at newOrder: may this identifier be ordered? Checked before the
+//! device spends an attestation, and again before its certificate is signed.
 
 pub mod form;
 mod not_admitted;
@@ -22,41 +21,40 @@ const APPLE_SERIAL: &str = "1.2.840.113635.100.8.9.1";
 /// Apple's UDID as a hardware type.
 const APPLE_UDID: &str = "1.2.840.113635.100.8.9.2";
 
-/// Which devices there are.
+/// The list of known devices.
 #[async_trait]
 pub trait Inventory: Send + Sync {
-    /// Which attribute of a device is `name`; `None` when no device is known
-    /// by it.
+    /// Returns which attribute of a device is `name`; `None` when no device is
+    /// known by it.
     ///
     /// # Errors
-    /// When it could not be asked: a fault, not an answer.
+    /// When the inventory could not be queried: a fault, not an answer.
     async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable>;
 
-    /// Why a device may be meant by `name` that is not known by it, as far as
-    /// that can be known.
+    /// Returns hints for an unknown `name`: which listed device may be meant,
+    /// and why it was not found.
     async fn hints(&self, name: &str) -> Vec<ListHint> {
         let _ = name;
         Vec::new()
     }
 
-    /// The other attribute of the device that is known by `name`, and its
-    /// value, where that is known.
+    /// Returns the other attribute of the device that is known by `name`, and
+    /// its value, if known.
     async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
         let _ = name;
         None
     }
 }
 
-/// The inventory could not be asked.
+/// The inventory could not be queried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InventoryUnavailable(pub String);
 
-/// Which devices may order certificates. There is no value that means "no
-/// rule".
+/// Which devices may order certificates. No value means "no rule".
 pub enum Admission {
-    /// Every device that proves itself. Under Apple's root that is every Apple
-    /// device on earth: for laboratories only.
+    /// Every device with genuine evidence. Under Apple's root that is every
+    /// Apple device in the world: only for laboratories.
     AnyAttested {
         /// What a permanent identifier names.
         bind: Bind,
@@ -65,10 +63,10 @@ pub enum Admission {
     Listed(Arc<dyn Inventory>),
 }
 
-/// What a permanent identifier names where no list says it.
+/// What a permanent identifier names when no list says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
-    /// The UDID where it has the form of one, else the serial number.
+    /// The UDID if it has the form of one, else the serial number.
     ByForm,
     /// The serial number.
     Serial,
@@ -77,7 +75,7 @@ pub enum Bind {
 }
 
 impl Bind {
-    /// The one attribute that evidence for `name` is compared with.
+    /// Returns the attribute that evidence for `name` is compared with.
     #[must_use]
     pub fn attribute(self, name: &str) -> Attribute {
         match self {
@@ -88,9 +86,9 @@ impl Bind {
     }
 }
 
-/// The rules of admission.
+/// The admission rules.
 pub struct AdmissionPolicy {
-    /// Which devices.
+    /// The devices that may order.
     pub admission: Admission,
     /// The assigners that a permanent identifier may name (RFC 4043).
     pub assigners: HashSet<DottedOid>,
@@ -101,7 +99,7 @@ impl AdmissionPolicy {
     /// attribute it will be compared with.
     ///
     /// # Errors
-    /// The outer error is a fault of ours; the inner one a refusal.
+    /// The outer error is a fault of the server; the inner one is a refusal.
     pub async fn admit(
         &self,
         identifier: &Identifier,
@@ -151,8 +149,8 @@ impl AdmissionPolicy {
         Ok(Ok(Admitted { attribute, rule }))
     }
 
-    /// The other attribute under which the device of `identifier` is listed,
-    /// and its value, where that is known.
+    /// Returns the other attribute under which the device of `identifier` is
+    /// listed, and its value, if known.
     pub(crate) async fn listed_beside(
         &self,
         identifier: &Identifier,

@@ -1,4 +1,4 @@
-//! The second gate, at the challenge: does the evidence fit the order?
+//! Second gate, at the challenge: does the evidence match the order?
 
 use assay_attest::{
     Attested, AttestedDevice, DEVICE_COULD_NOT_ATTEST, IdentityFault, KernelExtensions,
@@ -20,37 +20,38 @@ use crate::{
 /// The longest text of a device's own error that is kept, in characters.
 const MAX_DEVICE_ERROR: usize = 200;
 
-/// The same where it is beside evidence, of which more must be said.
+/// The same limit for an error beside evidence, which leaves room for the
+/// finding about the evidence.
 const MAX_ERROR_BESIDE: usize = 60;
 
-/// What an operator reads of an answer without an object, which Apple's client
-/// sends where its profile does not ask for an attestation.
+/// The operator's explanation of an answer without an object. Apple's client
+/// sends one when its profile does not ask for an attestation.
 const NO_ATTESTATION: &str = "the device sent no attestation: Attest is false or not supported. \
      Usual causes, in the ACME payload of the profile: Attest is missing or false, HardwareBound \
      is false, KeyType is RSA; or the device cannot attest: a Mac without Apple silicon (T2 or \
      older), or a system that is too old";
 
-/// The same of an object without certificates and without an error beside it.
+/// The operator's explanation of an object without certificates and without an
+/// error.
 const NO_CERTIFICATES: &str = "the device sent an attestation without certificates: Apple's \
      attestation servers gave it none. Let it order again later";
 
-/// What a device answered to its challenge, read but not judged.
+/// A device's answer to its challenge, parsed but not judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// An attestation object, perhaps empty.
+    /// An attestation object; it may be empty.
     Object(Vec<u8>),
-    /// The device says that it could not attest; the text is its own,
-    /// cleaned of control characters and cut.
+    /// The device reports that it could not attest, in its own text, without
+    /// control characters and truncated.
     Error(String),
 }
 
-/// An answer, and what became of it.
+/// An answer and its verdict.
 pub(crate) struct Appraisal {
     pub(crate) answer: Answer,
-    /// The device that the evidence proves, perhaps another one than was
-    /// ordered for.
+    /// The device that the evidence proves; it may differ from the ordered one.
     pub(crate) device: Option<AttestedDevice>,
-    /// What is kept of good evidence; or why not, for the client and for the
+    /// The record of good evidence, or the failure for the client and for the
     /// operator.
     pub(crate) verdict: Result<EvidenceRecord, Box<Failure>>,
 }
@@ -65,17 +66,16 @@ enum Cause {
         fault: IdentityFault,
         attribute: Attribute,
         attested: Option<String>,
-        /// Whether the ordered name is attested as the other attribute.
+        /// Whether the ordered name is attested, but as the other attribute.
         is_swapped: bool,
     },
-    /// The evidence proves nothing.
+    /// The evidence does not verify.
     Unverified(Refusal),
 }
 
 impl Appraisal {
-    /// Adds to a refusal what the operator can make use of besides: whether
-    /// stale evidence is genuine, and the device's own error. The client reads
-    /// nothing of it.
+    /// Adds to a refusal what helps the operator: whether stale evidence is
+    /// genuine, and the device's own error. The client sees neither.
     pub(crate) fn explain(
         &mut self,
         response: &AttestationResponse,
@@ -99,7 +99,7 @@ impl Appraisal {
         }
     }
 
-    /// Whether the answer was refused for the time at which it was judged.
+    /// Whether the verdict depends on the time at which the answer was judged.
     pub(crate) fn refused_by_time(&self) -> bool {
         let by_time = [Reason::Expired, Reason::NotYetValid].map(Reason::as_str);
         matches!(&self.verdict, Err(failure) if by_time.contains(&failure.reason.as_str()))
@@ -107,17 +107,17 @@ impl Appraisal {
 }
 
 impl Answer {
-    /// Reads the payload of a challenge's POST.
+    /// Parses the payload of a challenge's POST.
     ///
     /// # Errors
-    /// When the attestation object is not base64url: the client may send it
-    /// again, so the challenge stays pending.
+    /// When the attestation object is not base64url. The challenge stays
+    /// pending, so the client may send it again.
     ///
-    /// Apple's client sends `error` and an `attObj` with an empty `x5c` where
-    /// Apple's servers failed: its error counts. Beside certificates it does
-    /// not: the draft, section 5, "Servers MUST ignore unrecognized fields in
-    /// the challenge response", and evidence that passes every check proves the
-    /// same whatever stands beside it. It can only fail for what it is.
+    /// Apple's client sends `error` and an `attObj` with an empty `x5c` when
+    /// Apple's servers failed: then the error counts. Beside certificates it
+    /// does not. The draft, section 5: "Servers MUST ignore unrecognized fields
+    /// in the challenge response", and an error field changes nothing about
+    /// evidence that passes every check.
     pub(crate) fn read(response: &AttestationResponse) -> Result<Self, Error> {
         let object = match &response.att_obj {
             Some(object) => Base64Url::decode(object)
@@ -132,9 +132,9 @@ impl Answer {
     }
 }
 
-/// Judges `answer` to a challenge of `authorization`, which has this `token`: the evidence must be genuine and fresh,
-/// and attest the ordered identifier. Whether the attested key is the CSR's is
-/// asked at finalize.
+/// Judges `answer` to a challenge of `authorization` with this `token`. The
+/// evidence must be genuine and fresh, and attest the ordered identifier.
+/// Finalize checks that the attested key is the CSR's.
 pub(crate) fn appraise(
     verifier: &Verifier,
     answer: Answer,
@@ -179,7 +179,7 @@ fn judge(
     (Some(device), verdict)
 }
 
-/// The attribute is the one that admission named.
+/// Compares the identifier with the one attribute that admission named.
 fn check_identity(device: &AttestedDevice, authorization: &Authorization) -> Result<(), Cause> {
     let (attribute, ordered) = (
         authorization.admitted.attribute,
@@ -232,7 +232,7 @@ fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> Ev
     }
 }
 
-/// What was attested, good or bad.
+/// The attested value, whether or not it is well-formed.
 fn text<T: ToString>(property: &Attested<T>) -> Option<String> {
     property.attested().map(ToString::to_string)
 }
@@ -282,7 +282,7 @@ impl Cause {
                             ordered.value
                         ),
                     };
-                    // The cause first: a log line is cut.
+                    // The cause comes first: log lines are truncated.
                     if *is_swapped {
                         format!(
                             "the ordered name is attested as the {}: the list's columns are swapped (or bind or the hardware type is wrong); {found}",
@@ -296,7 +296,8 @@ impl Cause {
             Self::Unverified(refusal) => (
                 refusal.reason.as_str().to_owned(),
                 match refusal.reason {
-                    // The format's name is the client's own word, quoted and cut.
+                    // The format's name comes from the client: quote and
+                    // truncate it.
                     Reason::FormatNotSupported => {
                         format!("{}; {}", refusal.reason.client_detail(), refusal.detail)
                     }
@@ -334,7 +335,7 @@ impl Cause {
     }
 }
 
-/// Whether an attestation object has nothing to be judged.
+/// Whether an attestation object contains nothing to judge.
 fn holds_no_certificate(object: &[u8]) -> bool {
     use Reason as R;
 
@@ -350,7 +351,8 @@ fn holds_no_certificate(object: &[u8]) -> bool {
     })
 }
 
-/// A device's own error text, fit for a log: no control characters, not long.
+/// Makes a device's own error text safe to log: truncated, without control
+/// characters.
 fn clean(error: &serde_json::Value) -> String {
     let text = match error {
         serde_json::Value::String(text) => text.clone(),

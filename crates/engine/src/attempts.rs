@@ -1,5 +1,5 @@
-//! Decisions that other requests overtake: read, decide, commit, and where
-//! another commit was faster, again from the beginning.
+//! Optimistic concurrency: read, decide, commit; after a conflict with another
+//! commit, start again.
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +13,11 @@ use crate::{
     ports::{Change, CommitError, ConflictOn},
 };
 
-/// The most attempts at a decision that others keep overtaking.
+/// The most attempts at one decision.
 const ATTEMPTS: usize = 8;
 
 /// The attempts at one decision. A use-case loops: it reads what it needs,
-/// decides, and returns once its commit was made.
+/// decides, and returns once its commit succeeds.
 ///
 /// ```text
 /// let mut attempts = engine.attempts(request);
@@ -36,18 +36,17 @@ pub(crate) struct Attempts<'a> {
     conflict: Option<ConflictOn>,
 }
 
-/// Counts commits by name, since the process started.
+/// Counts commits by name since the process started.
 #[derive(Default)]
 pub(crate) struct CommitCounts(Mutex<BTreeMap<&'static str, CommitCount>>);
 
 impl Attempts<'_> {
-    /// Makes the changes. `false` when another commit was faster: the caller
-    /// decides again, from what it reads then.
+    /// Commits the changes. Returns `false` on a conflict with another commit:
+    /// the caller reads and decides again.
     ///
     /// # Errors
-    /// [`Error::Contention`] after the last attempt; faults of the store:
-    /// whether the changes were made is not known then, and nothing is tried
-    /// again.
+    /// [`Error::Contention`] after the last attempt. Store errors: whether the
+    /// changes were made is then unknown, and they are not retried.
     pub(crate) async fn commit(
         &mut self,
         name: &'static str,
@@ -69,8 +68,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// What the last attempt was in conflict about; `None` in the first one,
-    /// where what authentication read is good still.
+    /// Returns what the last attempt conflicted on; `None` in the first
+    /// attempt, where the values read by authentication are still current.
     pub(crate) fn conflict(&self) -> Option<ConflictOn> {
         self.conflict
     }
@@ -92,7 +91,7 @@ impl CommitCounts {
 }
 
 impl Engine {
-    /// The attempts at a decision that `request` asks for.
+    /// Starts the attempts at a decision for `request`.
     pub(crate) fn attempts<'a>(&'a self, request: &'a Request) -> Attempts<'a> {
         Attempts {
             engine: self,
@@ -102,7 +101,8 @@ impl Engine {
         }
     }
 
-    /// How often the commits of each name were tried since the process started.
+    /// Returns how often commits of each name were tried since the process
+    /// started.
     pub(crate) fn commit_counts(&self) -> BTreeMap<String, CommitCount> {
         let counts = self.commit_counts.0.lock();
         let counts = counts.unwrap_or_else(PoisonError::into_inner);

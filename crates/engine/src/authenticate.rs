@@ -1,5 +1,5 @@
-//! The one place where a request's signature is checked. No route has a way
-//! around it: payloads come out of here only.
+//! Request authentication, in one place. Payloads are only available from here,
+//! so no route can skip the check.
 
 use std::{fmt, net::IpAddr};
 
@@ -18,27 +18,27 @@ use crate::{
     ports::{Redemption, Versioned},
 };
 
-/// A request, apart from its payload and its signer. The default is work behind
-/// which there is no request.
+/// A request without its payload and signer. The default value stands for work
+/// that no request caused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The address that it came from.
+    /// The client's address.
     pub client: Option<IpAddr>,
-    /// The directory that it is for.
+    /// The directory of the request.
     pub directory: DirectoryName,
-    /// Its name in the log.
+    /// The request's ID in the log.
     pub id: Option<RequestId>,
     /// The nonce that authentication redeemed.
     redemption: Option<Redemption>,
 }
 
-/// The name of one request, in the log and in the answer where it is refused.
+/// The ID of one request, in the log and in the error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(pub u64);
 
-/// What a use-case works for: an authenticated request, and what authentication
-/// found out about its signer. Every use-case takes it by reference, and its
-/// commits carry what it holds: nothing of it is read a second time.
+/// An authenticated request and what authentication learned about its signer.
+/// Every use-case takes it by reference and reads none of it a second time; its
+/// commits carry the redeemed nonce.
 #[derive(Clone, Debug)]
 pub struct Context<By> {
     /// Who signed the request.
@@ -47,12 +47,12 @@ pub struct Context<By> {
     pub request: Request,
 }
 
-/// A request that was signed by the holder of an account.
+/// A request signed by an account's key.
 pub type AccountContext = Context<Versioned<Account>>;
-/// A request that was signed by the holder of a key, with or without an account.
+/// A request signed by any key, with or without an account.
 pub type KeyContext = Context<PublicKey>;
 
-/// A payload whose signature, URL and nonce were right.
+/// A payload whose signature, URL and nonce were checked.
 #[derive(Debug)]
 pub struct Payload(Verified);
 
@@ -62,26 +62,26 @@ pub struct Payload(Verified);
 pub struct Unauthenticated {
     /// What is wrong.
     pub error: Error,
-    /// Whether the request had a nonce of this server's, not too old and not
-    /// used: its sender had an answer before.
+    /// Whether the nonce was issued by this server, not expired and not used:
+    /// the sender has received a response before.
     pub genuine_nonce: bool,
 }
 
-/// Who signed a request that either kind of key may sign.
+/// The signer of a request that either kind of key may sign.
 #[derive(Debug)]
 pub enum Requester {
-    /// The holder of an account.
+    /// An account.
     Account(Box<Versioned<Account>>),
-    /// The holder of some key.
+    /// A key.
     Key(PublicKey),
 }
 
 impl Engine {
-    /// Authenticates a request that an account's holder must sign: `kid`.
+    /// Authenticates a request that must be signed by an account (`kid`).
     ///
     /// # Errors
-    /// The first of: envelope, URL, nonce's MAC, age and use, account,
-    /// signature, nonce's use meanwhile, the account's deactivation.
+    /// The first that fails of: envelope, URL, nonce (MAC, age, use), account,
+    /// signature, redeeming the nonce, account status.
     pub async fn authenticate_account(
         &self,
         body: &[u8],
@@ -97,8 +97,8 @@ impl Engine {
         }
     }
 
-    /// Authenticates a request that the holder of a key without an account may
-    /// sign: `jwk`.
+    /// Authenticates a request that may be signed by a key without an account
+    /// (`jwk`).
     ///
     /// # Errors
     /// As [`Engine::authenticate_account`].
@@ -131,7 +131,8 @@ impl Engine {
             (self.directory(&request.directory)).map_err(Unauthenticated::without_nonce)?;
         let now = self.now();
         let envelope = Envelope::parse(body).map_err(Unauthenticated::without_nonce)?;
-        // A forged, stale or used nonce costs a MAC, not a signature.
+        // Rejecting a forged, stale or used nonce costs one MAC, no signature
+        // check.
         let nonce = self.nonces.check(envelope.nonce(), now);
         // RFC 8555 section 6.4: "If the two do not match, then the server MUST
         // reject the request as unauthorized."
@@ -163,7 +164,7 @@ impl Engine {
         Ok((Context::new(requester, request), Payload(verified)))
     }
 
-    /// Finds the signer of an envelope, and verifies the signature.
+    /// Finds the signer of an envelope and verifies the signature.
     async fn verify(
         &self,
         directory: &Directory,
@@ -182,8 +183,8 @@ impl Engine {
         Ok((requester, verified))
     }
 
-    /// A request that failed though its nonce, if it has one, was genuine. A
-    /// fault of ours is no failure of the nonce's.
+    /// Counts the failure of a request against its nonce, if the nonce is
+    /// genuine. A fault of the server is not counted.
     fn failed(&self, nonce: Option<Genuine>, error: Error) -> Unauthenticated {
         if let Some(nonce) = nonce
             && !error.is_fault()
@@ -196,8 +197,8 @@ impl Engine {
         }
     }
 
-    /// The account that `kid` is the URL of. One of another directory is unknown
-    /// here, also under a URL that is of this one.
+    /// Returns the account at the URL `kid`. An account of another directory is
+    /// unknown here, even under a URL of this one.
     async fn account_of_kid(
         &self,
         directory: &Directory,
@@ -228,9 +229,8 @@ impl Unauthenticated {
         }
     }
 
-    /// Whether the request failed as such. A fault of this server's is no
-    /// failure of the request, and neither is a refusal of the account that it
-    /// proved to be of.
+    /// Whether the client's request failed. False for faults of the server, and
+    /// for refusals of an account whose signature was verified.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         !self.error.is_fault() && self.error != Error::AccountDeactivated
@@ -244,7 +244,7 @@ impl From<Unauthenticated> for Error {
 }
 
 impl Request {
-    /// A request from `client`.
+    /// Returns a request from `client`.
     #[must_use]
     pub fn from(client: IpAddr) -> Self {
         Self {
@@ -253,19 +253,19 @@ impl Request {
         }
     }
 
-    /// The request, for this directory.
+    /// Sets the directory.
     #[must_use]
     pub fn in_directory(self, directory: DirectoryName) -> Self {
         Self { directory, ..self }
     }
 
-    /// The request under this name in the log.
+    /// Sets the request's ID in the log.
     #[must_use]
     pub fn named(self, id: Option<RequestId>) -> Self {
         Self { id, ..self }
     }
 
-    /// The nonce that authentication redeemed.
+    /// Returns the nonce that authentication redeemed.
     pub(crate) fn redemption(&self) -> Option<Redemption> {
         self.redemption
     }
@@ -278,7 +278,8 @@ impl fmt::Display for RequestId {
 }
 
 impl<By> Context<By> {
-    /// A request of `by`. [`Engine::authenticate`] makes those of clients.
+    /// Builds the context of a request by `by`. Requests of clients get theirs
+    /// from [`Engine::authenticate`].
     #[must_use]
     pub fn new(by: By, request: Request) -> Self {
         Self { by, request }
@@ -286,7 +287,7 @@ impl<By> Context<By> {
 }
 
 impl AccountContext {
-    /// The account's name.
+    /// The account's ID.
     #[must_use]
     pub fn account(&self) -> AccountId {
         self.by.value.id
@@ -294,8 +295,9 @@ impl AccountContext {
 }
 
 impl Payload {
-    /// What an inner JWS of an authenticated request holds. Only the engine can
-    /// make one: outside, a payload has been through [`Engine::authenticate`].
+    /// The payload of an inner JWS of an authenticated request. Only the engine
+    /// can build one: outside it, every payload has passed
+    /// [`Engine::authenticate`].
     pub(crate) fn of_inner(verified: Verified) -> Self {
         Self(verified)
     }
@@ -312,20 +314,20 @@ impl Payload {
         self.0.payload()
     }
 
-    /// The payload, a JSON object, as a `T`.
+    /// Parses the payload, a JSON object, as a `T`.
     ///
     /// # Errors
-    /// When it is empty or not of that shape.
+    /// When it is empty or does not have that shape.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let read = serde_json::from_slice(self.bytes());
         read.map(|Object(value)| value)
             .map_err(|error| Error::Payload(cut(&error.to_string())))
     }
 
-    /// That there is no payload.
+    /// Checks that the payload is empty.
     ///
     /// # Errors
-    /// When there is one: this resource can only be read.
+    /// When it is not: this resource can only be read.
     pub fn expect_empty(&self) -> Result<(), Error> {
         if self.is_empty() {
             Ok(())

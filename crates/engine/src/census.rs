@@ -1,5 +1,5 @@
-//! Who gives way when there is no more room: members weighed by the networks
-//! that they come from, so that a flood costs its sender and no other client.
+//! Which member is displaced when there is no room: members are weighed by
+//! their networks, so a flood displaces its own members and not other clients'.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,14 +11,14 @@ use assay_proto::Timestamp;
 
 use crate::domain::Origin;
 
-/// How many networks are looked at, heaviest first, before a search ends.
+/// How many networks a search visits at most, heaviest first.
 const TRIES: usize = 64;
 
-/// How many members one newcomer displaces at most: more than one, so that a
-/// number that rose above its limit falls again.
+/// How many members one new member displaces at most. More than one, so that a
+/// count above its limit falls again.
 const MOST_DISPLACED: usize = 4;
 
-/// How long the bits of a network are, on each level: (IPv4, IPv6).
+/// Prefix lengths in bits on each level: (IPv4, IPv6).
 const LEVELS: [(u32, u32); 3] = [(16, 32), (24, 48), (32, 64)];
 
 /// A network by which members are weighed.
@@ -28,12 +28,12 @@ pub enum Network {
     V4(u32, u32),
     /// IPv6: the prefix's first 64 bits and their number.
     V6(u64, u32),
-    /// All that come from where is not known, on this level.
+    /// All members of unknown origin, on this level.
     Unknown(u8),
 }
 
 impl Network {
-    /// The networks around `origin`, widest first.
+    /// Returns the networks around `origin`, widest first.
     pub(crate) fn around(origin: Option<Origin>) -> [Self; LEVELS.len()] {
         let mut level = 0;
         LEVELS.map(|(v4, v6)| {
@@ -73,46 +73,47 @@ pub(crate) struct Member<T> {
     pub(crate) origin: Option<Origin>,
 }
 
-/// How many members there may be.
+/// The limits on members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
-    /// The limit. Light networks are let in beyond it, up to twice as many
-    /// members in all.
+    /// The limit. Members from light networks are admitted beyond it, up to
+    /// twice as many in total.
     pub(crate) limit: usize,
-    /// The age in seconds up to which a member does not give way.
+    /// The age in seconds up to which a member cannot be displaced.
     pub(crate) protected: u64,
-    /// Who is refused when no member is old enough to give way.
+    /// Which new members are refused when no member is old enough to be
+    /// displaced.
     pub(crate) refused: Refused,
 }
 
-/// Which newcomers are refused when no member is old enough to give way.
+/// Which new members are refused when no member is old enough to be displaced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
     /// Those whose networks have more members than an equal share, on every
     /// level.
     AboveEqualShare,
-    /// Those from the heaviest of the narrowest networks, weighed in turn.
+    /// Those from the heaviest network on every level.
     Heaviest,
 }
 
-/// What becomes of a newcomer.
+/// The decision on a new member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Room<T> {
-    /// It is let in, and these give way.
+    /// It is admitted; these members are displaced.
     Made(Vec<Displaced<T>>),
-    /// It is refused, and may come again after so many seconds.
+    /// It is refused; the client may retry after this many seconds.
     None(u64),
 }
 
-/// A member that gives way.
+/// A displaced member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Displaced<T> {
     pub(crate) member: Member<T>,
-    /// The heaviest network, which it belongs to: the widest.
+    /// The widest of its networks, the heaviest of all.
     pub(crate) network: Network,
 }
 
-/// The members, by network and by age. Every operation takes O(log n).
+/// All members, by network and age. Every operation takes O(log n).
 #[derive(Debug)]
 pub(crate) struct Census<T> {
     /// The members of each network of each level, oldest first.
@@ -153,7 +154,7 @@ impl<T: Copy + Ord> Census<T> {
         self.change(member, true);
     }
 
-    /// Removes a member, if it is one.
+    /// Removes a member if it exists.
     pub(crate) fn remove(&mut self, member: Member<T>) {
         self.change(member, false);
     }
@@ -190,8 +191,8 @@ impl<T: Copy + Ord> Census<T> {
         }
     }
 
-    /// Makes room for `newcomer` at `now`, and adds it. Members that give way
-    /// are members no more.
+    /// Makes room for `newcomer` at `now` and adds it. Removes the displaced
+    /// members.
     pub(crate) fn make_room(
         &mut self,
         newcomer: Member<T>,
@@ -209,8 +210,8 @@ impl<T: Copy + Ord> Census<T> {
         }
         if displaced.is_empty() && self.count >= bound.limit {
             let is_full = self.count >= bound.limit.saturating_mul(2);
-            // At twice the limit age protects no longer: else a flood from
-            // many networks would keep all others out.
+            // At twice the limit, age no longer protects: otherwise a flood
+            // from many networks would lock out all others.
             let young = (is_full && self.stays_within_the_heaviest(newcomer.origin))
                 .then(|| self.first_to_give_way(now))
                 .flatten();
@@ -229,9 +230,9 @@ impl<T: Copy + Ord> Census<T> {
         Room::Made(displaced)
     }
 
-    /// The oldest member of the heaviest network, weighed level by level, that
-    /// was made at `until` or before. Beside the heaviest of the widest networks
-    /// only those above an equal share are looked at.
+    /// Returns the oldest member of the heaviest network, weighed level by
+    /// level, that was created at `until` or before. Of the widest networks it
+    /// considers the heaviest, and those above an equal share.
     fn first_to_give_way(&self, until: Timestamp) -> Option<Displaced<T>> {
         let widest = self.inside.get(&None)?;
         let (most, _) = *widest.last()?;
@@ -240,14 +241,15 @@ impl<T: Copy + Ord> Census<T> {
         let network = self.heaviest_with_older(widest, until, above)?;
         let mut narrowest = network;
         while let Some(within) = self.inside.get(&Some(narrowest)) {
-            // Where all are as heavy, the oldest of all in it gives way.
+            // If all networks weigh the same, displace the oldest of all
+            // members.
             let [lightest, heaviest] = [within.first(), within.last()];
             if lightest.map(|(weight, _)| weight) == heaviest.map(|(weight, _)| weight) {
                 break;
             }
             match self.heaviest_with_older(within, until, |_| true) {
                 Some(heaviest) => narrowest = heaviest,
-                // Too many that are younger: the same.
+                // Too many networks with only younger members: the same.
                 None => break,
             }
         }
@@ -262,8 +264,8 @@ impl<T: Copy + Ord> Census<T> {
         })
     }
 
-    /// The heaviest of these networks that has a member made at `until` or
-    /// before; of several as heavy the one with the oldest member.
+    /// Returns the heaviest of these networks that has a member created at
+    /// `until` or before; among equals the one with the oldest member.
     fn heaviest_with_older(
         &self,
         networks: &BTreeSet<(usize, Network)>,
@@ -297,9 +299,9 @@ impl<T: Copy + Ord> Census<T> {
         self.inside.get(&within)?.last().copied()
     }
 
-    /// Whether one of the newcomer's networks, weighed level by level, weighs no
-    /// more than the heaviest beside it once the newcomer is in: one that has no
-    /// member yet never does.
+    /// Whether, on some level, the new member's network would weigh no more
+    /// than the heaviest other network. A network without members yet always
+    /// passes.
     fn stays_within_the_heaviest(&self, origin: Option<Origin>) -> bool {
         let mut within = None;
         Network::around(origin).iter().any(|network| {
@@ -313,8 +315,8 @@ impl<T: Copy + Ord> Census<T> {
         let networks = Network::around(origin);
         match bound.refused {
             Refused::AboveEqualShare => {
-                // Level by level: a customer of a provider is not refused for
-                // what others of its customers did.
+                // Check level by level: a customer of a provider is not refused
+                // for other customers' requests.
                 let (mut within, mut room) = (None, bound.limit);
                 networks.iter().all(|network| {
                     let others = self.inside.get(&within).map_or(0, BTreeSet::len);
@@ -322,7 +324,8 @@ impl<T: Copy + Ord> Census<T> {
                     let count = others + usize::from(own == 0);
                     let share = room / count.max(1);
                     (within, room) = (Some(*network), own);
-                    // The newcomer counts, and one is never too many.
+                    // Count the new member too; a single member is never too
+                    // many.
                     own + 1 > share.max(1)
                 })
             }
@@ -337,8 +340,8 @@ impl<T: Copy + Ord> Census<T> {
         }
     }
 
-    /// How many seconds it takes until a member of the heaviest network is old
-    /// enough to give way.
+    /// How many seconds until a member of the heaviest network is old enough to
+    /// be displaced.
     fn wait(&self, now: Timestamp, bound: Bound) -> u64 {
         let heaviest = self.heaviest(None);
         let oldest = heaviest.and_then(|(_, network)| self.oldest(network));

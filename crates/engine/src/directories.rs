@@ -1,4 +1,4 @@
-//! Directories, the ACME endpoints, and the profiles that they offer.
+//! Directories (ACME endpoints) and the profiles they offer.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,24 +9,24 @@ use crate::{
     urls::{Route, Urls, below_root},
 };
 
-/// All profiles, by name. One that no directory offers is not used.
+/// All profiles, by name. A profile that no directory offers is unused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profiles(BTreeMap<ProfileName, Arc<Profile>>);
 
 impl Profiles {
-    /// The default profile alone.
+    /// Returns only the default profile.
     #[must_use]
     pub fn single(profile: Profile) -> Self {
         Self::from_iter([(ProfileName::DEFAULT, profile)])
     }
 
-    /// The profile of this name.
+    /// Returns the profile with this name.
     #[must_use]
     pub fn get(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
         self.0.get(name)
     }
 
-    /// All of them.
+    /// Iterates over all profiles.
     pub fn iter(&self) -> impl Iterator<Item = (&ProfileName, &Profile)> {
         (self.0.iter()).map(|(name, profile)| (name, &**profile))
     }
@@ -42,14 +42,14 @@ impl FromIterator<(ProfileName, Profile)> for Profiles {
     }
 }
 
-/// What a directory is made of.
+/// The settings of a directory.
 #[derive(Clone)]
 pub struct DirectoryPlan {
     /// Who may order.
     pub admission: Arc<AdmissionPolicy>,
     /// The profile of orders that name none.
     pub default_profile: ProfileName,
-    /// The profiles that are offered.
+    /// The profiles on offer.
     pub profiles: Vec<ProfileName>,
     /// The URL of the terms of service that an account must agree to.
     pub terms_of_service: Option<String>,
@@ -58,7 +58,8 @@ pub struct DirectoryPlan {
 }
 
 impl DirectoryPlan {
-    /// A directory that offers the default profile alone and asks for no terms.
+    /// A directory that offers only the default profile and has no terms of
+    /// service.
     #[must_use]
     pub fn new(admission: AdmissionPolicy) -> Self {
         Self {
@@ -71,10 +72,10 @@ impl DirectoryPlan {
     }
 }
 
-/// Why directories cannot be made as planned.
+/// Why directories cannot be built from their settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryFault {
-    /// The directory's default profile is not among those that it offers.
+    /// The default profile is not among the offered ones.
     #[error(
         "directory {directory}: the default profile {profile} is not among the profiles that it offers"
     )]
@@ -84,10 +85,10 @@ pub enum DirectoryFault {
         /// Its default profile.
         profile: ProfileName,
     },
-    /// There is no default directory.
+    /// The default directory is missing.
     #[error("there is no default directory")]
     NoDefault,
-    /// The directory offers a profile that there is not.
+    /// The directory offers an unknown profile.
     #[error("directory {directory}: there is no profile {profile}")]
     UnknownProfile {
         /// The directory.
@@ -97,12 +98,12 @@ pub enum DirectoryFault {
     },
 }
 
-/// An ACME endpoint, with its profiles and URLs. Accounts belong to one.
+/// An ACME endpoint with its profiles and URLs. An account belongs to one.
 pub struct Directory {
     default_profile: (ProfileName, Arc<Profile>),
     name: DirectoryName,
-    /// The patterns of [`Route::ALL`], in its order: made once, for every
-    /// request's log.
+    /// The patterns of [`Route::ALL`], in the same order. Cached, since every
+    /// request is logged with one.
     patterns: Vec<String>,
     plan: DirectoryPlan,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
@@ -148,19 +149,20 @@ impl Directory {
         })
     }
 
-    /// Its name.
+    /// The directory's name.
     #[must_use]
     pub fn name(&self) -> DirectoryName {
         self.name
     }
 
-    /// Its URLs.
+    /// The directory's URLs.
     #[must_use]
     pub fn urls(&self) -> &Urls {
         &self.urls
     }
 
-    /// The path of a route, with a place for the name of a resource.
+    /// Returns the path pattern of a route, with a placeholder for the
+    /// resource's ID.
     #[must_use]
     pub fn pattern(&self, route: Route) -> &str {
         (self.patterns.get(route as usize)).map_or("", String::as_str)
@@ -172,7 +174,7 @@ impl Directory {
         &self.plan.admission
     }
 
-    /// The profile of this name, where it is offered.
+    /// Returns the profile with this name, if it is offered.
     #[must_use]
     pub fn profile(&self, name: &ProfileName) -> Option<&Profile> {
         self.profiles.get(name).map(|profile| &**profile)
@@ -198,35 +200,35 @@ impl Directory {
     }
 }
 
-/// Where a request goes.
+/// The directory and route of a request.
 #[derive(Clone)]
 pub struct Place {
     /// The directory.
     pub directory: Arc<Directory>,
-    /// The route below it.
+    /// The route in it.
     pub route: Route,
 }
 
 impl Place {
-    /// The path's pattern, as logs have it: names of resources are for their
-    /// holders.
+    /// Returns the path pattern for logs. Resource IDs are not logged: only
+    /// their holders may know them.
     #[must_use]
     pub fn pattern(&self) -> &str {
         self.directory.pattern(self.route)
     }
 }
 
-/// All directories, by name: the default one, and others.
+/// All directories by name, the default one included.
 pub struct Directories {
     default: Arc<Directory>,
     named: BTreeMap<DirectoryName, Arc<Directory>>,
 }
 
 impl Directories {
-    /// Directories under `base`, an origin without a slash at its end.
+    /// Builds directories under `base`, an origin without a trailing slash.
     ///
     /// # Errors
-    /// What of the plans does not fit together.
+    /// When the settings contradict each other.
     pub fn new(
         base: &str,
         profiles: &Profiles,
@@ -244,10 +246,10 @@ impl Directories {
         })
     }
 
-    /// The default directory alone.
+    /// Builds only the default directory.
     ///
     /// # Errors
-    /// What of the plan does not fit together.
+    /// When the settings contradict each other.
     pub fn single(
         base: &str,
         profiles: &Profiles,
@@ -262,7 +264,7 @@ impl Directories {
         &self.default
     }
 
-    /// The directory of this name.
+    /// Returns the directory with this name.
     #[must_use]
     pub fn get(&self, name: &DirectoryName) -> Option<&Arc<Directory>> {
         match name.in_urls() {
@@ -271,12 +273,12 @@ impl Directories {
         }
     }
 
-    /// All of them, the default one first.
+    /// Iterates over all directories, the default one first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Directory>> {
         std::iter::once(&self.default).chain(self.named.values())
     }
 
-    /// Where a request for `path` goes; `None` where there is nothing.
+    /// Returns the directory and route of `path`; `None` if there is none.
     #[must_use]
     pub fn place(&self, path: &str) -> Option<Place> {
         let tail = below_root(path)?;

@@ -33,7 +33,8 @@ use crate::{
     usecase::GivingWay,
 };
 
-/// All decisions of the certificate authority. One value serves all requests.
+/// All decisions of the certificate authority. One instance serves all
+/// requests.
 pub struct Engine {
     pub(crate) blocking: Option<Arc<dyn Blocking>>,
     pub(crate) commit_counts: CommitCounts,
@@ -62,62 +63,64 @@ pub struct Engine {
     trusted_roots: Vec<[u8; 32]>,
 }
 
-/// What an engine is made of.
+/// The parts of an engine.
 pub struct Setup {
-    /// The roots that may vouch for devices.
+    /// The trusted attestation roots.
     pub anchors: Vec<TrustAnchor>,
-    /// Runs signers that may block. Without it there may be none.
+    /// Runs blocking signers. Without it no signer may block.
     pub blocking: Option<Arc<dyn Blocking>>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The ACME endpoints, with their profiles.
     pub directories: Directories,
-    /// The networks whose accounts are not counted as provisional, nor give way
-    /// to others.
+    /// Networks whose accounts are neither counted as provisional nor
+    /// displaced.
     pub exempt: Vec<IpNet>,
-    /// Where the parts of the server report what fails.
+    /// Where parts of the server report failures.
     pub health: Arc<Health>,
-    /// The CAs of the devices.
+    /// The CAs for device certificates.
     pub issuers: Issuers,
-    /// How much clients may do.
+    /// The limits on clients.
     pub limits: Limits,
-    /// The largest forward step of the wall clock that is followed without the
-    /// operator's confirmation, in seconds.
+    /// The largest forward step of the wall clock, in seconds, that is followed
+    /// without the operator's confirmation.
     pub max_jump: u64,
-    /// Nonces that several nodes share. Without them they are of this node
-    /// alone, and what was redeemed is recorded in the store.
+    /// A nonce service shared by several nodes. Without it nonces are local to
+    /// this node, and redeemed nonces are recorded in the store.
     pub nonces: Option<Arc<dyn NonceService>>,
-    /// See what happens, each of them all of it.
+    /// The observers. Each receives all events.
     pub observers: Vec<Arc<dyn Observer>>,
-    /// Gives chance.
+    /// The source of random bytes.
     pub random: Arc<dyn Random>,
-    /// The CA of this server's own TLS certificate, where it has one.
+    /// The CA of this server's own TLS certificate, if it has one.
     pub server_issuer: Option<Issuer>,
-    /// The room that is left for the store.
+    /// Measures the free space for the store.
     pub space: Option<Arc<dyn Space>>,
-    /// Where everything is kept.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// What validates challenges in the background, one a challenge type: those
-    /// types are offered beside `device-attest-01`.
+    /// The background validators, one per challenge type. Their types are
+    /// offered beside `device-attest-01`.
     pub validators: Vec<Arc<dyn Validator>>,
 }
 
-/// How much clients may do.
+/// The limits on clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Below so many free bytes new accounts and orders are refused; 0: never.
+    /// Below this many free bytes new accounts and orders are refused; 0:
+    /// never.
     pub free_space: u64,
-    /// The most identifiers of one order. A device orders for one, and each
-    /// costs an authorization, a challenge and an attestation. The certificate
-    /// that names them all must fit [`MAX_TBS`](crate::issuance::MAX_TBS).
+    /// The most identifiers in one order. A device orders one; each costs an
+    /// authorization, a challenge and an attestation. A certificate with all of
+    /// them must fit [`MAX_TBS`](crate::issuance::MAX_TBS).
     pub identifiers: usize,
-    /// The most orders that are open at once. Of all accounts, light networks
-    /// are let in beyond it, up to twice as many.
+    /// The most orders open at once. In the limit over all accounts, orders
+    /// from light networks are admitted beyond it, up to twice as many.
     pub open_orders: OpenOrders,
-    /// How long an order may take, in seconds.
+    /// How long an order stays open, in seconds.
     pub order_lifetime: u64,
     /// The most provisional accounts, those without a valid authorization.
-    /// Light networks are let in beyond it, up to twice as many.
+    /// Accounts from light networks are admitted beyond it, up to twice as
+    /// many.
     pub provisional_accounts: usize,
 }
 
@@ -138,12 +141,12 @@ impl Default for Limits {
 }
 
 impl Engine {
-    /// Starts an engine from what the store recorded. Evidence is verified by
-    /// aws-lc-rs.
+    /// Starts an engine from the recorded state in the store. Evidence is
+    /// verified with aws-lc-rs.
     ///
     /// # Errors
-    /// Faults of the store; [`Error::Internal`] for a signer that may block
-    /// where nothing runs it.
+    /// When the store fails; [`Error::Internal`] for a blocking signer without
+    /// [`Setup::blocking`].
     pub async fn start(setup: Setup) -> Result<Self, Error> {
         let may_block = setup.issuers.may_block()
             || setup.server_issuer.as_ref().is_some_and(Issuer::may_block);
@@ -198,19 +201,19 @@ impl Engine {
         })
     }
 
-    /// The server's time. It never goes back, not behind what was recorded
-    /// either: a clock that jumps back revives nothing.
+    /// Returns the server's time. It is monotonic and never behind a recorded
+    /// time, so a clock that jumps back revives nothing.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.read_clock().now
     }
 
-    /// The server's time, and whether the wall clock agrees with it. Somebody
-    /// must ask at least once a minute, or a step of the wall clock is never
-    /// seen to hold.
+    /// Returns the server's time and whether the wall clock agrees with it.
+    /// Call it at least once a minute: otherwise the engine cannot see that a
+    /// step of the wall clock holds.
     #[must_use]
     pub fn read_clock(&self) -> ClockReading {
-        // Read under the lock: the uptime must not go back between two
+        // Read under the lock: the uptime must not decrease between two
         // observations.
         let (reading, event) = {
             let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,29 +225,29 @@ impl Engine {
         reading
     }
 
-    /// The state of all parts of the server.
+    /// Returns the state of all parts of the server.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let clock = self.read_clock();
-        // Not every departure is an event: of a clock that comes and goes, one a
-        // minute is.
+        // Departures of a flapping clock are events only once a minute; health
+        // always shows the current state.
         match clock.in_doubt {
             true => self.health.degrade(Part::Clock, clock.to_string()),
             false => self.health.recover(Part::Clock),
         }
-        // The others issue no more, and have nothing left to stop when they end.
+        // Only the issuing CA: an ended CA of the others stops nothing.
         if let Err(ended) = end_of_ca("issuing", self.issuers.issuing(), clock.now) {
             self.health.fail(Part::Signer, ended);
         }
         self.health.readiness()
     }
 
-    /// Follows the wall clock, because the operator confirms that it is
+    /// Follows the wall clock after the operator confirmed that the time is
     /// `confirmed`, and records the time. Returns the server's time.
     ///
     /// # Errors
-    /// [`Error::ClockRefused`] where the wall clock is more than an hour from
-    /// `confirmed` or behind the server's time; faults of the store.
+    /// [`Error::ClockRefused`] if the wall clock is more than an hour from
+    /// `confirmed` or behind the server's time; when the store fails.
     pub async fn accept_clock(&self, confirmed: Timestamp) -> Result<Timestamp, Error> {
         let event = {
             let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,11 +259,11 @@ impl Engine {
         self.record_time("accept-clock").await
     }
 
-    /// Records the time, so that a server at rest does not look like a clock
-    /// that jumped when it starts again. Returns what was recorded.
+    /// Records the time. Otherwise the first start after an idle period would
+    /// look like a clock jump. Returns the recorded time.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub async fn record_time(&self, name: &'static str) -> Result<Timestamp, Error> {
         let now = self.now();
         self.commit(&Request::default(), name, now, Vec::new())
@@ -268,21 +271,20 @@ impl Engine {
         Ok(now)
     }
 
-    /// Measures the room that is left for the store. A caller must ask about
-    /// once a second.
+    /// Measures the free space for the store. Call it about once a second.
     pub fn check_space(&self) {
         self.space.check(|event| self.report(event));
     }
 
-    /// Whether new accounts and orders are refused for lack of room.
+    /// Whether new accounts and orders are refused for lack of disk space.
     #[must_use]
     pub fn is_space_low(&self) -> bool {
         self.space.is_low()
     }
 
-    /// Reports what gave way to newer accounts and orders, and what was refused,
-    /// since the last time: one event each, where there is anything. A caller
-    /// must ask once a second.
+    /// Reports accounts and orders that were displaced or refused since the
+    /// last call, as one event per kind if there were any. Call it once a
+    /// second.
     pub fn report_displaced(&self) {
         if let Some(dropped) = self.displaced_accounts.take() {
             self.report(&Event::ProvisionalAccountsDropped(dropped));
@@ -292,7 +294,7 @@ impl Engine {
         }
     }
 
-    /// A fresh nonce.
+    /// Returns a fresh nonce.
     #[must_use]
     pub fn nonce(&self) -> String {
         self.nonces.issue(self.now())
@@ -310,21 +312,21 @@ impl Engine {
         self.directories.default_directory().urls()
     }
 
-    /// The directory of a request or an account.
+    /// Returns the directory of a request or an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the configuration has it no more.
+    /// [`Error::NotFound`] if the configuration no longer has it.
     pub(crate) fn directory(&self, name: &DirectoryName) -> Result<&Directory, Error> {
         let found = self.directories.get(name);
         (found.map(|directory| &**directory)).ok_or(Error::NotFound("directory"))
     }
 
-    /// What bounds a certificate of this profile that is issued now.
+    /// Returns the validity limits of a certificate of this profile issued now.
     ///
     /// # Errors
-    /// [`Error::CaEnded`] once the CA's own certificate has ended;
-    /// [`Error::Clock`] instead, or where it has not begun, while the clock is
-    /// in doubt.
+    /// [`Error::CaEnded`] once the CA's own certificate has expired. While the
+    /// clock is in doubt, [`Error::Clock`] instead, and also if that
+    /// certificate is not valid yet.
     pub(crate) fn validity_limits(
         &self,
         profile: &Profile,
@@ -353,13 +355,12 @@ impl Engine {
         SerialNumber::from_random(bytes)
     }
 
-    /// Ends a process that no longer serves: records the redeemed nonces that
-    /// no commit carried, those of requests that changed nothing. After that
-    /// the next process accepts no nonce that this one accepted. Gives back the
-    /// leases that this node holds.
+    /// Shuts the engine down: records redeemed nonces that no commit carried
+    /// (those of requests that changed nothing), so that the next process
+    /// accepts none of them, and releases the leases of this node.
     ///
     /// # Errors
-    /// Faults of the store.
+    /// When the store fails.
     pub async fn close(&self) -> Result<(), Error> {
         let now = self.now();
         for redeemed in self.nonces.unrecorded(now) {

@@ -14,46 +14,46 @@ use crate::{
     time::{ClockInDoubt, ClockRefusal},
 };
 
-/// Why a use-case did not do what it was asked, grouped by who can mend it.
+/// Why a use-case failed, grouped by who can fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    // The client: its request as such.
-    /// The JWS is not one that ACME allows.
+    // The client: the request itself.
+    /// The JWS is not allowed in ACME.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// The nonce cannot be used.
+    /// The nonce is not usable.
     #[error(transparent)]
     Nonce(#[from] NonceError),
-    /// The payload is not of the shape that this resource takes.
+    /// The payload does not have the shape that this resource expects.
     #[error("the payload does not fit: {0}")]
     Payload(String),
-    /// The JWS does not verify.
+    /// The signature is wrong.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// The JWS names its key in the way that this resource does not take.
+    /// The JWS uses `jwk` where this resource needs `kid`, or the reverse.
     #[error("{0}")]
     Signer(&'static str),
-    /// The JWS was made for another URL.
+    /// The JWS was signed for another URL.
     #[error("the JWS was signed for another URL than the one it was sent to")]
     Url,
 
     // The client: its account.
-    /// `onlyReturnExisting`, or the kid, names no account.
+    /// `onlyReturnExisting` or the `kid` names no account.
     #[error("no account has this {0}: make one at newAccount")]
     AccountDoesNotExist(&'static str),
-    /// The account was deactivated.
+    /// The account is deactivated.
     #[error("the account is deactivated")]
     AccountDeactivated,
-    /// A contact cannot be used.
+    /// A contact is not usable.
     #[error(transparent)]
     Contact(#[from] ContactError),
-    /// A key change that contradicts itself.
+    /// The key change contradicts itself.
     #[error("the key change is refused: {0}")]
     KeyChange(&'static str),
-    /// An account, perhaps this one, has the new key.
+    /// An account, perhaps this one, already has the new key.
     #[error("an account has this key already")]
     KeyInUse(AccountId),
-    /// A status that a client may not set.
+    /// The client may not set this status.
     #[error(
         "the status {0:?} cannot be set: \"deactivated\" is the only one that a client may send"
     )]
@@ -61,122 +61,125 @@ pub enum Error {
     /// The terms of service were not agreed to.
     #[error("the terms of service must be agreed to: send termsOfServiceAgreed = true")]
     TermsNotAgreed {
-        /// Their URL.
+        /// The URL of the terms.
         terms: String,
     },
 
-    // The client: something that is not there, or not its own.
-    /// No such resource, or another account's; the two are not told apart.
+    // The client: the resource is missing or belongs to another account.
+    /// No such resource, or it belongs to another account: the response is the
+    /// same for both.
     #[error("there is no such {0} under this account")]
     NotFound(&'static str),
 
     // The client: its network.
-    /// Too many new accounts or pending orders, most of them from where this
-    /// request comes from.
+    /// Too many new accounts or pending orders, most of them from this client's
+    /// network.
     #[error("too many {what} from this network: try again in {wait} s")]
     Crowded {
-        /// Of what there are too many.
+        /// What there are too many of.
         what: &'static str,
-        /// After how many seconds one of them gives way.
+        /// After how many seconds one of them can be displaced.
         wait: u64,
     },
 
     // The client: its order.
-    /// More open orders than one account may have, and none that is pending.
+    /// The account has the most open orders it may have, and none of them is
+    /// pending.
     #[error("too many open orders: finish them, or wait until they expire")]
     TooManyOpenOrders,
-    /// An order without, with too many or with repeated identifiers.
+    /// The order has no identifiers, too many, or duplicates.
     #[error("the identifiers do not fit: {0}")]
     IdentifierList(String),
-    /// Identifiers that cannot be ordered here.
+    /// Some identifiers cannot be ordered here.
     #[error("{} of the identifiers cannot be ordered", .0.len())]
     Identifiers(Vec<IdentifierRefusal>),
-    /// A wanted validity outside the limits.
+    /// The requested validity is outside the limits.
     #[error("the wanted validity does not fit: {0}")]
     Validity(String),
-    /// The order cannot be finalized now.
+    /// The order is not ready to be finalized.
     #[error(transparent)]
     OrderNotReady(#[from] NotReady),
-    /// The order of this authorization is over.
+    /// The order of this authorization has ended.
     #[error("the order of this authorization is no longer pending: make a new order")]
     OrderOver,
     /// The CSR is refused; the order stays ready.
     #[error(transparent)]
     Csr(#[from] CsrRefusal),
-    /// The authorization cannot be deactivated any more.
+    /// The authorization is final, so it cannot be deactivated.
     #[error("the authorization is final and cannot be deactivated")]
     AuthorizationFinal,
 
     // The client: its evidence.
-    /// The answer to a challenge cannot be read; the challenge stays pending.
+    /// The answer to a challenge does not parse; the challenge stays pending.
     #[error("the attestation object cannot be read: {0}")]
     AttestationEncoding(String),
-    /// The evidence was refused; challenge, authorization and order are dead.
+    /// The evidence is refused; challenge, authorization and order become
+    /// invalid.
     #[error("the evidence was refused: {}", .0.detail)]
     Attestation(Box<Failure>),
 
     // The client: revocation.
-    /// The certificate is revoked already.
+    /// The certificate is already revoked.
     #[error("the certificate is revoked already")]
     AlreadyRevoked,
-    /// A reason that a client may not give.
+    /// The client may not use this revocation reason.
     #[error("revocation reason {0} is not allowed")]
     RevocationReason(i64),
-    /// The certificate is not this CA's, or not the requester's to revoke.
+    /// The certificate is from another CA, or the requester may not revoke it.
     #[error("the certificate is not one that this key may revoke")]
     RevocationUnauthorized,
 
     // The operator: policy.
-    /// The device may not have a certificate any more, or none of this profile.
+    /// The device may no longer have a certificate, or none of this profile.
     #[error("the certificate is refused: {0}")]
     Issuance(IssuanceRefusal),
 
-    // Nobody but us: faults, mended by trying again.
-    /// Time would make the decision final, and the wall clock departs from the
-    /// server's time.
+    // The server: faults. A retry may succeed.
+    /// The decision would become final by time while the wall clock departs
+    /// from the server's time.
     #[error(transparent)]
     Clock(#[from] ClockInDoubt),
     /// The operator confirmed a time that cannot be followed. No client causes
-    /// it.
+    /// this.
     #[error(transparent)]
     ClockRefused(#[from] ClockRefusal),
-    /// There is too little room on the disk for new accounts and orders.
+    /// Too little disk space for new accounts and orders.
     #[error("the server takes no new accounts and orders at present: try again later")]
     NoSpace,
-    /// The list of devices could not be asked.
+    /// The list of devices could not be queried.
     #[error("the list of devices cannot answer: {0}")]
     Inventory(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Other requests of the same client changed the same thing again and again.
+    /// Other requests of the same client kept changing the same value.
     #[error("too many requests change the same thing at once: send them one after the other")]
     Contention,
-    /// A CA's own certificate has ended: nothing can be issued until it is
+    /// The CA's own certificate has expired: the CA issues nothing until it is
     /// renewed.
     #[error("{0}")]
     CaEnded(String),
-    /// A mistake of ours or a broken installation.
+    /// A bug or a broken installation.
     #[error("internal fault: {0}")]
     Internal(String),
 }
 
-/// One identifier that cannot be ordered, and why.
+/// An identifier that cannot be ordered, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentifierRefusal {
-    /// The identifier as it came.
+    /// The identifier as received.
     pub identifier: WireIdentifier,
-    /// Why.
+    /// The reason.
     pub fault: IdentifierFault,
 }
 
 /// Why an identifier cannot be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifierFault {
-    /// The assigner is none that the configuration allows.
+    /// The configuration does not allow the assigner.
     #[error("this assigner is not allowed")]
     AssignerNotAllowed,
-    /// Nothing here can prove a hardware module of this type.
+    /// No attestation format here proves a hardware module of this type.
     #[error("no attestation that is accepted here proves a hardware module of this type")]
     HardwareTypeNotProvable,
     /// The identifier does not parse.
@@ -196,46 +199,45 @@ pub enum CsrRefusal {
     /// The CSR asks for a CA certificate.
     #[error("the CSR asks for a CA certificate")]
     CaRequested,
-    /// The CSR is for another key than the attested one.
+    /// The CSR is for a key other than the attested one.
     #[error("the CSR is for another key than the one that was attested: sign it with that key")]
     KeyNotAttested,
-    /// The CSR names a device that was not ordered.
+    /// The CSR names a device that the order does not have.
     #[error("the CSR names a {0} that the order does not have")]
     NameNotOrdered(&'static str),
-    /// The CSR carries names, and the profile refuses them.
+    /// The CSR contains names, which the profile refuses.
     #[error("the CSR carries a {0}, which this profile refuses")]
     NamesRefused(&'static str),
-    /// The CSR does not parse or its signature is bad.
+    /// The CSR does not parse, or its signature is wrong.
     #[error(transparent)]
     Unreadable(#[from] CsrError),
 }
 
-/// Why a certificate is refused though CSR and order fit.
+/// Why a certificate is refused although CSR and order match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuanceRefusal {
     /// The profile names an attribute that was not attested.
     #[error("the profile puts the {0} into the certificate, but the evidence does not attest it")]
     AttributeNotAttested(&'static str),
-    /// Two authorizations hold evidence of different devices.
+    /// The authorizations hold evidence of different devices.
     #[error("the authorizations of the order hold evidence of different devices")]
     EvidenceDisagrees,
-    /// What the profile makes of the attested attributes cannot stand in a
-    /// certificate.
+    /// A value made from the profile and the attested attributes is not allowed
+    /// in a certificate.
     #[error(
         "the profile's {0} would be empty or too long, or hold a character that it may not hold"
     )]
     NameDoesNotFit(&'static str),
-    /// Admission does not know the device any more.
+    /// The device is no longer admitted.
     #[error("the device is no longer admitted")]
     NoLongerAdmitted,
-    /// The directory does not offer the order's profile any more.
+    /// The directory no longer offers the order's profile.
     #[error("the profile that was ordered is no longer offered: make a new order")]
     ProfileNotOffered,
-    /// The root that vouched is not trusted any more.
+    /// The root of the evidence is no longer trusted.
     #[error("the attestation root that vouched for the device is no longer trusted")]
     RootNoLongerTrusted,
-    /// The validity that was ordered reaches past what certificates may have
-    /// since.
+    /// The ordered validity exceeds the limits that apply now.
     #[error("the ordered validity reaches past what a certificate may have now: make a new order")]
     ValidityOutOfReach,
 }
@@ -284,7 +286,7 @@ impl IdentifierFault {
         }
     }
 
-    /// What the client is told; `Display` is for the operator.
+    /// The detail for the client; `Display` is for the operator.
     #[must_use]
     pub fn client_detail(&self) -> String {
         match self {
@@ -307,9 +309,9 @@ impl IdentifierFault {
 }
 
 impl Error {
-    /// Whether the fault is this server's: answered with a 5xx, and the client
-    /// may try the same again. [`Error::NoSpace`] is none: the log has it once,
-    /// not for each request.
+    /// Whether this is a fault of the server: the response is a 5xx, and a
+    /// retry may succeed. [`Error::NoSpace`] is not: it is logged once, not per
+    /// request.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         matches!(
@@ -323,7 +325,7 @@ impl Error {
         )
     }
 
-    /// How many seconds the client should wait before it tries again.
+    /// How many seconds the client should wait before a retry.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
@@ -338,7 +340,7 @@ impl Error {
 }
 
 impl From<CommitError> for Error {
-    /// A commit that is not tried again.
+    /// A commit that is not retried.
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Conflict(ConflictOn::OpenOrders) => Self::TooManyOpenOrders,
@@ -358,14 +360,14 @@ impl From<NotRedeemed> for Error {
 }
 
 impl From<IllegalTransition> for Error {
-    /// The state was looked at before: this is a fault of ours.
+    /// The state was checked before, so this is a bug.
     fn from(transition: IllegalTransition) -> Self {
         Self::Internal(transition.to_string())
     }
 }
 
-/// The one bridge from errors to what a client is told. Faults of ours say
-/// nothing of their cause: that is for the log.
+/// The one mapping from errors to problem documents. Faults of the server do
+/// not reveal their cause, which is only logged.
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         use ProblemType as P;
@@ -470,7 +472,7 @@ fn identifiers(refusals: &[IdentifierRefusal], detail: String) -> Problem {
         [first, rest @ ..] if rest.iter().all(|other| other.kind == first.kind) => first.kind,
         _ => ProblemType::Compound,
     };
-    // Some clients show the top-level detail alone.
+    // Some clients show only the top-level detail.
     let detail = match subproblems.as_slice() {
         [only] => only.detail.clone(),
         _ => detail,

@@ -1,7 +1,8 @@
-//! What works and what does not: one state for each part of the server.
+//! Health: one state for each part of the server.
 //!
-//! Parts that can fail without a request noticing report here. A caller
-//! (`/readyz`, `assay status`) gets all parts in one [`Readiness`].
+//! Parts that can fail without failing a request report here. A caller
+//! (`/readyz`, `assay status`) gets the state of all parts in one
+//! [`Readiness`].
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ pub enum Part {
     Devices,
     /// The disk has room for new accounts and orders.
     FreeSpace,
-    /// Recordings are kept.
+    /// Recordings are written.
     Recordings,
     /// The issuing CA can sign.
     Signer,
@@ -28,7 +29,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Self; 6] = [
         Self::Clock,
         Self::Devices,
@@ -38,7 +39,7 @@ impl Part {
         Self::Store,
     ];
 
-    /// Its name, stable: a key of [`Readiness::parts`].
+    /// Returns the stable name, a key of [`Readiness::parts`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,13 +53,14 @@ impl Part {
     }
 }
 
-/// The parts that fail, and why. All are well until they report otherwise.
+/// The failing parts and their reasons. A part is healthy until it reports a
+/// failure.
 #[derive(Debug, Default)]
 pub struct Health {
     failures: Mutex<BTreeMap<Part, Failure>>,
 }
 
-/// Why a part fails, and what that means.
+/// The reason of a failure, and whether it stops enrolment.
 #[derive(Clone, Debug)]
 struct Failure {
     reason: String,
@@ -66,25 +68,25 @@ struct Failure {
 }
 
 impl Health {
-    /// `part` fails, and no device can enrol meanwhile; `reason` is for the
+    /// Reports that `part` fails and no device can enrol; `reason` is for the
     /// operator.
     pub fn fail(&self, part: Part, reason: impl Into<String>) {
         self.set(part, reason.into(), true);
     }
 
-    /// `part` fails, and enrolment goes on without it: with the last good list
-    /// of devices, without recordings, without ending anything while the clock
-    /// is in doubt.
+    /// Reports that `part` fails but enrolment continues: with the last good
+    /// list of devices, without recordings, or, while the clock is in doubt,
+    /// without expiring anything.
     pub fn degrade(&self, part: Part, reason: impl Into<String>) {
         self.set(part, reason.into(), false);
     }
 
-    /// `part` works, again.
+    /// Reports that `part` works again.
     pub fn recover(&self, part: Part) {
         self.failures().remove(&part);
     }
 
-    /// The state of all parts.
+    /// Returns the state of all parts.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let failures = self.failures();

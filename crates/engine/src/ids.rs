@@ -1,4 +1,4 @@
-//! The names of accounts, orders, authorizations, challenges and nodes.
+//! IDs of accounts, orders, authorizations, challenges and nodes.
 
 use std::fmt;
 
@@ -6,8 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::ports::{Purpose, Random};
 
-/// Makes one identifier type: 128 random bits, 22 characters of base64url
-/// in URLs.
+/// Defines one ID type: 128 random bits, in URLs 22 characters of base64url.
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -15,7 +14,7 @@ macro_rules! id_type {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// A new one.
+            /// Returns a new random ID.
             #[must_use]
             pub fn draw(random: &dyn Random) -> Self {
                 let mut bytes = [0; 16];
@@ -23,19 +22,19 @@ macro_rules! id_type {
                 Self(bytes)
             }
 
-            /// The one with these bytes.
+            /// Returns the ID with these bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
 
-            /// Its bytes.
+            /// Returns the bytes.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
 
-            /// Reads the form that it has in URLs.
+            /// Parses the form used in URLs.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
@@ -52,29 +51,30 @@ macro_rules! id_type {
 }
 
 id_type! {
-    /// Names an account.
+    /// The ID of an account.
     AccountId
 }
 id_type! {
-    /// Names an authorization.
+    /// The ID of an authorization.
     AuthorizationId
 }
 id_type! {
-    /// Names a challenge. The first one of an authorization has the bytes of its
-    /// authorization's name: no index has to lead from it to its authorization.
+    /// The ID of a challenge. The first challenge of an authorization has the
+    /// same bytes as the authorization's ID, so no index from challenge to
+    /// authorization is needed.
     ChallengeId
 }
 id_type! {
-    /// Names a node: one process of a server.
+    /// The ID of a node: one process of a server.
     NodeId
 }
 id_type! {
-    /// Names an order.
+    /// The ID of an order.
     OrderId
 }
 
 impl ChallengeId {
-    /// The name of the first challenge of an authorization.
+    /// Returns the ID of the first challenge of an authorization.
     #[must_use]
     pub const fn first_of(authorization: AuthorizationId) -> Self {
         Self(authorization.0)

@@ -1,8 +1,8 @@
 use assay_ca::Issuer;
 
-/// The CAs of the devices that are loaded, by [`Issuer::id`]. One of them
-/// issues; certificates of every one can be fetched, and an issuance that was
-/// begun under one ends under it.
+/// The loaded CAs for device certificates, by [`Issuer::id`]. One of them
+/// issues. The certificates of all can be fetched, and an issuance that began
+/// under one of them completes under it.
 pub struct Issuers {
     issuing: Issuer,
     others: Vec<Issuer>,
@@ -17,7 +17,7 @@ pub struct RepeatedIssuer(
 );
 
 impl Issuers {
-    /// The CA that issues, alone.
+    /// Returns only the issuing CA.
     #[must_use]
     pub fn single(issuing: Issuer) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Issuers {
         }
     }
 
-    /// The CA that issues, and others that did.
+    /// Returns the issuing CA and others that issued before.
     ///
     /// # Errors
     /// [`RepeatedIssuer`].
@@ -41,19 +41,19 @@ impl Issuers {
         Ok(issuers)
     }
 
-    /// The CA that issues.
+    /// Returns the CA that issues.
     #[must_use]
     pub fn issuing(&self) -> &Issuer {
         &self.issuing
     }
 
-    /// The CA with this id, where it is loaded.
+    /// Returns the CA with this ID, if it is loaded.
     #[must_use]
     pub fn get(&self, id: [u8; 32]) -> Option<&Issuer> {
         self.all().find(|issuer| issuer.id() == id)
     }
 
-    /// Whether a signer of theirs may block.
+    /// Whether signing may block for any of them.
     #[must_use]
     pub fn may_block(&self) -> bool {
         self.all().any(Issuer::may_block)

@@ -1,12 +1,13 @@
-//! All decisions of an ACME certificate authority for attested devices: state
-//! machines of account, order, authorization and challenge; the use-cases; the
-//! three gates (admission, appraisal, issuance); and the ports to time, chance,
-//! the inventory and the store. No HTTP, no database, no files.
+//! All decisions of an ACME certificate authority for attested devices: the
+//! state machines of account, order, authorization and challenge; the
+//! use-cases; the three gates (admission, appraisal, issuance); and the ports
+//! for time, random bytes, the inventory and the store. No HTTP, no database,
+//! no files.
 //!
-//! Start at [`Engine`]: [`Engine::authenticate_account`] is the only way to a
-//! payload, [`Engine::new_order`], [`Engine::answer_challenge`] and
-//! [`Engine::finalize`] are the way to a certificate. [`operator::answer`] is the
-//! way to what an operator may know.
+//! Start at [`Engine`]: [`Engine::authenticate_account`] is the only source of
+//! payloads; [`Engine::new_order`], [`Engine::answer_challenge`] and
+//! [`Engine::finalize`] lead to a certificate. [`operator::answer`] answers an
+//! operator's requests.
 
 pub mod admission;
 pub mod directories;
@@ -57,7 +58,7 @@ pub use usecase::{
     reset_clock,
 };
 
-/// The SHA-256 of `bytes`.
+/// Returns the SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];

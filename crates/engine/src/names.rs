@@ -1,4 +1,4 @@
-//! The names that the operator gives to directories and profiles.
+//! Names that the operator gives to directories and profiles.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use crate::urls::Route;
 /// The longest name, in bytes.
 const LONGEST: usize = 32;
 
-/// The name of what there is without configuration.
+/// The name of the directory and profile that exist without configuration.
 const DEFAULT: &str = "default";
 
-/// The name of a directory, an ACME endpoint. That of the default one is
-/// `default`, and no URL has it.
+/// The name of a directory, an ACME endpoint. The default directory is named
+/// `default`, which appears in no URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DirectoryName(Option<Name>);
 
@@ -19,24 +19,24 @@ pub struct DirectoryName(Option<Name>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProfileName(Option<Name>);
 
-/// Why a text cannot be a name.
+/// Why a text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
-    /// The default directory has no name that could be written.
+    /// The default directory's name cannot be written.
     #[error("it is the name of the default directory, which has none in URLs")]
     Default,
-    /// It has another form.
+    /// The text does not have the form of a name.
     #[error(
         "a name is at most {LONGEST} lower-case ASCII letters, digits and hyphens, and not empty"
     )]
     Form,
-    /// The URLs of the default directory begin like this.
+    /// URLs of the default directory begin with the text.
     #[error("URLs of the default directory begin with it: choose another name")]
     Reserved,
 }
 
-/// A text of the form that all names have. It is in place, so that each order
-/// carries its names without allocation.
+/// A text in the form of a name. Stored inline, so orders carry names without
+/// allocation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Name {
     /// Padded with zeros.
@@ -45,13 +45,13 @@ struct Name {
 }
 
 impl DirectoryName {
-    /// The default directory's.
+    /// The default directory.
     pub const DEFAULT: Self = Self(None);
 
-    /// Reads the name of a directory that is not the default one.
+    /// Parses the name of a directory that is not the default one.
     ///
     /// # Errors
-    /// The form, `default`, or the first path segment of a route.
+    /// A wrong form, `default`, or the first path segment of a route.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         if text == DEFAULT {
             return Err(NameFault::Default);
@@ -62,16 +62,16 @@ impl DirectoryName {
         Name::parse(text).map(|name| Self(Some(name)))
     }
 
-    /// Reads a name that was good when it was stored. Routes that came later
-    /// reserve it for new directories only.
+    /// Parses a stored name. A route that was added later reserves its word
+    /// only for new directories.
     ///
     /// # Errors
-    /// The form.
+    /// A wrong form.
     pub fn stored(text: &str) -> Result<Self, NameFault> {
         Name::parse(text).map(|name| Self(Some(name)))
     }
 
-    /// The name as URLs have it; `None` for the default directory.
+    /// Returns the name used in URLs; `None` for the default directory.
     #[must_use]
     pub fn in_urls(&self) -> Option<&str> {
         self.0.as_ref().map(Name::as_str)
@@ -79,10 +79,10 @@ impl DirectoryName {
 }
 
 impl ProfileName {
-    /// The default profile's.
+    /// The default profile.
     pub const DEFAULT: Self = Self(None);
 
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// [`NameFault::Form`].
@@ -93,7 +93,7 @@ impl ProfileName {
         }
     }
 
-    /// The name as configuration has it.
+    /// Returns the name used in the configuration.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_ref().map_or(DEFAULT, Name::as_str)
@@ -116,7 +116,7 @@ impl Name {
     }
 
     fn as_str(&self) -> &str {
-        // ASCII, as it was parsed.
+        // Parsing allows only ASCII.
         let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
         std::str::from_utf8(text).unwrap_or_default()
     }
@@ -186,7 +186,7 @@ mod tests {
         for route in Route::ALL {
             let first = route.first_segment();
             assert_eq!(DirectoryName::parse(first), Err(NameFault::Reserved));
-            // Profiles are in no URL.
+            // Profiles do not appear in URLs.
             assert!(ProfileName::parse(first).is_ok(), "{first}");
         }
         for first in ["directory", "new-nonce", "account", "order", "limits"] {

@@ -1,26 +1,24 @@
-//! Anti-replay nonces (RFC 8555 section 6.5) that cost nothing to give out and
-//! outlive the process.
+//! Anti-replay nonces (RFC 8555 section 6.5). Issuing one stores nothing, and
+//! they stay valid after a restart.
 //!
-//! A nonce holds the epoch of the process that issued it (a random number), a
-//! counter and the time: the plaintext. It is sealed under a key that the store
-//! keeps, so that the next process accepts it. The construction is SIV (Rogaway
-//! and Shrimpton, "Deterministic Authenticated-Encryption", 2006): the tag is a
-//! PRF of the plaintext, and the keystream is a PRF, under another key, of the
-//! tag. It takes no IV that could repeat: not after a restart, not on a
-//! restored backup, not on a cloned machine. Two nonces share a tag if they are
-//! one nonce, and otherwise with the probability of a collision in 128 bits.
-//! A client reads neither counter nor time off a nonce, so it learns nothing of
-//! how many requests there are or how long the process has run.
+//! The plaintext of a nonce is the epoch of the process that issued it (a
+//! random number), a counter and the time. It is encrypted under a key in the
+//! store, so the next process accepts it. The construction is SIV (Rogaway and
+//! Shrimpton, "Deterministic Authenticated-Encryption", 2006): the tag is a PRF
+//! of the plaintext, and the keystream is a PRF, under another key, of the tag.
+//! There is no IV that could repeat after a restart, on a restored backup or on
+//! a cloned machine. Two different nonces share a tag only with the probability
+//! of a collision in 128 bits. Counter and time are encrypted, so a client
+//! learns neither the number of requests nor the uptime.
 //!
-//! Only nonces that came back in an authenticated request are remembered, a bit
-//! each, until their time is over. The commit that belongs to a request carries
-//! its [`Redemption`]; what no commit carried is committed at a graceful stop.
-//! See docs/adr/0015.
+//! Only nonces from authenticated requests are remembered, one bit each, until
+//! they expire. The commit of a request carries its [`Redemption`]; a graceful
+//! shutdown commits the rest. See docs/adr/0015.
 //!
-//! A nonce may fail [`FAILURES`] times: a request that is refused after its nonce
-//! was found genuine does not spend it, since a mistake in a signature must not
-//! cost a client its nonce, but one nonce must not buy any number of signature
-//! checks either.
+//! A request that fails after its nonce was found genuine does not spend the
+//! nonce, so a wrong signature costs the client nothing. A nonce may fail
+//! [`FAILURES`] times: otherwise one nonce would allow unlimited signature
+//! checks.
 
 #[cfg(test)]
 mod tests;
@@ -41,28 +39,28 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::ports::{NonceService, NotRedeemed, Purpose, Random, Redemption};
 
-/// How long a nonce can be used, in seconds.
+/// How long a nonce is valid, in seconds.
 pub const LIFETIME: u64 = 15 * 60;
 
-/// Bytes of the tag. It is the keystream's input as well.
+/// Length of the tag in bytes. The tag is also the keystream's input.
 const TAG_LEN: usize = 16;
 /// Epoch, counter and time, 8 bytes each.
 const BODY_LEN: usize = 24;
-/// How often a request with the same nonce may fail: then the nonce is spent.
+/// How many requests with the same nonce may fail before the nonce is spent.
 pub const FAILURES: u8 = 3;
-/// Nonces that one generation of the memory of failures holds, about a megabyte:
-/// more than one address is given within their lifetime by the usual limits
-/// (3,000 at once and 20 a second).
+/// Nonces per generation of the failure memory, about a megabyte. One address
+/// gets fewer within a nonce's lifetime under the default limits (3,000 at once
+/// and 20 a second).
 const FAILED: usize = 1 << 15;
-/// Nonces that a block of the memory has bits for: few enough that a sparse
-/// epoch, of which only some nonces come back, stays small.
+/// Nonces per block of bits. Small, so that a sparse epoch, of which few nonces
+/// come back, stays small.
 const BLOCK: u64 = 1024;
-/// The most redemptions of one set: 240 kB of them.
+/// The most redemptions in one set: 240 kB.
 const SET: usize = 10_000;
-/// The words that hold the bits of a block.
+/// Words per block.
 const WORDS: usize = (BLOCK / 64) as usize;
 
-/// Gives out nonces and redeems each once, for one node: what was redeemed is
+/// Issues nonces and redeems each once, for one node: redeemed nonces are kept
 /// in memory.
 pub struct Nonces {
     tag_key: hmac::Key,
@@ -73,44 +71,44 @@ pub struct Nonces {
     failed: Mutex<Failed>,
 }
 
-/// How often requests with a nonce failed, by epoch and counter. Two generations
-/// bound the memory: what is forgotten may fail again.
+/// Failed requests per nonce, by epoch and counter. Two generations bound the
+/// memory; a forgotten nonce may fail again.
 #[derive(Default)]
 struct Failed {
     current: HashMap<(u64, u64), u8>,
     previous: HashMap<(u64, u64), u8>,
 }
 
-/// The nonces that were used and have not expired.
+/// The used nonces that have not expired.
 struct Used {
-    /// By epoch: the block of each range of counters.
+    /// The blocks of each epoch, by counter range.
     epochs: HashMap<u64, BTreeMap<u64, Block>>,
     /// The latest time at which a nonce was redeemed.
     latest: Timestamp,
 }
 
-/// Which nonces of one range of counters were used.
+/// Which nonces of a counter range are used.
 struct Block {
     used: [u64; WORDS],
-    /// Of those, the ones that the store knows.
+    /// Those of them that are in the store.
     recorded: [u64; WORDS],
-    /// The latest time within a used nonce of this block.
+    /// The latest issue time among the used nonces of this block.
     newest: Timestamp,
 }
 
-/// A nonce whose tag and age are right and that was not used when it was checked;
-/// not yet redeemed.
+/// A nonce whose tag and age were checked, and that was not used at the time of
+/// the check; not redeemed yet.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Genuine(Redemption);
 
-/// Why a nonce cannot be used.
+/// Why a nonce is not usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NonceError {
-    /// The nonce is too old.
+    /// The nonce has expired.
     #[error("the nonce is older than 15 minutes: use the one in this reply")]
     Expired,
-    /// No nonce that was sealed under this key.
+    /// The nonce was not sealed under this key.
     #[error("the nonce is not one of this server's: use the one in this reply")]
     Unknown,
     /// The nonce was used before.
@@ -119,8 +117,8 @@ pub enum NonceError {
 }
 
 impl Nonces {
-    /// Nonces of a new epoch, sealed under `key`, or under a key that is drawn
-    /// where the store keeps none. What `redeemed` lists is used up.
+    /// Starts a new epoch, sealed under `key`, or under a random key if the
+    /// store has none. The nonces in `redeemed` are marked as used.
     #[must_use]
     pub fn new(
         key: Option<[u8; 32]>,
@@ -155,7 +153,7 @@ impl Nonces {
         }
     }
 
-    /// A new nonce.
+    /// Returns a new nonce.
     #[must_use]
     pub fn issue(&self, now: Timestamp) -> String {
         let counter = self.next.fetch_add(1, Ordering::Relaxed);
@@ -170,8 +168,8 @@ impl Nonces {
         BASE64URL_NOPAD.encode(&nonce)
     }
 
-    /// Checks that `nonce` was sealed under this key, not too long ago, and is
-    /// not used up. This uses nothing up: [`redeem`](Self::redeem) decides.
+    /// Checks that `nonce` was sealed under this key, is not expired and is not
+    /// used. Does not use it: see [`redeem`](Self::redeem).
     ///
     /// # Errors
     /// [`NonceError::Unknown`], [`NonceError::Expired`], [`NonceError::Used`].
@@ -202,15 +200,15 @@ impl Nonces {
         if now >= redemption.time.plus(LIFETIME) {
             return Err(NonceError::Expired);
         }
-        // A replay costs its MAC, not a signature.
+        // Rejecting a replay costs one MAC, no signature check.
         if self.lock_used().is_used(redemption) {
             return Err(NonceError::Used);
         }
         Ok(Genuine(redemption))
     }
 
-    /// Notes that a request with this nonce failed. The nonce is spent by the
-    /// third failure.
+    /// Counts a failed request with this nonce. The third failure spends the
+    /// nonce.
     pub fn fail(&self, nonce: Genuine) {
         let Genuine(redemption) = nonce;
         let spent = {
@@ -222,15 +220,15 @@ impl Nonces {
         }
     }
 
-    /// Uses up a nonce; of any number of attempts one succeeds.
+    /// Redeems a nonce. Of concurrent calls exactly one succeeds.
     ///
     /// # Errors
     /// [`NonceError::Used`], [`NonceError::Expired`].
     pub fn redeem(&self, nonce: Genuine, now: Timestamp) -> Result<Redemption, NonceError> {
         let Genuine(redemption) = nonce;
         let mut used = self.lock_used();
-        // Others may have been redeemed since this one's age was checked, and
-        // the block that remembered it be dropped.
+        // Since the check of this nonce's age, others may have been redeemed
+        // and its block dropped.
         used.forget_expired(now);
         if used.latest >= redemption.time.plus(LIFETIME) {
             return Err(NonceError::Expired);
@@ -251,7 +249,7 @@ impl Nonces {
     }
 
     /// As [`NonceService::unrecorded`]: the used nonces that have not expired,
-    /// with their times or later ones.
+    /// with their issue times or later ones.
     fn unrecorded(&self, now: Timestamp) -> Vec<Vec<Redemption>> {
         let mut used = self.lock_used();
         used.forget_expired(now);
@@ -312,7 +310,7 @@ impl NonceService for Nonces {
 }
 
 impl Genuine {
-    /// What redeeming it records.
+    /// Returns what to record when the nonce is redeemed.
     #[must_use]
     pub fn redemption(&self) -> Redemption {
         self.0
@@ -320,13 +318,14 @@ impl Genuine {
 }
 
 impl Failed {
-    /// Counts one more failure, and returns how many there are.
+    /// Counts one more failure and returns the total.
     fn count(&mut self, nonce: Redemption) -> u8 {
         let key = (nonce.epoch, nonce.counter);
         let known = self.current.get(&key).or_else(|| self.previous.get(&key));
         let count = known.copied().unwrap_or(0).saturating_add(1);
         if count >= FAILURES {
-            // From now on the nonce is used, which is remembered elsewhere.
+            // The caller marks the nonce as used, so this entry is not needed
+            // any more.
             self.current.remove(&key);
             self.previous.remove(&key);
             return count;
@@ -347,7 +346,7 @@ impl Used {
         block.is_some_and(|block| block.used[word] & bit != 0)
     }
 
-    /// Marks a nonce as used; `false` if it was.
+    /// Marks a nonce as used; returns `false` if it was already.
     fn mark(&mut self, nonce: Redemption) -> bool {
         let blocks = self.epochs.entry(nonce.epoch).or_default();
         let block = blocks.entry(nonce.counter / BLOCK).or_insert(Block {
@@ -362,17 +361,17 @@ impl Used {
         unused
     }
 
-    /// Marks a used nonce as one that the store knows.
+    /// Marks a used nonce as stored.
     fn record(&mut self, nonce: Redemption) {
         let blocks = self.epochs.get_mut(&nonce.epoch);
-        // It may have expired since it was used.
+        // The block may have expired since.
         if let Some(block) = blocks.and_then(|blocks| blocks.get_mut(&(nonce.counter / BLOCK))) {
             let (word, bit) = place(nonce.counter);
             block.recorded[word] |= bit;
         }
     }
 
-    /// Drops the blocks all of whose nonces have expired by themselves.
+    /// Drops the blocks whose nonces have all expired.
     fn forget_expired(&mut self, now: Timestamp) {
         if now <= self.latest {
             return;
@@ -391,7 +390,7 @@ impl Used {
 }
 
 impl Block {
-    /// The places within the block of what was used and is not recorded.
+    /// Returns the offsets within the block of used nonces that are not stored.
     fn unrecorded(&self) -> impl Iterator<Item = u64> {
         (0..BLOCK).filter(|counter| {
             let (word, bit) = place(*counter);
@@ -400,7 +399,7 @@ impl Block {
     }
 }
 
-/// The word and the bit of a counter within its block.
+/// Returns the word and bit of a counter within its block.
 fn place(counter: u64) -> (usize, u64) {
     let place = counter % BLOCK;
     ((place / 64) as usize, 1 << (place % 64))

@@ -1,5 +1,4 @@
-//! Notes of orders: what was refused without ending the order, for the
-//! operator.
+//! Notes on orders, for the operator: refusals that did not end the order.
 
 use std::{
     collections::HashSet,
@@ -13,11 +12,11 @@ use crate::{
     ports::{Change, StoreError},
 };
 
-/// For how many seconds an order's refusal for the same reason is not noted
-/// again: a note is a durable write that a client causes.
+/// How many seconds until the same refusal of an order is noted again. Each
+/// note is a durable write that a client causes.
 const AGAIN: u64 = 60;
 
-/// What is being noted, so that the same refusal many times at once is one
+/// Notes being written, so that many identical refusals at once cause one
 /// write.
 #[derive(Default)]
 pub(crate) struct Noting(Mutex<HashSet<(OrderId, String)>>);
@@ -32,7 +31,8 @@ impl Noting {
         let of = (order, reason.to_owned());
         let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_free = under_way.insert(of.clone());
-        // Not `then_some`: a turn that is dropped frees what is another's.
+        // Not `then_some`: it would build a turn even if another request holds
+        // one, and dropping it would free that one.
         is_free.then(|| Turn { noting: self, of })
     }
 }
@@ -45,8 +45,8 @@ impl Drop for Turn<'_> {
 }
 
 impl Engine {
-    /// Notes that a request was refused without ending `order`. The answer is
-    /// the same whether or not the note can be kept; the log has the refusal.
+    /// Records that a request was refused without ending `order`. A failure to
+    /// write the note does not change the response; the refusal is also logged.
     pub(crate) async fn note(&self, request: &Request, order: OrderId, reason: &str, detail: &str) {
         let Some(_turn) = self.noting.begin(order, reason) else {
             return;

@@ -1,4 +1,4 @@
-//! What goes into a certificate: profiles and their templates.
+//! Certificate profiles and their templates.
 
 use std::fmt;
 
@@ -14,21 +14,21 @@ const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What a certificate looks like.
+/// The content of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The subject, most general attribute first.
     pub subject: Vec<(SubjectField, Template)>,
     /// The subject alternative names.
     pub san: Vec<SanRule>,
-    /// The longest and usual lifetime, in seconds.
+    /// The default and longest lifetime, in seconds.
     pub lifetime: u64,
-    /// What becomes of names that the CSR asks for beyond the order's.
+    /// How to treat names in the CSR beyond the order's.
     pub csr_names: CsrNames,
 }
 
-/// What becomes of the subject and the rfc822, dns, URI and UPN names of a CSR:
-/// requests of the payload that no one proved.
+/// How to treat the subject and the rfc822, dns, URI and UPN names of a CSR.
+/// They come from the MDM payload; nothing proved them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CsrNames {
     /// They are dropped.
@@ -48,7 +48,7 @@ pub enum SubjectField {
     SerialNumber,
 }
 
-/// Where a subject alternative name comes from.
+/// The source of a subject alternative name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SanRule {
     /// The ordered hardware modules.
@@ -59,7 +59,7 @@ pub enum SanRule {
     Uri(Template),
 }
 
-/// A text with places for attested values: `{serial}`, `{udid}`,
+/// A text with placeholders for attested values: `{serial}`, `{udid}`,
 /// `{spki-sha256}` (64 hex digits).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
@@ -72,40 +72,40 @@ enum Part {
     Udid,
 }
 
-/// Why a profile's text cannot be used.
+/// Why a text of a profile is not usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// A subject part without "=".
+    /// A part of the subject without "=".
     #[error("{0:?} is not of the form ATTRIBUTE=VALUE")]
     NoEquals(String),
     /// An unknown attribute of the subject.
     #[error("the subject attribute {0:?} is not one of CN, O, OU, C, serialNumber")]
     UnknownAttribute(String),
-    /// An unknown place within braces.
+    /// An unknown placeholder in braces.
     #[error("{{{0}}} is not one of {{serial}}, {{udid}}, {{spki-sha256}}")]
     UnknownPlace(String),
-    /// A kind of subject alternative name that is not known.
+    /// An unknown kind of subject alternative name.
     #[error("{0:?} is not one of \"permanent-identifier\", \"hardware-module\", \"uri:TEMPLATE\"")]
     UnknownSan(String),
-    /// A country code that is not two capital letters.
+    /// A country code other than two capital letters.
     #[error("C={0} is no country code of ISO 3166: write two capital letters, for example C=DE")]
     Country(String),
     /// The same subject alternative name twice.
     #[error("{0:?} is there twice: write it once")]
     RepeatedSan(String),
-    /// A URI that does not begin with a scheme, or holds what no URI may.
+    /// A URI without a scheme, or with characters that URIs do not allow.
     #[error(
         "{0:?} is not a whole URI: it must begin with a scheme, for example uri:urn:serial:{{serial}} or uri:https://..., and hold no spaces"
     )]
     NotAUri(String),
-    /// A brace that is not closed, or closed without being open.
+    /// A brace is not closed, or closed without being opened.
     #[error("{0:?} has an unbalanced brace")]
     Unbalanced(String),
 }
 
-/// Attested values for a template's places.
+/// Attested values for the placeholders of a template.
 pub struct Attested<'a> {
-    /// What was attested of the device.
+    /// What was attested about the device.
     pub facts: &'a DeviceFacts,
     /// SHA-256 of the attested key's SubjectPublicKeyInfo.
     pub spki_sha256: &'a [u8; 32],
@@ -113,7 +113,7 @@ pub struct Attested<'a> {
 
 impl Profile {
     /// The privacy-preserving profile: the subject's common name is the hex
-    /// SHA-256 of the key, there are no other names, 90 days.
+    /// SHA-256 of the key, there are no other names, the lifetime is 90 days.
     #[must_use]
     pub fn privacy_preserving() -> Self {
         Self {
@@ -124,12 +124,12 @@ impl Profile {
         }
     }
 
-    /// Reads a subject such as `CN={spki-sha256},O=Example`: attributes
+    /// Parses a subject such as `CN={spki-sha256},O=Example`: attributes
     /// separated by commas, most general first; a comma within a value is
     /// written `\,`.
     ///
     /// # Errors
-    /// The first part at fault.
+    /// For the first invalid part.
     pub fn parse_subject(text: &str) -> Result<Vec<(SubjectField, Template)>, ProfileError> {
         let mut parts = vec![String::new()];
         let mut letters = text.chars().peekable();
@@ -173,10 +173,10 @@ impl Profile {
             .collect()
     }
 
-    /// Reads a profile's `san`.
+    /// Parses a profile's `san`.
     ///
     /// # Errors
-    /// The first entry at fault, or that is there twice.
+    /// For the first invalid or repeated entry.
     pub fn parse_san(entries: &[String]) -> Result<Vec<SanRule>, ProfileError> {
         let mut rules = Vec::new();
         for entry in entries {
@@ -189,9 +189,9 @@ impl Profile {
         Ok(rules)
     }
 
-    /// What looks like a variable of an MDM product in subject and SAN, such as
-    /// `$SERIALNUMBER`: nothing fills it in here, and it goes into every
-    /// certificate as it stands.
+    /// Returns text in subject and SAN that looks like a variable of an MDM
+    /// product, such as `$SERIALNUMBER`. Nothing replaces it here: it goes into
+    /// every certificate unchanged.
     #[must_use]
     pub fn foreign_variables(&self) -> Vec<String> {
         let subject = self.subject.iter().map(|(_, template)| template);
@@ -206,10 +206,10 @@ impl Profile {
 }
 
 impl SanRule {
-    /// Reads one entry of a profile's `san`.
+    /// Parses one entry of a profile's `san`.
     ///
     /// # Errors
-    /// When it is of no known kind, or its template is at fault.
+    /// When its kind is unknown or its template is invalid.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         match text {
             "hardware-module" => Ok(Self::HardwareModule),
@@ -256,8 +256,8 @@ impl SubjectField {
     }
 }
 
-/// A device's value that may stand in a name: whoever reads that must not take
-/// it for another.
+/// Checks that a device's value is readable in a name: a reader must not take
+/// it for another one.
 pub(crate) fn legible<'a>(value: &'a str, place: &'static str) -> Result<&'a str, IssuanceRefusal> {
     if value.chars().any(disturbs) {
         Err(IssuanceRefusal::NameDoesNotFit(place))
@@ -272,10 +272,10 @@ fn stated<'a>(value: Option<&'a str>, attribute: &'static str) -> Result<&'a str
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// An unknown place or an unbalanced brace.
+    /// An unknown placeholder or an unbalanced brace.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         let unbalanced = || ProfileError::Unbalanced(text.to_owned());
         let mut parts = Vec::new();
@@ -305,8 +305,8 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// ISO 3166-1, as X.520 has countryName: two capital letters. What is no two
-    /// characters long is for the certificate to refuse.
+    /// ISO 3166-1, as X.520 has countryName: two capital letters. Building the
+    /// certificate checks templates whose length is not 2.
     fn may_be_country(&self) -> bool {
         match self.0.as_slice() {
             [Part::Text(code)] if code.chars().count() == 2 => {
@@ -330,7 +330,7 @@ impl Template {
         let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
             && (scheme.bytes()).all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         let has_more = self.0.len() > 1 || !rest.is_empty();
-        // Section 2: everything else is written percent-encoded.
+        // Section 2: all other characters must be percent-encoded.
         let all_may_stand = self.0.iter().all(|part| match part {
             Part::Text(text) => {
                 (text.bytes()).all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`|".contains(&byte))
@@ -340,7 +340,7 @@ impl Template {
         is_scheme && has_more && all_may_stand
     }
 
-    /// `$NAME` and `%NAME%` in the text between the places.
+    /// Returns `$NAME` and `%NAME%` in the text between placeholders.
     fn variables(&self) -> Vec<String> {
         let name_length = |text: &str| {
             let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';

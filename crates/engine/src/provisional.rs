@@ -1,5 +1,4 @@
-//! The provisional accounts of a store, counted in memory by the networks that
-//! they come from.
+//! The store's provisional accounts, counted in memory by network.
 
 use std::{
     net::IpAddr,
@@ -16,21 +15,21 @@ use crate::{
     ports::ProvisionalAccount,
 };
 
-/// For how many seconds an account has its place: a device orders and attests
-/// within them.
+/// For how many seconds a new account cannot be displaced: enough for a device
+/// to order and attest.
 const PROTECTED: u64 = 600;
 
-/// All provisional accounts but those of exempt networks. It may count some
-/// that the store has no more, never fewer than it has: who deletes one asks the
-/// store first.
+/// All provisional accounts except those of exempt networks. It may count
+/// accounts that are no longer in the store, but never misses one: before
+/// deleting an account, the caller checks the store.
 pub(crate) struct Provisional {
-    /// `None` until they were read from the store.
+    /// `None` until they are read from the store.
     census: Mutex<Option<Census<AccountId>>>,
     bound: Bound,
     exempt: Vec<IpNet>,
 }
 
-/// A place for a new account, taken until its commit is made or refused.
+/// A place reserved for a new account until its commit succeeds or fails.
 pub(crate) struct Reservation<'a> {
     provisional: &'a Provisional,
     /// `None` for an account that is not counted.
@@ -55,12 +54,12 @@ impl Provisional {
         self.census.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are counted; `None` until they were read.
+    /// Returns the count; `None` until they are read.
     pub(crate) fn count(&self) -> Option<usize> {
         self.lock().as_ref().map(Census::count)
     }
 
-    /// The accounts that the store has, unless they were read before.
+    /// Loads the accounts from the store, unless that was done before.
     pub(crate) fn loaded(&self, accounts: Vec<ProvisionalAccount>) {
         let members = (accounts.into_iter())
             .filter(|account| !self.is_exempt(account.origin))
@@ -73,8 +72,8 @@ impl Provisional {
         self.lock().get_or_insert(census);
     }
 
-    /// Takes a place for `account`, or tells after how many seconds there may be
-    /// one.
+    /// Reserves a place for `account`, or returns after how many seconds to
+    /// retry.
     pub(crate) fn reserve(
         &self,
         account: &Account,
@@ -95,15 +94,16 @@ impl Provisional {
         })
     }
 
-    /// `account` is established, by a commit that was made.
+    /// Notes that a commit established `account`.
     pub(crate) fn established(&self, account: &Account) {
         if let Some(census) = self.lock().as_mut() {
             census.remove(member(account));
         }
     }
 
-    /// Whether accounts from there are neither counted nor displaced. All of a
-    /// /64 is exempt with a part of it: no more of an address is kept.
+    /// Whether accounts from `origin` are neither counted nor displaced. An
+    /// exempt network inside a /64 exempts all of it, since origins only record
+    /// the /64.
     fn is_exempt(&self, origin: Option<Origin>) -> bool {
         origin.map(Origin::address).is_some_and(|address| {
             self.exempt.iter().any(|network| {
@@ -120,17 +120,18 @@ impl Provisional {
 }
 
 impl Reservation<'_> {
-    /// The accounts that give way.
+    /// Returns the accounts to displace.
     pub(crate) fn displaced(&self) -> &[Displaced<AccountId>] {
         &self.displaced
     }
 
-    /// The commit was made. Returns what gave way.
+    /// Keeps the place after a successful commit. Returns the displaced
+    /// accounts.
     pub(crate) fn made(mut self) -> Vec<Displaced<AccountId>> {
         std::mem::take(&mut self.displaced)
     }
 
-    /// The commit was not made.
+    /// Gives the place up after a failed commit.
     pub(crate) fn refused(self) {
         if let (Some(newcomer), Some(census)) = (self.newcomer, self.provisional.lock().as_mut()) {
             census.remove(newcomer);
@@ -139,8 +140,8 @@ impl Reservation<'_> {
 }
 
 impl Drop for Reservation<'_> {
-    /// Whether the commit was made is not known, or it was not: those that
-    /// should have given way count again.
+    /// The commit failed or its result is unknown: count the accounts to
+    /// displace again.
     fn drop(&mut self) {
         if let Some(census) = self.provisional.lock().as_mut() {
             for one in &self.displaced {

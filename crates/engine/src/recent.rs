@@ -1,5 +1,5 @@
-//! What newOrder refused lately. No order is made there, so that nothing in the
-//! store could say it: this is in memory, bounded, and ends with the process.
+//! Recent refusals by newOrder. A refused newOrder leaves nothing in the store,
+//! so they are kept in memory: bounded, and lost at a restart.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,23 +11,23 @@ use assay_proto::{Identifier, Timestamp, WireIdentifier, cut};
 
 use crate::{AccountContext, Engine, census::Network, domain::Origin, ids::AccountId};
 
-/// How many devices are remembered.
+/// The most devices remembered.
 const DEVICES: usize = 4096;
-/// How many refusals of each.
+/// The most refusals remembered for each device.
 const OF_DEVICE: usize = 4;
-/// The most bytes of an explanation: a few megabytes in all.
+/// The longest explanation, in bytes: a few megabytes in total.
 const MAX_DETAIL: usize = 400;
 
-/// A newOrder that was refused, for one of its identifiers.
+/// A refused newOrder, for one of its identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentRefusal {
-    /// When.
+    /// The time of the refusal.
     pub at: Timestamp,
-    /// The identifier as it came, cut.
+    /// The identifier as received, truncated.
     pub identifier: WireIdentifier,
-    /// Whose request it was; its signature was verified.
+    /// The account that sent the request; its signature was verified.
     pub account: AccountId,
-    /// The address that it came from.
+    /// The client's address.
     pub client: Option<IpAddr>,
     /// The stable name of the reason.
     pub reason: String,
@@ -35,7 +35,7 @@ pub struct RecentRefusal {
     pub detail: String,
 }
 
-/// The refusals that are remembered.
+/// The remembered refusals.
 #[derive(Default)]
 pub(crate) struct RecentRefusals(Mutex<State>);
 
@@ -44,28 +44,29 @@ struct State {
     devices: HashMap<String, Device>,
     /// How many devices were first refused to each network, on every level.
     networks: HashMap<Network, usize>,
-    /// Counts the refusals.
+    /// The number of refusals so far.
     sequence: u64,
 }
 
 struct Device {
     /// The latest of its refusals, by [`State::sequence`].
     latest: u64,
-    /// The networks of the client that was refused first, widest first: another
-    /// one that knows the name does not take the place over.
+    /// The networks of the first refused client, widest first. Another client
+    /// that knows the device's name does not change them.
     networks: [Network; 3],
     refusals: VecDeque<RecentRefusal>,
 }
 
 impl RecentRefusals {
-    /// The state. No code that holds the lock leaves it half changed.
+    /// Locks the state. No code panics halfway through a change while it holds
+    /// the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a refusal. Where there are too many devices, the oldest of the
-    /// heaviest network gives way, weighed as accounts are: a client that invents
-    /// names forgets its own.
+    /// Remembers a refusal. If there are too many devices, the oldest of the
+    /// heaviest network is evicted, weighed as accounts are: a client that
+    /// invents names evicts its own.
     fn add(&self, refusal: RecentRefusal) {
         let name = device(&refusal.identifier);
         let networks = Network::around(refusal.client.map(Origin::of));
@@ -94,7 +95,8 @@ impl RecentRefusals {
         state.devices.insert(name, device);
     }
 
-    /// Those of the device `name`, or of all; oldest first.
+    /// Returns the refusals for the device `name`, or for all devices, oldest
+    /// first.
     fn list(&self, name: Option<&str>) -> Vec<RecentRefusal> {
         let state = self.lock();
         let mut devices: Vec<&Device> = match name {
@@ -137,7 +139,7 @@ impl State {
     }
 }
 
-/// The name by which a refused identifier is found: that of its device.
+/// Returns the name that a refused identifier is stored under: its device's.
 fn device(identifier: &WireIdentifier) -> String {
     match Identifier::parse(identifier) {
         Ok(parsed) => parsed.device().to_owned(),
@@ -146,15 +148,15 @@ fn device(identifier: &WireIdentifier) -> String {
 }
 
 impl Engine {
-    /// What newOrder refused lately for the device `name`, or for all devices:
-    /// oldest first. Of 4,096 devices the last four each are remembered, since
-    /// the process started.
+    /// Returns recent refusals by newOrder for the device `name`, or for all
+    /// devices, oldest first. The last four for each of 4,096 devices are
+    /// remembered, since the process started.
     #[must_use]
     pub fn recent_refusals(&self, name: Option<&str>) -> Vec<RecentRefusal> {
         self.recent_refusals.list(name)
     }
 
-    /// Remembers that an order for `identifier` was refused.
+    /// Remembers the refusal of an order for `identifier`.
     pub(crate) fn remember_refusal(
         &self,
         context: &AccountContext,
@@ -241,7 +243,7 @@ mod tests {
         for n in 0..2 * DEVICES {
             let client = format!("2001:db8:1:{n:x}::1");
             refusals.add(refusal(&format!("INVENTED{n}"), &client, 2));
-            // Nor does a client that knows a name take its place over.
+            // A client that knows a device's name does not take its entry over.
             refusals.add(refusal("GENUINE0", &client, 3));
         }
         assert_eq!(refusals.lock().devices.len(), DEVICES);

@@ -1,4 +1,4 @@
-//! What is reported of every refusal: one event,
+//! Reporting of refusals: one event each,
 //! [`Refused`](crate::events::Event::Refused).
 
 use assay_proto::{ProblemType, WireIdentifier};
@@ -10,7 +10,8 @@ use crate::{
     ids::{AccountId, OrderId},
 };
 
-/// Several identifiers in one text, as the span of the request has them.
+/// Joins several identifiers into one text, in the form that the request's span
+/// uses.
 pub(crate) fn joined(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut all = String::new();
     for value in values {
@@ -22,22 +23,22 @@ pub(crate) fn joined(values: impl IntoIterator<Item = impl AsRef<str>>) -> Strin
     all
 }
 
-/// Of a request that a limit refused, at most so many identifiers are named.
+/// The most identifiers named for a request that a limit refused.
 const MOST_NAMED: usize = 5;
 
-/// Why no order is made though its identifiers may be ordered: there are too
-/// many, or the server cannot at present.
+/// Why no order is created although its identifiers may be ordered: there are
+/// too many orders, or the server cannot take more at present.
 pub(crate) struct LimitReached {
-    /// A stable name.
+    /// The stable name of the reason.
     reason: &'static str,
     detail: String,
-    /// Whether each such refusal is an event. What the server is at fault for is
-    /// reported once, elsewhere.
+    /// Whether each refusal is an event. Faults of the server are reported
+    /// once, elsewhere.
     is_event: bool,
 }
 
 impl LimitReached {
-    /// The limit behind an error of newOrder, if one is.
+    /// Returns the limit behind an error of newOrder, if there is one.
     pub(crate) fn of(error: &Error) -> Option<Self> {
         let (reason, is_event) = match error {
             Error::Contention => ("contention", true),
@@ -56,9 +57,9 @@ impl LimitReached {
 }
 
 impl Engine {
-    /// A newOrder was refused before it came here, since its sender's address
-    /// asks too often; its signature was verified. `detail` says which limit
-    /// that is.
+    /// Reports a newOrder that the server refused because the client's address
+    /// exceeded its rate limit; the signature was verified. `detail` names the
+    /// limit.
     pub fn order_rate_limited(
         &self,
         context: &AccountContext,
@@ -73,8 +74,8 @@ impl Engine {
         self.report_limit(context, identifiers, &limit);
     }
 
-    /// Reports that a limit refused an order, and remembers it for each
-    /// identifier.
+    /// Reports that a limit refused an order, and remembers the refusal for
+    /// each identifier.
     pub(crate) fn report_limit(
         &self,
         context: &AccountContext,
@@ -113,7 +114,7 @@ impl Engine {
         self.report_failure(request, failure, order, &identifier);
     }
 
-    /// Reports a failed order, or challenge of an order.
+    /// Reports a failed order, or a failed challenge of an order.
     pub(crate) fn report_failure(
         &self,
         request: &Request,

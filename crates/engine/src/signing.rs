@@ -1,5 +1,5 @@
-//! The way to a signature: at once where the key is in memory, on a thread that
-//! may block where a module or another machine has it.
+//! Signing: inline if the key is in memory, on a blocking thread if it is in a
+//! module or on another machine.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,32 +10,31 @@ use assay_ca::{IssuedCert, Issuer, PreparedCert, SignError};
 
 use crate::{Engine, domain::Order, ports::Unfinished};
 
-/// How long a signature may take, its turn included: half of the lease of an
-/// order in processing, so that an attempt has reported before the next one
-/// begins.
+/// Timeout of a signature, including the wait for a thread: half of the lease
+/// of an order in processing, so an attempt reports before the next one begins.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why there is no signature.
+/// Why signing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotSigned {
     /// The key or its device failed.
     #[error(transparent)]
     Failed(#[from] SignError),
-    /// It takes too long. A signature that is made after all goes nowhere.
+    /// Signing timed out. A late signature is discarded.
     #[error("the CA key did not sign within {} seconds; look at the device or module that holds it", PATIENCE.as_secs())]
     Late,
-    /// The system gives no thread to wait on.
+    /// The system refused to start a thread.
     #[error(
         "the system gives no thread to sign on: raise its limit (TasksMax= of the unit, `ulimit -u`)"
     )]
     NoThread,
 }
 
-// An attempt has reported before another process may begin the next one.
+// An attempt reports before another process may begin the next one.
 const _: () = assert!(PATIENCE.as_secs() * 2 <= Order::LEASE);
 
 impl Engine {
-    /// Signs a prepared certificate, and uses it up.
+    /// Signs a prepared certificate and consumes it.
     ///
     /// # Errors
     /// [`NotSigned`].
@@ -47,7 +46,7 @@ impl Engine {
         let signing = issuer.signing(prepared)?;
         let blocking = match &self.blocking {
             Some(blocking) if signing.may_block() => blocking,
-            // Without threads no engine starts whose signers may block.
+            // An engine whose signers may block does not start without threads.
             _ => return Ok(signing.run()?),
         };
         let result = Arc::new(Mutex::new(None));
@@ -66,7 +65,7 @@ impl Engine {
         let signed = (result.lock())
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        // A signer that panicked left nothing.
+        // A signer that panicked returned nothing.
         Ok(signed.unwrap_or(Err(SignError::Signer))?)
     }
 }

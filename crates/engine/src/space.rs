@@ -1,5 +1,5 @@
-//! The guard on the room that is left on the disk: what may grow without end
-//! stops before a write can fail, so that what was begun can be finished.
+//! Guard on free disk space: what grows without bound is refused before writes
+//! fail, so that orders in progress can complete.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,8 @@ use crate::{
 
 /// Whether there is room for new accounts and orders.
 pub(crate) struct SpaceGuard {
-    /// Below so many free bytes there is not; 0 switches the guard off.
+    /// New accounts and orders need at least this many free bytes; 0 disables
+    /// the guard.
     threshold: u64,
     space: Option<Arc<dyn Space>>,
     health: Arc<Health>,
@@ -37,9 +38,9 @@ impl SpaceGuard {
         self.is_low.load(Ordering::Relaxed)
     }
 
-    /// Measures, and reports what changed. What was low stays so until there is
-    /// an eighth more than the threshold; where the system does not say, nothing
-    /// changes.
+    /// Measures the free space and reports changes. After "low", the space must
+    /// exceed the threshold by an eighth to be enough again. If the space
+    /// cannot be read, the state does not change.
     pub(crate) fn check(&self, report: impl FnOnce(&Event<'_>)) {
         let Some(space) = &self.space else { return };
         let free = match space.free() {

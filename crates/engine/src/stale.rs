@@ -1,9 +1,9 @@
-//! A second look at evidence that answers another challenge.
+//! Examination of evidence that answers another challenge.
 //!
-//! A device re-sends one attestation for days, so stale evidence is usually
-//! genuine, and a forgery looks the same at the freshness check, which runs
-//! before the costly signatures. The operator has to tell the two apart; the
-//! client has no use for the answer.
+//! A device sends the same attestation for days, so stale evidence is usually
+//! genuine. A forgery fails the same freshness check, which runs before the
+//! costly signatures. The operator must be able to tell the two apart; the
+//! client need not.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,20 +12,20 @@ use assay_proto::Timestamp;
 
 use crate::text::disturbs;
 
-/// How many second looks may follow each other at once.
+/// The most examinations in a burst.
 const BURST: u64 = 20;
-/// In how many seconds one more is allowed.
+/// Seconds until one more examination is allowed.
 const INTERVAL: u64 = 2;
 /// The longest attested text that is quoted, in characters.
 const MAX_QUOTE: usize = 40;
 
-/// What is said of evidence for which the budget had no look.
+/// The finding when the budget allows no examination.
 pub(crate) const NOT_EXAMINED: &str =
     "whether it is genuine was not examined: too much stale evidence came at once";
 
-/// The budget of second looks of one process: verifying a chain costs as much
-/// as all the rest of a refusal, and a client may send stale evidence as fast as
-/// it can order.
+/// The budget of examinations of one process. Verifying a chain costs as much
+/// as the rest of a refusal, and a client may send stale evidence as fast as it
+/// can order.
 #[derive(Debug)]
 pub(crate) struct SecondLooks(Mutex<Bucket>);
 
@@ -45,7 +45,7 @@ impl Default for SecondLooks {
 }
 
 impl SecondLooks {
-    /// Whether there may be one at `now`, which is then spent.
+    /// Takes one examination from the budget at `now`, if one is left.
     pub(crate) fn take(&self, now: Timestamp) -> bool {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let more = now.0.saturating_sub(bucket.filled.0) / INTERVAL;
@@ -61,7 +61,7 @@ impl SecondLooks {
     }
 }
 
-/// What evidence for another challenge is, for the operator.
+/// Describes evidence for another challenge, for the operator.
 pub(crate) fn describe(examination: &Examination) -> String {
     let Some(statement) = examination.statement() else {
         let found = examination
@@ -102,7 +102,8 @@ pub(crate) fn describe(examination: &Examination) -> String {
     )
 }
 
-/// Attested text, cut and without what could disturb a log.
+/// Quotes attested text: truncated, without characters that could disturb a
+/// log.
 fn quote(text: &str) -> String {
     text.chars()
         .map(|c| if disturbs(c) { '\u{fffd}' } else { c })
@@ -122,7 +123,7 @@ mod tests {
         assert!(!at(1));
         assert!(at(2) && !at(3));
         assert!(at(6) && at(6) && !at(6));
-        // It does not grow beyond itself, and time never runs back.
+        // The budget has an upper bound, and time never runs backwards.
         assert_eq!((0..100).filter(|_| at(1_000_000)).count(), 20);
         assert!(!at(0));
     }

@@ -1,11 +1,11 @@
-//! Counts of what floods cause, for one summed event a second instead of one
-//! for each.
+//! Counters for what floods cause, reported as one event a second instead of
+//! one each.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::{census, events::Displaced};
 
-/// What gave way, and what was refused, since the last report.
+/// How many were displaced and refused since the last report.
 #[derive(Default)]
 pub(crate) struct Tally(Mutex<Displaced>);
 
@@ -23,7 +23,7 @@ impl Tally {
         counts.refused += 1;
     }
 
-    /// What there is since the last time, where there is anything.
+    /// Returns the counts since the last call, if they are not zero.
     pub(crate) fn take(&self) -> Option<Displaced> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         (counts.count + counts.refused > 0).then_some(counts)

@@ -1,9 +1,9 @@
-//! Text that strangers wrote.
+//! Untrusted text.
 
-/// Whether a letter could make a log or a terminal say something else to its
-/// reader: controls, what changes the direction of text, and what hides in it
-/// (most of Unicode's Default_Ignorable_Code_Point and the blanks that look
-/// like nothing).
+/// Whether a character could make a log or a terminal show something else than
+/// was written: control characters, characters that change the text direction,
+/// and invisible characters (most of Unicode's Default_Ignorable_Code_Point,
+/// and blanks that look empty).
 #[must_use]
 pub fn disturbs(letter: char) -> bool {
     letter.is_control()

@@ -1,11 +1,11 @@
-//! The server's own time: which time a decision is made at, and whether the
-//! wall clock agrees with it.
+//! The server's own time: the time of every decision, and whether the wall
+//! clock agrees with it.
 //!
-//! Within a process the time moves with the uptime (CLOCK_BOOTTIME, so that a
-//! suspended machine is no fault). The wall clock starts it and corrects small
-//! drift. A wall clock that departs from it by more than [`TOLERANCE`] is a
-//! fault until it returns, is followed or is confirmed: an expiry that is
-//! decided meanwhile would be final, and the clock may be wrong.
+//! Within a process the time advances with the uptime (CLOCK_BOOTTIME, so
+//! suspending the machine is not a fault). The wall clock sets the initial time
+//! and corrects small drift. A wall clock that departs from the server's time
+//! by more than [`TOLERANCE`] is a fault until it returns, is followed or is
+//! confirmed: meanwhile the clock may be wrong, and an expiry would be final.
 
 use std::fmt;
 
@@ -13,60 +13,60 @@ use assay_proto::Timestamp;
 
 use crate::Error;
 
-/// How far the wall clock may depart from the server's time before that is a
+/// The largest difference between wall clock and server's time that is not a
 /// fault, in seconds.
 pub const TOLERANCE: u64 = 60;
 
-/// The largest forward step that is followed without confirmation, in seconds,
-/// unless the operator sets another.
+/// The default of the largest forward step that is followed without
+/// confirmation, in seconds.
 pub const MAX_JUMP: u64 = 3600;
 
 /// How long a forward step must hold before it is followed, in seconds.
 pub const HOLD: u64 = 300;
 
-/// How far the time that an operator confirms may be from the wall clock, in
-/// seconds.
+/// The largest difference between the time that an operator confirms and the
+/// wall clock, in seconds.
 pub const CONFIRMATION: u64 = 3600;
 
-/// The longest gap between two observations of a step that count as one
-/// holding step, in seconds.
+/// The longest gap between two observations of a step for which it counts as
+/// one step that holds, in seconds.
 const MAX_GAP: u64 = 60;
 
-/// How often a departure is reported at most, in seconds.
+/// The shortest interval between two reports of a departure, in seconds.
 const REPORT_EVERY: u64 = 60;
 
-/// A drift of a second is corrected over this many seconds.
+/// The seconds over which one second of drift is corrected.
 const SLEW: u64 = 10;
 
-/// Both clocks count whole seconds: their difference is exact to one.
+/// Both clocks count whole seconds, so their difference is exact to one second.
 const RESOLUTION: u64 = 1;
 
-/// The server's time, as a state machine over observations of the two clocks.
-/// It never goes back.
+/// The server's time, a state machine over observations of the two clocks. It
+/// never goes back.
 #[derive(Clone, Debug)]
 pub struct ServerTime {
-    /// The server's time at uptime 0; negative where the time is less than the
+    /// The server's time at uptime 0; negative if the time is less than the
     /// uptime.
     origin: i64,
     max_jump: u64,
     /// The uptime up to which drift was corrected.
     slewed: u64,
-    /// The seconds that rounding may have cost when the time was set from the
+    /// The seconds that rounding may have lost when the time was set from the
     /// wall clock.
     rounding: u64,
     departure: Option<Departure>,
-    /// The last departure that was reported.
+    /// The departure reported last.
     reported: Option<Reported>,
 }
 
-/// A departure that was reported.
+/// A reported departure.
 #[derive(Clone, Copy, Debug)]
 struct Reported {
     /// The wall clock's time at uptime 0.
     origin: i64,
-    /// The uptime at which it was reported.
+    /// The uptime of the report.
     at: u64,
-    /// Whether it is over, so that the same step is news.
+    /// Whether the departure ended, so that the same step is reported again.
     over: bool,
 }
 
@@ -81,31 +81,31 @@ struct Departure {
     seen: u64,
 }
 
-/// What the clocks say at one instant.
+/// The readings of both clocks at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The server's time: what decisions are made at.
+    /// The server's time, which decisions use.
     pub now: Timestamp,
     /// The wall clock.
     pub wall: Timestamp,
-    /// Whether the two depart from each other, so that no decision which time
-    /// makes final may be committed.
+    /// Whether the two differ, so that no decision made final by time may be
+    /// committed.
     pub in_doubt: bool,
 }
 
-/// A change of the clock's state, for the log.
+/// A change of the clock's state, to be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockEvent {
-    /// The wall clock departed from the server's time, or departs by more than a
-    /// minute more or less than was reported before.
+    /// The wall clock departed from the server's time, or its departure changed
+    /// by more than a minute since the last report.
     Departed,
     /// The wall clock is back within the tolerance.
     Returned,
-    /// The server's time went forward to the wall clock by so many seconds.
+    /// The server's time advanced to the wall clock, by this many seconds.
     Followed(u64),
 }
 
-/// Why a wall clock is not accepted.
+/// Why the wall clock is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockRefusal {
     /// The confirmed time is not the wall clock's.
@@ -132,8 +132,8 @@ pub enum ClockRefusal {
     },
 }
 
-/// A decision that time would make final while the wall clock departs from the
-/// server's time.
+/// A decision that would become final by time while the wall clock departs from
+/// the server's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the clock says {wall}, the server's time is {now}: nothing expires until they agree; set the \
@@ -147,8 +147,8 @@ pub struct ClockInDoubt {
 }
 
 impl ServerTime {
-    /// The time of a process that starts: the wall clock's, and never less than
-    /// `mark`, the latest time that was recorded.
+    /// The time of a new process: the wall clock's, but at least `mark`, the
+    /// latest recorded time.
     #[must_use]
     pub fn starting(mark: Timestamp, wall: Timestamp, uptime: u64, max_jump: u64) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl ServerTime {
         }
     }
 
-    /// Observes both clocks. The uptime must not go back between calls.
+    /// Observes both clocks. The uptime must not decrease between calls.
     pub fn observe(&mut self, wall: Timestamp, uptime: u64) -> (ClockReading, Option<ClockEvent>) {
         let wall_origin = origin(wall, uptime);
         let ahead = wall_origin - self.origin;
@@ -180,11 +180,11 @@ impl ServerTime {
         (reading, event)
     }
 
-    /// Follows the wall clock to wherever it is ahead, because the operator
-    /// confirms that it is `confirmed`.
+    /// Follows the wall clock forward after the operator confirmed that the
+    /// time is `confirmed`.
     ///
     /// # Errors
-    /// [`ClockRefusal`]; nothing changes then.
+    /// [`ClockRefusal`]; then nothing changes.
     pub fn accept(
         &mut self,
         confirmed: Timestamp,
@@ -200,9 +200,9 @@ impl ServerTime {
         Ok((ahead > 0).then(|| self.follow(ahead, uptime)))
     }
 
-    /// Whether a wall clock that is so many seconds ahead is within the
-    /// tolerance. The second between the two limits keeps the rounding of two
-    /// clocks from looking like departures and returns.
+    /// Whether a wall clock that is this many seconds ahead is within the
+    /// tolerance. The two limits differ by a second, so that rounding of the
+    /// two clocks does not look like repeated departures and returns.
     fn agrees(&self, ahead: i64) -> bool {
         let limit = match self.departure {
             Some(_) => TOLERANCE,
@@ -211,8 +211,8 @@ impl ServerTime {
         ahead.unsigned_abs() <= limit
     }
 
-    /// Corrects a drift: forward, and slowly but for what rounding cost. A time
-    /// that is ahead of the wall clock stays so.
+    /// Corrects drift: only forward, and slowly except for what rounding cost.
+    /// A time ahead of the wall clock stays ahead.
     fn slew(&mut self, mut ahead: i64, uptime: u64) {
         if ahead > 0 && self.rounding > 0 {
             self.rounding -= 1;
@@ -237,7 +237,7 @@ impl ServerTime {
         let mut departure = self
             .departure
             .filter(|departure| {
-                // Another step, or nobody looked whether it held: begin again.
+                // Another step, or a gap in the observations: start again.
                 (wall_origin - departure.origin).unsigned_abs() <= TOLERANCE + RESOLUTION
                     && uptime.saturating_sub(departure.seen) <= MAX_GAP
             })
@@ -256,9 +256,9 @@ impl ServerTime {
         self.report(wall_origin, uptime)
     }
 
-    /// A departure is reported when it begins and when the wall clock steps
-    /// again, once a minute at most: what comes sooner is reported when the
-    /// minute is over, if it lasts.
+    /// Reports a departure when it begins and when the wall clock steps again,
+    /// at most once a minute. An earlier change is reported after the minute,
+    /// if it lasts.
     fn report(&mut self, wall_origin: i64, uptime: u64) -> Option<ClockEvent> {
         if let Some(reported) = self.reported {
             let moved = (wall_origin - reported.origin).unsigned_abs();
@@ -275,7 +275,7 @@ impl ServerTime {
         Some(ClockEvent::Departed)
     }
 
-    /// The departure is over: reported, unless its beginning was not.
+    /// Reports the end of the departure, unless its beginning was not reported.
     fn end_report(&mut self) -> Option<ClockEvent> {
         let reported = self.reported.as_mut().filter(|reported| !reported.over)?;
         reported.over = true;
@@ -292,7 +292,7 @@ impl ServerTime {
     }
 }
 
-/// Checks that an operator who gives `confirmed` means the time that the wall
+/// Checks that the time `confirmed` by an operator is the one that the wall
 /// clock shows.
 ///
 /// # Errors
@@ -305,19 +305,19 @@ pub fn check_confirmation(confirmed: Timestamp, wall: Timestamp) -> Result<(), C
 }
 
 impl ClockReading {
-    /// The time at which validities begin and end: the wall clock where the
-    /// server's time runs ahead of it, so that no certificate begins in the
+    /// Returns the time for the validity of certificates: the wall clock if it
+    /// is behind the server's time, so that no certificate begins in the
     /// future.
     #[must_use]
     pub fn issuing(&self) -> Timestamp {
         self.now.min(self.wall)
     }
 
-    /// `decided`, unless it is a refusal that another time might not have led
-    /// to.
+    /// Returns `decided`, unless it is a refusal and another time might have
+    /// led to another decision.
     ///
     /// # Errors
-    /// [`Error::Clock`] in the place of a refusal while the clock is in doubt.
+    /// [`Error::Clock`] instead of a refusal while the clock is in doubt.
     pub(crate) fn settle<T>(&self, decided: Result<T, Error>) -> Result<T, Error> {
         decided.or_else(|refusal| {
             self.settled()?;
@@ -325,7 +325,7 @@ impl ClockReading {
         })
     }
 
-    /// Passes only while the wall clock agrees with the server's time: asked
+    /// Passes only if the wall clock agrees with the server's time. Called
     /// before a decision that time makes final.
     ///
     /// # Errors
@@ -356,7 +356,7 @@ impl fmt::Display for ClockReading {
     }
 }
 
-/// The time at uptime 0 of a clock that says `time` at `uptime`.
+/// Returns the time at uptime 0 of a clock that shows `time` at `uptime`.
 fn origin(time: Timestamp, uptime: u64) -> i64 {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX / 2);
     signed(time.min(Timestamp::MAX).0) - signed(uptime)

@@ -1,7 +1,7 @@
-//! The table of all routes, and the URLs that are made of it: the links in
-//! answers, the server's router, its log and the parsing of account URLs go by
-//! this one table. URLs begin with the configured base, never with a request's
-//! Host header.
+//! The table of all routes, and the URLs built from it. Links in responses, the
+//! server's router, its log and the parsing of account URLs use this one table.
+//! URLs begin with the configured base URL; the Host header of a request is
+//! ignored.
 
 use std::fmt::Display;
 
@@ -14,21 +14,21 @@ use crate::{
     ports::OrderCursor,
 };
 
-/// What all paths of ACME begin with.
+/// The prefix of all ACME paths.
 const ROOT: &str = "/acme";
 
-/// Each route, and its path below the directory's: what is before the name of
-/// a resource, the name's place, and what is behind it.
+/// Each route, and its path below the directory's: the part before the
+/// resource's ID, the placeholder of the ID, and the part after it.
 macro_rules! routes {
     ($($(#[$doc:meta])* $route:ident = $before:literal $name:literal $after:literal;)*) => {
-        /// What there is below a directory.
+        /// A route below a directory.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Route {
             $($(#[$doc])* $route,)*
         }
 
         impl Route {
-            /// All of them.
+            /// All routes.
             pub const ALL: &[Self] = &[$(Self::$route),*];
 
             const fn parts(self) -> Parts {
@@ -43,7 +43,7 @@ macro_rules! routes {
 routes! {
     /// The directory (RFC 8555 section 7.1.1).
     Directory = "directory" "" "";
-    /// What limits there are, for clients that are refused: no part of ACME.
+    /// The limits, for clients that are refused; not part of ACME.
     Limits = "limits" "" "";
     /// newNonce.
     NewNonce = "new-nonce" "" "";
@@ -71,18 +71,18 @@ routes! {
     KeyChange = "key-change" "" "";
 }
 
-/// A route's path below its directory's.
+/// The parts of a route's path below its directory's.
 struct Parts {
     before: &'static str,
-    /// The place of the resource's name, as routers and logs have it; empty
-    /// where there is one resource alone.
+    /// The placeholder of the resource's ID for routers and logs; empty if the
+    /// route has only one resource.
     name: &'static str,
     after: &'static str,
 }
 
 impl Route {
-    /// The route of `tail`, a path below a directory's. The name in it is any
-    /// one segment.
+    /// Returns the route of `tail`, a path below a directory's. Any single
+    /// segment matches an ID.
     #[must_use]
     pub fn of(tail: &str) -> Option<Self> {
         let fits = |route: &&Self| match route.parts().name {
@@ -92,15 +92,15 @@ impl Route {
         Self::ALL.iter().find(fits).copied()
     }
 
-    /// The name of the resource in `tail`, where that is this route's.
+    /// Returns the resource's ID in `tail`, if the path is this route's.
     fn name_in(self, tail: &str) -> Option<&str> {
         let Parts { before, after, .. } = self.parts();
         let name = tail.strip_prefix(before)?.strip_suffix(after)?;
         (!name.is_empty() && !name.contains('/')).then_some(name)
     }
 
-    /// What its path begins with below the directory's: no directory may have
-    /// that name.
+    /// Returns the first segment of its path below the directory's. No
+    /// directory may have that name.
     #[must_use]
     pub fn first_segment(self) -> &'static str {
         let before = self.parts().before;
@@ -108,30 +108,30 @@ impl Route {
     }
 }
 
-/// The part of `path` below the default directory's own, which a named
-/// directory's paths have, too.
+/// Returns the part of `path` below the prefix of the default directory. Paths
+/// of named directories also begin with that prefix.
 pub(crate) fn below_root(path: &str) -> Option<&str> {
     path.strip_prefix(ROOT)?.strip_prefix('/')
 }
 
-/// Makes the URLs of one directory.
+/// Builds the URLs of one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
-    /// The origin, without a slash at its end.
+    /// The origin, without a trailing slash.
     base: String,
-    /// The origin and what all paths of the directory begin with.
+    /// The origin and the prefix of all paths of the directory.
     root: String,
 }
 
 impl Urls {
-    /// The default directory's URLs under `base`, an origin such as
-    /// `https://ca.example.org:8443`, without a slash at its end.
+    /// The URLs of the default directory under `base`, an origin such as
+    /// `https://ca.example.org:8443`, without a trailing slash.
     #[must_use]
     pub fn new(base: impl Into<String>) -> Self {
         Self::of_directory(base, &DirectoryName::DEFAULT)
     }
 
-    /// The same of any directory.
+    /// The URLs of any directory under `base`.
     #[must_use]
     pub fn of_directory(base: impl Into<String>, name: &DirectoryName) -> Self {
         let base = base.into();
@@ -142,21 +142,21 @@ impl Urls {
         Self { base, root }
     }
 
-    /// The URL that a request for `path_and_query` must be signed for.
+    /// Returns the URL that a request for `path_and_query` must be signed for.
     #[must_use]
     pub fn of_request(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.base)
     }
 
-    /// The path of a route, with a place for the name of a resource, as routers
-    /// and logs have it: `/acme/order/{id}`.
+    /// Returns the path of a route with a placeholder for the resource's ID, as
+    /// used by routers and logs: `/acme/order/{id}`.
     #[must_use]
     pub fn pattern(&self, route: Route) -> String {
         let url = self.named(route, route.parts().name);
         url.strip_prefix(&self.base).unwrap_or(&url).to_owned()
     }
 
-    /// The URL of a route without a name in it.
+    /// Returns the URL of a route without an ID.
     #[must_use]
     pub fn of(&self, route: Route) -> String {
         self.named(route, "")
@@ -179,7 +179,7 @@ impl Urls {
         self.named(Route::Account, id)
     }
 
-    /// The account that `url` is of.
+    /// Parses the account's ID from `url`.
     #[must_use]
     pub fn account_id(&self, url: &str) -> Option<AccountId> {
         let tail = url.strip_prefix(&self.root)?.strip_prefix('/')?;
@@ -192,7 +192,7 @@ impl Urls {
         self.named(Route::Orders, id)
     }
 
-    /// The part of an account's list of orders behind `after`.
+    /// The part of an account's list of orders after `after`.
     #[must_use]
     pub fn orders_after(&self, id: AccountId, after: OrderCursor) -> String {
         format!("{}?after={}", self.orders(id), cursor_text(after))
@@ -229,12 +229,12 @@ impl Urls {
     }
 }
 
-/// A cursor as it stands in a URL.
+/// Formats a cursor for a URL.
 fn cursor_text(cursor: OrderCursor) -> String {
     format!("{}.{}", cursor.created.0, cursor.id)
 }
 
-/// Reads what [`Urls::orders_after`] wrote behind `after=`.
+/// Parses what [`Urls::orders_after`] wrote after `after=`.
 #[must_use]
 pub fn parse_cursor(text: &str) -> Option<OrderCursor> {
     let (created, id) = text.split_once('.')?;
@@ -242,7 +242,7 @@ pub fn parse_cursor(text: &str) -> Option<OrderCursor> {
         created: Timestamp(created.parse().ok()?),
         id: OrderId::parse(id)?,
     };
-    // Of the many ways to write a number, the one that is given out.
+    // Accept only the canonical form of the numbers.
     (cursor_text(cursor) == text).then_some(cursor)
 }
 
@@ -299,7 +299,8 @@ mod tests {
         assert_eq!(Route::of("account/AbC/orders"), Some(Route::Orders));
     }
 
-    /// Clients and operators have these, in bookmarks, profiles and scripts.
+    /// Clients and operators keep these paths in bookmarks, profiles and
+    /// scripts.
     #[test]
     fn the_paths_of_the_default_directory_stay() {
         let urls = Urls::new("https://ca.example.org");

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 
 use super::DeviceList;
 
-/// Characters that are quoted of a name in a fault, which is logged.
+/// The most characters quoted of a name in a fault, which is logged.
 const MAX_NAME: usize = 64;
 
-/// An inventory from a list that can be replaced while in use.
+/// An inventory whose list can be replaced while it is in use.
 ///
 /// While a newer list is in [`Doubt`], the devices of the list in force are
-/// admitted, and whether another device is listed cannot be said.
+/// admitted, and it is undecided whether any other device is listed.
 #[derive(Debug, Default)]
 pub struct Devices {
     in_force: RwLock<InForce>,
@@ -30,7 +30,7 @@ struct InForce {
     doubt: Option<Doubt>,
 }
 
-/// Why a newer list than the one in force is not used.
+/// Why a list newer than the one in force is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// Since when.
@@ -42,11 +42,11 @@ pub struct Doubt {
 /// Why a list is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DoubtCause {
-    /// It is being written.
+    /// The file is being written.
     Changing,
-    /// It lacks too many of the devices in force; the text says how many.
+    /// It lacks too many devices of the list in force; the text says how many.
     KeptBack(String),
-    /// It cannot be used; the text says why.
+    /// It is invalid; the text says why.
     Unusable(String),
 }
 
@@ -72,13 +72,13 @@ impl fmt::Display for Doubt {
 }
 
 impl Devices {
-    /// An inventory of these devices.
+    /// An inventory of this list.
     #[must_use]
     pub fn new(list: DeviceList) -> Self {
         Self::in_doubt(list, None)
     }
 
-    /// An inventory of these devices, though there may be a newer list.
+    /// An inventory of this list, with a newer list in doubt.
     #[must_use]
     pub fn in_doubt(list: DeviceList, doubt: Option<Doubt>) -> Self {
         let list = Arc::new(list);
@@ -87,14 +87,13 @@ impl Devices {
         }
     }
 
-    /// Puts another list in place of the present one.
+    /// Replaces the list in force.
     pub fn replace(&self, list: DeviceList) {
         let list = Arc::new(list);
         self.set(|_| InForce { list, doubt: None });
     }
 
-    /// Keeps the present list, beside which there is a newer one in doubt, or
-    /// none.
+    /// Keeps the list in force and sets or clears the doubt about a newer one.
     pub fn doubt(&self, doubt: Option<Doubt>) {
         self.set(|present| InForce {
             list: Arc::clone(&present.list),
@@ -108,7 +107,7 @@ impl Devices {
         self.in_force().list
     }
 
-    /// Why a newer list is not used, where there is one.
+    /// Why a newer list is not used, if there is one.
     #[must_use]
     pub fn doubts(&self) -> Option<Doubt> {
         self.in_force().doubt
@@ -139,7 +138,8 @@ impl Inventory for Devices {
             (None, None) => Ok(None),
             // In no list at all.
             (None, Some(_)) if !DeviceList::can_hold(name) => Ok(None),
-            // A refusal is final to a device: it may be in the newer list.
+            // A refusal is final for a device, and the newer list may contain
+            // it.
             (None, Some(doubt)) => {
                 let hint = if form::is_variable(name) {
                     " (it looks like a variable that the MDM did not fill in)"

@@ -1,5 +1,5 @@
-//! What the form of a name says: which attribute it is likely to be, and
-//! whether it can be an Apple serial number or UDID at all.
+//! What the form of a name says: which attribute it probably is, and whether it
+//! can be an Apple serial number or UDID at all.
 
 /// Whether `name` has the form of a UDID: 8 and 16 hex digits with a hyphen
 /// between them, or 40 hex digits.
@@ -8,40 +8,40 @@ pub fn is_udid(name: &str) -> bool {
     groups(name, &[8, 16]) || groups(name, &[40])
 }
 
-/// Whether `name` has the form of a serial number of Apple's: 8 to 14 letters
-/// in upper case and digits.
+/// Whether `name` has the form of an Apple serial number: 8 to 14 upper-case
+/// letters and digits.
 #[must_use]
 pub fn is_serial(name: &str) -> bool {
     (8..=14).contains(&name.len())
         && (name.bytes()).all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
-/// Whether `name` is a variable that an MDM product or a script was to
-/// replace: `$SERIALNUMBER`, `${serial}`, `%SerialNumber%`, `{{serial}}`.
+/// Whether `name` is a variable that an MDM product or a script should have
+/// replaced: `$SERIALNUMBER`, `${serial}`, `%SerialNumber%`, `{{serial}}`.
 #[must_use]
 pub fn is_variable(name: &str) -> bool {
     name.contains(['$', '{', '}']) || name.matches('%').count() >= 2
 }
 
-/// Whether `name` has letters in lower case where Apple writes upper case: in
-/// all but the UDIDs of 40 hex digits.
+/// Whether `name` has lower-case letters where Apple writes upper case:
+/// everywhere except in UDIDs of 40 hex digits.
 #[must_use]
 pub fn has_lower_case(name: &str) -> bool {
     name.bytes().any(|byte| byte.is_ascii_lowercase()) && !groups(name, &[40])
 }
 
-/// Why no device that attests can have this name.
+/// Why no attesting device can have this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unlikely {
     /// A variable that was not replaced.
     #[error("it is a variable that was not filled in: export the values")]
     Variable,
-    /// What a spreadsheet makes of a serial number such as `1234E567`.
+    /// A serial number such as `1234E567` that a spreadsheet rewrote.
     #[error(
         "it is a number that a spreadsheet rewrote: format the column as text and export again"
     )]
     Scientific,
-    /// What an export writes where it has no value.
+    /// What an export writes for a missing value.
     #[error("it stands for a value that is missing: leave the field empty")]
     Placeholder,
     /// A UUID.
@@ -49,10 +49,10 @@ pub enum Unlikely {
         "it is a UUID, an MDM's own number or a Mac's hardware UUID: evidence attests the serial number and the UDID (on a Mac the provisioning UDID)"
     )]
     Uuid,
-    /// A UDID that lost its hyphen.
+    /// A UDID without its hyphen.
     #[error("it is a UDID without its hyphen: write 8 hex digits, \"-\", 16 hex digits")]
     NoHyphen,
-    /// Letters in lower case.
+    /// Lower-case letters.
     #[error(
         "it has lower-case letters: Apple's serial numbers and UDIDs of this form are in upper case"
     )]
@@ -62,7 +62,7 @@ pub enum Unlikely {
     NotAscii(char),
 }
 
-/// Why no device that attests can have this name, as far as its form says.
+/// Returns why no attesting device can have this name, judged by its form.
 #[must_use]
 pub fn unlikely(name: &str) -> Option<Unlikely> {
     const PLACEHOLDERS: [&str; 10] = [
@@ -99,8 +99,8 @@ pub fn unlikely(name: &str) -> Option<Unlikely> {
     }
 }
 
-/// Whether `name` is made of groups of so many hex digits, with a hyphen
-/// between two.
+/// Whether `name` consists of groups of hex digits with these lengths,
+/// separated by hyphens.
 fn groups(name: &str, lengths: &[usize]) -> bool {
     let is_hex = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
     name.split('-').count() == lengths.len()

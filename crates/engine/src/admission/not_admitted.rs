@@ -3,48 +3,48 @@ use std::fmt;
 use super::form;
 use crate::domain::Attribute;
 
-/// Why a device is not admitted, as far as it can be known.
+/// Why a device is not admitted, as far as it is known.
 ///
 /// `Display` is for the operator. The client gets
-/// [`NotAdmitted::client_detail`], which depends on nothing but the name that
-/// the client sent: what is listed is not its business.
+/// [`NotAdmitted::client_detail`], which depends only on the name that the
+/// client sent, so it reveals nothing about the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAdmitted {
     /// The ordered device.
     pub name: String,
-    /// What the list shows.
+    /// Hints from the list.
     pub hints: Vec<ListHint>,
 }
 
-/// Why a name is not found in a list, for the operator alone. Short, since a log
-/// line is cut.
+/// Why a name is not found in a list, only for the operator. Short, because log
+/// lines are truncated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListHint {
     /// The list has no devices.
     #[error("the list is empty")]
     Empty,
-    /// The list has serials only, and the name is a UDID.
+    /// The list has only serials, and the name is a UDID.
     #[error("it has the form of a UDID, and the list has serials only")]
     OnlySerials,
-    /// The list has UDIDs only, and the name is a serial.
+    /// The list has only UDIDs, and the name is a serial.
     #[error("it has the form of a serial, and the list has UDIDs only")]
     OnlyUdids,
-    /// The name is listed, as another attribute than the hardware type names.
+    /// The name is listed, but not as the attribute of the hardware type.
     #[error(
         "line {line} lists it as a {}, the hardware type names the other attribute", attribute.as_str()
     )]
     OtherAttribute {
         /// The attribute that it is listed under.
         attribute: Attribute,
-        /// In which line.
+        /// The line.
         line: usize,
     },
-    /// The name is listed in other letters.
+    /// The name is listed with different upper and lower case.
     #[error("line {line} has {listed:?}: upper and lower case differ")]
     OtherCase {
-        /// As it is listed.
+        /// The listed name.
         listed: String,
-        /// In which line.
+        /// The line.
         line: usize,
     },
 }
@@ -52,7 +52,7 @@ pub enum ListHint {
 const VARIABLE: &str = "the name looks like a variable that the MDM did not fill in";
 
 impl NotAdmitted {
-    /// What the client is told.
+    /// The detail for the client.
     #[must_use]
     pub fn client_detail(&self) -> String {
         let hint = if form::is_variable(&self.name) {

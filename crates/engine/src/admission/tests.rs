@@ -6,7 +6,7 @@ use crate::domain::samples::identifier;
 const ASSIGNER: &str = "1.2.840.113635";
 const UDID: &str = "00008112-001A2B3C4D5E6F70";
 
-/// A list that knows one name, and remembers what it was asked.
+/// A list with one name that remembers which names it was asked for.
 struct Known {
     name: &'static str,
     attribute: Attribute,
@@ -95,7 +95,7 @@ async fn without_a_list_a_name_is_bound_as_the_operator_says() {
         };
         let found = admit(&policy, &permanent(name)).await;
         assert_eq!(found, admitted(attribute), "{bind:?} {name}");
-        // A hardware type says it itself.
+        // A hardware type names the attribute itself.
         for (hw_type, attribute) in [(APPLE_SERIAL, Serial), (APPLE_UDID, Udid)] {
             let found = admit(&policy, &hardware(name, hw_type)).await;
             assert_eq!(found, admitted(attribute), "{bind:?} {name}");
@@ -120,7 +120,7 @@ async fn a_list_says_which_attribute_a_name_is() {
             let found = admit(&policy, &hardware("C02A", hw_type)).await;
             match named == attribute {
                 true => assert_eq!(found, admitted),
-                // Listed, and as something else.
+                // Listed, but as the other attribute.
                 false => assert!(matches!(found, Err(IdentifierFault::NotAdmitted(_)))),
             }
         }
@@ -181,7 +181,7 @@ async fn only_a_configured_assigner_may_be_named() {
             true => assert!(found.is_ok(), "{name}"),
             false => assert_eq!(found, Err(IdentifierFault::AssignerNotAllowed)),
         }
-        // The list is asked for the device alone, and not for what is refused.
+        // The list is only asked for the device, not for refused identifiers.
         let asked = list.asked.lock().unwrap().clone();
         let expected: &[&str] = if admitted { &["C02A"] } else { &[] };
         assert_eq!(asked, expected);

@@ -8,7 +8,7 @@ fn origin(address: &str) -> Option<Origin> {
     (address != "?").then(|| Origin::of(address.parse().unwrap()))
 }
 
-/// Members 0, 1, ... of these addresses, each so many seconds old.
+/// Members 0, 1, ... from these addresses, each with its age in seconds.
 fn census(members: &[(&str, u64)]) -> Census<u32> {
     let members = (0..).zip(members).map(|(id, (address, age))| Member {
         id,
@@ -26,8 +26,8 @@ fn bound(limit: usize, refused: Refused) -> Bound {
     }
 }
 
-/// What becomes of a newcomer from `address`: the ids that give way, or how
-/// long to wait.
+/// Adds a new member from `address`: returns the displaced ids, or how long to
+/// wait.
 fn come(census: &mut Census<u32>, address: &str, limit: usize) -> Result<Vec<u32>, u64> {
     come_under(census, address, bound(limit, Refused::AboveEqualShare))
 }
@@ -55,8 +55,8 @@ fn below_the_limit_none_gives_way() {
 
 #[test]
 fn the_heaviest_network_is_weighed_level_by_level() {
-    // The /32 is the heaviest, within it the /48 ::1, within that the /64 ::2,
-    // and there the oldest: other members are older.
+    // The /32 is the heaviest, in it the /48 ::1, in that the /64 ::2; its
+    // oldest member is displaced, although other members are older.
     let mut v6 = census(&[
         ("2001:db8:1:2::1", 700),
         ("2001:db8:1:2::2", 800),
@@ -68,7 +68,7 @@ fn the_heaviest_network_is_weighed_level_by_level() {
         ("2001:dba::1", 5_000),
     ]);
     assert_eq!(come(&mut v6, "2001:dbb::1", 8), Ok(vec![1]));
-    // The same with /16, /24 and the address.
+    // The same for /16, /24 and the address.
     let mut v4 = census(&[
         ("10.0.1.2", 700),
         ("10.0.1.2", 800),
@@ -110,13 +110,13 @@ fn what_is_too_young_keeps_its_place_and_the_next_heavy_network_gives_way() {
         ("10.1.0.1", 600),
         ("10.1.0.1", 599),
         ("10.1.0.1", 599),
-        // At an equal share: it does not give way to others.
+        // It has an equal share: it is not displaced by others.
         ("10.2.0.1", 9_000),
     ]);
     assert_eq!(come(&mut census, "10.0.0.1", 8), Ok(vec![4]));
-    // None is left: the heaviest, above an equal share on every level, is
-    // refused until its oldest is old enough; a light one is let in, also where
-    // the network around it is heavy.
+    // No member is old enough: the heaviest, above an equal share on every
+    // level, is refused until its oldest member is old enough. A light one is
+    // admitted even if the network around it is heavy.
     assert_eq!(come(&mut census, "10.0.0.1", 8), Err(1));
     assert_eq!(come(&mut census, "10.0.200.1", 8), Ok(vec![]));
     assert_eq!(come(&mut census, "10.2.0.1", 8), Ok(vec![]));
@@ -139,7 +139,7 @@ fn within_a_network_the_oldest_of_the_next_heavy_one_gives_way() {
 #[test]
 fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
     let mut census = Census::default();
-    // A heavy network, and many light ones, all young.
+    // A heavy network and many light ones, all young.
     for n in 0..10_u32 {
         assert_eq!(come(&mut census, "10.0.0.1", 20), Ok(vec![]), "{n}");
     }
@@ -153,15 +153,15 @@ fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
         assert_eq!(come(&mut census, &light, 20), Ok(vec![]), "{n}");
     }
     assert_eq!(census.count(), 40);
-    // Full: age protects the heaviest no longer, from lighter ones.
+    // Full: age no longer protects the heaviest from lighter ones.
     assert!(come(&mut census, "10.0.0.1", 20).is_err());
     for n in 0..9_u32 {
         let light = format!("13.{n}.0.1");
         assert_eq!(come(&mut census, &light, 20).unwrap().len(), 1, "{n}");
     }
     assert_eq!(census.count(), 40);
-    // All weigh the same now: one gives way to a network that has none, and
-    // none to one that has.
+    // All weigh the same now: a network without members displaces one, a
+    // network with members displaces none.
     assert_eq!(come(&mut census, "13.99.0.1", 20).unwrap().len(), 1);
     assert!(come(&mut census, "13.99.0.1", 20).is_err());
     assert_eq!(census.count(), 40);
@@ -173,7 +173,7 @@ fn two_addresses_of_a_provider_lock_none_of_its_customers_out() {
         protected: 120,
         ..bound(10, Refused::Heaviest)
     };
-    // Each is refused only while it is the heaviest: both grow in turn.
+    // Each is refused only while it is the heaviest, so both grow in turn.
     let mut census = Census::default();
     for n in 0..20_u32 {
         let address = format!("10.0.{}.1", n % 2);
@@ -228,7 +228,7 @@ fn the_narrowest_heaviest_network_alone_is_refused() {
 
 #[test]
 fn a_search_among_many_young_networks_ends_with_the_oldest() {
-    // One old member in the lightest of more /48s than are looked at.
+    // One old member in the lightest of more /48s than the search visits.
     let mut members = vec![("2001:db8:ffff::1".to_owned(), 700)];
     for n in 0..100 {
         for _ in 0..2 {
@@ -240,7 +240,8 @@ fn a_search_among_many_young_networks_ends_with_the_oldest() {
     assert_eq!(come(&mut census, "2001:db9::1", 201), Ok(vec![0]));
 }
 
-/// The weights of the widest networks, counted without the structure.
+/// The weight of the heaviest of the widest networks, computed without the
+/// structure under test.
 fn heaviest(members: &[Member<u32>]) -> usize {
     let widest = |member: &Member<u32>| Network::around(member.origin)[0];
     let weight = |network| members.iter().filter(|m| widest(m) == network).count();
@@ -274,7 +275,8 @@ proptest! {
                             members.retain(|member| member.id != one.member.id);
                         }
                         if let Some(first) = displaced.first() {
-                            // None that is old enough is in a heavier network.
+                            // No heavier network has a member that is old
+                            // enough.
                             let widest = |m: &Member<u32>| Network::around(m.origin)[0];
                             let weight = |n| before.iter().filter(|m| widest(m) == n).count();
                             let own = weight(first.network);

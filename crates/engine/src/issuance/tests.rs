@@ -76,7 +76,7 @@ fn every_authorization_must_hold_evidence_for_the_key() {
             assert_eq!(check(&all), refused, "{other:?}");
         }
     }
-    // In its time.
+    // Before it expires.
     let one = [attested(KEY)];
     assert!(evidence_for(&KEY, &one, EXPIRES.minus(1)).is_ok());
     assert_eq!(evidence_for(&KEY, &one, EXPIRES).cloned(), refused);
@@ -106,7 +106,7 @@ fn all_evidence_is_of_one_device() {
         (vec![a(), of_device(Some("B"), Some("UA"))], disagree),
         (vec![a(), of_device(Some("A"), Some("UB"))], disagree),
         (vec![a(), a(), of_device(Some("B"), Some("UB"))], disagree),
-        // What is not stated contradicts nothing.
+        // A value that is not stated contradicts nothing.
         (vec![a(), of_device(None, None)], Ok(())),
         (
             vec![of_device(Some("A"), None), of_device(None, Some("UA"))],
@@ -116,7 +116,7 @@ fn all_evidence_is_of_one_device() {
         (vec![a(), of_device(Some("B"), None)], disagree),
         (vec![a(), control()], Ok(())),
         (vec![a(), authorization(1)], Ok(())),
-        // Evidence of what has ended counts no more: it is not issued on.
+        // Evidence of an expired authorization does not count.
         (vec![a(), of_device(Some("B"), None).end_at(NOW)], Ok(())),
     ] {
         assert_eq!(check_one_device(&all, NOW), expected, "{all:?}");

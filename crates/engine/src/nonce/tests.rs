@@ -1,6 +1,6 @@
 use super::*;
 
-/// Draws bytes that say what they are for.
+/// Fills with bytes that identify the purpose.
 struct Fixed(u8);
 
 impl Random for Fixed {
@@ -15,12 +15,12 @@ impl Random for Fixed {
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const KEY: [u8; 32] = [7; 32];
 
-/// The nonces of a process whose store keeps no key.
+/// The nonces of a process with a store that keeps no key.
 fn nonces(seed: u8) -> Nonces {
     Nonces::new(None, [], &Fixed(seed))
 }
 
-/// The nonces of process number `process` on a store that keeps a key.
+/// The nonces of process number `process`, on a store that keeps a key.
 fn process(process: u8, redeemed: impl IntoIterator<Item = Redemption>) -> Nonces {
     Nonces::new(Some(KEY), redeemed, &Fixed(process))
 }
@@ -65,7 +65,7 @@ fn a_nonce_is_spent_by_its_third_failure() {
         nonces.fail(nonces.check(&failing, NOW).unwrap());
     }
     assert_eq!(nonces.check(&failing, NOW).unwrap_err(), NonceError::Used);
-    // Twice is not too often, and another nonce's failures are its own.
+    // Two failures are allowed, and each nonce has its own count.
     for _ in 1..FAILURES {
         nonces.fail(nonces.check(&other, NOW).unwrap());
     }
@@ -82,7 +82,7 @@ fn the_memory_of_failures_is_bounded() {
     let failed = nonces.failed.lock().unwrap();
     assert!(failed.current.len() + failed.previous.len() <= 2 * FAILED);
     drop(failed);
-    // One that failed recently is remembered over a change of generations.
+    // A recent failure is remembered across a change of generations.
     let nonce = nonces.issue(NOW);
     let genuine = nonces.check(&nonce, NOW).unwrap();
     nonces.fail(genuine);
@@ -131,7 +131,7 @@ fn a_nonce_outlives_its_process_and_is_still_used_once() {
     // The same counter of another epoch is another nonce.
     let own = second.issue(NOW);
     assert!(redeem(&second, &own, NOW).is_ok());
-    // Without a kept key the next process draws another one.
+    // Without a stored key the next process draws a new one.
     assert_eq!(redeem(&nonces(3), &kept, NOW), Err(NonceError::Unknown));
 }
 
@@ -141,8 +141,8 @@ fn two_processes_never_issue_the_same_nonce() {
     assert_ne!(first.issue(NOW), second.issue(NOW));
 }
 
-/// One bit of the plaintext changes about half of all bits: what is common
-/// to two nonces of one process in one second says nothing of them.
+/// Changing one bit of the plaintext changes about half of all bits, so bits
+/// that two nonces have in common reveal nothing.
 #[test]
 fn neither_count_nor_time_nor_epoch_show_in_a_nonce() {
     let nonces = process(1, []);
@@ -153,8 +153,8 @@ fn neither_count_nor_time_nor_epoch_show_in_a_nonce() {
     for (at, one) in issued.iter().enumerate() {
         assert_eq!(one.len(), TAG_LEN + BODY_LEN);
         for other in &issued[..at] {
-            // Of 320 fair coins fewer than 96 or more than 224 show heads
-            // once in 10^12 throws.
+            // Of 320 fair coins fewer than 96 or more than 224 show heads once
+            // in 10^12 throws.
             let differing: u32 = (one.iter().zip(other))
                 .map(|(one, other)| (one ^ other).count_ones())
                 .sum();
@@ -178,10 +178,10 @@ fn what_no_commit_carried_is_listed_until_it_is_recorded_or_expires() {
     let _never_used = first.issue(NOW);
     first.recorded(&[written]);
     assert_eq!(first.unrecorded(NOW), [[read]]);
-    // What the store knew at the start is not recorded again.
+    // Redemptions that the store had at the start are not listed again.
     assert!(process(2, [read]).unrecorded(NOW).is_empty());
     assert!(first.unrecorded(NOW.plus(LIFETIME)).is_empty());
-    // Too late to note anything: the block is gone.
+    // Too late: the block has been dropped.
     first.recorded(&[read]);
     assert!(first.unrecorded(NOW.plus(LIFETIME)).is_empty());
 }
@@ -257,7 +257,7 @@ fn a_nonce_that_was_checked_in_time_is_not_forgotten_before_it_is_redeemed() {
     let last = NOW.plus(LIFETIME - 1);
     let [first, replayed] = [0; 2].map(|_| nonces.check(&nonce, last).unwrap());
     assert!(nonces.redeem(first, last).is_ok());
-    // While the replay waits, another redemption drops the block.
+    // Before the replay is redeemed, another redemption drops the block.
     let late = NOW.plus(LIFETIME);
     let other = nonces.issue(late);
     redeem(&nonces, &other, late).unwrap();

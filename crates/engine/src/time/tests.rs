@@ -25,7 +25,7 @@ impl Clocks {
         self.time.observe(self.wall, self.uptime)
     }
 
-    /// Time passes, observed every ten seconds as `serve` does.
+    /// Advances time, with an observation every ten seconds as in `serve`.
     fn pass(&mut self, seconds: u64) -> (ClockReading, Option<ClockEvent>) {
         let mut last = None;
         let mut left = seconds;
@@ -76,7 +76,7 @@ fn a_small_drift_is_corrected_slowly_and_only_forward() {
     let mut clocks = Clocks::starting();
     clocks.wall = clocks.wall.plus(60);
     let (reading, event) = clocks.observe();
-    // At once, only the second that rounding may have cost at the start.
+    // At once, only the second that rounding may have lost at the start.
     let now = NOW.plus(1);
     assert_eq!((reading.now, reading.in_doubt, event), (now, false, None));
     assert_eq!(clocks.observe().0.now, now);
@@ -88,7 +88,7 @@ fn a_small_drift_is_corrected_slowly_and_only_forward() {
     assert_eq!((reading.in_doubt, event), (false, None));
 }
 
-/// Both clocks are cut to whole seconds, at different fractions.
+/// Both clocks are truncated to whole seconds, at different fractions.
 #[test]
 fn time_is_never_behind_the_wall_clock_by_rounding() {
     for (wall, uptime) in [(100, 900), (900, 100), (0, 999), (500, 500)] {
@@ -118,7 +118,7 @@ fn a_step_of_more_than_a_minute_is_a_fault_until_the_clock_is_back() {
         assert_eq!(event, Some(ClockEvent::Departed));
         assert_eq!((reading.now, reading.wall), (NOW, clocks.wall));
         assert!(reading.settled().is_err());
-        // It is news once.
+        // It is reported once.
         assert_eq!(clocks.observe().1, None);
         clocks.wall = right;
         assert_eq!(clocks.observe(), (ok(NOW), Some(ClockEvent::Returned)));
@@ -131,9 +131,9 @@ fn each_new_departure_is_reported_and_one_a_minute_at_most() {
     let departed = Some(ClockEvent::Departed);
     clocks.wall = clocks.wall.plus(86_400);
     assert_eq!(clocks.observe().1, departed);
-    // The same one is news once.
+    // The same departure is reported once.
     assert_eq!(clocks.pass(600).1, None);
-    // Another step, ahead or back, is news; less than a minute is not.
+    // Another step, forward or back, is reported; less than a minute is not.
     clocks.wall = clocks.wall.plus(60);
     assert_eq!(clocks.pass(600).1, None);
     clocks.wall = clocks.wall.plus(40 * 86_400);
@@ -221,17 +221,17 @@ fn a_clock_that_is_behind_is_never_followed_not_even_when_it_is_confirmed() {
 fn a_step_that_does_not_hold_is_not_followed() {
     let mut clocks = Clocks::starting();
     let right = clocks.wall;
-    // It comes and goes.
+    // The wall clock goes and returns.
     clocks.wall = right.plus(HOUR);
     clocks.pass(200);
     clocks.wall = right.plus(200);
     clocks.observe();
     clocks.wall = right.plus(HOUR + 200);
     assert!(clocks.pass(200).0.in_doubt);
-    // It moves on.
+    // The wall clock moves on.
     clocks.wall = clocks.wall.minus(600);
     assert!(clocks.pass(200).0.in_doubt);
-    // Nobody looked for two minutes.
+    // No observation for two minutes.
     clocks.wall = clocks.wall.plus(120);
     clocks.uptime += 120;
     assert!(clocks.observe().0.in_doubt);
@@ -270,7 +270,7 @@ fn clocks_out_of_all_bounds_do_no_harm() {
     }
 }
 
-/// What may become of the clocks between two observations.
+/// A change of the clocks between two observations.
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),
@@ -300,7 +300,8 @@ proptest! {
         let mut time = ServerTime::starting(mark, wall, uptime, HOUR);
         let mut before = time.observe(wall, uptime).0;
         let mut seen_at = uptime;
-        // Since when, uninterrupted, the wall clock has been about so far ahead.
+        // Since when the wall clock has been about this far ahead without
+        // interruption.
         let mut held: Option<(i64, u64)> = None;
         for step in steps {
             match step {
@@ -317,7 +318,7 @@ proptest! {
                     held = None;
                 }
             }
-            // What the time would be if nothing were followed.
+            // The time if nothing is followed.
             let expected = before.now.plus(uptime - seen_at);
             let ahead = wall.0 as i64 - expected.0 as i64;
             let offset = wall.0 as i64 - uptime as i64;

@@ -33,7 +33,7 @@ fn scenario_49_an_error_counts_beside_an_object_without_certificates() {
         let answer = json!({"attObj": Base64Url::encode(object), "error": "no service"});
         assert_eq!(read(answer), Ok(Answer::Error("no service".to_owned())));
     }
-    // One that holds a certificate, or another format, is judged.
+    // An object with a certificate, or in another format, is judged.
     let one = b"\xa2\x63fmt\x65apple\x67attStmt\xa1\x63x5c\x81\x41\0";
     for object in [&one[..], b"\xa1\x63fmt\x64none", b"junk"] {
         let answer = json!({"attObj": Base64Url::encode(object), "error": "no service"});

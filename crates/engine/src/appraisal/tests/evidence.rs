@@ -1,4 +1,4 @@
-//! Evidence of a simulated authority, held against an authorization.
+//! Evidence of a simulated authority, compared with an authorization.
 
 use std::sync::LazyLock;
 
@@ -29,7 +29,7 @@ fn token() -> Token {
     Token::from_stored("token-of-this-challenge".to_owned())
 }
 
-/// An authorization for a device by this name.
+/// An authorization for a device with this name.
 fn ordered(name: &str, attribute: Attribute) -> Authorization {
     let (details, state) = samples::authorization(1).into_parts();
     let details = AuthorizationDetails {
@@ -47,7 +47,7 @@ fn properties() -> DeviceProperties {
     DeviceProperties::mac(SERIAL, UDID)
 }
 
-/// The object for a device's key and these properties, as its answer to `token`.
+/// The object for a device's key and these properties, in answer to `token`.
 fn object(properties: &DeviceProperties, key: KeyType, token: &str) -> (Vec<u8>, [u8; 32]) {
     let device = Device::new(properties.clone(), key).unwrap();
     let freshness = sha256(token.as_bytes());
@@ -113,7 +113,7 @@ fn good_evidence_is_recorded_with_all_that_it_attests() {
         assert_eq!(appraisal.verdict, Ok(expected));
         assert_eq!(appraisal.answer, Answer::Object(object));
         assert_eq!(appraisal.device.unwrap().spki_sha256, spki_sha256);
-        // By the other name it is known by.
+        // With the attribute's other name.
         let (object, _) = self::object(&properties, key, token().as_str());
         assert!(
             judged(object, &ordered(UDID, Attribute::Udid))
@@ -184,7 +184,7 @@ fn evidence_of_another_device_is_refused_without_an_attested_value() {
     let detail =
         format!("the order is for \"C02ZZZZZZZZZ\", the evidence attests the serial {SERIAL:?}");
     assert_eq!(refused.detail, detail);
-    // It is genuine, and what it is of is known to the operator.
+    // The evidence is genuine, and the operator sees which device it is of.
     let device = appraisal.device.as_ref().unwrap();
     assert_eq!(device.attribute(Attribute::Serial), Some(SERIAL));
 }
@@ -258,7 +258,7 @@ fn the_usual_causes_of_empty_answers_are_for_the_operator_alone() {
         assert_eq!(refused.detail, detail);
         assert_eq!(refused.problem.detail, reason.client_detail());
     }
-    // The format's name is the client's own.
+    // The format's name comes from the client.
     let other = b"\xa2\x63fmt\x64none\x67attStmt\xa0";
     let appraisal = judged(other.to_vec(), &ordered(SERIAL, Attribute::Serial));
     let refused = failure(&appraisal);
@@ -270,7 +270,7 @@ fn the_usual_causes_of_empty_answers_are_for_the_operator_alone() {
     );
 }
 
-/// The appraisal, explained, and how often it may be looked at.
+/// The appraisal with its explanation, under a budget of `looks` examinations.
 fn explained(object: Vec<u8>, error: Option<&str>, looks: usize) -> Appraisal {
     let response = AttestationResponse {
         att_obj: Some(Base64Url::encode(&object)),
@@ -294,7 +294,7 @@ fn an_operator_reads_of_stale_evidence_whether_it_is_genuine() {
     let detail = &failure(&unexamined).detail;
     assert!(detail.ends_with(stale::NOT_EXAMINED), "{detail}");
     assert!(!detail.starts_with(stale::NOT_EXAMINED), "{detail}");
-    // Neither reaches the client.
+    // The client sees neither.
     assert_eq!(failure(&looked).problem, failure(&unexamined).problem);
 }
 

@@ -66,7 +66,7 @@ fn a_csr_is_judged_by_its_own_key() {
         let found = check_csr(&csr, &order, &bad, &profile, NOW);
         assert_eq!(found, Err(CsrRefusal::KeyNotAttested));
     }
-    // The common name is there, if only empty.
+    // A common name is present, although empty.
     let strict = Profile {
         csr_names: CsrNames::Refuse,
         ..profile
@@ -126,7 +126,7 @@ fn a_leaf_is_the_attested_key_with_the_profiles_names() {
         usage: LeafUsage::ClientAuth,
     };
     assert_eq!(leaf, expected);
-    // What the profile names must be attested.
+    // The profile's names must be attested.
     record.facts.udid = None;
     let refusal = super::leaf(&csr, &order, &record, &named, validity).map(drop);
     assert_eq!(
@@ -167,7 +167,7 @@ fn a_profile_is_tried_with_what_a_device_usually_has() {
             "CN={serial},serialNumber={udid}",
             &["uri:urn:{serial}:{udid}"],
         ),
-        // Of an order's names only the order knows.
+        // The order's names are not known without an order.
         ("", &["permanent-identifier", "hardware-module"]),
     ] {
         assert_eq!(try_profile(&issuer, &profile(subject, san)), Ok(()));
@@ -185,7 +185,7 @@ fn a_profile_is_tried_with_what_a_device_usually_has() {
         refused(refusal),
         IssuanceRefusal::NameDoesNotFit("names all together")
     );
-    // A CA for servers alone is a fault of the operator's.
+    // A CA that is only for servers is the operator's mistake.
     let error = try_profile(&issuer_of_servers(), &profile("CN=x", &[]));
     let Err(Error::Internal(text)) = error else {
         panic!("{error:?}");
@@ -204,7 +204,7 @@ fn issuer_of_servers() -> Issuer {
     issuer(&CAS.tls)
 }
 
-/// A leaf whose only name has this length.
+/// A leaf with a single name of this length.
 fn leaf_of_length(length: usize) -> LeafTemplate {
     LeafTemplate {
         spki_der: SAMPLE_SPKI.to_vec(),
@@ -221,7 +221,7 @@ fn what_would_not_fit_a_record_is_never_begun() {
     let issuer = issuing();
     let serial = || SerialNumber::from_random([1; 16]);
     let size = |leaf: &LeafTemplate| issuer.prepare(leaf, serial()).unwrap().tbs_der().len();
-    // Some lengths take a longer form: not every step is one byte.
+    // Longer values need longer length fields, so not every step is one byte.
     let guess = MAX_TBS - size(&leaf_of_length(0)) - 30;
     let fitting = (guess..MAX_TBS).find(|length| size(&leaf_of_length(*length)) == MAX_TBS);
     let fitting = fitting.unwrap();

@@ -20,7 +20,7 @@ fn module(hw_type: &str, serial: &[u8]) -> HardwareModuleName {
     }
 }
 
-/// A request for nothing.
+/// Requests no names.
 fn nothing() -> RequestedNames {
     RequestedNames {
         subject_is_empty: true,
@@ -35,7 +35,7 @@ fn profile(csr_names: CsrNames) -> Profile {
     }
 }
 
-/// Judged under a profile that drops names and one that refuses them.
+/// Checks the names under a profile that drops names and one that refuses them.
 fn judge(names: &RequestedNames, identifiers: &[Identifier]) -> Result<(), CsrRefusal> {
     let order = order(identifiers);
     let ignored = check_names(names, &order, &profile(CsrNames::Ignore));
@@ -117,7 +117,7 @@ fn a_hardware_module_is_an_ordered_one_octet_for_octet() {
     }
 }
 
-/// Puts a name of one kind into a request.
+/// Adds a name of one kind to a request.
 type SetName = fn(&mut RequestedNames, Vec<String>);
 
 #[test]
@@ -149,20 +149,21 @@ fn each_kind_of_other_name_is_refused_where_the_profile_says_so() {
 
 const DEVICES: [&str; 3] = ["A", "B", "C"];
 
-/// A name of a device: its type, which device, and with an OID or without.
+/// A name of a device: whether it is a hardware module, which device, and
+/// whether it has an OID.
 fn device_name() -> impl Strategy<Value = (bool, usize, bool)> {
     (any::<bool>(), 0..DEVICES.len(), any::<bool>())
 }
 
 proptest! {
-    /// Device names pass exactly when each of them is ordered, whatever their
-    /// number and place.
+    /// Device names pass exactly if each of them is ordered, whatever their
+    /// number and order.
     #[test]
     fn device_names_are_a_subset_of_the_orders(
         ordered in prop::collection::hash_set(device_name(), 1..4),
         asked in prop::collection::vec(device_name(), 0..4),
     ) {
-        // A hardware module always has its type.
+        // A hardware module always has a type.
         let whole = |(is_module, device, with_oid): (bool, usize, bool)| {
             (is_module, device, with_oid || is_module)
         };

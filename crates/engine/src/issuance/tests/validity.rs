@@ -63,7 +63,7 @@ fn a_lifetime_that_was_shortened_since_the_order_holds() {
             Err(IssuanceRefusal::ValidityOutOfReach)
         );
     }
-    // An order may also be a while old.
+    // The order may also be some time old.
     assert!(shorter.of(Some(NOW.minus(3_600)), some(30), NOW).is_ok());
 }
 
@@ -112,7 +112,8 @@ fn each_limit_is_exact() {
 }
 
 proptest::proptest! {
-    /// What passes at the order is given at that time, and is within all limits.
+    /// A validity accepted at the order is issued as requested, and is within
+    /// all limits.
     #[test]
     fn what_passes_is_given_exactly(
         not_before in proptest::option::of(0..100 * DAY),
