@@ -1,6 +1,6 @@
-//! What newAccount costs with a full house of provisional accounts, and how
-//! large a database grows under a flood of them:
-//! `cargo run --release -p assay-engine --example provisional [ACCOUNTS]`.
+//! Measures newAccount with the most provisional accounts, and the growth of a
+//! database under a flood of them: `cargo run --release -p assay-engine
+//! --example provisional [ACCOUNTS]`.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,9 +33,9 @@ use assay_store::{LedgerStore, Options, Sizes, maintenance::check};
 use support::{SystemRandom, TestClock, any_key, issuer, new_cas};
 use tempfile::TempDir;
 
-/// Requests at once.
+/// Concurrent requests.
 const AT_ONCE: u64 = 64;
-/// How many accounts come in a second of the flood's time: its own.
+/// Accounts per second, in the flood's own time.
 const A_SECOND: u64 = 30;
 
 struct House {
@@ -48,7 +48,7 @@ struct House {
 impl House {
     fn new(dir: &TempDir) -> Self {
         let mut options = Options::default();
-        // Merges come early, so that what is live shows.
+        // Merge early, so that the size of the live data shows.
         options.sizes = Sizes {
             segment: 4 << 20,
             merge: 8 << 20,
@@ -90,7 +90,7 @@ impl House {
         }
     }
 
-    /// Makes so many accounts, 64 at once, from the /64s of one /32.
+    /// Creates `count` accounts, 64 at once, from the /64s of one /32.
     async fn flood(self: &Arc<Self>, count: u64) -> Duration {
         let began = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
@@ -135,7 +135,7 @@ async fn main() {
     let kept = house.engine.count_provisional_accounts().await.unwrap();
     let listed = house.store.provisional_accounts(None, usize::MAX).await;
     assert_eq!(listed.unwrap().len(), kept);
-    // Closing waits until a merge that is under way is done or given up.
+    // Closing waits until a merge in progress is complete or aborted.
     let house = Arc::into_inner(house).unwrap();
     drop(house);
     let report = check(&dir.path().join("db"), &|_, _| {}).unwrap();

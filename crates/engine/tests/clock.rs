@@ -1,4 +1,4 @@
-//! What a wrong wall clock changes, and what it does not.
+//! What a wrong wall clock changes, and what not.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -30,7 +30,7 @@ fn move_wall(glass: &Glass, by: i64) {
     glass.clock.set(Timestamp(wall));
 }
 
-/// Time passes, and the clock is looked at as often as `serve` does.
+/// Advances time, with observations of the clock as often as in `serve`.
 fn pass(glass: &Glass, seconds: u64) {
     for _ in 0..seconds / 10 {
         glass.clock.advance(10);
@@ -38,7 +38,7 @@ fn pass(glass: &Glass, seconds: u64) {
     }
 }
 
-/// An answer with evidence that was made at `made`.
+/// An answer with evidence created at `made`.
 async fn answer_made_at(
     glass: &Glass,
     order: &Order,
@@ -94,7 +94,7 @@ async fn scenario_145_a_clock_400_days_ahead_for_two_seconds_ends_nothing() {
     let (order, device) = glass.ready(&account).await;
     move_wall(&glass, 400 * 86_400);
     glass.clock.advance(1);
-    // Anybody's request is recorded, but under the server's time.
+    // A request by any client is recorded, but under the server's time.
     idle_account(&glass).await;
     assert_eq!(glass.store.latest_time().await.unwrap(), START.plus(1));
     assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
@@ -129,7 +129,7 @@ async fn expired_evidence_is_no_verdict_while_the_clock_is_in_doubt() {
         assert_eq!(error.unwrap_err(), in_doubt(&glass));
         assert_eq!(stored(&glass, &order).await, order);
     }
-    // The same evidence, once the clock is right, is refused for good.
+    // The same evidence is finally refused once the clock is right.
     move_wall(&glass, 7200);
     let error = answer_made_at(&glass, &order, &device, old).await;
     assert!(matches!(error, Err(Error::Attestation(_))), "{error:?}");
@@ -380,7 +380,7 @@ async fn a_wanted_validity_is_judged_by_the_clock_that_is_behind() {
     glass.answer(&longest, 0, &device).await.unwrap();
     move_wall(&glass, -1200);
     order(Some(present.minus(1400)), None).await.unwrap();
-    // What was promised is not broken for a clock that may be wrong.
+    // A clock that may be wrong does not break an accepted validity.
     let finalized = glass.finalize(&longest, &device).await;
     assert_eq!(finalized.unwrap_err(), in_doubt(&glass));
     move_wall(&glass, 1200);

@@ -83,7 +83,7 @@ async fn scenario_64_a_restart_between_challenge_and_finalize() {
     assert_eq!(valid.status(START), OrderStatus::Valid);
 }
 
-/// Interrupts finalize at `commit`; the order as the store has it then.
+/// Interrupts finalize at `commit`; returns the stored order.
 async fn interrupted(glass: &Glass, commit: &'static str, fault: CommitFault) -> Order {
     let (order, device) = glass.ready(&glass.account().await).await;
     glass.store.fail_next(commit, fault);
@@ -92,7 +92,7 @@ async fn interrupted(glass: &Glass, commit: &'static str, fault: CommitFault) ->
     glass.store.order(order.id).await.unwrap().unwrap().value
 }
 
-/// The serial number and TBS that the order's intent names.
+/// The serial number and TBS in the order's intent.
 fn intent(order: &Order) -> (String, Vec<u8>) {
     let OrderState::Processing(processing) = order.state() else {
         panic!("{:?}", order.state());
@@ -118,7 +118,7 @@ async fn scenario_65_recovery_signs_the_recorded_bytes_once_the_lease_is_over() 
         let (serial, tbs) = intent(&order);
         let engine = glass.restart(&[&glass.authority], &glass.cas);
 
-        // Within the lease nobody touches it.
+        // Within the lease no other attempt begins.
         glass.clock.advance(Order::LEASE - 1);
         let lease = engine.recover().await.unwrap();
         assert_eq!(lease, Some(START.plus(Order::LEASE)));
@@ -180,7 +180,7 @@ async fn scenario_65_two_recoveries_at_once_make_one_certificate() {
         glass.engine.order(&context, order.id),
         other.order(&context, order.id)
     );
-    // The one that was second sees that the other is at it.
+    // The second attempt sees that the other one is in progress.
     let serials = [first, second].map(|read| match read.unwrap().value.state() {
         OrderState::Processing(processing) => processing.serial.clone(),
         OrderState::Valid { certificate } => certificate.clone(),
@@ -255,7 +255,7 @@ async fn scenario_65_recovery_asks_again_and_signs_for_nobody_who_was_taken_off(
         };
         assert_eq!(failure.problem.kind, kind);
     }
-    // Where nobody can say, the order waits.
+    // While the inventory is unavailable, the order waits.
     let glass = Glass::new();
     let order = interrupted(&glass, "finalize-complete", CommitFault::Lost).await;
     glass.clock.advance(Order::LEASE);
@@ -283,7 +283,7 @@ async fn scenario_65_an_order_that_cannot_be_recovered_holds_up_no_other() {
     assert!(matches!(glass.engine.recover().await, Err(Error::Store(_))));
     let in_processing = glass.store.orders_in_processing().await.unwrap();
     assert_eq!(in_processing.len(), 1);
-    // The attempt that failed may still be at it until its lease is over.
+    // The failed attempt may still be in progress until its lease is over.
     let lease = glass.engine.now().plus(Order::LEASE);
     assert_eq!(glass.engine.recover().await.unwrap(), Some(lease));
     glass.clock.advance(Order::LEASE);
@@ -357,7 +357,7 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
     glass.clock.move_to(order.expires);
-    // Something is recorded at that time, so that a restart knows it too.
+    // Record something at that time, so that a restart knows it too.
     glass.order(&account, &[SERIAL]).await.unwrap();
     glass.clock.set(START);
     let engine = glass.restart(&[&glass.authority], &glass.cas);
@@ -376,7 +376,7 @@ async fn scenario_133_a_clock_that_jumps_back_revives_nothing() {
                 wall: glass.clock.now()
             })
         );
-        // Time goes on from there, however far back the clock is.
+        // Time continues from there, however far back the clock is.
         glass.clock.advance(1);
     }
 }
@@ -404,7 +404,7 @@ async fn finalize_asks_again_whether_the_device_is_admitted_and_its_root_trusted
             .unwrap_err(),
         Error::Issuance(IssuanceRefusal::RootNoLongerTrusted)
     );
-    // Neither was the device's fault: the order is still ready.
+    // Neither is the device's fault: the order is still ready.
     glass.finalize(&order, &device).await.unwrap();
 }
 
@@ -422,7 +422,7 @@ async fn a_server_certificate_is_recorded_before_and_after_it_is_signed() {
         .unwrap_err();
     assert!(matches!(error, Error::Store(_)), "{error:?}");
     assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
-    // Its process may still be at it.
+    // Its process may still be in progress.
     let lease = START.plus(ServerIntent::LEASE);
     let dropped = glass.engine.drop_unfinished_server_intents().await;
     assert_eq!(dropped.unwrap(), Some(lease));

@@ -1,5 +1,5 @@
-//! Floods end at their sender: who gives way when there are too many
-//! accounts, and what happens when the disk has no room. Orders:
+//! Floods only harm their sender: which accounts are displaced when there are
+//! too many, and what happens when the disk is full. For orders see
 //! `orders_give_way.rs`.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -61,7 +61,7 @@ async fn an_account_is_established_by_its_first_valid_authorization() {
     assert_eq!(established().await, Some(START.plus(7)));
     assert_eq!(glass.engine.count_provisional_accounts().await, Ok(0));
     assert!(glass.read(&order).await.is_proven());
-    // The next one changes nothing of it.
+    // Another valid authorization does not change that.
     glass.clock.advance(7);
     glass.ready(&account).await;
     assert_eq!(established().await, Some(START.plus(7)));
@@ -83,7 +83,8 @@ async fn beyond_the_bound_the_oldest_account_of_the_heaviest_network_gives_way()
     for kept in [&light, &second, &third, &newcomer] {
         assert!(is_there(&glass, kept).await);
     }
-    // Its key may come again, as another account; its old URL is of no use.
+    // The key can register again, as another account; the old URL stays
+    // invalid.
     let (context, request) = (keyed(first.key.clone()), NewAccount::default());
     let again = (glass.engine).new_account(&context, &request);
     let (again, made) = again.await.unwrap();
@@ -97,13 +98,13 @@ async fn an_account_keeps_its_place_for_ten_minutes() {
     let old = glass.account_from("192.0.2.1").await.unwrap();
     glass.account_from("192.0.2.2").await.unwrap();
     glass.clock.advance(599);
-    // The address above an equal share is refused, a light network is let in.
+    // The address above an equal share is refused, a light network is admitted.
     let error = glass.account_from("192.0.2.1").await.unwrap_err();
     assert_eq!(wait(&error), 1);
     glass.account_from("198.51.100.1").await.unwrap();
     assert!(is_there(&glass, &old).await);
     assert_eq!(listed(&glass).await, 3);
-    // And twice the bound is the end, for as long as none is old enough.
+    // Twice the limit is never exceeded while no account is old enough.
     glass.account_from("203.0.113.1").await.unwrap();
     assert_eq!(listed(&glass).await, 4);
     glass.clock.advance(1);
@@ -165,8 +166,8 @@ async fn the_bound_holds_over_a_restart() {
     assert!(kept[0] != kept[1]);
 }
 
-/// RFC 8555 section 7.3.6: a deactivated account's key is of no more use, for
-/// as long as the account is known.
+/// RFC 8555 section 7.3.6: a deactivated account's key is unusable as long as
+/// the account is stored.
 #[tokio::test]
 async fn a_deactivated_provisional_account_keeps_its_key_until_it_gives_way() {
     let glass = Glass::with(accounts(2));
@@ -219,7 +220,7 @@ async fn an_account_that_gives_way_takes_its_orders_along() {
         assert_eq!(authorization.await.unwrap().is_some(), found.is_some());
         left.extend(found.map(|order| (n, order.value)));
     }
-    // The work of one commit is bounded: what is left is out of reach.
+    // One commit does bounded work: the rest cannot be reached any more.
     assert_eq!(left.len(), 2);
     let error = glass.order(&account, &[SERIAL]).await;
     assert!(error.is_ok(), "it was authenticated before: {error:?}");
@@ -250,7 +251,7 @@ async fn accounts_at_once_stay_within_the_bound() {
             Err(error) => assert!(wait(&error) > 0),
         }
     }
-    // All the old ones gave way, the young ones keep their places.
+    // All old accounts were displaced; the young ones stay.
     assert_eq!(made, 20);
     assert_eq!(listed(&glass).await, 20);
     assert_eq!(glass.engine.count_provisional_accounts().await, Ok(20));
@@ -266,7 +267,8 @@ async fn a_commit_that_fails_gives_all_places_back() {
     let error = glass.account_from("192.0.2.1").await.unwrap_err();
     assert!(matches!(error, Error::Store(_)));
     assert!(is_there(&glass, &old).await);
-    // Whether it was made is not known: it counts until it is looked for.
+    // It is unknown whether the account was created, so it counts until the
+    // store is read.
     for _ in 0..4 {
         glass.account_from("192.0.2.1").await.unwrap();
         glass.clock.advance(600);
@@ -275,7 +277,8 @@ async fn a_commit_that_fails_gives_all_places_back() {
     assert_eq!(listed(&glass).await, 2);
 }
 
-/// An account that changed between the choice and the commit is chosen again.
+/// If an account changes between the choice and the commit, the choice is
+/// repeated.
 #[tokio::test]
 async fn an_account_that_is_established_meanwhile_does_not_give_way() {
     let glass = Glass::with(accounts(1));
@@ -315,7 +318,7 @@ async fn below_the_guard_new_accounts_and_orders_are_refused_and_the_rest_goes_o
     };
     assert!(!measure(800));
     assert!(measure(799));
-    // What the system does not say changes nothing.
+    // A failed measurement changes nothing.
     assert!(measure(u64::MAX));
     let new_account = async |engine: &Engine| {
         let (context, request) = (keyed(account_key()), NewAccount::default());
@@ -340,13 +343,13 @@ async fn below_the_guard_new_accounts_and_orders_are_refused_and_the_rest_goes_o
         assert_eq!(error.retry_after(), Some(60));
         assert!(!error.is_fault(), "the log has it once");
     }
-    // An account that is there is found, and what was begun is finished.
+    // An existing account is found, and an order in progress completes.
     let (context, request) = (keyed(account.key.clone()), NewAccount::default());
     let found = (glass.engine).new_account(&context, &request);
     assert_eq!(found.await.unwrap().0.id, account.id);
     glass.answer(&pending, 0, &its_device).await.unwrap();
     glass.finalize(&ready, &its_device).await.unwrap();
-    // Back an eighth above the guard.
+    // An eighth above the threshold.
     assert!(measure(899));
     assert!(!measure(900));
     new_account(&glass.engine).await.unwrap();

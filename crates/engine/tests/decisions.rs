@@ -1,4 +1,4 @@
-//! Decisions that need no server to be seen.
+//! Decisions of the use-cases, without a server.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -92,7 +92,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
     let account = glass.account().await;
     let order = glass.order(&account, &[SERIAL]).await.unwrap();
     let id = order.authorizations[0];
-    // The commit fails: the client hears of a fault and may answer again.
+    // The commit fails: the client receives a fault and may answer again.
     glass
         .store
         .fail_next("challenge-invalid", CommitFault::Lost);
@@ -133,7 +133,7 @@ async fn a_refusal_is_recorded_before_it_is_told() {
         glass.read(&order).await.error(START).unwrap(),
         failure.problem
     );
-    // Dead, and the account goes on.
+    // The challenge is invalid; the account is still usable.
     let again = glass
         .engine
         .answer_challenge(&glass.by(account.id).await, challenge, &empty)
@@ -254,7 +254,7 @@ async fn a_csr_for_another_accounts_key_is_refused() {
     let glass = Glass::new();
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
-    // Somebody makes an account with the device's own key.
+    // Another client creates an account with the device's own key.
     let spki = assay_jws::PublicKey::from_spki_der(&device.spki_der()).unwrap();
     glass
         .engine
@@ -265,7 +265,8 @@ async fn a_csr_for_another_accounts_key_is_refused() {
         glass.finalize(&order, &device).await.unwrap_err(),
         Error::Csr(CsrRefusal::AccountKey)
     );
-    // And a CSR for a key that was never attested stays one, account or not.
+    // A CSR for a key that was never attested is refused as such, with or
+    // without an account.
     let other = Device::new(DeviceProperties::mac(SERIAL, "U"), KeyType::P256).unwrap();
     let request = CsrRequest {
         common_name: String::new(),
@@ -330,7 +331,7 @@ async fn a_deactivated_account_takes_its_open_orders_along() {
     );
 }
 
-/// The notes of a good enrolment of a device.
+/// The notes of a successful enrolment of a device.
 async fn notes_of(glass: &Glass, account: &Account, udid: &str) -> Vec<(String, String)> {
     let order = glass.order(account, &[SERIAL]).await.unwrap();
     let device = device_with_udid(SERIAL, udid);
@@ -367,7 +368,7 @@ async fn two_devices_with_one_serial_are_noted_and_not_refused() {
     let account = glass.account().await;
     assert_eq!(notes_of(&glass, &account, "UDID-A").await, []);
     assert_eq!(notes_of(&glass, &account, "UDID-A").await, []);
-    // Orders without evidence hide nothing: each client can make them.
+    // Orders without evidence hide nothing: any client can create them.
     for _ in 0..15 {
         glass.order(&account, &[SERIAL]).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What observers see, and when.
+//! Which events observers see, and when.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ async fn authorization(glass: &Glass, order: &Order) -> Authorization {
     read.unwrap().value
 }
 
-/// The one verdict that was seen.
+/// The only verdict seen.
 fn judged(glass: &Glass) -> Judged<'static> {
     match glass.observer.take_recorded().as_slice() {
         [Seen::Judged(judged)] => (**judged).clone(),
@@ -126,7 +126,7 @@ async fn nothing_is_told_that_was_not_committed() {
     let device = device(SERIAL);
     assert!(glass.answer(&order, 0, &device).await.is_err());
     assert_eq!(glass.observer.take_recorded(), []);
-    // An order that is not ready has no use for a CSR.
+    // A CSR for an order that is not ready is ignored.
     assert!(glass.finalize(&order, &device).await.is_err());
     assert_eq!(glass.observer.take_recorded(), []);
     glass.answer(&order, 0, &device).await.unwrap();
@@ -146,7 +146,7 @@ async fn every_event_is_seen_once() {
     let all: BTreeSet<Kind> = seen.iter().copied().collect();
     assert_eq!(all.into_iter().collect::<Vec<_>>(), Kind::ALL);
     let expected = [
-        // An account is made, changed and deactivated.
+        // An account is created, changed and deactivated.
         &[AccountCreated, AccountChanged, AccountDeactivated][..],
         &[AccountCreated, AccountKeyChanged],
         &[PaddedSignature],
@@ -205,7 +205,8 @@ async fn two_observers_see_the_same() {
     assert_eq!(second.take(), first);
 }
 
-/// More than an address has lines for in a log: what is seen has no rate.
+/// More events than the log's rate per address allows: observers have no rate
+/// limit.
 #[tokio::test]
 async fn a_flood_is_seen_whole() {
     let glass = Glass::new();
@@ -223,7 +224,7 @@ async fn a_change_that_was_not_committed_is_no_event() {
             &[
                 Kind::AccountCreated,
                 Kind::ChallengeJudged,
-                // It was received, whatever becomes of it.
+                // The CSR was received, whether or not it is accepted.
                 Kind::CsrReceived,
             ],
         ),
@@ -247,8 +248,7 @@ async fn a_change_that_was_not_committed_is_no_event() {
     }
 }
 
-/// The walks go no further than the commit that fails: what they would have
-/// caused is not seen.
+/// Each walk stops at the failing commit, and its events are not seen.
 #[tokio::test]
 async fn what_a_failed_commit_would_have_made_true_is_not_seen() {
     for (commit, missing) in [

@@ -1,4 +1,4 @@
-//! Evidence of several roots, stale evidence, and devices that sent none.
+//! Evidence under several roots, stale evidence, and devices without evidence.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -16,7 +16,7 @@ use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault};
 
 const DAY: u64 = 86_400;
 
-/// An order under two identifiers of one device.
+/// An order for two identifiers of one device.
 async fn order_of_two(glass: &Glass) -> Order {
     let account = glass.account().await;
     let account = glass.authenticated(&account).await;
@@ -38,8 +38,8 @@ async fn order_of_two(glass: &Glass) -> Order {
     glass.engine.new_order(&account, &order).await.unwrap()
 }
 
-/// Answers challenge `index` with evidence of this authority for `token`, or for
-/// the challenge's own.
+/// Answers challenge `index` with evidence of this authority for `token`, by
+/// default the challenge's own.
 async fn answer(
     (glass, engine): (&Glass, &Engine),
     authority: &AttestationAuthority,
@@ -106,8 +106,8 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
             "{gone}"
         );
 
-        // The order is still ready. It is begun while both are trusted, and taken
-        // up when one is not.
+        // The order is still ready. Finalize begins while both roots are
+        // trusted, and recovery runs when one is not.
         glass
             .store
             .fail_next("finalize-complete", CommitFault::Lost);
@@ -122,7 +122,7 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
         };
         assert_eq!(failure.reason, "root-no-longer-trusted", "{gone}");
     }
-    // With both it is issued.
+    // With both roots the certificate is issued.
     let order = order_of_two(&glass).await;
     for (index, authority) in [first, &second].into_iter().enumerate() {
         let answered = answer(
@@ -174,7 +174,7 @@ async fn stale(
     .await;
     let failure = failure(refused);
     assert_eq!(failure.reason, "freshness-mismatch");
-    // The client reads the failed check alone.
+    // The client sees only the failed check.
     assert_eq!(
         failure.problem.detail,
         "the attestation's freshness code is not the one that was asked for"
@@ -191,7 +191,7 @@ async fn stale_but_genuine_evidence_is_told_from_a_forgery() {
                    valid from ";
     assert!(told.starts_with(genuine), "{told}");
     assert!(!told.contains("expired"), "{told}");
-    // As much as the store keeps of a finding.
+    // The longest finding that the store keeps.
     assert!(told.len() < 400, "{told}");
 
     let told = stale(&glass, &glass.authority, |leaf| {
@@ -215,7 +215,7 @@ async fn stale_but_genuine_evidence_is_told_from_a_forgery() {
     assert!(!told.contains(SERIAL), "{told}");
 }
 
-/// A forged chain that names the real intermediate.
+/// A forged chain that contains the real intermediate.
 #[tokio::test]
 async fn stale_evidence_with_a_bad_signature_is_no_genuine_one() {
     let glass = Glass::new();
@@ -291,14 +291,14 @@ async fn scenario_49_a_devices_error_beside_an_empty_chain_reaches_the_operator(
     assert!(failed.detail.ends_with(error), "{}", failed.detail);
     assert!(!failed.problem.detail.contains(error));
 
-    // Without the error the object says why.
+    // Without the error, the object determines the reason.
     let failed = refused(&glass, json!({"attObj": empty})).await;
     assert_eq!(failed.reason, "chain-empty");
     assert!(failed.detail.contains("Apple's"), "{}", failed.detail);
 }
 
 /// The draft, section 5: "Servers MUST ignore unrecognized fields in the
-/// challenge response." Evidence counts for what it is.
+/// challenge response." An error field does not change the verdict.
 #[tokio::test]
 async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_in_nothing() {
     let glass = Glass::new();

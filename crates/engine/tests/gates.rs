@@ -1,5 +1,5 @@
-//! Who may read, revoke, give up and finalize what: decisions of the use-cases
-//! that need no network to be seen.
+//! Which client may read, revoke, deactivate and finalize what: decisions of
+//! the use-cases, without a network.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -15,7 +15,7 @@ use assay_proto::{
 use assay_simulator::{CsrRequest, Device, SubjectAltName};
 use support::{Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_cas};
 
-/// A certificate, and everything around it.
+/// A certificate, with its order and device.
 struct Issued {
     glass: Glass,
     device: Device,
@@ -92,7 +92,7 @@ async fn a_certificate_is_read_by_its_account_alone() {
     let unknown = SerialNumber::from_random([9; 16]);
     let refused = engine.certificate(&issued.owner().await, unknown).await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
-    // A server's own certificate is no account's.
+    // A server's own certificate belongs to no account.
     let spki = device(SERIAL).spki_der();
     let own = engine
         .issue_server_certificate(&spki, "localhost")
@@ -101,7 +101,7 @@ async fn a_certificate_is_read_by_its_account_alone() {
     let own = assay_ca::serial_number_of(&own.chain[0]).unwrap();
     let refused = engine.certificate(&issued.owner().await, own).await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
-    // The chain needs the CA that issued.
+    // The chain needs the issuing CA.
     let glass = &issued.glass;
     let elsewhere = glass.restart(&[&glass.authority], &new_cas());
     let fault = elsewhere.certificate(&owner, issued.serial.clone());
@@ -150,7 +150,7 @@ async fn no_other_account_key_or_bytes_revoke() {
     for (by, der) in [
         (by_account(other), &issued.der),
         (Requester::Key(account_key()), &issued.der),
-        // The account's key is the certificate's no more than any other.
+        // The account's key is not the certificate's key.
         (own_key, &issued.der),
         (owner, &altered),
         (by_key_of(&issued.device), &altered),
@@ -189,7 +189,7 @@ async fn an_authorization_is_given_up_by_its_account_and_only_while_it_counts() 
     assert_eq!(refused.unwrap_err(), Error::NotFound("authorization"));
     let found = glass.engine.authorization(&owner, id).await.unwrap();
     assert_eq!(found.value.status(START), AuthorizationStatus::Valid);
-    // A refused one, and one whose time is up, are what they are.
+    // Invalid and expired ones cannot be deactivated.
     let dead = glass.order(&owner.by.value, &[SERIAL]).await.unwrap();
     let challenge = glass.challenge(&dead, 0).await;
     let junk = support::response(b"junk");
@@ -215,7 +215,8 @@ async fn a_challenge_is_answered_in_its_orders_time_and_not_after() {
     glass.clock.move_to(order.expires);
     let late = glass.answer(&order, 0, &device(SERIAL)).await;
     assert_eq!(late.unwrap_err(), Error::OrderOver);
-    // An order whose other authorization was refused is over for all of them.
+    // An order with a refused authorization has ended for all its
+    // authorizations.
     let order = glass.order(&account, &["C02AAA", "C02BBB"]).await.unwrap();
     let context = glass.by(account.id).await;
     let challenge = glass.challenge(&order, 0).await;
@@ -285,7 +286,7 @@ async fn a_refused_csr_leaves_the_order_ready_and_a_note() {
         refused,
         Err(Error::Csr(CsrRefusal::Unreadable(_)))
     ));
-    // No other account finalizes it.
+    // No other account can finalize it.
     let another = glass.by(glass.account().await.id).await;
     let csr = support::csr(&device);
     let refused = glass.engine.finalize(&another, order.id, &csr);
@@ -322,7 +323,7 @@ async fn what_is_issued_is_what_was_recorded() {
 async fn a_ready_order_with_an_authorization_that_ended_is_a_fault_and_nothing_is_signed() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;
-    // The authorization alone: no use-case makes such an order.
+    // Change only the authorization: no use-case creates such an order.
     let found = glass.store.authorization(order.authorizations[0]).await;
     let found = found.unwrap().unwrap();
     let change = Change::UpdateAuthorization(found.value.end_at(START), found.version);
@@ -351,7 +352,7 @@ async fn a_finalize_that_another_request_overtakes_signs_nothing() {
     assert_eq!(glass.store.orders_in_processing().await.unwrap(), []);
 }
 
-/// Some failure: that of an answer without evidence.
+/// A failure: that of an answer without evidence.
 async fn failure(glass: &Glass) -> assay_engine::domain::Failure {
     let order = glass
         .order(&glass.account().await, &[SERIAL])

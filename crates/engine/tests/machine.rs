@@ -1,4 +1,5 @@
-//! Random walks through the engine. After every step the promises are checked.
+//! Random walks through the engine; the invariants are checked after every
+//! step.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;

@@ -37,8 +37,8 @@ fn knobs(offered: &[&'static str]) -> Knobs {
     }
 }
 
-/// An engine with the directories `default` and `wifi`, which offers the profile
-/// `short`.
+/// An engine with the directories `default` and `wifi`; `wifi` offers the
+/// profile `short`.
 fn glass() -> Glass {
     Glass::with(knobs(&["short"]))
 }
@@ -47,7 +47,7 @@ fn wifi(engine: &Engine) -> &Arc<Directory> {
     (engine.directories().get(&directory_name("wifi"))).unwrap()
 }
 
-/// A request for a resource of `directory`, as it is after authentication.
+/// An authenticated request for a resource of `directory`.
 async fn asks(
     engine: &Engine,
     directory: &Directory,
@@ -64,7 +64,7 @@ async fn asks(
     authenticated.await.map_err(Error::from)
 }
 
-/// newAccount in `directory`, of a key that was authenticated.
+/// newAccount in `directory`, with an authenticated key.
 async fn new_account_of(engine: &Engine, directory: &Directory, key: PublicKey) -> (Account, bool) {
     let request = Request::default().in_directory(directory.name());
     let context = Context::new(key, request);
@@ -109,7 +109,7 @@ async fn an_account_is_good_in_its_own_directory_alone() {
         (default, of(default), None),
         (default, of(wifi), Some(&unknown)),
         (wifi, of(default), Some(&unknown)),
-        // A URL of this directory, with the name of the other one's account.
+        // A URL of this directory with the ID of the other one's account.
         (wifi, of(wifi), Some(&unknown)),
     ] {
         let asked = asks(engine, directory, &key, Some(&kid), &json!({})).await;
@@ -145,7 +145,7 @@ async fn a_key_is_taken_in_the_directory_that_it_is_of() {
     }
 }
 
-/// An account of the directory `wifi`, as authentication finds it.
+/// An account of the directory `wifi`, as authentication returns it.
 async fn account_in_wifi(glass: &Glass) -> Account {
     let (account, _) = new_account(&glass.engine, wifi(&glass.engine), &key()).await;
     account
@@ -208,7 +208,7 @@ async fn an_order_of_a_profile_that_is_no_longer_offered_is_not_finalized() {
         let refused = Error::Issuance(IssuanceRefusal::ProfileNotOffered);
         assert_eq!(finalize(engine).await, Err(refused), "{offered:?}");
     }
-    // It is put back; another default has no say.
+    // Put the profile back; a changed default does not matter.
     glass.knobs = knobs(&["default", "short"]);
     let engine = glass.restart(&[&glass.authority], &glass.cas);
     assert_eq!(finalize(engine).await, Ok(OrderStatus::Valid));
@@ -222,7 +222,7 @@ async fn interrupted(glass: &Glass, account: &Account) -> Order {
     order
 }
 
-/// How `order` is once its lease is over, and why, where it failed.
+/// The status of `order` after its lease, and the reason if it failed.
 async fn recovered(glass: &Glass, engine: &Engine, order: &Order) -> (OrderStatus, String) {
     glass.clock.advance(Order::LEASE);
     assert_eq!(engine.recover().await.unwrap(), None);

@@ -22,8 +22,8 @@ use assay_simulator::{AccountKey, Algorithm, Jws};
 use async_trait::async_trait;
 use support::{Glass, Knobs, SystemRandom, faulty_store::CommitFault};
 
-/// An engine that began at another time than the recorded one would revive
-/// what has expired.
+/// An engine that started at a time before the recorded one would revive what
+/// has expired.
 #[tokio::test]
 async fn no_engine_starts_without_the_recorded_time() {
     let glass = Glass::new();
@@ -36,7 +36,7 @@ async fn no_engine_starts_without_the_recorded_time() {
     assert_eq!(engine.now(), glass.engine.now());
 }
 
-/// What nodes share: the nonces that were redeemed.
+/// The state that nodes share: the redeemed nonces.
 #[derive(Default)]
 struct Redeemed {
     nonces: Mutex<HashSet<Redemption>>,
@@ -126,8 +126,8 @@ async fn a_nonce_of_one_node_is_good_once_at_any() {
     assert_eq!(authenticate(&glass.engine, &key, &nonce).await, used);
 }
 
-/// A nonce whose use cannot be recorded lets no request through, and is not
-/// spent.
+/// If the redemption of a nonce cannot be recorded, the request fails and the
+/// nonce is not spent.
 #[tokio::test]
 async fn a_redemption_that_fails_is_a_fault_and_spends_nothing() {
     let redeemed = Arc::<Redeemed>::default();
@@ -147,8 +147,7 @@ async fn a_redemption_that_fails_is_a_fault_and_spends_nothing() {
     assert_eq!(authenticate(&glass.engine, &key, &nonce).await, Ok(()));
 }
 
-/// Three orders whose signing a node that died left unfinished; their leases
-/// are over.
+/// Three orders that a dead node left in processing; their leases are over.
 async fn three_interrupted(glass: &Glass) -> Vec<Order> {
     let account = glass.account().await;
     let mut orders = Vec::new();
@@ -178,7 +177,8 @@ async fn of_two_nodes_that_recover_at_once_one_does_each_piece() {
     let orders = three_interrupted(&glass).await;
     let lease = glass.engine.now().plus(Lease::TERM);
     let ends = tokio::join!(glass.engine.recover(), other.recover());
-    // One of them did all; the other comes back once that one may have died.
+    // One of them resolved all; the other retries when that node's lease is
+    // over.
     let mut ends = [ends.0.unwrap(), ends.1.unwrap()];
     ends.sort();
     assert_eq!(ends, [None, Some(lease)]);
@@ -201,7 +201,7 @@ async fn what_a_node_left_that_died_while_it_recovered_another_finishes() {
     (glass.store).fail_next("finalize-complete", CommitFault::Lost);
     glass.engine.recover().await.unwrap_err();
     let began = glass.engine.now();
-    // Two it finished, one it left with a new lease.
+    // It completed two, and left one with a new lease.
     assert_eq!(glass.store.orders_in_processing().await.unwrap().len(), 1);
 
     let lease = began.plus(Lease::TERM);
@@ -223,7 +223,7 @@ async fn another_node_waits_for_the_lease_unless_its_holder_ends_in_order() {
     let late = interrupted(&glass, &glass.account().await).await;
     glass.engine.recover().await.unwrap();
     glass.clock.advance(Order::LEASE - 1);
-    // The holder's lease is renewed as it goes on working, before it runs out.
+    // The holder renews its lease while it works, before it expires.
     three_interrupted(&glass).await;
     glass.engine.recover().await.unwrap();
     assert_eq!(glass.store.committed("take-lease"), 2);
@@ -240,7 +240,7 @@ async fn another_node_waits_for_the_lease_unless_its_holder_ends_in_order() {
     glass.clock.advance(1);
     assert_eq!(other.recover().await.unwrap(), None);
     assert_eq!(status(&glass, &last).await, OrderStatus::Valid);
-    // It is the other's now: the first one gives back nothing of it.
+    // The lease is the other node's now: the first node does not release it.
     let lease = glass.store.lease(Work::Recovery).await.unwrap();
     glass.engine.close().await.unwrap();
     assert_eq!(glass.store.lease(Work::Recovery).await.unwrap(), lease);
@@ -258,7 +258,7 @@ async fn a_node_at_rest_commits_nothing() {
         assert_eq!(dropped.unwrap(), None);
     }
     assert_eq!(glass.store.commits(), before);
-    // Nor while a lease of an order runs: there is nothing to do yet.
+    // Nor while the lease of an order runs: there is nothing to do yet.
     interrupted(&glass, &account).await;
     let before = glass.store.commits();
     assert!(glass.engine.recover().await.unwrap().is_some());

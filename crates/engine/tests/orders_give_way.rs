@@ -1,4 +1,5 @@
-//! Who gives way when there are too many orders, and which ended ones go.
+//! Which orders are displaced when there are too many, and which ended ones are
+//! deleted.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -23,7 +24,7 @@ fn orders(open_orders: OpenOrders) -> Knobs {
     }
 }
 
-/// Limits that only the number of pending orders of all accounts reaches.
+/// Limits that only the number of pending orders of all accounts can reach.
 fn pending(pending: usize) -> Knobs {
     orders(OpenOrders {
         of_account: 1_000,
@@ -57,7 +58,7 @@ async fn a_new_order_ends_the_accounts_own_oldest_for_the_same_device() {
     for kept in &made[1..] {
         assert_eq!(glass.read(kept).await.status(START), OrderStatus::Pending);
     }
-    // One that is ready keeps its place.
+    // The ready order is not displaced.
     glass.finalize(&ready, &its_device).await.unwrap();
 }
 
@@ -78,7 +79,7 @@ async fn a_new_order_ends_the_accounts_own_oldest_of_all() {
     for kept in &made[1..] {
         assert_eq!(glass.read(kept).await.status(START), OrderStatus::Pending);
     }
-    // Another account is none of its concern, and time makes room as well.
+    // Other accounts are not affected, and expiry makes room too.
     glass.order(&glass.account().await, &["D1"]).await.unwrap();
     glass.clock.advance(8 * 3600);
     glass.order(&account, &[SERIAL]).await.unwrap();
@@ -99,7 +100,7 @@ async fn an_account_whose_open_orders_are_all_ready_is_refused() {
     assert_eq!(error, Error::TooManyOpenOrders);
     assert_eq!(Problem::from(&error).status, 429);
     assert_eq!(error.retry_after(), Some(600));
-    // An order for another device gives way to none that is ready, either.
+    // Nor does an order for another device displace a ready one.
     glass.order(&account, &["D1"]).await.unwrap();
     glass.order(&account, &["D2"]).await.unwrap();
     assert_eq!(
@@ -123,7 +124,7 @@ async fn orders_at_once_stay_within_the_accounts_limit() {
         })
         .collect();
     for one in many {
-        // Others may be faster, again and again.
+        // Conflicts with the others may repeat.
         if let Err(error) = one.await.unwrap() {
             assert_eq!(error, Error::Contention);
         }
@@ -136,7 +137,8 @@ async fn orders_at_once_stay_within_the_accounts_limit() {
     assert_eq!(open.len(), 3);
 }
 
-/// What others did locks no device out, and costs the heaviest network alone.
+/// Other clients' orders lock out no device, and only the heaviest network
+/// pays.
 #[tokio::test]
 async fn pending_orders_of_a_flood_give_way_to_a_devices_order() {
     let glass = Glass::with(pending(6));
@@ -150,8 +152,8 @@ async fn pending_orders_of_a_flood_give_way_to_a_devices_order() {
         let from = format!("2001:db8:{n}::1");
         flood.push(glass.order_from(&from, &account, &[SERIAL]).await.unwrap());
     }
-    // Nothing is old enough yet. The heaviest network, in turn, is refused;
-    // others are let in.
+    // No order is old enough yet. Only the heaviest network is refused; others
+    // are admitted.
     let error = glass.order_from("2001:db8:4::9", &device, &[SERIAL]).await;
     assert!(wait(&error.unwrap_err()) <= 120);
     let again = glass.order_from("192.0.2.9", &device, &[SERIAL]).await;
@@ -163,7 +165,7 @@ async fn pending_orders_of_a_flood_give_way_to_a_devices_order() {
     glass.clock.advance(120);
     let third = glass.order_from("198.51.100.1", &device, &[SERIAL]).await;
     third.unwrap();
-    // Two gave way, so that the number falls to its limit again.
+    // Two were displaced, so the number falls to its limit again.
     for (n, order) in flood.iter().enumerate() {
         let expected = match n {
             0..2 => OrderStatus::Invalid,
@@ -174,15 +176,15 @@ async fn pending_orders_of_a_flood_give_way_to_a_devices_order() {
     assert_eq!(status(&mine).await, OrderStatus::Pending);
     let problem = glass.read(&flood[0]).await.error(START).unwrap();
     assert_eq!(problem.kind, ProblemType::RateLimited);
-    // Another device's orders are none of its concern.
+    // Orders of other devices are not affected.
     glass
         .order_from("2001:db8:4::9", &device, &["D2"])
         .await
         .unwrap();
 }
 
-/// Many at once do not all choose the same order, and overtake each other until
-/// they give up: one thread runs them in step.
+/// Concurrent orders must not all choose the same order and conflict until they
+/// give up: a single thread runs them in lockstep.
 #[tokio::test]
 async fn orders_at_once_displace_different_orders_of_the_flood() {
     const MANY: usize = 20;
@@ -217,7 +219,7 @@ async fn pending_orders_never_exceed_twice_their_limit() {
         let from = format!("10.{n}.0.1");
         made += usize::from((glass.order_from(&from, &account, &[SERIAL]).await).is_ok());
     }
-    // One ends for each network that has none yet.
+    // One order is displaced for each new network.
     assert_eq!(made, 20);
     let listed = glass.store.open_orders(account.id, START, 99).await;
     assert_eq!(listed.unwrap().len(), 8);
@@ -232,7 +234,7 @@ async fn of_ended_orders_without_evidence_the_latest_twenty_stay() {
     for _ in 0..50 {
         glass.clock.advance(1);
         let order = glass.order(&account, &[SERIAL]).await.unwrap();
-        // Evidence of another device: it ends at once.
+        // Evidence of another device: the order ends at once.
         glass.answer(&order, 0, &device("OTHER")).await.unwrap_err();
         made.push(order);
     }
@@ -252,7 +254,7 @@ async fn of_ended_orders_without_evidence_the_latest_twenty_stay() {
     for order in kept.iter().chain([&proven, &last]) {
         assert!(glass.store.order(order.id).await.unwrap().is_some());
     }
-    // The account's list has no holes.
+    // The account's list has no gaps.
     let page = glass
         .engine
         .orders(&glass.authenticated(&account).await, None)
@@ -261,7 +263,7 @@ async fn of_ended_orders_without_evidence_the_latest_twenty_stay() {
     assert_eq!(page.orders.len(), 22);
 }
 
-/// Time ends an order as well, but not while the clock is in doubt.
+/// Expired orders are deleted too, but not while the clock is in doubt.
 #[tokio::test]
 async fn expired_orders_go_once_the_clock_is_right() {
     let glass = Glass::new();

@@ -1,4 +1,4 @@
-//! What becomes of a decision that another commit overtakes.
+//! Decisions that conflict with another commit.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -19,7 +19,7 @@ fn changes(change: Change) -> ChangeSet {
     ChangeSet::new(START, vec![change])
 }
 
-/// An account that has asked for a key change, and what it sent.
+/// An account that requests a key change, and the request.
 struct Asking {
     glass: Glass,
     context: AccountContext,
@@ -137,7 +137,7 @@ async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes(
 async fn a_finalize_that_recovery_overtook_tells_what_is_stored() {
     let glass = Glass::new();
     let (order, device) = glass.ready(&glass.account().await).await;
-    // The second commit waits; the order, as it will be then, is ended.
+    // The second commit waits; the order, as it will be then, ends.
     let ready = glass.store.order(order.id).await.unwrap().unwrap();
     let failure = Failure {
         problem: Problem::new(ProblemType::ServerInternal, "overtaken"),

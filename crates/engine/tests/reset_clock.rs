@@ -1,4 +1,4 @@
-//! Taking the recorded time back.
+//! Resetting the recorded time.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -16,7 +16,7 @@ use support::{Glass, SERIAL, START, faulty_store::CommitFault};
 const YEARS: u64 = 5 * 365 * 86_400;
 const KEY: [u8; 32] = [7; 32];
 
-/// What was made of a store whose clock was years ahead, once.
+/// The contents of a store whose clock was once years ahead.
 struct Wrong {
     glass: Glass,
     open: Vec<Order>,
@@ -26,7 +26,8 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// Before the clock was wrong, and while it was, an order of each state.
+    /// Orders in every state, created before the clock was wrong and while it
+    /// was.
     async fn new() -> Self {
         let glass = Glass::new();
         let account = glass.account().await;
@@ -81,7 +82,7 @@ async fn scenario_145_after_reset_clock_the_time_is_right_and_nothing_is_lost() 
     let engine = glass.restart(&[&glass.authority], &glass.cas);
     assert_eq!(engine.now(), wall);
     assert!(!engine.read_clock().in_doubt);
-    // The certificate, its order and the accounts are there.
+    // The certificate, its order and the accounts still exist.
     let valid = wrong.stored(&wrong.valid).await;
     let OrderState::Valid { certificate } = valid.state() else {
         panic!("a valid order ended");
@@ -91,7 +92,7 @@ async fn scenario_145_after_reset_clock_the_time_is_right_and_nothing_is_lost() 
     assert!(glass.store.account(wrong.idle.id).await.unwrap().is_some());
 }
 
-/// The list in the code, against what each of its members must come to.
+/// Checks each member of the list in the code.
 #[tokio::test]
 async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
     let wrong = Wrong::new().await;
@@ -125,7 +126,7 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
                 for order in [&wrong.valid, &wrong.valid_in_future] {
                     assert_eq!(wrong.stored(order).await.status(wall), OrderStatus::Valid);
                 }
-                // Made under the right clock, it ends when it should.
+                // Created under the right clock, it ends at the right time.
                 let id = wrong.valid.authorizations[0];
                 let one = glass.store.authorization(id).await.unwrap().unwrap();
                 assert!(one.value.expires() <= wall.plus(8 * 3600));
@@ -151,8 +152,8 @@ async fn scenario_145_all_that_expires_by_the_recorded_time_ends_with_it() {
     }
 }
 
-/// A database keeps all orders that ever were: a reset that looked at them all
-/// took seven minutes for a million.
+/// A database may keep every order ever made: a reset that read them all took
+/// seven minutes for a million.
 #[tokio::test]
 async fn a_reset_looks_at_open_orders_and_at_those_from_the_future_only() {
     let glass = Glass::new();
@@ -169,7 +170,7 @@ async fn a_reset_looks_at_open_orders_and_at_those_from_the_future_only() {
     let wall = glass.clock.now();
     let reset = reset_clock(glass.store.as_ref(), wall, KEY).await.unwrap();
     assert_eq!(reset.orders, 2);
-    // The second is found by either list.
+    // Both lists contain the second one.
     assert_eq!(glass.store.orders_read() - before, 3);
 }
 

@@ -1,4 +1,4 @@
-//! Signers that block: a module or another machine has the key.
+//! Blocking signers: the key is in a module or on another machine.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -18,7 +18,7 @@ use assay_proto::{NewAccount, OrderStatus};
 use support::{Glass, Knobs, START, any_key, csr, keyed, module::Module};
 use tokio::task::JoinHandle;
 
-/// An engine whose CA keys lie in a module, and the same CAs.
+/// An engine whose CA keys are in a module, and the same CAs.
 fn with_module(module: Module) -> (Arc<Module>, Glass) {
     let module = Arc::new(module);
     let knobs = Knobs {
@@ -28,7 +28,7 @@ fn with_module(module: Module) -> (Arc<Module>, Glass) {
     (module, Glass::with(knobs))
 }
 
-/// Another node, whose keys lie in files.
+/// Another node, with its keys in files.
 fn another_node(glass: &mut Glass) -> Engine {
     let module = glass.knobs.module.take();
     let other = glass.restart(&[&glass.authority], &glass.cas);
@@ -36,7 +36,7 @@ fn another_node(glass: &mut Glass) -> Engine {
     other
 }
 
-/// An order that is being finalized.
+/// An order whose finalize is in progress.
 async fn finalizing(glass: &Glass) -> (Order, JoinHandle<Result<Order, Error>>) {
     let (order, device) = glass.ready(&glass.account().await).await;
     let (engine, csr) = (Arc::clone(&glass.engine), csr(&device));
@@ -86,8 +86,8 @@ async fn the_tls_ca_may_block_too() {
     assert!(error.contains("did not sign within 30 seconds"), "{error}");
 }
 
-/// The signature comes back, but its lease was over: what another node made of
-/// the order counts.
+/// The signature arrives after the lease: what another node did with the order
+/// counts.
 #[tokio::test]
 async fn a_signature_that_comes_after_another_node_took_over_is_no_second_certificate() {
     let (module, mut glass) = with_module(Module::default());
@@ -112,8 +112,8 @@ async fn a_signature_that_comes_after_another_node_took_over_is_no_second_certif
     assert_eq!(glass.store.certificates().len(), 1);
 }
 
-/// The same, while the other node is at it: neither signature is lost to the
-/// client, and one is recorded.
+/// The same, while the other node is signing: the client gets the certificate,
+/// and one is recorded.
 #[tokio::test]
 async fn of_two_signatures_at_once_the_one_that_has_the_lease_is_recorded() {
     let (module, mut glass) = with_module(Module::default());
@@ -126,7 +126,8 @@ async fn of_two_signatures_at_once_the_one_that_has_the_lease_is_recorded() {
     let recover = tokio::spawn(async move { other.recover().await });
     module.begins(2).await;
     let context = glass.by(order.account).await;
-    // Reads past the first lease start no signature: the second one runs.
+    // Reads past the first lease start no signature: the second one is in
+    // progress.
     for _ in 0..5 {
         let read = third.order(&context, order.id).await.unwrap();
         assert_eq!(read.value.status(START), OrderStatus::Processing);
@@ -154,7 +155,7 @@ async fn an_order_whose_signature_takes_too_long_is_recovered() {
     let reason = &readiness.reasons[Part::Signer.as_str()];
     assert!(reason.contains("within 30 seconds"), "{reason}");
 
-    // It is too late for that one when the module wakes up.
+    // It is too late for that signature when the module continues.
     module.open();
     impatient.store(false, Ordering::SeqCst);
     assert_eq!(
@@ -185,7 +186,7 @@ async fn a_module_that_panics_fails_the_order() {
     assert_eq!(failure.reason, "signing-failed");
 }
 
-/// It would have to be called on the threads that answer requests.
+/// It would block the threads that answer requests.
 #[tokio::test]
 async fn a_signer_that_may_block_needs_threads() {
     let mut glass = Glass::new();

@@ -1,4 +1,4 @@
-//! What an operator finds of a request that was refused and ended no order.
+//! What an operator finds about a refused request that ended no order.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod support;
@@ -40,7 +40,7 @@ async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
     );
     assert_eq!(found[0].detail, error.to_string());
 
-    // Other reasons are notes of their own: of the CSR, and of the operator's
+    // Other reasons get their own notes: of the CSR, and of the operator's
     // policy.
     let junk = b"junk".as_slice();
     let context = glass.by(order.account).await;
@@ -58,7 +58,7 @@ async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
             "no-longer-admitted"
         ]
     );
-    // What was noted ends nothing.
+    // A note does not end the order.
     assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
     glass
         .inventory
@@ -81,7 +81,7 @@ async fn the_same_refusal_within_a_minute_writes_nothing_more() {
         assert!(refused.await.is_err());
     };
     let before = glass.store.commits();
-    // Many at once are one write, too.
+    // Concurrent refusals cause one write, too.
     let all_at_once = (0..20).map(|_| refuse());
     futures_join(all_at_once).await;
     for _ in 0..5 {
@@ -158,7 +158,7 @@ async fn an_order_that_is_not_made_is_remembered_by_its_device() {
     assert_eq!((found.at, found.account), (START, account.id));
     assert_eq!(found.identifier.value, "C02ZZZ");
 
-    // A fault of ours is known by its device as well.
+    // A fault of the server is listed under its device, too.
     glass.inventory.down.store(true, Ordering::SeqCst);
     order(&new_order(&[SERIAL])).await;
     let unavailable = ("list-unavailable".to_owned(), client);
@@ -179,7 +179,7 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
         },
         ..Knobs::default()
     });
-    // The account's only place is taken by an order that is ready.
+    // A ready order takes the account's only place.
     let account = glass.account().await;
     glass.ready(&account).await;
     let error = glass.order(&account, &["C02BBB"]).await.unwrap_err();
@@ -187,7 +187,7 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
     let expected = ("too-many-open-orders".to_owned(), None);
     assert_eq!(refusals(&glass, "C02BBB"), [expected]);
 
-    // The device's, by others of the same network.
+    // The device's limit, reached by orders from the same network.
     let mut crowded = 0;
     for _ in 0..4 {
         let other = glass.account().await;
@@ -201,7 +201,7 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
     );
     assert_eq!(refusals(&glass, "C02CCC").last(), Some(&expected));
 
-    // The address's, which the server counts.
+    // The rate limit of the address, which the server counts.
     let from = Request::from("192.0.2.8".parse().unwrap());
     let context = glass.authenticated_from(&account, from).await;
     let named = new_order(&["C02DDD"]).identifiers;
@@ -225,7 +225,7 @@ async fn a_removed_order_takes_its_notes_along() {
     let set = assay_engine::ports::ChangeSet::new(START, changes);
     glass.store.commit("test", set).await.unwrap();
     assert_eq!(notes(&glass, &order).await.len(), 1);
-    // Enough later ones that the first goes for good.
+    // Enough later orders that the first one is deleted.
     for _ in 0..60 {
         glass.order(&account, &[SERIAL]).await.unwrap();
         glass.clock.advance(9 * 3600);

@@ -1,4 +1,4 @@
-//! Challenges that are validated in the background.
+//! Background validation of challenges.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 #[path = "validation/ends.rs"]
@@ -38,7 +38,7 @@ impl Scene {
         Self::of(&[SERIAL], 1).await
     }
 
-    /// An order for these devices; `test-01` is offered so many times.
+    /// An order for these devices; `test-01` is offered `offers` times.
     async fn of(serials: &[&str], offers: usize) -> Self {
         let validator = Arc::new(TestValidator::default());
         let glass = Glass::with(Knobs {
@@ -54,7 +54,7 @@ impl Scene {
         }
     }
 
-    /// One whose first authorization is being validated.
+    /// The same, with its first authorization in validation.
     async fn begun() -> Self {
         let scene = Self::new().await;
         scene.begin(0, 1).await.unwrap();
@@ -70,7 +70,7 @@ impl Scene {
         Ok(answered.await?.challenge(id).unwrap().clone())
     }
 
-    /// Makes the attempts that are due.
+    /// Makes all due attempts.
     async fn validate_due(&self, engine: &Engine) -> Result<usize, Error> {
         let due = engine.due_validations(9).await?;
         for id in &due {
@@ -79,7 +79,7 @@ impl Scene {
         Ok(due.len())
     }
 
-    /// One attempt, and what happens while it is under way.
+    /// Makes one attempt, and runs `meanwhile` during it.
     async fn attempt_while<F: Future<Output = ()>>(&self, meanwhile: F) -> Result<(), Error> {
         self.validator.hold();
         let asked = self.validator.asked().len();
@@ -127,7 +127,7 @@ impl Scene {
             .status(self.glass.engine.now())
     }
 
-    /// That nothing waits for an attempt any more.
+    /// Checks that no attempt is due any more.
     async fn assert_over(&self) {
         assert_eq!(self.glass.store.validations(9).await.unwrap(), []);
     }
@@ -142,7 +142,7 @@ impl Scene {
         engine.update_account(&context, &update).await.unwrap();
     }
 
-    /// A change of the account that overtakes a commit which it is part of.
+    /// A change of the account that conflicts with a commit that includes it.
     async fn account_changed(&self) -> ChangeSet {
         let found = self.glass.store.account(self.order.account).await;
         let account = found.unwrap().unwrap();
@@ -151,7 +151,7 @@ impl Scene {
     }
 }
 
-/// `count` attempts that fail and may be repeated.
+/// Plans `count` failed attempts that may be retried.
 fn plan_failures(validator: &TestValidator, count: usize) {
     for _ in 0..count {
         validator.plan(Err(not_validated(false)));
@@ -173,7 +173,7 @@ async fn each_validator_offers_a_challenge_of_its_own_beside_device_attest() {
         let same = |other: &&Challenge| other.id() == one.id() || other.token() == one.token();
         assert_eq!(offered.iter().filter(same).count(), 1);
     }
-    // Another account finds none of them.
+    // Another account sees none of them.
     let another = scene.glass.by(scene.glass.account().await.id).await;
     for one in &offered {
         let found = scene.glass.engine.challenge(&another, one.id()).await;
@@ -242,7 +242,7 @@ async fn control_makes_the_order_ready_and_is_no_ground_for_a_certificate() {
     let refused = scene.glass.finalize(&scene.order, &device).await;
     assert_eq!(refused.unwrap_err(), Error::Csr(CsrRefusal::KeyNotAttested));
     assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
-    // And evidence comes too late.
+    // Evidence comes too late.
     let late = scene.glass.answer(&scene.order, 0, &device).await;
     assert_eq!(late.unwrap_err(), Error::OrderOver);
 }
@@ -414,14 +414,14 @@ async fn a_result_that_comes_after_its_lease_is_dropped() {
 
 #[tokio::test]
 async fn what_overtakes_an_attempt_is_seen() {
-    // Another commit to a value that the result changes.
+    // Another commit changes a value that the result changes.
     let scene = Scene::begun().await;
     let changes = scene.account_changed().await;
     scene.glass.store.overtake_next("validation-valid", changes);
     assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
     assert_eq!(*scene.stored_order().await.state(), OrderState::Ready);
     assert_eq!(scene.validator.asked().len(), 1);
-    // The authorization's end before the validation begins.
+    // The authorization ends before the validation begins.
     let scene = Scene::new().await;
     let found = scene
         .glass
@@ -470,8 +470,8 @@ async fn a_challenge_without_its_validator_waits_and_gives_way() {
     assert_eq!(scene.failure().await.reason, "order-over");
 }
 
-/// Each commit lost, or made without the process knowing: at the end the
-/// challenge is where it would have been.
+/// Each commit is lost, or made without the process knowing: the challenge
+/// still reaches the same state.
 #[tokio::test]
 async fn a_commit_that_fails_holds_up_and_changes_nothing_else() {
     for fault in [CommitFault::Lost, CommitFault::Unacknowledged] {

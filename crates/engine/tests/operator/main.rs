@@ -1,4 +1,4 @@
-//! What operators are answered.
+//! Responses to operators.
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Stores with made-up orders.
+//! Stores with invented orders.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use assay_store::MemoryStore;
 
 pub(crate) use super::support::START;
 
-/// An order of an invented client, as far as lists care.
+/// An order of an invented client, with the fields that lists use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Placed {
     pub(crate) created: u64,
@@ -82,8 +82,8 @@ pub(crate) fn device(n: u8) -> Identifier {
     Identifier::parse(&wire).unwrap()
 }
 
-/// One order a second, every tenth ready; of many clients, since an insertion
-/// counts the open orders of its account.
+/// One order a second, every tenth ready; from many clients, because an
+/// insertion counts the open orders of its account.
 pub(crate) fn one_a_second(count: u64) -> impl Iterator<Item = Placed> {
     (0..count).map(|n| Placed {
         created: n,
@@ -134,20 +134,20 @@ pub(crate) async fn page(store: &dyn Store, request: &ListOrders) -> Page {
     }
 }
 
-/// When the orders were made, in seconds from the start.
+/// The ages of the orders, in seconds since the start.
 pub(crate) fn ages(orders: &[Summary]) -> Vec<u64> {
     let ages = orders.iter().map(|order| order.created.0 - START.0);
     ages.collect()
 }
 
-/// The names of orders; none twice.
+/// The IDs of the orders; checks that none appears twice.
 pub(crate) fn names(orders: &[Summary]) -> BTreeSet<String> {
     let names: BTreeSet<_> = orders.iter().map(|order| order.id.clone()).collect();
     assert_eq!(names.len(), orders.len(), "an order is listed twice");
     names
 }
 
-/// A time so many seconds after the start.
+/// The time this many seconds after the start.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     START.plus(seconds)
 }

@@ -1,4 +1,5 @@
-//! Pages of orders, in both directions and while orders come and go.
+//! Pages of orders, in both directions and while orders are inserted and
+//! deleted.
 
 use assay_engine::{
     domain::{
@@ -26,7 +27,7 @@ fn ready() -> OrderFilter {
 }
 
 /// All pages of a request that counts: the orders, how many match, and how many
-/// each page read.
+/// entries each page read.
 async fn counted(
     store: &dyn Store,
     filter: OrderFilter,
@@ -81,7 +82,7 @@ async fn what_is_older_than_asked_for_is_not_read() {
     let (orders, matching, read) = counted(&store, since(950), 10).await;
     assert_eq!((orders.len(), matching), (10, 50));
     assert_eq!(read, [50]);
-    // Nor from the other end, nor is there a page of older ones.
+    // Nor from the other end, where there is no page of older ones.
     let request = ListOrders {
         filter: since(950),
         direction: Direction::Newer,
@@ -95,8 +96,8 @@ async fn what_is_older_than_asked_for_is_not_read() {
     assert!(first.newer.is_some());
 }
 
-/// Of 12,000 orders a page of ten reads ten, and one entry of the index more,
-/// though it says how many there are.
+/// Of 12,000 orders a page of ten reads ten, and one more index entry, although
+/// it returns the total.
 #[tokio::test]
 async fn a_page_without_a_filter_reads_what_it_returns() {
     let store = FaultyStore::default();
@@ -145,13 +146,13 @@ async fn a_page_names_both_neighbours() {
     let again = page(&store, &request).await;
     assert_eq!((again.orders, again.newer), (newest.orders, None));
     assert_eq!(again.older, newest.older);
-    // What is made meanwhile is on the page of newer ones.
+    // Orders created meanwhile are on the page of newer ones.
     request.cursor = Some(one_a_second(25).last().unwrap().cursor());
     let empty = page(&store, &request).await;
     assert_eq!((empty.orders.len(), &empty.newer), (0, &None));
     insert(&store, one_a_second(27).skip(25)).await;
     assert_eq!(ages(&page(&store, &request).await.orders), [26, 25]);
-    // From an empty page the way back misses nothing.
+    // Going back from an empty page misses nothing.
     let back = ListOrders {
         direction: Direction::Older,
         cursor: empty.older,
@@ -181,7 +182,7 @@ async fn a_page_of_one_account_lists_no_other() {
     let newest = page(&store, &request).await;
     assert_eq!((ages(&newest.orders), newest.read), (vec![19, 17, 15], 3));
     assert_eq!(newest.total, None);
-    // Of one of its devices, too.
+    // The same for one of its devices.
     request.filter.device = Some("DEVICE1".to_owned());
     request.direction = Direction::Newer;
     assert_eq!(ages(&page(&store, &request).await.orders), [5, 3, 1]);
@@ -224,7 +225,7 @@ async fn a_filter_that_matches_little_costs_a_bounded_page() {
     }
 }
 
-/// An order for two devices, of which one attests the name of a third.
+/// An order for two devices, one of which attests the name of a third.
 #[tokio::test]
 async fn an_order_that_is_attested_twice_is_listed_once() {
     let store = MemoryStore::new();
@@ -307,7 +308,7 @@ fn attesting(placed: Placed, n: u8, appraised: u64) -> Authorization {
     pending.fulfil(first, Basis::Evidence(evidence)).unwrap()
 }
 
-/// What happens between two pages.
+/// A change between two pages.
 #[derive(Clone, Debug)]
 enum Step {
     Insert(Placed),
@@ -315,7 +316,7 @@ enum Step {
 }
 
 fn placed() -> impl Strategy<Value = Placed> {
-    // Few times, so that many orders are of the same second.
+    // Few times, so that many orders are created in the same second.
     (0..6u64, any::<u64>(), 0..2u8, 0..2u8, any::<bool>()).prop_map(
         |(created, id, account, device, ready)| Placed {
             created,
@@ -357,11 +358,11 @@ fn matches(filter: &OrderFilter, placed: Placed) -> bool {
         && filter.since.is_none_or(|since| at(placed.created) >= since)
 }
 
-/// The store and what should be in it.
+/// The store and its expected contents.
 struct Model {
     store: MemoryStore,
     live: Vec<Placed>,
-    /// What was there at the beginning of a walk, and still is.
+    /// The orders that exist since the beginning of a walk.
     throughout: Vec<Placed>,
 }
 
@@ -384,7 +385,7 @@ impl Model {
         }
     }
 
-    /// Reads page after page, with a step after each while there are any.
+    /// Reads page after page, with a step after each page while there are any.
     async fn walk(&mut self, mut request: ListOrders, steps: &[Step]) -> Vec<Summary> {
         let (mut seen, mut steps) = (Vec::new(), steps.iter());
         loop {
@@ -405,8 +406,8 @@ impl Model {
         }
     }
 
-    /// The names of what matches and was there throughout, sorted as a list of
-    /// this direction.
+    /// The IDs of matching orders that existed throughout, sorted as in a list
+    /// of this direction.
     fn expected(&self, filter: &OrderFilter, direction: Direction) -> Vec<String> {
         let mut all = self.throughout.clone();
         all.retain(|placed| matches(filter, *placed));
@@ -428,8 +429,9 @@ fn far(page: &Page, direction: Direction) -> Option<assay_proto::admin::Cursor> 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Orders come and go between the pages, the ones at the cursors too: each
-    /// that was there throughout is listed once, in its place, and none twice.
+    /// Orders are inserted and deleted between the pages, also at the cursors:
+    /// each order that existed throughout is listed once, in its place, and
+    /// none twice.
     #[test]
     fn pages_list_each_order_that_was_there_throughout_once(
         start in vec(placed(), 0..30),
@@ -461,7 +463,8 @@ proptest! {
                 .filter(|id| expected.contains(id))
                 .collect();
             prop_assert_eq!(throughout, expected);
-            // Without changes, both directions list the same, and the count is right.
+            // Without changes both directions list the same orders, and the
+            // count is right.
             model.throughout = model.live.clone();
             for direction in [direction, direction.reversed()] {
                 let request = ListOrders { direction, ..request.clone() };
@@ -477,7 +480,7 @@ proptest! {
         })?;
     }
 
-    /// From every page, the one that its cursors lead back to is the same.
+    /// From every page, the cursors lead back to the same page.
     #[test]
     fn the_way_back_leads_to_the_same_orders(
         start in vec(placed(), 0..30),

@@ -88,7 +88,7 @@ async fn a_device_is_found_by_its_orders_and_by_what_was_refused_to_it() {
     let story = &known.orders[0];
     assert_eq!(story.order.id, order.id.to_string());
     let serial = story.issued.as_ref().unwrap().serial.clone();
-    // The same order by its URL and by its certificate.
+    // The same order, by its URL and by its certificate.
     let url = glass.engine.urls().order(order.id);
     let Response::Found(by_url) = of_server(&glass, find(&url)).await else {
         panic!("another answer");
@@ -99,7 +99,7 @@ async fn a_device_is_found_by_its_orders_and_by_what_was_refused_to_it() {
         panic!("another answer");
     };
     assert_eq!(by_serial.certificate.as_deref(), Some(story));
-    // A device that was only refused is known while the server runs.
+    // A device that was only refused is known as long as the server runs.
     let Response::Found(refused) = of_server(&glass, find("UNKNOWN")).await else {
         panic!("another answer");
     };
@@ -107,7 +107,7 @@ async fn a_device_is_found_by_its_orders_and_by_what_was_refused_to_it() {
     assert_eq!((refused.total, refused.refusals.unwrap().len()), (0, 3));
     let without = ask(&*glass.store, find("UNKNOWN")).await.unwrap();
     assert_eq!(without, Response::Found(Box::default()));
-    // The newest, and how many there are.
+    // The newest refusals, and the total.
     let Response::Refusals(listed) = of_server(&glass, refusals(Some("UNKNOWN"), 2)).await else {
         panic!("another answer");
     };

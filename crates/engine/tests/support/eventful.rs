@@ -1,4 +1,4 @@
-//! Walks that cause every event of the engine, each at least once.
+//! Walks that cause every event of the engine at least once.
 
 use std::{
     io,
@@ -24,10 +24,10 @@ use super::{
     new_order,
 };
 
-/// The address that requests come from.
+/// The client address of the requests.
 const CLIENT: &str = "192.0.2.7";
 
-/// A disk whose free space a test sets.
+/// A disk with a free space set by the test.
 pub struct Disk(pub AtomicU64);
 
 impl Space for Disk {
@@ -39,7 +39,7 @@ impl Space for Disk {
     }
 }
 
-/// All of them. Each begins with a server of its own, around `knobs`.
+/// Runs all walks. Each starts with a new server, built from `knobs`.
 pub async fn everything(knobs: &Knobs) {
     accounts(&Glass::with(knobs.clone())).await;
     key_change(&Glass::with(knobs.clone())).await;
@@ -61,7 +61,7 @@ async fn from_client(glass: &Glass, account: &Account) -> AccountContext {
     glass.authenticated_from(account, request).await
 }
 
-/// An account is made, changed and deactivated.
+/// Creates, changes and deactivates an account.
 pub async fn accounts(glass: &Glass) {
     let account = glass.account_from(CLIENT).await.unwrap();
     glass.order(&account, &[SERIAL]).await.unwrap();
@@ -78,7 +78,7 @@ pub async fn accounts(glass: &Glass) {
     }
 }
 
-/// An account gets another key.
+/// Changes an account's key.
 pub async fn key_change(glass: &Glass) {
     let [old, new] = [0; 2].map(|_| AccountKey::generate(Algorithm::Es256).unwrap());
     let account = glass.account_of(public(&old)).await;
@@ -102,7 +102,7 @@ fn public(key: &AccountKey) -> PublicKey {
     PublicKey::from_jwk(key.jwk().to_string().as_bytes()).unwrap()
 }
 
-/// A client's signature lacks a leading zero byte.
+/// Sends a signature without its leading zero byte.
 pub async fn short_signature(glass: &Glass) {
     let key = AccountKey::generate(Algorithm::Es256).unwrap();
     let key = key.with_style(SignatureStyle::AppleShort);
@@ -115,7 +115,7 @@ pub async fn short_signature(glass: &Glass) {
     authenticated.await.unwrap();
 }
 
-/// An authorization is deactivated.
+/// Deactivates an authorization.
 pub async fn authorizations(glass: &Glass) {
     let account = glass.account().await;
     let order = glass.order(&account, &[SERIAL]).await.unwrap();
@@ -129,7 +129,7 @@ pub async fn authorizations(glass: &Glass) {
     deactivated.await.unwrap();
 }
 
-/// Each gate refuses, and a limit.
+/// Refusals by each gate, and by a limit.
 pub async fn refusals(glass: &Glass) {
     let account = glass.account().await;
     let context = from_client(glass, &account).await;
@@ -148,7 +148,7 @@ pub async fn refusals(glass: &Glass) {
     glass.finalize(&order, &other).await.unwrap_err();
 }
 
-/// A certificate is issued, and revoked.
+/// Issues a certificate and revokes it.
 pub async fn issuance(glass: &Glass) {
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
@@ -170,13 +170,13 @@ pub async fn issuance(glass: &Glass) {
     revoked.await.unwrap();
 }
 
-/// The CA that was to sign is gone before it did.
+/// The CA is gone before it signs.
 pub async fn failed_issuance(glass: &Glass) {
     interrupted(glass).await;
     recovered_by_another_ca(glass).await;
 }
 
-/// An order whose certificate was not recorded.
+/// Interrupts an order before its certificate is recorded.
 pub async fn interrupted(glass: &Glass) {
     let account = glass.account().await;
     let (order, device) = glass.ready(&account).await;
@@ -186,14 +186,14 @@ pub async fn interrupted(glass: &Glass) {
     glass.finalize(&order, &device).await.unwrap_err();
 }
 
-/// Another process, with another CA, brings interrupted orders to their end.
+/// Recovers interrupted orders in another process, with another CA.
 pub async fn recovered_by_another_ca(glass: &Glass) {
     glass.clock.advance(Order::LEASE);
     let engine = glass.restart(&[&glass.authority], &new_cas());
     engine.recover().await.unwrap();
 }
 
-/// The module that holds the CA's key takes too long.
+/// A signature by the module times out.
 pub async fn postponed_issuance(knobs: &Knobs) {
     let glass = Glass::with(Knobs {
         module: Some(Arc::default()),
@@ -206,7 +206,7 @@ pub async fn postponed_issuance(knobs: &Knobs) {
     glass.finalize(&order, &device).await.unwrap();
 }
 
-/// An earlier process died before its TLS certificate was finished.
+/// A process dies before its TLS certificate is complete.
 pub async fn server_certificate(glass: &Glass) {
     let spki = device(SERIAL).spki_der();
     let died = ("server-certificate", CommitFault::Lost);
@@ -218,7 +218,8 @@ pub async fn server_certificate(glass: &Glass) {
     dropped.await.unwrap();
 }
 
-/// Evidence contradicts the list and earlier evidence, and cannot be compared.
+/// Evidence that contradicts the list and earlier evidence, and that cannot be
+/// compared.
 pub async fn other_devices(glass: &Glass) {
     let account = glass.account().await;
     for (udid, listed, reads) in [
@@ -253,7 +254,7 @@ pub fn clock(glass: &Glass) {
     }
 }
 
-/// The disk fills up, cannot be read, and has room again.
+/// The disk becomes full, unreadable, and has room again.
 pub fn free_space(knobs: &Knobs) {
     let disk = Arc::new(Disk(AtomicU64::new(1_000)));
     let glass = Glass::with(Knobs {
@@ -270,7 +271,7 @@ pub fn free_space(knobs: &Knobs) {
     }
 }
 
-/// Accounts and orders give way to newer ones.
+/// Newer accounts and orders displace others.
 pub async fn displaced(knobs: &Knobs) {
     let glass = Glass::with(Knobs {
         limits: Limits {
@@ -300,7 +301,7 @@ pub async fn displaced(knobs: &Knobs) {
     glass.engine.report_displaced();
 }
 
-/// More accounts than one address has lines for.
+/// More accounts than the log's rate per address allows.
 pub async fn many_accounts(glass: &Glass) {
     for _ in 0..60 {
         glass.account_from("203.0.113.5").await.unwrap();

@@ -1,4 +1,4 @@
-//! A store whose commits go wrong when they are told to.
+//! A store with planned commit failures.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -21,12 +21,12 @@ use assay_proto::{Identifier, Timestamp};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
 
-/// How the next commit of a certain name goes wrong.
+/// How the next commit with a given name fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitFault {
-    /// It is not made.
+    /// The commit is not made.
     Lost,
-    /// It is made, but the caller does not learn it.
+    /// The commit is made, but the caller gets an error.
     Unacknowledged,
 }
 
@@ -40,11 +40,11 @@ pub struct FaultyStore {
     orders_read: AtomicUsize,
     notes_read: AtomicUsize,
     commits: AtomicUsize,
-    /// The names of the commits that were made.
+    /// The names of the commits made.
     made: Mutex<Vec<&'static str>>,
-    /// The recorded time cannot be read.
+    /// Makes the recorded time unreadable.
     pub timeless: AtomicBool,
-    /// The orders of a device cannot be read, once.
+    /// Makes the orders of a device unreadable, once.
     device_orders_unreadable: AtomicBool,
 }
 
@@ -53,28 +53,28 @@ impl FaultyStore {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, fault));
     }
 
-    /// The orders of a device cannot be read, once.
+    /// Makes the orders of a device unreadable, once.
     pub fn fail_next_read_of_device_orders(&self) {
         self.device_orders_unreadable.store(true, Ordering::Relaxed);
     }
 
-    /// Has `changes` made just before the next commit of this name.
+    /// Commits `changes` just before the next commit with this name.
     pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
         let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
         *planned = Some((name, changes));
     }
 
-    /// How many commits were asked for.
+    /// The number of commits requested.
     pub fn commits(&self) -> usize {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// At most ten certificates.
+    /// Returns at most ten certificates.
     pub fn certificates(&self) -> Vec<Certificate> {
         self.inner.certificates(10).unwrap()
     }
 
-    /// How many commits of this name were made.
+    /// The number of commits with this name that were made.
     pub fn committed(&self, name: &str) -> usize {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.iter().filter(|made| **made == name).count()
@@ -112,7 +112,7 @@ impl FaultyStore {
         Some(changes)
     }
 
-    /// Whether a commit that was to fail did not come yet.
+    /// Whether a planned failure has not happened yet.
     pub fn will_fail(&self) -> bool {
         let planned = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         planned.is_some()
@@ -260,7 +260,7 @@ impl Store for FaultyStore {
     }
     async fn commit(&self, name: &'static str, changes: ChangeSet) -> Result<Version, CommitError> {
         self.commits.fetch_add(1, Ordering::Relaxed);
-        // Others get their turn between a decision and its commit.
+        // Let other tasks run between a decision and its commit.
         tokio::task::yield_now().await;
         if let Some(overtaking) = self.take_overtaking(name) {
             self.inner.commit("overtaking", overtaking).await?;

@@ -1,5 +1,5 @@
-//! An engine in a glass: a clock that only goes forward, a store that can be
-//! made to fail, a real CA and a real attestation authority.
+//! A test harness around an engine: a clock that only moves forward, a store
+//! with planned failures, a real CA and a real attestation authority.
 
 #![allow(
     dead_code,
@@ -60,7 +60,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 pub const START: Timestamp = Timestamp(1_800_000_000);
 pub const SERIAL: &str = "C02AAA";
 
-/// A clock that tests set; clones share one time.
+/// A clock set by tests; clones share one time.
 #[derive(Clone, Default)]
 pub struct TestClock {
     now: Arc<AtomicU64>,
@@ -74,18 +74,18 @@ impl TestClock {
         clock
     }
 
-    /// Time passes.
+    /// Advances both clocks.
     pub fn advance(&self, seconds: u64) {
         self.now.fetch_add(seconds, Ordering::SeqCst);
         self.uptime.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    /// Time passes until `now`.
+    /// Advances both clocks to `now`.
     pub fn move_to(&self, now: Timestamp) {
         self.advance(now.0 - self.now.load(Ordering::SeqCst));
     }
 
-    /// Somebody sets the clock.
+    /// Sets only the wall clock.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.0, Ordering::SeqCst);
     }
@@ -109,11 +109,11 @@ impl Random for SystemRandom {
     }
 }
 
-/// A list of devices by serial number, which can be out of reach.
+/// A list of devices by serial number, which can become unavailable.
 #[derive(Default)]
 pub struct TestInventory {
     pub serials: Mutex<HashSet<String>>,
-    /// The UDID of each of them.
+    /// The UDID of every device.
     pub udid: Mutex<Option<String>>,
     pub down: AtomicBool,
 }
@@ -152,15 +152,15 @@ pub struct Glass {
     pub knobs: Knobs,
 }
 
-/// What an operator sets.
+/// The operator's settings.
 #[derive(Clone, Default)]
 pub struct Knobs {
     pub exempt: Vec<&'static str>,
     pub limits: Limits,
-    /// Where the keys of the CAs lie; without it, in files.
+    /// The module with the CA keys; without it they are in files.
     pub module: Option<Arc<Module>>,
     pub nonces: Option<Arc<dyn NonceService>>,
-    /// Beside [`Glass::observer`].
+    /// Observers beside [`Glass::observer`].
     pub observers: Vec<Arc<dyn Observer>>,
     pub space: Option<Arc<dyn Space>>,
     pub threads: Arc<TestThreads>,
@@ -168,8 +168,8 @@ pub struct Knobs {
     pub validators: Vec<Arc<dyn Validator>>,
     /// Profiles beside the default one.
     pub profiles: Vec<(&'static str, Profile)>,
-    /// Directories beside the default one, and what each offers: its default
-    /// profile first.
+    /// Directories beside the default one, and the profiles each offers, its
+    /// default profile first.
     pub directories: Vec<(&'static str, Vec<&'static str>)>,
     /// CAs that issued before.
     pub former: Vec<Arc<Authority>>,
@@ -220,7 +220,7 @@ impl Glass {
         Self::built(Arc::new(authority), Arc::new(new_cas()), knobs)
     }
 
-    /// With authorities that were made before.
+    /// Uses existing authorities.
     pub fn around(authority: Arc<AttestationAuthority>, cas: Arc<Authority>) -> Self {
         Self::built(authority, cas, Knobs::default())
     }
@@ -245,12 +245,13 @@ impl Glass {
         }
     }
 
-    /// Another process on the same store, perhaps with other CAs or roots.
+    /// Starts another process on the same store, possibly with other CAs or
+    /// roots.
     pub fn restart(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Engine {
         self.start(roots, cas).unwrap()
     }
 
-    /// As [`restart`](Self::restart), with what the start came to.
+    /// As [`restart`](Self::restart), but returns the result of the start.
     pub fn start(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Result<Engine, Error> {
         let around = (&self.clock, &self.inventory, &self.observer, &self.store);
         engine(roots, cas, around, &self.knobs)
@@ -307,8 +308,8 @@ impl Glass {
             .await
     }
 
-    /// A request of the account's, as authentication finds it; where it is gone,
-    /// as it was.
+    /// An authenticated request of the account; if the account is gone, with
+    /// its last state.
     pub async fn authenticated(&self, account: &Account) -> AccountContext {
         self.authenticated_from(account, Request::default()).await
     }
@@ -322,26 +323,26 @@ impl Glass {
         Context::new(account, request)
     }
 
-    /// A request of the account of this name.
+    /// A request of the account with this ID.
     pub async fn by(&self, id: AccountId) -> AccountContext {
         let stored = self.store.account(id).await.unwrap().unwrap();
         Context::new(stored, Request::default())
     }
 
-    /// The name of an order's challenge.
+    /// The ID of an order's challenge.
     pub async fn challenge(&self, order: &Order, index: usize) -> ChallengeId {
         self.challenges(order, index).await[0].id()
     }
 
-    /// The challenges of an order's authorization number `index`.
+    /// The challenges of the order's authorization number `index`.
     pub async fn challenges(&self, order: &Order, index: usize) -> Vec<Challenge> {
         let id = order.authorizations[index];
         let found = self.store.authorization(id).await.unwrap().unwrap();
         found.value.challenges().to_vec()
     }
 
-    /// The device's answer to the first challenge of the order's authorization
-    /// number `index`.
+    /// Sends the device's answer to the first challenge of the order's
+    /// authorization number `index`.
     pub async fn answer(
         &self,
         order: &Order,
@@ -386,7 +387,7 @@ impl Glass {
             .await
     }
 
-    /// An order that is ready, and its device.
+    /// A ready order and its device.
     pub async fn ready(&self, account: &Account) -> (Order, Device) {
         let device = device(SERIAL);
         let order = self.order(account, &[SERIAL]).await.unwrap();
@@ -450,7 +451,7 @@ fn engine(
     }))
 }
 
-/// What a future comes to that waits for nothing, as those of a store in memory.
+/// The result of a future that never waits, as those of a store in memory.
 pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match pin!(future).poll(&mut context) {
@@ -459,7 +460,7 @@ pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The anchor for a root: made once, for it takes a signature's verification.
+/// The anchor for a root, cached because building it verifies a signature.
 fn anchor(root: &[u8]) -> TrustAnchor {
     static ANCHORS: LazyLock<Mutex<HashMap<Vec<u8>, TrustAnchor>>> = LazyLock::new(Mutex::default);
     ANCHORS
@@ -487,8 +488,7 @@ pub fn issuer(material: &authority::CaMaterial) -> Issuer {
     Issuer::new(&der, Box::new(signer)).unwrap()
 }
 
-/// An Ed25519 key of random bytes: no one can sign with it, and it costs
-/// nothing.
+/// An Ed25519 key of random bytes: cheap, but it cannot sign.
 pub fn any_key() -> PublicKey {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
@@ -497,7 +497,7 @@ pub fn any_key() -> PublicKey {
     PublicKey::from_jwk(jwk.as_bytes()).unwrap()
 }
 
-/// A request that a key signed.
+/// A request signed by a key.
 pub fn keyed(key: PublicKey) -> KeyContext {
     Context::new(key, Request::default())
 }
@@ -527,7 +527,7 @@ pub fn csr(device: &Device) -> Vec<u8> {
         .unwrap()
 }
 
-/// For how many seconds a crowded network is to wait.
+/// How many seconds a crowded network must wait.
 pub fn wait(error: &Error) -> u64 {
     assert!(matches!(error, Error::Crowded { .. }), "{error:?}");
     let problem = Problem::from(error);

@@ -1,4 +1,4 @@
-//! A CA key that lies in a module: its signatures block.
+//! A CA key in a module: its signatures block.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// A module that holds keys.
 #[derive(Default)]
 pub struct Module {
-    /// How long a signature takes.
+    /// The duration of a signature.
     delay: Duration,
     /// Whether signers panic.
     pub broken: AtomicBool,
@@ -36,7 +36,7 @@ impl Module {
         }
     }
 
-    /// Signatures that begin from now on wait until it is opened.
+    /// Makes new signatures wait until the module is opened.
     pub fn close(&self) {
         *self.closed.lock().unwrap() = true;
     }
@@ -46,19 +46,19 @@ impl Module {
         self.opened.notify_all();
     }
 
-    /// How many signatures were begun.
+    /// The number of signatures begun.
     pub fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Returns once so many signatures were begun.
+    /// Returns once this many signatures have begun.
     pub async fn begins(&self, count: usize) {
         while self.begun() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// The CA of `material`, its key in this module.
+    /// The CA of `material`, with its key in this module.
     pub fn issuer(self: &Arc<Self>, material: &CaMaterial) -> Issuer {
         let der = CertificateDer::from_pem_slice(material.certificate_pem.as_bytes()).unwrap();
         let key = FileSigner::from_pkcs8_pem(&material.key_pem).unwrap();
@@ -68,7 +68,7 @@ impl Module {
 
     fn wait(&self) {
         std::thread::sleep(self.delay);
-        // Bounded: a test that failed would not end.
+        // Bounded, so that a failed test ends.
         let closed = self.closed.lock().unwrap();
         let waited = self
             .opened
@@ -109,7 +109,7 @@ impl Signer for KeyInModule {
 /// Threads that may block.
 #[derive(Default)]
 pub struct TestThreads {
-    /// Whether patience is over at once.
+    /// Whether every job times out at once.
     pub impatient: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! An observer that remembers what it saw.
+//! An observer that records events.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use assay_engine::{
     ports::Observer,
 };
 
-/// What an observer saw.
+/// A recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Csr(OrderId, Vec<AuthorizationId>, Vec<u8>),
@@ -17,7 +17,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// Which event it was.
+    /// The kind of the event.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Csr(..) => Kind::CsrReceived,
@@ -31,17 +31,17 @@ impl Seen {
 pub struct TestObserver(Mutex<Vec<Seen>>);
 
 impl TestObserver {
-    /// What it saw until now; it begins anew.
+    /// Takes the events recorded so far.
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The events that it saw until now, in their order; it begins anew.
+    /// Takes the kinds of the events recorded so far, in order.
     pub fn kinds(&self) -> Vec<Kind> {
         self.take().iter().map(Seen::kind).collect()
     }
 
-    /// As [`take`](Self::take): verdicts and CSRs only.
+    /// As [`take`](Self::take), but only verdicts and CSRs.
     pub fn take_recorded(&self) -> Vec<Seen> {
         let mut seen = self.take();
         seen.retain(|seen| !matches!(seen, Seen::Other(_)));

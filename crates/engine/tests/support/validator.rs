@@ -1,4 +1,4 @@
-//! A validator that answers as a test wants, when the test wants.
+//! A validator controlled by the test.
 
 use std::{
     collections::VecDeque,
@@ -12,53 +12,53 @@ use assay_engine::ports::{AskedToValidate, NotValidated, Validator};
 use assay_proto::{ChallengeType, Identifier, Problem, ProblemType};
 use async_trait::async_trait;
 
-/// Validates `test-01` of every identifier. Succeeds unless an outcome is
+/// Validates `test-01` for every identifier. Succeeds unless an outcome is
 /// planned.
 #[derive(Default)]
 pub struct TestValidator {
     asked: Mutex<Vec<AskedToValidate>>,
     outcomes: Mutex<VecDeque<Result<(), NotValidated>>>,
-    /// While it is set, attempts do not end.
+    /// While set, attempts do not end.
     held: AtomicBool,
 }
 
 impl TestValidator {
-    /// How the next attempt that has no outcome yet ends.
+    /// Plans the outcome of the next attempt that has none.
     pub fn plan(&self, outcome: Result<(), NotValidated>) {
         let outcomes = self.outcomes.lock();
         let mut outcomes = outcomes.unwrap_or_else(PoisonError::into_inner);
         outcomes.push_back(outcome);
     }
 
-    /// Every attempt that was asked for.
+    /// All attempts so far.
     pub fn asked(&self) -> Vec<AskedToValidate> {
         let asked = self.asked.lock();
         asked.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has attempts wait until they are released.
+    /// Makes attempts wait until they are released.
     pub fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
 
-    /// Lets the attempts that wait, and all later ones, go on.
+    /// Releases the waiting attempts and all later ones.
     pub fn release(&self) {
         self.held.store(false, Ordering::SeqCst);
     }
 
-    /// Forgets what was planned and held.
+    /// Clears planned outcomes and releases attempts.
     pub fn reset(&self) {
         self.release();
         let outcomes = self.outcomes.lock();
         outcomes.unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether so many attempts were asked for, and the last of them waits.
+    /// Whether there were this many attempts, and the last one waits.
     pub fn is_holding(&self, count: usize) -> bool {
         self.held.load(Ordering::SeqCst) && self.asked().len() >= count
     }
 
-    /// Until so many attempts were asked for.
+    /// Returns once there were this many attempts.
     pub async fn until_asked(&self, count: usize) {
         while self.asked().len() < count {
             tokio::task::yield_now().await;
@@ -92,7 +92,7 @@ impl Validator for TestValidator {
     }
 }
 
-/// An attempt that did not succeed.
+/// A failed attempt.
 pub fn not_validated(is_final: bool) -> NotValidated {
     NotValidated {
         problem: Problem::new(ProblemType::Unauthorized, "no route to the device"),

@@ -1,6 +1,6 @@
-//! Walks through the engine: orders are made, answered, finalized, given up and
-//! forgotten, commits fail, time passes and jumps, processes die. The fuzz
-//! target `order_machine` walks here too.
+//! Walks through the engine: orders are created, answered, finalized,
+//! deactivated and deleted; commits fail, time advances and jumps, processes
+//! die. The fuzz target `order_machine` uses this too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ use super::{
     validator::{TestValidator, not_validated},
 };
 
-/// One step. Numbers choose among the orders that there are.
+/// One step. Numbers select among the existing orders.
 #[derive(Clone, Debug)]
 pub enum Step {
     Advance(u64),
@@ -61,17 +61,17 @@ pub enum Step {
     Restart,
     /// The wall clock is set to the server's time.
     SetRight,
-    /// Makes the attempts that are due.
+    /// Makes the due attempts.
     Validate(Attempt),
 }
 
-/// What becomes of an attempt to validate.
+/// The outcome of a validation attempt.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt {
     Succeeds,
     Fails,
     FailsFinally,
-    /// The process ends while it is under way.
+    /// The process ends during the attempt.
     IsInterrupted,
 }
 
@@ -84,7 +84,7 @@ impl Attempt {
     ];
 }
 
-/// The commits that can be made to fail.
+/// The commits that can fail.
 pub const COMMITS: [&str; 14] = [
     "new-order",
     "challenge-valid",
@@ -102,11 +102,11 @@ pub const COMMITS: [&str; 14] = [
     "validation-over",
 ];
 
-/// Who takes part: costly to make, and the same for any number of walks.
+/// The accounts and devices: costly to create, and shared by all walks.
 pub struct Cast {
     account_key: PublicKey,
     devices: [Device; 2],
-    /// One of each device.
+    /// One per device.
     csrs: [Vec<u8>; 2],
 }
 
@@ -128,7 +128,7 @@ pub struct Walk<'a> {
     engine: Engine,
     glass: Glass,
     orders: Vec<OrderId>,
-    /// Orders that came to an end, and how they looked then.
+    /// Orders that ended, in their final state.
     finished: BTreeMap<OrderId, Order>,
     latest: u64,
     validator: Arc<TestValidator>,
@@ -155,8 +155,7 @@ impl<'a> Walk<'a> {
             let count = self.orders.len().max(1);
             self.orders.get(index % count).copied()
         };
-        // Refusals and faults are part of the walk: what counts is what is
-        // true afterwards.
+        // A step may be refused or fail; the checks afterwards decide.
         match *step {
             Step::Advance(seconds) => self.glass.clock.advance(seconds),
             Step::JumpBack(seconds) => {
@@ -169,7 +168,7 @@ impl<'a> Walk<'a> {
             }
             Step::SetRight => self.glass.clock.set(self.engine.now()),
             Step::Restart => {
-                // What was never recorded, a new process cannot know of.
+                // A new process only knows what was recorded.
                 self.latest = self.glass.store.latest_time().await.unwrap().0;
                 self.engine = self
                     .glass
@@ -318,7 +317,7 @@ impl<'a> Walk<'a> {
         self.glass.store.order(id).await.unwrap().unwrap().value
     }
 
-    /// Forgets orders that are gone: only ended ones without evidence may be.
+    /// Removes deleted orders: only ended ones without evidence may be deleted.
     async fn forget_removed(&mut self) {
         let mut left = Vec::new();
         for id in &self.orders {
@@ -351,7 +350,7 @@ impl<'a> Walk<'a> {
                     assert!(
                         states.clone().all(|state| matches!(
                             state,
-                            // What is validated may outlive its order's time.
+                            // A validation may outlast its order's expiry.
                             ChallengeState::Pending | ChallengeState::Processing(_)
                         )) || order.is_expired(now)
                     );
@@ -409,13 +408,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// However the walk went: nothing is left processing once leases are over.
+    /// After any walk, no order is left in processing once leases are over.
     pub async fn finish(&mut self) {
         self.glass.store.fail_next("nothing", CommitFault::Lost);
         self.glass.clock.set(self.engine.now());
         self.glass.clock.advance(Order::LEASE);
         assert_eq!(self.engine.recover().await.unwrap(), None);
-        // Each validation ends: after its attempts, or with its order.
+        // Each validation ends, after its attempts or with its order.
         for _ in 0..COMMITS.len() {
             self.validate(Attempt::Fails).await;
             self.glass.clock.advance(Engine::VALIDATION_LEASE);

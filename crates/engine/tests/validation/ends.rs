@@ -1,4 +1,4 @@
-//! What ends while a challenge is validated, or before.
+//! What ends during or before the validation of a challenge.
 
 use super::*;
 
@@ -105,19 +105,19 @@ async fn an_order_that_expires_meanwhile_stays_as_it_is() {
 
 #[tokio::test]
 async fn no_query_leaves_for_what_has_ended() {
-    // By time.
+    // By expiry.
     let scene = Scene::begun().await;
     scene.glass.clock.move_to(scene.order.expires);
     assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
     assert_eq!(scene.failure().await.reason, "order-over");
     assert_eq!(scene.validator.asked(), []);
     scene.assert_over().await;
-    // With the order, by its account's deactivation.
+    // With the order, when its account is deactivated.
     let scene = Scene::begun().await;
     scene.deactivate_account().await;
     assert_eq!(scene.failure().await.reason, "account-deactivated");
     scene.assert_over().await;
-    // By the account's alone, where an order stayed behind.
+    // Only with the account, if an order stayed behind.
     let scene = Scene::begun().await;
     let account = scene.glass.by(scene.order.account).await.by;
     let change = Change::UpdateAccount(account.value.deactivate(START), account.version);
@@ -126,7 +126,7 @@ async fn no_query_leaves_for_what_has_ended() {
     assert_eq!(scene.validate_due(&scene.glass.engine).await, Ok(1));
     assert_eq!(scene.failure().await.reason, "order-over");
     assert_eq!(scene.validator.asked(), []);
-    // By the authorization's end before that of its order.
+    // By the authorization's expiry before its order's.
     let scene = Scene::begun().await;
     let found = scene
         .glass
@@ -208,7 +208,7 @@ async fn an_authorizations_own_end_is_not_believed_to_a_clock_in_doubt() {
     assert!(matches!(error, Error::Clock(_)), "{error:?}");
 }
 
-/// What validates hangs each time, or its process dies.
+/// The validator never returns, or its process dies.
 #[tokio::test]
 async fn attempts_that_never_end_are_bounded() {
     let scene = Scene::begun().await;
