@@ -277,7 +277,7 @@ impl Cause {
                             attribute.as_str()
                         ),
                         None => format!(
-                            "the evidence is genuine but does not attest the {} that {:?} is to be compared with",
+                            "the evidence is genuine but does not attest the {}, which {:?} must match",
                             attribute.as_str(),
                             ordered.value
                         ),

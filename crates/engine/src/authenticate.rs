@@ -92,7 +92,7 @@ impl Engine {
         match context.by {
             Requester::Account(account) => Ok((Context::new(*account, context.request), payload)),
             Requester::Key(_) => Err(Unauthenticated::with_nonce(Error::Signer(
-                "this resource takes a JWS with \"kid\", the account's URL",
+                "this resource needs a JWS with \"kid\", the account's URL",
             ))),
         }
     }
@@ -112,7 +112,7 @@ impl Engine {
         match context.by {
             Requester::Key(key) => Ok((Context::new(key, context.request), payload)),
             Requester::Account(_) => Err(Unauthenticated::with_nonce(Error::Signer(
-                "this resource takes a JWS with \"jwk\", the new account's key",
+                "this resource needs a JWS with \"jwk\", the new account's key",
             ))),
         }
     }

@@ -151,7 +151,7 @@ impl Engine {
         let may_block = setup.issuers.may_block()
             || setup.server_issuer.as_ref().is_some_and(Issuer::may_block);
         if may_block && setup.blocking.is_none() {
-            let fault = "a CA's key may block, and there are no threads for it";
+            let fault = "a CA's key may block, but there are no threads for blocking signers";
             return Err(Error::Internal(fault.to_owned()));
         }
         let recorded = setup.store.latest_time().await?;

@@ -25,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Nonce(#[from] NonceError),
     /// The payload does not have the shape that this resource expects.
-    #[error("the payload does not fit: {0}")]
+    #[error("the payload is invalid: {0}")]
     Payload(String),
     /// The signature is wrong.
     #[error(transparent)]
@@ -34,12 +34,12 @@ pub enum Error {
     #[error("{0}")]
     Signer(&'static str),
     /// The JWS was signed for another URL.
-    #[error("the JWS was signed for another URL than the one it was sent to")]
+    #[error("the JWS was signed for a URL other than the one it was sent to")]
     Url,
 
     // The client: its account.
     /// `onlyReturnExisting` or the `kid` names no account.
-    #[error("no account has this {0}: make one at newAccount")]
+    #[error("no account has this {0}: create one with newAccount")]
     AccountDoesNotExist(&'static str),
     /// The account is deactivated.
     #[error("the account is deactivated")]
@@ -51,7 +51,7 @@ pub enum Error {
     #[error("the key change is refused: {0}")]
     KeyChange(&'static str),
     /// An account, perhaps this one, already has the new key.
-    #[error("an account has this key already")]
+    #[error("an account already has this key")]
     KeyInUse(AccountId),
     /// The client may not set this status.
     #[error(
@@ -68,7 +68,7 @@ pub enum Error {
     // The client: the resource is missing or belongs to another account.
     /// No such resource, or it belongs to another account: the response is the
     /// same for both.
-    #[error("there is no such {0} under this account")]
+    #[error("this account has no such {0}")]
     NotFound(&'static str),
 
     // The client: its network.
@@ -88,13 +88,13 @@ pub enum Error {
     #[error("too many open orders: finish them, or wait until they expire")]
     TooManyOpenOrders,
     /// The order has no identifiers, too many, or duplicates.
-    #[error("the identifiers do not fit: {0}")]
+    #[error("the list of identifiers is invalid: {0}")]
     IdentifierList(String),
     /// Some identifiers cannot be ordered here.
     #[error("{} of the identifiers cannot be ordered", .0.len())]
     Identifiers(Vec<IdentifierRefusal>),
     /// The requested validity is outside the limits.
-    #[error("the wanted validity does not fit: {0}")]
+    #[error("the requested validity is not possible: {0}")]
     Validity(String),
     /// The order is not ready to be finalized.
     #[error(transparent)]
@@ -120,13 +120,13 @@ pub enum Error {
 
     // The client: revocation.
     /// The certificate is already revoked.
-    #[error("the certificate is revoked already")]
+    #[error("the certificate is already revoked")]
     AlreadyRevoked,
     /// The client may not use this revocation reason.
     #[error("revocation reason {0} is not allowed")]
     RevocationReason(i64),
     /// The certificate is from another CA, or the requester may not revoke it.
-    #[error("the certificate is not one that this key may revoke")]
+    #[error("this key may not revoke the certificate")]
     RevocationUnauthorized,
 
     // The operator: policy.
@@ -144,16 +144,16 @@ pub enum Error {
     #[error(transparent)]
     ClockRefused(#[from] ClockRefusal),
     /// Too little disk space for new accounts and orders.
-    #[error("the server takes no new accounts and orders at present: try again later")]
+    #[error("the server accepts no new accounts and orders at present: try again later")]
     NoSpace,
     /// The list of devices could not be queried.
-    #[error("the list of devices cannot answer: {0}")]
+    #[error("the list of devices is not available: {0}")]
     Inventory(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Other requests of the same client kept changing the same value.
-    #[error("too many requests change the same thing at once: send them one after the other")]
+    #[error("too many requests change the same resource at once: send them one after the other")]
     Contention,
     /// The CA's own certificate has expired: the CA issues nothing until it is
     /// renewed.
@@ -206,7 +206,7 @@ pub enum CsrRefusal {
     #[error("the CSR names a {0} that the order does not have")]
     NameNotOrdered(&'static str),
     /// The CSR contains names, which the profile refuses.
-    #[error("the CSR carries a {0}, which this profile refuses")]
+    #[error("the CSR contains a {0}, which this profile refuses")]
     NamesRefused(&'static str),
     /// The CSR does not parse, or its signature is wrong.
     #[error(transparent)]
@@ -225,20 +225,20 @@ pub enum IssuanceRefusal {
     /// A value made from the profile and the attested attributes is not allowed
     /// in a certificate.
     #[error(
-        "the profile's {0} would be empty or too long, or hold a character that it may not hold"
+        "the profile's {0} would be empty or too long, or contain a character that is not allowed"
     )]
     NameDoesNotFit(&'static str),
     /// The device is no longer admitted.
     #[error("the device is no longer admitted")]
     NoLongerAdmitted,
     /// The directory no longer offers the order's profile.
-    #[error("the profile that was ordered is no longer offered: make a new order")]
+    #[error("the ordered profile is no longer offered: make a new order")]
     ProfileNotOffered,
     /// The root of the evidence is no longer trusted.
-    #[error("the attestation root that vouched for the device is no longer trusted")]
+    #[error("the root of the device's attestation is no longer trusted")]
     RootNoLongerTrusted,
     /// The ordered validity exceeds the limits that apply now.
-    #[error("the ordered validity reaches past what a certificate may have now: make a new order")]
+    #[error("the ordered validity exceeds what a certificate may have now: make a new order")]
     ValidityOutOfReach,
 }
 
@@ -450,11 +450,11 @@ impl From<&Error> for Problem {
             }
             Error::CaEnded(_) => Self::new(
                 P::ServerInternal,
-                "the certificate of this CA has ended: its operator must renew it",
+                "the certificate of this CA has expired: its operator must renew it",
             ),
             Error::Internal(_) => Self::new(
                 P::ServerInternal,
-                "the server had an internal fault; its operator finds the cause in the log",
+                "internal server fault; the operator finds the cause in the log",
             ),
         }
     }

@@ -23,7 +23,7 @@ pub struct ProfileName(Option<Name>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     /// The default directory's name cannot be written.
-    #[error("it is the name of the default directory, which has none in URLs")]
+    #[error("it is the name of the default directory, whose URLs contain no name")]
     Default,
     /// The text does not have the form of a name.
     #[error(

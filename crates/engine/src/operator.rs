@@ -46,13 +46,13 @@ pub struct Running<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {
     /// Only a running server can answer.
-    #[error("this asks a running server")]
+    #[error("only a running server can answer this request")]
     NeedsServer,
     /// A filter is not an account ID.
-    #[error("{0:?} is no account's name")]
+    #[error("{0:?} is not an account ID")]
     NoAccount(String),
     /// A cursor is invalid.
-    #[error("no place in the list")]
+    #[error("the cursor is not a position in the list")]
     NoPlace,
     /// The store failed.
     #[error(transparent)]

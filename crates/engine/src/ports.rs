@@ -488,7 +488,7 @@ pub struct StoreError(pub String);
 pub enum CommitError {
     /// A version was stale, a value already existed or a limit is reached;
     /// nothing was changed.
-    #[error("somebody else changed {0} first")]
+    #[error("another request changed {0} first")]
     Conflict(ConflictOn),
     /// The store failed; it is unknown whether the changes were made.
     #[error(transparent)]

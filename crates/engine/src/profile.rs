@@ -88,14 +88,14 @@ pub enum ProfileError {
     #[error("{0:?} is not one of \"permanent-identifier\", \"hardware-module\", \"uri:TEMPLATE\"")]
     UnknownSan(String),
     /// A country code other than two capital letters.
-    #[error("C={0} is no country code of ISO 3166: write two capital letters, for example C=DE")]
+    #[error("C={0} is not an ISO 3166 country code: write two capital letters, for example C=DE")]
     Country(String),
     /// The same subject alternative name twice.
     #[error("{0:?} is there twice: write it once")]
     RepeatedSan(String),
     /// A URI without a scheme, or with characters that URIs do not allow.
     #[error(
-        "{0:?} is not a whole URI: it must begin with a scheme, for example uri:urn:serial:{{serial}} or uri:https://..., and hold no spaces"
+        "{0:?} is not a complete URI: it must begin with a scheme, for example uri:urn:serial:{{serial}} or uri:https://..., and contain no spaces"
     )]
     NotAUri(String),
     /// A brace is not closed, or closed without being opened.

@@ -25,7 +25,7 @@ pub(crate) enum NotSigned {
     Late,
     /// The system refused to start a thread.
     #[error(
-        "the system gives no thread to sign on: raise its limit (TasksMax= of the unit, `ulimit -u`)"
+        "the system refused a thread for signing: raise its limit (TasksMax= of the unit, `ulimit -u`)"
     )]
     NoThread,
 }

@@ -34,7 +34,7 @@ pub fn has_lower_case(name: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unlikely {
     /// A variable that was not replaced.
-    #[error("it is a variable that was not filled in: export the values")]
+    #[error("it is a variable that was not replaced: export the values")]
     Variable,
     /// A serial number such as `1234E567` that a spreadsheet rewrote.
     #[error(
@@ -42,7 +42,7 @@ pub enum Unlikely {
     )]
     Scientific,
     /// What an export writes for a missing value.
-    #[error("it stands for a value that is missing: leave the field empty")]
+    #[error("it is a placeholder for a missing value: leave the field empty")]
     Placeholder,
     /// A UUID.
     #[error(

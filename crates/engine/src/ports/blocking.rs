@@ -23,9 +23,9 @@ pub type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
     /// Timeout.
-    #[error("it takes too long")]
+    #[error("the job takes too long")]
     Late,
     /// There is no thread for it.
-    #[error("there is no thread for it")]
+    #[error("there is no thread for the job")]
     NoThread,
 }

@@ -38,12 +38,12 @@ impl Engine {
         }
         let Some(issuer) = self.issuers.get(certificate.issuer) else {
             return Err(Error::Internal(format!(
-                "the CA that issued {} is not loaded any more",
+                "the CA that issued {} is no longer loaded",
                 certificate.serial
             )));
         };
         let leaf = assay_ca::certificate_pem(&certificate.der)
-            .ok_or_else(|| Error::Internal("the certificate has no PEM form".to_owned()))?;
+            .ok_or_else(|| Error::Internal("the certificate cannot be encoded as PEM".to_owned()))?;
         Ok(Chain {
             pem: leaf + issuer.certificate_pem(),
         })

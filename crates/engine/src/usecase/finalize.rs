@@ -188,7 +188,7 @@ impl Engine {
     /// Reads an order that another request may have ended.
     pub(crate) async fn as_stored(&self, id: OrderId) -> Result<Versioned<Order>, Error> {
         let order = self.store.order(id).await?;
-        order.ok_or_else(|| Error::Internal(format!("the order {id} vanished")))
+        order.ok_or_else(|| Error::Internal(format!("the order {id} is no longer in the store")))
     }
 
     /// Returns the authorizations of a ready order, all of them valid.
@@ -345,7 +345,7 @@ struct Prepared<'a> {
 fn certificate(order: &Order, issued: &IssuedCert, now: Timestamp) -> Result<Certificate, Error> {
     let OrderState::Processing(processing) = order.state() else {
         return Err(Error::Internal(format!(
-            "the order {} was signed and is not processing",
+            "the order {} was signed but is not in processing",
             order.id
         )));
     };

@@ -33,7 +33,7 @@ impl Engine {
         // the same." First, because it is cheap.
         if inner.url() != url {
             return Err(Error::KeyChange(
-                "the inner JWS has another \"url\" than the outer one",
+                "the \"url\" of the inner JWS differs from that of the outer one",
             ));
         }
         let Signer::Jwk(new_key) = inner.signer().clone() else {

@@ -203,12 +203,12 @@ impl Engine {
     ) -> Result<Vec<Identifier>, Error> {
         if wire.is_empty() {
             return Err(Error::IdentifierList(
-                "an order needs at least one".to_owned(),
+                "an order needs at least one identifier".to_owned(),
             ));
         }
         if wire.len() > self.limits.identifiers {
             return Err(Error::IdentifierList(format!(
-                "{} are more than the {} that one order may have",
+                "{} identifiers are more than the {} that one order may have",
                 wire.len(),
                 self.limits.identifiers
             )));
@@ -230,7 +230,7 @@ impl Engine {
         }
         let distinct: HashSet<&Identifier> = identifiers.iter().collect();
         if distinct.len() < identifiers.len() {
-            return Err(Error::IdentifierList("one stands there twice".to_owned()));
+            return Err(Error::IdentifierList("an identifier appears twice".to_owned()));
         }
         Ok(identifiers)
     }

@@ -226,12 +226,12 @@ impl Engine {
         let (account, all) = (order.account, usize::MAX);
         for identifier in &order.identifiers {
             let open = self.store.open_orders_naming(account, identifier, now, all);
-            let why = "its account made another one for the same identifier";
+            let why = "its account created another one for the same identifier";
             self.end_oldest(open.await?, of_identifier, why, Some(identifier), now, room)
                 .await?;
         }
         let open = self.store.open_orders(account, now, all).await?;
-        let why = "its account made another one, and had too many";
+        let why = "its account created another one and had too many";
         self.end_oldest(open, of_account, why, None, now, room)
             .await
     }

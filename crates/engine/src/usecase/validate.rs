@@ -299,13 +299,13 @@ fn is_exhausted(validating: &Validating) -> bool {
 }
 
 fn unfinished(validating: &Validating, at: Timestamp) -> Failure {
-    let none = || Problem::new(ProblemType::ServerInternal, "the validation did not end");
+    let none = || Problem::new(ProblemType::ServerInternal, "the validation timed out");
     Failure {
         problem: validating.error.clone().unwrap_or_else(none),
         gate: Gate::Appraisal,
         reason: "validation-unfinished".to_owned(),
         detail: format!(
-            "none of {} attempts to validate the challenge came to an end in time",
+            "all {} attempts to validate the challenge timed out",
             validating.attempts
         ),
         object_sha256: None,

@@ -40,7 +40,7 @@ async fn what_only_a_running_server_knows_has_no_answer_without_one() {
     for request in [Request::AcceptClock(1), Request::Status, refusals(None, 1)] {
         let refused = ask(&store, request).await.unwrap_err();
         assert_eq!(refused, Unanswered::NeedsServer);
-        assert_eq!(refused.to_string(), "this asks a running server");
+        assert_eq!(refused.to_string(), "only a running server can answer this request");
     }
 }
 
