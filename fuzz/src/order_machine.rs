@@ -10,8 +10,8 @@ use assay_simulator::authority::AttestationAuthority;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{
-    Glass, START, new_cas,
-    walk::{Attempt, COMMITS, Cast, Step, Walk},
+    Harness, START, new_cas,
+    walk::{Attempt, COMMITS, Fixtures, Step, Walk},
 };
 
 /// Longer walks are cut: they find nothing that shorter ones do not.
@@ -21,14 +21,14 @@ const MAX_SECONDS: u64 = 20_000;
 struct World {
     authority: Arc<AttestationAuthority>,
     cas: Arc<Authority>,
-    cast: Cast,
+    fixtures: Fixtures,
     runtime: Runtime,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| World {
     authority: Arc::new(AttestationAuthority::create(START.0).unwrap()),
     cas: Arc::new(new_cas()),
-    cast: Cast::new(),
+    fixtures: Fixtures::new(),
     runtime: Builder::new_current_thread().build().unwrap(),
 });
 
@@ -36,8 +36,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| World {
 pub fn run(data: &[u8]) {
     let world = &*WORLD;
     world.runtime.block_on(async {
-        let glass = Glass::around(Arc::clone(&world.authority), Arc::clone(&world.cas));
-        let mut walk = Walk::new(glass, &world.cast).await;
+        let harness = Harness::around(Arc::clone(&world.authority), Arc::clone(&world.cas));
+        let mut walk = Walk::new(harness, &world.fixtures).await;
         let mut bytes = Unstructured::new(data);
         for _ in 0..MAX_STEPS {
             if bytes.is_empty() {

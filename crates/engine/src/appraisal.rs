@@ -232,7 +232,7 @@ fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> Ev
     }
 }
 
-/// The attested value, whether or not it is well-formed.
+/// The attested value, good or bad.
 fn text<T: ToString>(property: &Attested<T>) -> Option<String> {
     property.attested().map(ToString::to_string)
 }

@@ -60,7 +60,7 @@ pub struct Payload(Verified);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct Unauthenticated {
-    /// What is wrong.
+    /// The error.
     pub error: Error,
     /// Whether the nonce was issued by this server, not expired and not used:
     /// the sender has received a response before.

@@ -202,7 +202,7 @@ impl<T: Copy + Ord> Census<T> {
         let mut displaced = Vec::new();
         let oldest = now.minus(bound.protected);
         while self.count >= bound.limit && displaced.len() < MOST_DISPLACED {
-            let Some(one) = self.first_to_give_way(oldest) else {
+            let Some(one) = self.first_to_displace(oldest) else {
                 break;
             };
             self.remove(one.member);
@@ -213,7 +213,7 @@ impl<T: Copy + Ord> Census<T> {
             // At twice the limit, age no longer protects: otherwise a flood
             // from many networks would lock out all others.
             let young = (is_full && self.stays_within_the_heaviest(newcomer.origin))
-                .then(|| self.first_to_give_way(now))
+                .then(|| self.first_to_displace(now))
                 .flatten();
             match young {
                 Some(one) => {
@@ -233,7 +233,7 @@ impl<T: Copy + Ord> Census<T> {
     /// Returns the oldest member of the heaviest network, weighed level by
     /// level, that was created at `until` or before. Of the widest networks it
     /// considers the heaviest, and those above an equal share.
-    fn first_to_give_way(&self, until: Timestamp) -> Option<Displaced<T>> {
+    fn first_to_displace(&self, until: Timestamp) -> Option<Displaced<T>> {
         let widest = self.inside.get(&None)?;
         let (most, _) = *widest.last()?;
         let share = self.count / widest.len();

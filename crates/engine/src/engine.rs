@@ -30,7 +30,7 @@ use crate::{
     tally::Tally,
     time::{ClockEvent, ClockReading, ServerTime},
     urls::Urls,
-    usecase::GivingWay,
+    usecase::BeingDisplaced,
 };
 
 /// All decisions of the certificate authority. One instance serves all
@@ -42,7 +42,7 @@ pub struct Engine {
     pub(crate) directories: Directories,
     pub(crate) displaced_orders: Tally,
     pub(crate) second_looks: SecondLooks,
-    pub(crate) giving_way: GivingWay,
+    pub(crate) being_displaced: BeingDisplaced,
     pub(crate) health: Arc<Health>,
     pub(crate) issuers: Issuers,
     pub(crate) server_issuer: Option<Issuer>,
@@ -170,7 +170,7 @@ impl Engine {
             directories: setup.directories,
             displaced_orders: Tally::default(),
             second_looks: SecondLooks::default(),
-            giving_way: GivingWay::default(),
+            being_displaced: BeingDisplaced::default(),
             health: Arc::clone(&setup.health),
             issuers: setup.issuers,
             server_issuer: setup.server_issuer,

@@ -22,7 +22,7 @@ pub struct ProfileName(Option<Name>);
 /// Why a text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
-    /// The default directory's name cannot be written.
+    /// The text is the default directory's name.
     #[error("it is the name of the default directory, whose URLs contain no name")]
     Default,
     /// The text does not have the form of a name.

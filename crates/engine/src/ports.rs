@@ -97,7 +97,7 @@ pub trait Space: Send + Sync {
     fn free(&self) -> std::io::Result<u64>;
 }
 
-/// Receives events, to make log lines, recordings or others of them.
+/// Receives events: log lines, recordings and other outputs are made of them.
 ///
 /// Called after the commit that made the event true (if there is one), often
 /// within a request and before its response: it must return at once and never

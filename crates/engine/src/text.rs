@@ -5,10 +5,10 @@
 /// and invisible characters (most of Unicode's Default_Ignorable_Code_Point,
 /// and blanks that look empty).
 #[must_use]
-pub fn disturbs(letter: char) -> bool {
-    letter.is_control()
+pub fn disturbs(character: char) -> bool {
+    character.is_control()
         || matches!(
-            letter,
+            character,
             '\u{ad}'
                 | '\u{34f}'
                 | '\u{61c}'

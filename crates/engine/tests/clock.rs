@@ -11,13 +11,13 @@ use assay_engine::{
 };
 use assay_proto::{AuthorizationUpdate, NewOrder, OrderStatus, Problem, ProblemType, Timestamp};
 use assay_simulator::Device;
-use support::{Glass, SERIAL, START, device, new_order, response};
+use support::{Harness, SERIAL, START, device, new_order, response};
 use x509_parser::time::ASN1Time;
 
 const DAY: u64 = 86_400;
 
-fn in_doubt(glass: &Glass) -> Error {
-    let clock = glass.engine.read_clock();
+fn in_doubt(harness: &Harness) -> Error {
+    let clock = harness.engine.read_clock();
     assert!(clock.in_doubt);
     Error::Clock(ClockInDoubt {
         now: clock.now,
@@ -25,54 +25,64 @@ fn in_doubt(glass: &Glass) -> Error {
     })
 }
 
-fn move_wall(glass: &Glass, by: i64) {
-    let wall = glass.clock.now().0.saturating_add_signed(by);
-    glass.clock.set(Timestamp(wall));
+fn move_wall(harness: &Harness, by: i64) {
+    let wall = harness.clock.now().0.saturating_add_signed(by);
+    harness.clock.set(Timestamp(wall));
 }
 
 /// Advances time, with observations of the clock as often as in `serve`.
-fn pass(glass: &Glass, seconds: u64) {
+fn pass(harness: &Harness, seconds: u64) {
     for _ in 0..seconds / 10 {
-        glass.clock.advance(10);
-        let _ = glass.engine.read_clock();
+        harness.clock.advance(10);
+        let _ = harness.engine.read_clock();
     }
 }
 
 /// An answer with evidence created at `made`.
 async fn answer_made_at(
-    glass: &Glass,
+    harness: &Harness,
     order: &Order,
     device: &Device,
     made: Timestamp,
 ) -> Result<(), Error> {
     let id = order.authorizations[0];
-    let stored = glass.store.authorization(id).await.unwrap().unwrap().value;
+    let stored = harness
+        .store
+        .authorization(id)
+        .await
+        .unwrap()
+        .unwrap()
+        .value;
     let freshness = assay_engine::sha256(stored.challenges()[0].token().as_str().as_bytes());
     let evidence =
-        glass
+        harness
             .authority
             .attest(&device.properties, &device.spki_der(), &freshness, made.0);
     let object = evidence.unwrap().attestation_object();
     let response = response(&object);
-    let context = glass.by(order.account).await;
-    let challenge = glass.challenge(order, 0).await;
-    let answered = glass
+    let context = harness.by(order.account).await;
+    let challenge = harness.challenge(order, 0).await;
+    let answered = harness
         .engine
         .answer_challenge(&context, challenge, &response);
     answered.await.map(drop)
 }
 
-async fn stored(glass: &Glass, order: &Order) -> Order {
-    glass.store.order(order.id).await.unwrap().unwrap().value
+async fn stored(harness: &Harness, order: &Order) -> Order {
+    harness.store.order(order.id).await.unwrap().unwrap().value
 }
 
 /// The validity of an order's certificate.
-async fn validity(glass: &Glass, order: &Order) -> (Timestamp, Timestamp) {
-    let stored = stored(glass, order).await;
+async fn validity(harness: &Harness, order: &Order) -> (Timestamp, Timestamp) {
+    let stored = stored(harness, order).await;
     let OrderState::Valid { certificate } = stored.state() else {
         panic!("no certificate");
     };
-    let certificate = glass.store.certificate(certificate.clone()).await.unwrap();
+    let certificate = harness
+        .store
+        .certificate(certificate.clone())
+        .await
+        .unwrap();
     read_validity(&certificate.unwrap().value.der)
 }
 
@@ -83,96 +93,96 @@ fn read_validity(der: &[u8]) -> (Timestamp, Timestamp) {
     (time(validity.not_before), time(validity.not_after))
 }
 
-async fn idle_account(glass: &Glass) -> Account {
-    glass.account_of(support::account_key()).await
+async fn idle_account(harness: &Harness) -> Account {
+    harness.account_of(support::account_key()).await
 }
 
 #[tokio::test]
 async fn scenario_145_a_clock_400_days_ahead_for_two_seconds_ends_nothing() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    move_wall(&glass, 400 * 86_400);
-    glass.clock.advance(1);
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    move_wall(&harness, 400 * 86_400);
+    harness.clock.advance(1);
     // A request by any client is recorded, but under the server's time.
-    idle_account(&glass).await;
-    assert_eq!(glass.store.latest_time().await.unwrap(), START.plus(1));
-    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
-    glass.clock.advance(1);
-    let finalized = glass.finalize(&order, &device).await.unwrap();
+    idle_account(&harness).await;
+    assert_eq!(harness.store.latest_time().await.unwrap(), START.plus(1));
+    assert_eq!(harness.read(&order).await.status(START), OrderStatus::Ready);
+    harness.clock.advance(1);
+    let finalized = harness.finalize(&order, &device).await.unwrap();
     assert_eq!(finalized.status(START), OrderStatus::Valid);
-    let (begin, end) = validity(&glass, &order).await;
+    let (begin, end) = validity(&harness, &order).await;
     assert_eq!(
         (begin, end),
         (START.plus(2).minus(300), START.plus(2 + 90 * DAY))
     );
 
-    move_wall(&glass, -400 * 86_400);
-    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    move_wall(&harness, -400 * 86_400);
+    let engine = harness.restart(&[&harness.authority], &harness.cas);
     assert_eq!(engine.now(), START.plus(2));
     assert!(!engine.read_clock().in_doubt);
 }
 
 #[tokio::test]
 async fn expired_evidence_is_no_verdict_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+    let harness = Harness::new();
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
     let device = device(SERIAL);
     let old = START.minus(400 * DAY);
-    move_wall(&glass, -7200);
-    let early = glass.engine.now().plus(400 * DAY);
+    move_wall(&harness, -7200);
+    let early = harness.engine.now().plus(400 * DAY);
     for made in [old, early] {
-        let error = answer_made_at(&glass, &order, &device, made).await;
-        assert_eq!(error.unwrap_err(), in_doubt(&glass));
-        assert_eq!(stored(&glass, &order).await, order);
+        let error = answer_made_at(&harness, &order, &device, made).await;
+        assert_eq!(error.unwrap_err(), in_doubt(&harness));
+        assert_eq!(stored(&harness, &order).await, order);
     }
     // The same evidence is finally refused once the clock is right.
-    move_wall(&glass, 7200);
-    let error = answer_made_at(&glass, &order, &device, old).await;
+    move_wall(&harness, 7200);
+    let error = answer_made_at(&harness, &order, &device, old).await;
     assert!(matches!(error, Err(Error::Attestation(_))), "{error:?}");
     assert!(matches!(
-        stored(&glass, &order).await.state(),
+        stored(&harness, &order).await.state(),
         OrderState::Invalid(_)
     ));
 }
 
 #[tokio::test]
 async fn evidence_that_is_refused_for_another_reason_is_refused_at_any_time() {
-    let glass = Glass::new();
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+    let harness = Harness::new();
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
-    move_wall(&glass, -7200);
-    let error = glass.answer(&order, 0, &device("C02OTHER")).await;
+    move_wall(&harness, -7200);
+    let error = harness.answer(&order, 0, &device("C02OTHER")).await;
     assert!(matches!(error, Err(Error::Attestation(_))), "{error:?}");
 }
 
 #[tokio::test]
 async fn nothing_expires_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    let pending = glass.order(&account, &[SERIAL]).await.unwrap();
-    glass.clock.move_to(order.expires);
-    move_wall(&glass, -3600);
-    let engine = &glass.engine;
-    let doubt = in_doubt(&glass);
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    let pending = harness.order(&account, &[SERIAL]).await.unwrap();
+    harness.clock.move_to(order.expires);
+    move_wall(&harness, -3600);
+    let engine = &harness.engine;
+    let doubt = in_doubt(&harness);
     assert_eq!(
         engine
-            .order(&glass.by(account.id).await, order.id)
+            .order(&harness.by(account.id).await, order.id)
             .await
             .unwrap_err(),
         doubt
     );
-    assert_eq!(glass.finalize(&order, &device).await.unwrap_err(), doubt);
+    assert_eq!(harness.finalize(&order, &device).await.unwrap_err(), doubt);
     let id = pending.authorizations[0];
     assert_eq!(
         engine
-            .authorization(&glass.by(account.id).await, id)
+            .authorization(&harness.by(account.id).await, id)
             .await
             .unwrap_err(),
         doubt
@@ -181,130 +191,133 @@ async fn nothing_expires_while_the_clock_is_in_doubt() {
         status: "deactivated".to_owned(),
     };
     let deactivated = engine
-        .update_authorization(&glass.by(account.id).await, id, &update)
+        .update_authorization(&harness.by(account.id).await, id, &update)
         .await;
     assert_eq!(deactivated.unwrap_err(), doubt);
-    let answered = answer_made_at(&glass, &pending, &device, engine.now()).await;
+    let answered = answer_made_at(&harness, &pending, &device, engine.now()).await;
     assert_eq!(answered.unwrap_err(), doubt);
 
-    move_wall(&glass, 3600);
+    move_wall(&harness, 3600);
     assert_eq!(
-        glass.read(&order).await.status(engine.now()),
+        harness.read(&order).await.status(engine.now()),
         OrderStatus::Invalid
     );
 }
 
 #[tokio::test]
 async fn a_wanted_validity_is_not_refused_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let account = glass.account().await;
+    let harness = Harness::new();
+    let account = harness.account().await;
     let request = NewOrder {
         not_before: Some(START.minus(3600)),
         ..new_order(&[SERIAL])
     };
     let order = async || {
-        let account = glass.authenticated(&account).await;
-        glass
+        let account = harness.authenticated(&account).await;
+        harness
             .engine
             .new_order(&account, &request)
             .await
             .unwrap_err()
     };
     assert!(matches!(order().await, Error::Validity(_)));
-    move_wall(&glass, 7200);
-    assert_eq!(order().await, in_doubt(&glass));
+    move_wall(&harness, 7200);
+    assert_eq!(order().await, in_doubt(&harness));
 }
 
 #[tokio::test]
 async fn an_interrupted_signature_is_not_given_up_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    glass.store.fail_next(
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
+    harness.store.fail_next(
         "finalize-complete",
         support::faulty_store::CommitFault::Lost,
     );
-    assert!(glass.finalize(&order, &device).await.is_err());
-    glass.clock.advance(100 * DAY);
-    move_wall(&glass, -3600);
-    assert_eq!(glass.engine.recover().await.unwrap_err(), in_doubt(&glass));
+    assert!(harness.finalize(&order, &device).await.is_err());
+    harness.clock.advance(100 * DAY);
+    move_wall(&harness, -3600);
+    assert_eq!(
+        harness.engine.recover().await.unwrap_err(),
+        in_doubt(&harness)
+    );
     assert!(matches!(
-        stored(&glass, &order).await.state(),
+        stored(&harness, &order).await.state(),
         OrderState::Processing(_)
     ));
-    move_wall(&glass, 3600);
-    assert_eq!(glass.engine.recover().await.unwrap(), None);
+    move_wall(&harness, 3600);
+    assert_eq!(harness.engine.recover().await.unwrap(), None);
     assert!(matches!(
-        stored(&glass, &order).await.state(),
+        stored(&harness, &order).await.state(),
         OrderState::Invalid(_)
     ));
 }
 
 #[tokio::test]
 async fn no_certificate_begins_in_the_future_of_the_wall_clock() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    glass.clock.advance(DAY);
-    let (order, device) = glass.ready(&account).await;
-    move_wall(&glass, -1200);
-    let wall = glass.clock.now();
-    glass.finalize(&order, &device).await.unwrap();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    harness.clock.advance(DAY);
+    let (order, device) = harness.ready(&account).await;
+    move_wall(&harness, -1200);
+    let wall = harness.clock.now();
+    harness.finalize(&order, &device).await.unwrap();
     let due = (wall.minus(300), wall.plus(90 * DAY));
-    assert_eq!(validity(&glass, &order).await, due);
+    assert_eq!(validity(&harness, &order).await, due);
 
     let spki = device.spki_der();
-    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    let issued = harness.engine.issue_server_certificate(&spki, "localhost");
     let issued = issued.await.unwrap();
     assert_eq!(
         read_validity(&issued.chain[0]),
         (wall.minus(300), wall.plus(30 * DAY))
     );
-    assert_eq!(issued.renew_at, glass.engine.now().plus(20 * DAY));
+    assert_eq!(issued.renew_at, harness.engine.now().plus(20 * DAY));
 }
 
 #[tokio::test]
 async fn a_wall_clock_before_the_ca_issues_nothing_until_it_is_right() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    move_wall(&glass, -3600);
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    move_wall(&harness, -3600);
     assert_eq!(
-        glass.finalize(&order, &device).await.unwrap_err(),
-        in_doubt(&glass)
+        harness.finalize(&order, &device).await.unwrap_err(),
+        in_doubt(&harness)
     );
     assert_eq!(
-        glass.order(&account, &[SERIAL]).await.unwrap_err(),
-        in_doubt(&glass)
+        harness.order(&account, &[SERIAL]).await.unwrap_err(),
+        in_doubt(&harness)
     );
-    move_wall(&glass, 3600);
-    glass.finalize(&order, &device).await.unwrap();
+    move_wall(&harness, 3600);
+    harness.finalize(&order, &device).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_small_step_that_holds_is_followed_and_expiry_goes_on() {
-    let glass = Glass::new();
-    let (order, _) = glass.ready(&glass.account().await).await;
-    glass.clock.move_to(order.expires.minus(1000));
-    move_wall(&glass, 3600);
-    let _ = glass.engine.read_clock();
-    pass(&glass, 290);
-    assert_eq!(glass.engine.now(), order.expires.minus(710));
-    pass(&glass, 10);
-    assert_eq!(glass.engine.now(), glass.clock.now());
+    let harness = Harness::new();
+    let (order, _) = harness.ready(&harness.account().await).await;
+    harness.clock.move_to(order.expires.minus(1000));
+    move_wall(&harness, 3600);
+    let _ = harness.engine.read_clock();
+    pass(&harness, 290);
+    assert_eq!(harness.engine.now(), order.expires.minus(710));
+    pass(&harness, 10);
+    assert_eq!(harness.engine.now(), harness.clock.now());
     assert_eq!(
-        glass.read(&order).await.status(glass.engine.now()),
+        harness.read(&order).await.status(harness.engine.now()),
         OrderStatus::Invalid
     );
 }
 
 #[tokio::test]
 async fn a_large_step_is_followed_when_the_operator_confirms_it_and_recorded() {
-    let glass = Glass::new();
-    glass.account().await;
-    move_wall(&glass, 20 * 86_400);
-    pass(&glass, 3600);
-    assert_eq!(glass.engine.now(), START.plus(3600));
-    let wall = glass.clock.now();
-    let refused = glass.engine.accept_clock(wall.minus(3601)).await;
+    let harness = Harness::new();
+    harness.account().await;
+    move_wall(&harness, 20 * 86_400);
+    pass(&harness, 3600);
+    assert_eq!(harness.engine.now(), START.plus(3600));
+    let wall = harness.clock.now();
+    let refused = harness.engine.accept_clock(wall.minus(3601)).await;
     assert_eq!(
         refused.unwrap_err(),
         Error::ClockRefused(ClockRefusal::NotTheWallClock {
@@ -312,19 +325,19 @@ async fn a_large_step_is_followed_when_the_operator_confirms_it_and_recorded() {
             confirmed: wall.minus(3601)
         })
     );
-    assert!(glass.engine.read_clock().in_doubt);
-    let accepted = glass.engine.accept_clock(wall.minus(3600)).await;
+    assert!(harness.engine.read_clock().in_doubt);
+    let accepted = harness.engine.accept_clock(wall.minus(3600)).await;
     assert_eq!(accepted.unwrap(), wall);
-    assert!(!glass.engine.read_clock().in_doubt);
-    assert_eq!(glass.store.latest_time().await.unwrap(), wall);
+    assert!(!harness.engine.read_clock().in_doubt);
+    assert_eq!(harness.store.latest_time().await.unwrap(), wall);
 }
 
 #[tokio::test]
 async fn scenario_133_a_clock_that_is_behind_is_not_accepted() {
-    let glass = Glass::new();
-    glass.account().await;
-    move_wall(&glass, -3600);
-    let refused = glass.engine.accept_clock(glass.clock.now()).await;
+    let harness = Harness::new();
+    harness.account().await;
+    move_wall(&harness, -3600);
+    let refused = harness.engine.accept_clock(harness.clock.now()).await;
     assert!(
         matches!(
             refused,
@@ -332,17 +345,17 @@ async fn scenario_133_a_clock_that_is_behind_is_not_accepted() {
         ),
         "{refused:?}"
     );
-    assert_eq!(glass.store.latest_time().await.unwrap(), START);
+    assert_eq!(harness.store.latest_time().await.unwrap(), START);
 }
 
 #[tokio::test]
 async fn a_server_at_rest_records_its_time() {
-    let glass = Glass::new();
-    glass.account().await;
-    glass.clock.advance(DAY);
-    let recorded = glass.engine.record_time("time").await;
+    let harness = Harness::new();
+    harness.account().await;
+    harness.clock.advance(DAY);
+    let recorded = harness.engine.record_time("time").await;
     assert_eq!(recorded.unwrap(), START.plus(DAY));
-    assert_eq!(glass.store.latest_time().await.unwrap(), START.plus(DAY));
+    assert_eq!(harness.store.latest_time().await.unwrap(), START.plus(DAY));
 }
 
 #[test]
@@ -362,48 +375,48 @@ fn a_clock_in_doubt_is_answered_with_503_and_a_time_to_wait() {
 
 #[tokio::test]
 async fn a_wanted_validity_is_judged_by_the_clock_that_is_behind() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    glass.clock.advance(DAY);
-    let present = glass.engine.now();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    harness.clock.advance(DAY);
+    let present = harness.engine.now();
     let order = async |not_before, not_after| {
-        let account = glass.authenticated(&account).await;
+        let account = harness.authenticated(&account).await;
         let request = NewOrder {
             not_before,
             not_after,
             ..new_order(&[SERIAL])
         };
-        glass.engine.new_order(&account, &request).await
+        harness.engine.new_order(&account, &request).await
     };
     let device = device(SERIAL);
     let longest = order(None, Some(present.plus(90 * DAY))).await.unwrap();
-    glass.answer(&longest, 0, &device).await.unwrap();
-    move_wall(&glass, -1200);
+    harness.answer(&longest, 0, &device).await.unwrap();
+    move_wall(&harness, -1200);
     order(Some(present.minus(1400)), None).await.unwrap();
     // A clock that may be wrong does not break an accepted validity.
-    let finalized = glass.finalize(&longest, &device).await;
-    assert_eq!(finalized.unwrap_err(), in_doubt(&glass));
-    move_wall(&glass, 1200);
-    glass.finalize(&longest, &device).await.unwrap();
+    let finalized = harness.finalize(&longest, &device).await;
+    assert_eq!(finalized.unwrap_err(), in_doubt(&harness));
+    move_wall(&harness, 1200);
+    harness.finalize(&longest, &device).await.unwrap();
 }
 
 #[tokio::test]
 async fn no_ca_has_ended_while_the_clock_is_in_doubt() {
-    let glass = Glass::new();
-    let account = glass.account().await;
+    let harness = Harness::new();
+    let account = harness.account().await;
     let spki = device(SERIAL).spki_der();
-    let end = [&glass.cas.issuing, &glass.cas.tls].map(|ca| support::issuer(ca).not_after());
-    glass.clock.move_to(Timestamp(end[0].max(end[1])));
+    let end = [&harness.cas.issuing, &harness.cas.tls].map(|ca| support::issuer(ca).not_after());
+    harness.clock.move_to(Timestamp(end[0].max(end[1])));
     let (order, server) = (
-        async || glass.order(&account, &[SERIAL]).await.map(drop),
+        async || harness.order(&account, &[SERIAL]).await.map(drop),
         async || {
-            let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+            let issued = harness.engine.issue_server_certificate(&spki, "localhost");
             issued.await.map(drop)
         },
     );
     assert!(matches!(order().await, Err(Error::CaEnded(_))));
     assert!(matches!(server().await, Err(Error::CaEnded(_))));
-    move_wall(&glass, -7200);
-    assert_eq!(order().await, Err(in_doubt(&glass)));
-    assert_eq!(server().await, Err(in_doubt(&glass)));
+    move_wall(&harness, -7200);
+    assert_eq!(order().await, Err(in_doubt(&harness)));
+    assert_eq!(server().await, Err(in_doubt(&harness)));
 }

@@ -17,24 +17,24 @@ use assay_engine::{
 };
 use assay_proto::{AttestationResponse, OrderStatus};
 use support::{
-    Glass, Knobs, SERIAL, START, csr, device, eventful,
+    Harness, SERIAL, START, Settings, csr, device, eventful,
     faulty_store::CommitFault,
     observer::{Seen, TestObserver},
     response,
 };
 
-async fn authorization(glass: &Glass, order: &Order) -> Authorization {
+async fn authorization(harness: &Harness, order: &Order) -> Authorization {
     let id = order.authorizations[0];
-    let read = glass
+    let read = harness
         .engine
-        .authorization(&glass.by(order.account).await, id)
+        .authorization(&harness.by(order.account).await, id)
         .await;
     read.unwrap().value
 }
 
 /// The only verdict seen.
-fn judged(glass: &Glass) -> Judged<'static> {
-    match glass.observer.take_recorded().as_slice() {
+fn judged(harness: &Harness) -> Judged<'static> {
+    match harness.observer.take_recorded().as_slice() {
         [Seen::Judged(judged)] => (**judged).clone(),
         other => panic!("not one verdict: {other:?}"),
     }
@@ -42,15 +42,15 @@ fn judged(glass: &Glass) -> Judged<'static> {
 
 #[tokio::test]
 async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_against() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    assert_eq!(glass.observer.take_recorded(), []);
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
+    assert_eq!(harness.observer.take_recorded(), []);
     let device = device(SERIAL);
-    glass.answer(&order, 0, &device).await.unwrap();
+    harness.answer(&order, 0, &device).await.unwrap();
 
-    let authorization = authorization(&glass, &order).await;
-    let judged = judged(&glass);
+    let authorization = authorization(&harness, &order).await;
+    let judged = judged(&harness);
     assert_eq!(
         (judged.order, judged.authorization),
         (order.id, authorization.id)
@@ -66,80 +66,82 @@ async fn scenario_122_an_accepted_answer_is_told_with_all_that_it_was_held_again
     assert!(matches!(&*judged.answer, Answer::Object(object) if !object.is_empty()));
 
     // A challenge is judged once.
-    glass.answer(&order, 0, &device).await.unwrap();
-    assert_eq!(glass.observer.take_recorded(), []);
+    harness.answer(&order, 0, &device).await.unwrap();
+    assert_eq!(harness.observer.take_recorded(), []);
 
     let request = csr(&device);
-    let finalized = glass
+    let finalized = harness
         .engine
-        .finalize(&glass.by(account.id).await, order.id, &request)
+        .finalize(&harness.by(account.id).await, order.id, &request)
         .await;
     assert_eq!(finalized.unwrap().status(START), OrderStatus::Valid);
-    let told = Seen::Csr(order.id, order.authorizations.clone(), request);
-    assert_eq!(glass.observer.take_recorded(), [told]);
+    let seen = Seen::Csr(order.id, order.authorizations.clone(), request);
+    assert_eq!(harness.observer.take_recorded(), [seen]);
 }
 
 #[tokio::test]
 async fn scenario_122_a_refused_answer_is_told_with_its_reason() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
     let other = device("C02OTHER");
-    let refused = glass.answer(&order, 0, &other).await;
+    let refused = harness.answer(&order, 0, &other).await;
     assert!(matches!(refused, Err(Error::Attestation(_))));
-    let told = judged(&glass);
-    assert_eq!(told.refused.as_deref(), Some("identifier-mismatch"));
-    let found = told.device.unwrap();
+    let seen = judged(&harness);
+    assert_eq!(seen.refused.as_deref(), Some("identifier-mismatch"));
+    let found = seen.device.unwrap();
     assert_eq!(found.attribute(Attribute::Serial), Some("C02OTHER"));
 
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    let id = glass.challenge(&order, 0).await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
+    let id = harness.challenge(&order, 0).await;
     let junk = response(b"junk");
-    let context = glass.authenticated(&account).await;
-    let junk = glass.engine.answer_challenge(&context, id, &junk);
+    let context = harness.authenticated(&account).await;
+    let junk = harness.engine.answer_challenge(&context, id, &junk);
     assert!(matches!(junk.await, Err(Error::Attestation(_))));
-    let told = judged(&glass);
-    assert_eq!(told.refused.as_deref(), Some("object-not-map"));
-    assert_eq!(*told.answer, Answer::Object(b"junk".to_vec()));
-    assert_eq!(told.device, None);
+    let seen = judged(&harness);
+    assert_eq!(seen.refused.as_deref(), Some("object-not-map"));
+    assert_eq!(*seen.answer, Answer::Object(b"junk".to_vec()));
+    assert_eq!(seen.device, None);
 
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    let id = glass.challenge(&order, 0).await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
+    let id = harness.challenge(&order, 0).await;
     let sorry = AttestationResponse {
         att_obj: None,
         error: Some("sorry".into()),
     };
-    let context = glass.authenticated(&account).await;
-    let answer = glass.engine.answer_challenge(&context, id, &sorry);
+    let context = harness.authenticated(&account).await;
+    let answer = harness.engine.answer_challenge(&context, id, &sorry);
     assert!(matches!(answer.await, Err(Error::Attestation(_))));
-    let told = judged(&glass);
-    assert_eq!(told.refused.as_deref(), Some("device-could-not-attest"));
-    assert_eq!(*told.answer, Answer::Error("sorry".to_owned()));
+    let seen = judged(&harness);
+    assert_eq!(seen.refused.as_deref(), Some("device-could-not-attest"));
+    assert_eq!(*seen.answer, Answer::Error("sorry".to_owned()));
 }
 
 #[tokio::test]
-async fn nothing_is_told_that_was_not_committed() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    glass.store.fail_next("challenge-valid", CommitFault::Lost);
+async fn no_event_precedes_its_commit() {
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
+    harness
+        .store
+        .fail_next("challenge-valid", CommitFault::Lost);
     let device = device(SERIAL);
-    assert!(glass.answer(&order, 0, &device).await.is_err());
-    assert_eq!(glass.observer.take_recorded(), []);
+    assert!(harness.answer(&order, 0, &device).await.is_err());
+    assert_eq!(harness.observer.take_recorded(), []);
     // A CSR for an order that is not ready is ignored.
-    assert!(glass.finalize(&order, &device).await.is_err());
-    assert_eq!(glass.observer.take_recorded(), []);
-    glass.answer(&order, 0, &device).await.unwrap();
-    assert_eq!(judged(&glass).refused, None);
+    assert!(harness.finalize(&order, &device).await.is_err());
+    assert_eq!(harness.observer.take_recorded(), []);
+    harness.answer(&order, 0, &device).await.unwrap();
+    assert_eq!(judged(&harness).refused, None);
 }
 
 #[tokio::test]
 async fn every_event_is_seen_once() {
     use Kind::*;
     let observer = Arc::new(TestObserver::default());
-    eventful::everything(&Knobs {
+    eventful::everything(&Settings {
         observers: vec![Arc::clone(&observer) as _],
-        ..Knobs::default()
+        ..Settings::default()
     })
     .await;
     let seen = observer.kinds();
@@ -195,12 +197,12 @@ async fn every_event_is_seen_once() {
 #[tokio::test]
 async fn two_observers_see_the_same() {
     let second = Arc::new(TestObserver::default());
-    let glass = Glass::with(Knobs {
+    let harness = Harness::with(Settings {
         observers: vec![Arc::clone(&second) as _],
-        ..Knobs::default()
+        ..Settings::default()
     });
-    eventful::issuance(&glass).await;
-    let first = glass.observer.take();
+    eventful::issuance(&harness).await;
+    let first = harness.observer.take();
     assert_eq!(first.len(), 5);
     assert_eq!(second.take(), first);
 }
@@ -209,9 +211,9 @@ async fn two_observers_see_the_same() {
 /// limit.
 #[tokio::test]
 async fn a_flood_is_seen_whole() {
-    let glass = Glass::new();
-    eventful::many_accounts(&glass).await;
-    assert_eq!(glass.observer.kinds(), [Kind::AccountCreated; 60]);
+    let harness = Harness::new();
+    eventful::many_accounts(&harness).await;
+    assert_eq!(harness.observer.kinds(), [Kind::AccountCreated; 60]);
 }
 
 #[tokio::test]
@@ -237,14 +239,14 @@ async fn a_change_that_was_not_committed_is_no_event() {
             ],
         ),
     ] {
-        let glass = Glass::new();
-        let account = glass.account().await;
-        let order = glass.order(&account, &[SERIAL]).await.unwrap();
-        glass.store.fail_next(commit, CommitFault::Lost);
-        let answered = glass.answer(&order, 0, &device).await;
-        let finalized = glass.finalize(&order, &device).await;
+        let harness = Harness::new();
+        let account = harness.account().await;
+        let order = harness.order(&account, &[SERIAL]).await.unwrap();
+        harness.store.fail_next(commit, CommitFault::Lost);
+        let answered = harness.answer(&order, 0, &device).await;
+        let finalized = harness.finalize(&order, &device).await;
         assert!(answered.is_err() || finalized.is_err(), "{commit}");
-        assert_eq!(glass.observer.kinds(), seen, "{commit}");
+        assert_eq!(harness.observer.kinds(), seen, "{commit}");
     }
 }
 
@@ -260,39 +262,39 @@ async fn what_a_failed_commit_would_have_made_true_is_not_seen() {
         ("drop-server-intent", Kind::ServerIntentDropped),
         ("finalize-abandon", Kind::IssuanceFailed),
     ] {
-        let glass = Arc::new(Glass::new());
-        let walking = Arc::clone(&glass);
+        let harness = Arc::new(Harness::new());
+        let walking = Arc::clone(&harness);
         let walk = tokio::spawn(async move {
-            let glass = &*walking;
-            glass.store.fail_next(commit, CommitFault::Lost);
+            let harness = &*walking;
+            harness.store.fail_next(commit, CommitFault::Lost);
             match missing {
-                Kind::AccountCreated | Kind::AccountChanged => eventful::accounts(glass).await,
-                Kind::AccountKeyChanged => eventful::key_change(glass).await,
-                Kind::AuthorizationDeactivated => eventful::authorizations(glass).await,
-                Kind::Revoked => eventful::issuance(glass).await,
+                Kind::AccountCreated | Kind::AccountChanged => eventful::accounts(harness).await,
+                Kind::AccountKeyChanged => eventful::key_change(harness).await,
+                Kind::AuthorizationDeactivated => eventful::authorizations(harness).await,
+                Kind::Revoked => eventful::issuance(harness).await,
                 Kind::ServerIntentDropped => {
                     let spki = device(SERIAL).spki_der();
-                    glass
+                    harness
                         .store
                         .fail_next("server-certificate", CommitFault::Lost);
-                    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+                    let issued = harness.engine.issue_server_certificate(&spki, "localhost");
                     issued.await.unwrap_err();
-                    glass.clock.advance(ServerIntent::LEASE);
-                    glass.store.fail_next(commit, CommitFault::Lost);
-                    let dropped = glass.engine.drop_unfinished_server_intents();
+                    harness.clock.advance(ServerIntent::LEASE);
+                    harness.store.fail_next(commit, CommitFault::Lost);
+                    let dropped = harness.engine.drop_unfinished_server_intents();
                     dropped.await.unwrap();
                 }
                 Kind::IssuanceFailed => {
-                    eventful::interrupted(glass).await;
-                    glass.store.fail_next(commit, CommitFault::Lost);
-                    eventful::recovered_by_another_ca(glass).await;
+                    eventful::interrupted(harness).await;
+                    harness.store.fail_next(commit, CommitFault::Lost);
+                    eventful::recovered_by_another_ca(harness).await;
                 }
                 _ => unreachable!(),
             }
         });
         assert!(walk.await.is_err(), "{commit} did not fail");
-        assert!(!glass.store.will_fail(), "{commit} was not made");
-        let seen = glass.observer.kinds();
+        assert!(!harness.store.will_fail(), "{commit} was not made");
+        let seen = harness.observer.kinds();
         assert!(!seen.contains(&missing), "{commit}: {seen:?}");
     }
 }

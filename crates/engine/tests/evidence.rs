@@ -12,14 +12,14 @@ use assay_engine::{
 use assay_proto::{AttestationResponse, Base64Url, NewOrder, WireIdentifier};
 use assay_simulator::{Device, authority::AttestationAuthority, evidence::CertificateTemplate};
 use serde_json::json;
-use support::{Glass, SERIAL, START, csr, device, faulty_store::CommitFault};
+use support::{Harness, SERIAL, START, csr, device, faulty_store::CommitFault};
 
 const DAY: u64 = 86_400;
 
 /// An order for two identifiers of one device.
-async fn order_of_two(glass: &Glass) -> Order {
-    let account = glass.account().await;
-    let account = glass.authenticated(&account).await;
+async fn order_of_two(harness: &Harness) -> Order {
+    let account = harness.account().await;
+    let account = harness.authenticated(&account).await;
     let identifier = |kind: &str, value: String| WireIdentifier {
         kind: kind.to_owned(),
         value,
@@ -35,13 +35,13 @@ async fn order_of_two(glass: &Glass) -> Order {
         not_before: None,
         not_after: None,
     };
-    glass.engine.new_order(&account, &order).await.unwrap()
+    harness.engine.new_order(&account, &order).await.unwrap()
 }
 
 /// Answers challenge `index` with evidence of this authority for `token`, by
 /// default the challenge's own.
 async fn answer(
-    (glass, engine): (&Glass, &Engine),
+    (harness, engine): (&Harness, &Engine),
     authority: &AttestationAuthority,
     order: &Order,
     index: usize,
@@ -49,7 +49,7 @@ async fn answer(
     token: Option<&str>,
     change: impl FnOnce(&mut CertificateTemplate),
 ) -> Result<(), Error> {
-    let challenges = glass.challenges(order, index).await;
+    let challenges = harness.challenges(order, index).await;
     let challenge = &challenges[0];
     let token = token.unwrap_or(challenge.token().as_str());
     let freshness = sha256(token.as_bytes());
@@ -63,7 +63,7 @@ async fn answer(
     ];
     let object = assay_simulator::evidence::Evidence { chain }.attestation_object();
     let response = support::response(&object);
-    let context = glass.by(order.account).await;
+    let context = harness.by(order.account).await;
     let answered = engine.answer_challenge(&context, challenge.id(), &response);
     answered.await.map(drop)
 }
@@ -78,16 +78,16 @@ fn failure(refused: Result<(), Error>) -> Failure {
 
 #[tokio::test]
 async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
-    let glass = Glass::new();
+    let harness = Harness::new();
     let second = AttestationAuthority::create(START.0).unwrap();
-    let first = glass.authority.as_ref();
+    let first = harness.authority.as_ref();
     let device = device(SERIAL);
-    let both = glass.restart(&[first, &second], &glass.cas);
+    let both = harness.restart(&[first, &second], &harness.cas);
     for (left, gone) in [(vec![first], "the second"), (vec![&second], "the first")] {
-        let order = order_of_two(&glass).await;
+        let order = order_of_two(&harness).await;
         for (index, authority) in [first, &second].into_iter().enumerate() {
             let answered = answer(
-                (&glass, &both),
+                (&harness, &both),
                 authority,
                 &order,
                 index,
@@ -97,9 +97,9 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
             );
             answered.await.unwrap();
         }
-        let engine = glass.restart(&left, &glass.cas);
+        let engine = harness.restart(&left, &harness.cas);
         assert_eq!(
-            finalize(&glass, &engine, &order, &device)
+            finalize(&harness, &engine, &order, &device)
                 .await
                 .unwrap_err(),
             Error::Issuance(IssuanceRefusal::RootNoLongerTrusted),
@@ -108,25 +108,27 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
 
         // The order is still ready. Finalize begins while both roots are
         // trusted, and recovery runs when one is not.
-        glass
+        harness
             .store
             .fail_next("finalize-complete", CommitFault::Lost);
-        let error = finalize(&glass, &both, &order, &device).await.unwrap_err();
+        let error = finalize(&harness, &both, &order, &device)
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Store(_)), "{error:?}");
-        glass.clock.advance(Order::LEASE);
-        let engine = glass.restart(&left, &glass.cas);
+        harness.clock.advance(Order::LEASE);
+        let engine = harness.restart(&left, &harness.cas);
         assert_eq!(engine.recover().await.unwrap(), None);
-        let read = glass.read_by(&engine, &order).await;
+        let read = harness.read_by(&engine, &order).await;
         let OrderState::Invalid(failure) = read.state() else {
             panic!("{gone}: {:?}", read.state());
         };
         assert_eq!(failure.reason, "root-no-longer-trusted", "{gone}");
     }
     // With both roots the certificate is issued.
-    let order = order_of_two(&glass).await;
+    let order = order_of_two(&harness).await;
     for (index, authority) in [first, &second].into_iter().enumerate() {
         let answered = answer(
-            (&glass, &both),
+            (&harness, &both),
             authority,
             &order,
             index,
@@ -136,34 +138,34 @@ async fn finalize_and_recovery_ask_for_the_root_of_every_authorization() {
         );
         answered.await.unwrap();
     }
-    finalize(&glass, &both, &order, &device).await.unwrap();
+    finalize(&harness, &both, &order, &device).await.unwrap();
 }
 
 async fn finalize(
-    glass: &Glass,
+    harness: &Harness,
     engine: &Engine,
     order: &Order,
     device: &Device,
 ) -> Result<Order, Error> {
     let csr = csr(device);
     engine
-        .finalize(&glass.by(order.account).await, order.id, &csr)
+        .finalize(&harness.by(order.account).await, order.id, &csr)
         .await
 }
 
 async fn stale(
-    glass: &Glass,
+    harness: &Harness,
     authority: &AttestationAuthority,
     change: impl FnOnce(&mut CertificateTemplate),
 ) -> Failure {
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
     let device = device(SERIAL);
     let token = Some("another-token");
     let refused = answer(
-        (glass, &glass.engine),
+        (harness, &harness.engine),
         authority,
         &order,
         0,
@@ -184,47 +186,47 @@ async fn stale(
 
 #[tokio::test]
 async fn stale_but_genuine_evidence_is_told_from_a_forgery() {
-    let glass = Glass::new();
-    let told = stale(&glass, &glass.authority, |_| {}).await.detail;
+    let harness = Harness::new();
+    let detail = stale(&harness, &harness.authority, |_| {}).await.detail;
     let genuine = "stale but genuine: the chain verifies under the laboratory root \"laboratory\" \
                    and attests serial \"C02AAA\", UDID \"UDID\"; made for another challenge; leaf \
                    valid from ";
-    assert!(told.starts_with(genuine), "{told}");
-    assert!(!told.contains("expired"), "{told}");
+    assert!(detail.starts_with(genuine), "{detail}");
+    assert!(!detail.contains("expired"), "{detail}");
     // The longest finding that the store keeps.
-    assert!(told.len() < 400, "{told}");
+    assert!(detail.len() < 400, "{detail}");
 
-    let told = stale(&glass, &glass.authority, |leaf| {
+    let detail = stale(&harness, &harness.authority, |leaf| {
         leaf.not_before = START.0 - 30 * DAY;
         leaf.not_after = START.0 - DAY;
     });
-    let told = told.await.detail;
-    assert!(told.starts_with(genuine), "{told}");
+    let detail = detail.await.detail;
+    assert!(detail.starts_with(genuine), "{detail}");
     assert!(
-        told.ends_with("valid from 2026-12-16T08:00:00Z until 2027-01-14T08:00:00Z (expired)"),
-        "{told}"
+        detail.ends_with("valid from 2026-12-16T08:00:00Z until 2027-01-14T08:00:00Z (expired)"),
+        "{detail}"
     );
 
     let forger = AttestationAuthority::create(START.0).unwrap();
-    let told = stale(&glass, &forger, |_| {}).await.detail;
+    let detail = stale(&harness, &forger, |_| {}).await.detail;
     assert_eq!(
-        told.split(": ").next(),
+        detail.split(": ").next(),
         Some("the freshness code belongs to another challenge, and the chain does not verify"),
-        "{told}"
+        "{detail}"
     );
-    assert!(!told.contains(SERIAL), "{told}");
+    assert!(!detail.contains(SERIAL), "{detail}");
 }
 
 /// A forged chain that contains the real intermediate.
 #[tokio::test]
 async fn stale_evidence_with_a_bad_signature_is_no_genuine_one() {
-    let glass = Glass::new();
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+    let harness = Harness::new();
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
     let device = device(SERIAL);
-    let evidence = glass.authority.attest(
+    let evidence = harness.authority.attest(
         &device.properties,
         &device.spki_der(),
         &sha256(b"another-token"),
@@ -234,48 +236,48 @@ async fn stale_evidence_with_a_bad_signature_is_no_genuine_one() {
     *chain[0].last_mut().unwrap() ^= 1;
     UnverifiedCertificate::decode(&chain[0]).unwrap();
     let object = assay_simulator::evidence::Evidence { chain }.attestation_object();
-    let refused = glass
+    let refused = harness
         .engine
         .answer_challenge(
-            &glass.by(order.account).await,
-            glass.challenge(&order, 0).await,
+            &harness.by(order.account).await,
+            harness.challenge(&order, 0).await,
             &support::response(&object),
         )
         .await;
-    let told = failure(refused.map(drop)).detail;
+    let detail = failure(refused.map(drop)).detail;
     assert!(
-        told.contains("does not verify: bad-signature: certificate 0"),
-        "{told}"
+        detail.contains("does not verify: bad-signature: certificate 0"),
+        "{detail}"
     );
 }
 
 #[tokio::test]
 async fn a_flood_of_stale_evidence_is_not_examined_without_end() {
-    let glass = Glass::new();
+    let harness = Harness::new();
     let mut examined = 0;
     for _ in 0..40 {
-        let told = stale(&glass, &glass.authority, |_| {}).await.detail;
-        if told.contains("stale but genuine") {
+        let detail = stale(&harness, &harness.authority, |_| {}).await.detail;
+        if detail.contains("stale but genuine") {
             examined += 1;
         } else {
-            assert!(told.contains("was not examined"), "{told}");
+            assert!(detail.contains("was not examined"), "{detail}");
         }
     }
     assert_eq!(examined, 20);
-    glass.clock.advance(2);
-    let told = stale(&glass, &glass.authority, |_| {}).await.detail;
-    assert!(told.contains("stale but genuine"), "{told}");
+    harness.clock.advance(2);
+    let detail = stale(&harness, &harness.authority, |_| {}).await.detail;
+    assert!(detail.contains("stale but genuine"), "{detail}");
 }
 
-async fn refused(glass: &Glass, payload: serde_json::Value) -> Failure {
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+async fn refused(harness: &Harness, payload: serde_json::Value) -> Failure {
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
     let response: AttestationResponse = serde_json::from_value(payload).unwrap();
-    let context = glass.by(order.account).await;
-    let challenge = glass.challenge(&order, 0).await;
-    let answered = glass
+    let context = harness.by(order.account).await;
+    let challenge = harness.challenge(&order, 0).await;
+    let answered = harness
         .engine
         .answer_challenge(&context, challenge, &response);
     failure(answered.await.map(drop))
@@ -283,16 +285,16 @@ async fn refused(glass: &Glass, payload: serde_json::Value) -> Failure {
 
 #[tokio::test]
 async fn scenario_49_a_devices_error_beside_an_empty_chain_reaches_the_operator() {
-    let glass = Glass::new();
+    let harness = Harness::new();
     let empty = Base64Url::encode(b"\xa2\x63fmt\x65apple\x67attStmt\xa1\x63x5c\x80");
     let error = "Attestierung fehlgeschlagen";
-    let failed = refused(&glass, json!({"attObj": empty, "error": error})).await;
+    let failed = refused(&harness, json!({"attObj": empty, "error": error})).await;
     assert_eq!(failed.reason, "device-could-not-attest");
     assert!(failed.detail.ends_with(error), "{}", failed.detail);
     assert!(!failed.problem.detail.contains(error));
 
     // Without the error, the object determines the reason.
-    let failed = refused(&glass, json!({"attObj": empty})).await;
+    let failed = refused(&harness, json!({"attObj": empty})).await;
     assert_eq!(failed.reason, "chain-empty");
     assert!(failed.detail.contains("Apple's"), "{}", failed.detail);
 }
@@ -301,14 +303,14 @@ async fn scenario_49_a_devices_error_beside_an_empty_chain_reaches_the_operator(
 /// challenge response." An error field does not change the verdict.
 #[tokio::test]
 async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_in_nothing() {
-    let glass = Glass::new();
+    let harness = Harness::new();
     let device = device(SERIAL);
     for good in [true, false] {
-        let order = glass
-            .order(&glass.account().await, &[SERIAL])
+        let order = harness
+            .order(&harness.account().await, &[SERIAL])
             .await
             .unwrap();
-        let challenges = glass.challenges(&order, 0).await;
+        let challenges = harness.challenges(&order, 0).await;
         let challenge = &challenges[0];
         let token = match good {
             true => challenge.token().as_str().to_owned(),
@@ -316,16 +318,16 @@ async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_i
         };
         let spki = device.spki_der();
         let freshness = sha256(token.as_bytes());
-        let evidence = glass
+        let evidence = harness
             .authority
             .attest(&device.properties, &spki, &freshness, START.0);
         let response = AttestationResponse {
             error: Some(json!("no service")),
             ..support::response(&evidence.unwrap().attestation_object())
         };
-        let answered = glass
+        let answered = harness
             .engine
-            .answer_challenge(&glass.by(order.account).await, challenge.id(), &response)
+            .answer_challenge(&harness.by(order.account).await, challenge.id(), &response)
             .await;
         if good {
             answered.unwrap();
@@ -340,9 +342,9 @@ async fn scenario_49_an_error_beside_evidence_helps_it_in_nothing_and_harms_it_i
 
 #[tokio::test]
 async fn scenario_43_an_answer_without_evidence_names_the_usual_causes() {
-    let glass = Glass::new();
+    let harness = Harness::new();
     for payload in [json!({}), json!({"attObj": ""}), json!({"attObj": null})] {
-        let failed = refused(&glass, payload).await;
+        let failed = refused(&harness, payload).await;
         assert_eq!(failed.reason, "object-empty");
         for cause in [
             "the device sent no attestation: Attest is false or not supported",

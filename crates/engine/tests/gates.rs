@@ -13,11 +13,11 @@ use assay_proto::{
     AuthorizationUpdate, Base64Url, OrderStatus, RevocationReason, RevokeCert, Timestamp,
 };
 use assay_simulator::{CsrRequest, Device, SubjectAltName};
-use support::{Glass, SERIAL, START, account_key, device, faulty_store::CommitFault, new_cas};
+use support::{Harness, SERIAL, START, account_key, device, faulty_store::CommitFault, new_cas};
 
 /// A certificate, with its order and device.
 struct Issued {
-    glass: Glass,
+    harness: Harness,
     device: Device,
     order: Order,
     serial: SerialNumber,
@@ -26,16 +26,16 @@ struct Issued {
 
 impl Issued {
     async fn new() -> Self {
-        let glass = Glass::new();
-        let (order, device) = glass.ready(&glass.account().await).await;
-        let order = glass.finalize(&order, &device).await.unwrap();
+        let harness = Harness::new();
+        let (order, device) = harness.ready(&harness.account().await).await;
+        let order = harness.finalize(&order, &device).await.unwrap();
         let OrderState::Valid { certificate } = order.state() else {
             panic!("{:?}", order.state());
         };
         let serial = certificate.clone();
-        let der = stored(&glass, &serial).await.value.der;
+        let der = stored(&harness, &serial).await.value.der;
         Self {
-            glass,
+            harness,
             device,
             order,
             serial,
@@ -44,7 +44,7 @@ impl Issued {
     }
 
     async fn owner(&self) -> AccountContext {
-        self.glass.by(self.order.account).await
+        self.harness.by(self.order.account).await
     }
 
     async fn revoke(&self, by: Requester, der: &[u8], reason: Option<i64>) -> Result<(), Error> {
@@ -53,16 +53,16 @@ impl Issued {
             reason,
         };
         let context = Context::new(by, Request::default());
-        self.glass.engine.revoke(&context, &asked).await
+        self.harness.engine.revoke(&context, &asked).await
     }
 
     async fn revocation(&self) -> Option<Revocation> {
-        stored(&self.glass, &self.serial).await.value.revocation
+        stored(&self.harness, &self.serial).await.value.revocation
     }
 }
 
-async fn stored(glass: &Glass, serial: &SerialNumber) -> Versioned<Certificate> {
-    let found = glass.store.certificate(serial.clone()).await;
+async fn stored(harness: &Harness, serial: &SerialNumber) -> Versioned<Certificate> {
+    let found = harness.store.certificate(serial.clone()).await;
     found.unwrap().unwrap()
 }
 
@@ -77,16 +77,16 @@ fn by_key_of(device: &Device) -> Requester {
 #[tokio::test]
 async fn a_certificate_is_read_by_its_account_alone() {
     let issued = Issued::new().await;
-    let engine = &issued.glass.engine;
+    let engine = &issued.harness.engine;
     let owner = issued.owner().await;
     let chain = engine.certificate(&owner, issued.serial.clone());
     let pem = chain.await.unwrap().pem;
     assert_eq!(pem.matches("-----BEGIN CERTIFICATE-----").count(), 2);
     let leaf = assay_ca::certificate_pem(&issued.der).unwrap();
-    let issuer = support::issuer(&issued.glass.cas.issuing);
+    let issuer = support::issuer(&issued.harness.cas.issuing);
     assert_eq!(pem, leaf + issuer.certificate_pem());
 
-    let other = issued.glass.by(issued.glass.account().await.id).await;
+    let other = issued.harness.by(issued.harness.account().await.id).await;
     let refused = engine.certificate(&other, issued.serial.clone()).await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
     let unknown = SerialNumber::from_random([9; 16]);
@@ -102,8 +102,8 @@ async fn a_certificate_is_read_by_its_account_alone() {
     let refused = engine.certificate(&issued.owner().await, own).await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("certificate"));
     // The chain needs the issuing CA.
-    let glass = &issued.glass;
-    let elsewhere = glass.restart(&[&glass.authority], &new_cas());
+    let harness = &issued.harness;
+    let elsewhere = harness.restart(&[&harness.authority], &new_cas());
     let fault = elsewhere.certificate(&owner, issued.serial.clone());
     assert!(matches!(fault.await, Err(Error::Internal(text)) if text.contains("not loaded")));
 }
@@ -115,7 +115,7 @@ async fn a_certificate_is_revoked_by_its_account_or_its_key_and_once() {
         let issued = Issued::new().await;
         let owner = issued.owner().await;
         let account = owner.account();
-        issued.glass.clock.advance(5);
+        issued.harness.clock.advance(5);
         issued
             .revoke(by_account(owner), &issued.der, reason)
             .await
@@ -141,7 +141,7 @@ async fn a_certificate_is_revoked_by_its_account_or_its_key_and_once() {
 #[tokio::test]
 async fn no_other_account_key_or_bytes_revoke() {
     let issued = Issued::new().await;
-    let other = issued.glass.by(issued.glass.account().await.id).await;
+    let other = issued.harness.by(issued.harness.account().await.id).await;
     let own_key = Requester::Key(issued.owner().await.by.value.key);
     let mut altered = issued.der.clone();
     *altered.last_mut().unwrap() ^= 1;
@@ -168,38 +168,38 @@ async fn no_other_account_key_or_bytes_revoke() {
 
 #[tokio::test]
 async fn an_authorization_is_given_up_by_its_account_and_only_while_it_counts() {
-    let glass = Glass::new();
-    let (order, _) = glass.ready(&glass.account().await).await;
+    let harness = Harness::new();
+    let (order, _) = harness.ready(&harness.account().await).await;
     let id = order.authorizations[0];
-    let owner = glass.by(order.account).await;
+    let owner = harness.by(order.account).await;
     let update = async |by: &AccountContext, id, status: &str| {
         let update = AuthorizationUpdate {
             status: status.to_owned(),
         };
-        glass.engine.update_authorization(by, id, &update).await
+        harness.engine.update_authorization(by, id, &update).await
     };
     for status in ["valid", "", "Deactivated"] {
         let refused = update(&owner, id, status).await.unwrap_err();
         assert_eq!(refused, Error::StatusNotSettable(status.to_owned()));
     }
-    let other = glass.by(glass.account().await.id).await;
+    let other = harness.by(harness.account().await.id).await;
     let refused = update(&other, id, "deactivated").await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("authorization"));
-    let refused = glass.engine.authorization(&other, id).await;
+    let refused = harness.engine.authorization(&other, id).await;
     assert_eq!(refused.unwrap_err(), Error::NotFound("authorization"));
-    let found = glass.engine.authorization(&owner, id).await.unwrap();
+    let found = harness.engine.authorization(&owner, id).await.unwrap();
     assert_eq!(found.value.status(START), AuthorizationStatus::Valid);
     // Invalid and expired ones cannot be deactivated.
-    let dead = glass.order(&owner.by.value, &[SERIAL]).await.unwrap();
-    let challenge = glass.challenge(&dead, 0).await;
+    let dead = harness.order(&owner.by.value, &[SERIAL]).await.unwrap();
+    let challenge = harness.challenge(&dead, 0).await;
     let junk = support::response(b"junk");
-    let answered = glass
+    let answered = harness
         .engine
         .answer_challenge(&owner, challenge, &junk)
         .await;
     assert!(matches!(answered, Err(Error::Attestation(_))));
-    let late = glass.order(&owner.by.value, &[SERIAL]).await.unwrap();
-    glass.clock.move_to(late.expires);
+    let late = harness.order(&owner.by.value, &[SERIAL]).await.unwrap();
+    harness.clock.move_to(late.expires);
     for order in [dead, late] {
         let id = order.authorizations[0];
         let refused = update(&owner, id, "deactivated").await;
@@ -209,51 +209,54 @@ async fn an_authorization_is_given_up_by_its_account_and_only_while_it_counts() 
 
 #[tokio::test]
 async fn a_challenge_is_answered_in_its_orders_time_and_not_after() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
-    glass.clock.move_to(order.expires);
-    let late = glass.answer(&order, 0, &device(SERIAL)).await;
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
+    harness.clock.move_to(order.expires);
+    let late = harness.answer(&order, 0, &device(SERIAL)).await;
     assert_eq!(late.unwrap_err(), Error::OrderOver);
     // An order with a refused authorization has ended for all its
     // authorizations.
-    let order = glass.order(&account, &["C02AAA", "C02BBB"]).await.unwrap();
-    let context = glass.by(account.id).await;
-    let challenge = glass.challenge(&order, 0).await;
+    let order = harness
+        .order(&account, &["C02AAA", "C02BBB"])
+        .await
+        .unwrap();
+    let context = harness.by(account.id).await;
+    let challenge = harness.challenge(&order, 0).await;
     let junk = support::response(b"junk");
-    let refused = glass
+    let refused = harness
         .engine
         .answer_challenge(&context, challenge, &junk)
         .await;
     assert!(matches!(refused, Err(Error::Attestation(_))));
-    let over = glass.answer(&order, 1, &device("C02BBB")).await;
+    let over = harness.answer(&order, 1, &device("C02BBB")).await;
     assert_eq!(over.unwrap_err(), Error::OrderOver);
 }
 
 #[tokio::test]
 async fn an_account_is_established_by_its_first_evidence() {
-    let glass = Glass::new();
-    let account = glass.account().await;
+    let harness = Harness::new();
+    let account = harness.account().await;
     assert_eq!(account.established, None);
-    glass.clock.advance(3);
-    glass.ready(&account).await;
-    let first = glass.by(account.id).await.by;
+    harness.clock.advance(3);
+    harness.ready(&account).await;
+    let first = harness.by(account.id).await.by;
     assert_eq!(first.value.established, Some(START.plus(3)));
-    glass.clock.advance(3);
-    glass.ready(&account).await;
-    let second = glass.by(account.id).await.by;
+    harness.clock.advance(3);
+    harness.ready(&account).await;
+    let second = harness.by(account.id).await.by;
     assert_eq!(second.version, first.version);
 }
 
-async fn finalize_with(glass: &Glass, order: &Order, csr: &[u8]) -> Result<Order, Error> {
-    let context = glass.by(order.account).await;
-    glass.engine.finalize(&context, order.id, csr).await
+async fn finalize_with(harness: &Harness, order: &Order, csr: &[u8]) -> Result<Order, Error> {
+    let context = harness.by(order.account).await;
+    harness.engine.finalize(&context, order.id, csr).await
 }
 
 #[tokio::test]
 async fn a_refused_csr_leaves_the_order_ready_and_a_note() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
     let named = CsrRequest {
         common_name: String::new(),
         names: vec![SubjectAltName::PermanentIdentifier("C02ZZZ".to_owned())],
@@ -271,33 +274,33 @@ async fn a_refused_csr_leaves_the_order_ready_and_a_note() {
             "csr-key-not-attested",
         ),
     ] {
-        let refused = finalize_with(&glass, &order, &csr).await;
+        let refused = finalize_with(&harness, &order, &csr).await;
         assert_eq!(refused.unwrap_err(), Error::Csr(refusal.clone()));
-        let notes = glass.store.notes(order.id).await.unwrap();
+        let notes = harness.store.notes(order.id).await.unwrap();
         let note = notes.last().unwrap();
         assert_eq!(
             (note.reason.as_str(), &note.detail),
             (reason, &refusal.to_string())
         );
-        assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
+        assert_eq!(harness.read(&order).await.status(START), OrderStatus::Ready);
     }
-    let refused = finalize_with(&glass, &order, b"junk").await;
+    let refused = finalize_with(&harness, &order, b"junk").await;
     assert!(matches!(
         refused,
         Err(Error::Csr(CsrRefusal::Unreadable(_)))
     ));
     // No other account can finalize it.
-    let another = glass.by(glass.account().await.id).await;
+    let another = harness.by(harness.account().await.id).await;
     let csr = support::csr(&device);
-    let refused = glass.engine.finalize(&another, order.id, &csr);
+    let refused = harness.engine.finalize(&another, order.id, &csr);
     assert_eq!(refused.await.unwrap_err(), Error::NotFound("order"));
-    glass.finalize(&order, &device).await.unwrap();
+    harness.finalize(&order, &device).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_issued_is_what_was_recorded() {
     let issued = Issued::new().await;
-    let certificate = stored(&issued.glass, &issued.serial).await.value;
+    let certificate = stored(&issued.harness, &issued.serial).await.value;
     assert_eq!(certificate.issued, START);
     assert_eq!(
         certificate.spki_sha256,
@@ -305,7 +308,7 @@ async fn what_is_issued_is_what_was_recorded() {
     );
     assert_eq!(
         certificate.issuer,
-        support::issuer(&issued.glass.cas.issuing).id()
+        support::issuer(&issued.harness.cas.issuing).id()
     );
     let holder = certificate.holder.ordered();
     assert_eq!(holder, Some((issued.order.account, issued.order.id)));
@@ -321,47 +324,47 @@ async fn what_is_issued_is_what_was_recorded() {
 
 #[tokio::test]
 async fn a_ready_order_with_an_authorization_that_ended_is_a_fault_and_nothing_is_signed() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
     // Change only the authorization: no use-case creates such an order.
-    let found = glass.store.authorization(order.authorizations[0]).await;
+    let found = harness.store.authorization(order.authorizations[0]).await;
     let found = found.unwrap().unwrap();
     let change = Change::UpdateAuthorization(found.value.end_at(START), found.version);
     let changes = ChangeSet::new(START, vec![change]);
-    glass.store.commit("test", changes).await.unwrap();
-    let fault = glass.finalize(&order, &device).await.unwrap_err();
+    harness.store.commit("test", changes).await.unwrap();
+    let fault = harness.finalize(&order, &device).await.unwrap_err();
     assert!(
         matches!(&fault, Error::Internal(text) if text.contains("is not valid")),
         "{fault:?}"
     );
-    let later: Timestamp = glass.engine.now();
-    assert_eq!(glass.read(&order).await.status(later), OrderStatus::Ready);
+    let later: Timestamp = harness.engine.now();
+    assert_eq!(harness.read(&order).await.status(later), OrderStatus::Ready);
 }
 
 #[tokio::test]
 async fn a_finalize_that_another_request_overtakes_signs_nothing() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    let found = glass.store.order(order.id).await.unwrap().unwrap();
-    let ended = found.value.fail(failure(&glass).await).unwrap();
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
+    let found = harness.store.order(order.id).await.unwrap().unwrap();
+    let ended = found.value.fail(failure(&harness).await).unwrap();
     let changes = ChangeSet::new(START, vec![Change::UpdateOrder(ended, found.version)]);
-    glass.store.overtake_next("finalize-begin", changes);
-    let refused = glass.finalize(&order, &device).await.unwrap_err();
+    harness.store.overtake_next("finalize-begin", changes);
+    let refused = harness.finalize(&order, &device).await.unwrap_err();
     let invalid = Error::OrderNotReady(NotReady(OrderStatus::Invalid));
     assert_eq!(refused, invalid);
-    assert_eq!(glass.store.orders_in_processing().await.unwrap(), []);
+    assert_eq!(harness.store.orders_in_processing().await.unwrap(), []);
 }
 
 /// A failure: that of an answer without evidence.
-async fn failure(glass: &Glass) -> assay_engine::domain::Failure {
-    let order = glass
-        .order(&glass.account().await, &[SERIAL])
+async fn failure(harness: &Harness) -> assay_engine::domain::Failure {
+    let order = harness
+        .order(&harness.account().await, &[SERIAL])
         .await
         .unwrap();
-    let context = glass.by(order.account).await;
-    let challenge = glass.challenge(&order, 0).await;
+    let context = harness.by(order.account).await;
+    let challenge = harness.challenge(&order, 0).await;
     let junk = support::response(b"junk");
-    match glass
+    match harness
         .engine
         .answer_challenge(&context, challenge, &junk)
         .await
@@ -373,19 +376,19 @@ async fn failure(glass: &Glass) -> assay_engine::domain::Failure {
 
 #[tokio::test]
 async fn an_order_that_another_process_completed_is_returned_as_it_is_stored() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    glass
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
+    harness
         .store
         .fail_next("finalize-begin", CommitFault::Unacknowledged);
-    glass.finalize(&order, &device).await.unwrap_err();
-    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    harness.finalize(&order, &device).await.unwrap_err();
+    let found = harness.store.order(order.id).await.unwrap().unwrap();
     let completed = found.value.clone().complete().unwrap();
     // Recovery renews the lease in a commit of its own.
     let renewed = Version(found.version.0 + 1);
     let change = Change::UpdateOrder(completed.clone(), renewed);
     let changes = ChangeSet::new(START, vec![change]);
-    glass.store.overtake_next("finalize-complete", changes);
-    glass.clock.advance(Order::LEASE);
-    assert_eq!(glass.read(&order).await, completed);
+    harness.store.overtake_next("finalize-complete", changes);
+    harness.clock.advance(Order::LEASE);
+    assert_eq!(harness.read(&order).await, completed);
 }

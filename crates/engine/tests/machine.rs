@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use proptest::{collection::vec, prelude::*};
 use support::{
-    Glass,
-    walk::{Attempt, COMMITS, Cast, Step, Walk},
+    Harness,
+    walk::{Attempt, COMMITS, Fixtures, Step, Walk},
 };
 
-static CAST: LazyLock<Cast> = LazyLock::new(Cast::new);
+static FIXTURES: LazyLock<Fixtures> = LazyLock::new(Fixtures::new);
 
 fn step() -> impl Strategy<Value = Step> {
     let order = 0..4_usize;
@@ -43,7 +43,7 @@ proptest! {
     #[test]
     fn promises_are_kept_on_every_walk(steps in vec(step(), 1..60)) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-            let mut walk = Walk::new(Glass::new(), &CAST).await;
+            let mut walk = Walk::new(Harness::new(), &FIXTURES).await;
             for step in &steps {
                 walk.take(step).await;
                 walk.check().await;

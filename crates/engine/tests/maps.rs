@@ -17,30 +17,30 @@ use assay_proto::{NewAccount, OrderStatus};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use serde_json::{Value, json};
 use support::{
-    Glass, Knobs, START, csr, directory_name, faulty_store::CommitFault, new_cas, public,
+    Harness, START, Settings, csr, directory_name, faulty_store::CommitFault, new_cas, public,
 };
 
 /// The lifetime of the profile `short`.
 const SHORT: u64 = 7200;
 
-fn knobs(offered: &[&'static str]) -> Knobs {
+fn settings(offered: &[&'static str]) -> Settings {
     let short = Profile {
         subject: Profile::parse_subject("CN={serial},O=Short").unwrap(),
         san: Vec::new(),
         lifetime: SHORT,
         csr_names: CsrNames::Ignore,
     };
-    Knobs {
+    Settings {
         profiles: vec![("short", short)],
         directories: vec![("wifi", offered.to_vec())],
-        ..Knobs::default()
+        ..Settings::default()
     }
 }
 
 /// An engine with the directories `default` and `wifi`; `wifi` offers the
 /// profile `short`.
-fn glass() -> Glass {
-    Glass::with(knobs(&["short"]))
+fn harness() -> Harness {
+    Harness::with(settings(&["short"]))
 }
 
 fn wifi(engine: &Engine) -> &Arc<Directory> {
@@ -82,8 +82,8 @@ fn key() -> AccountKey {
 
 #[tokio::test]
 async fn the_same_key_in_two_directories_is_two_accounts() {
-    let (glass, key) = (glass(), key());
-    let engine = &glass.engine;
+    let (harness, key) = (harness(), key());
+    let engine = &harness.engine;
     let (default, wifi) = (engine.directories().default_directory(), wifi(engine));
     let (in_default, made) = new_account(engine, default, &key).await;
     assert!(made);
@@ -99,8 +99,8 @@ async fn the_same_key_in_two_directories_is_two_accounts() {
 
 #[tokio::test]
 async fn an_account_is_good_in_its_own_directory_alone() {
-    let (glass, key) = (glass(), key());
-    let engine = &glass.engine;
+    let (harness, key) = (harness(), key());
+    let engine = &harness.engine;
     let (default, wifi) = (engine.directories().default_directory(), wifi(engine));
     let (account, _) = new_account(engine, default, &key).await;
     let unknown = Error::AccountDoesNotExist("kid");
@@ -119,8 +119,8 @@ async fn an_account_is_good_in_its_own_directory_alone() {
 
 #[tokio::test]
 async fn a_key_is_taken_in_the_directory_that_it_is_of() {
-    let glass = glass();
-    let engine = &glass.engine;
+    let harness = harness();
+    let engine = &harness.engine;
     let (default, wifi) = (engine.directories().default_directory(), wifi(engine));
     let [old, of_default, of_wifi] = [key(), key(), key()];
     let (account, _) = new_account(engine, wifi, &old).await;
@@ -146,8 +146,8 @@ async fn a_key_is_taken_in_the_directory_that_it_is_of() {
 }
 
 /// An account of the directory `wifi`, as authentication returns it.
-async fn account_in_wifi(glass: &Glass) -> Account {
-    let (account, _) = new_account(&glass.engine, wifi(&glass.engine), &key()).await;
+async fn account_in_wifi(harness: &Harness) -> Account {
+    let (account, _) = new_account(&harness.engine, wifi(&harness.engine), &key()).await;
     account
 }
 
@@ -161,16 +161,16 @@ fn certificate_of(order: &Order) -> SerialNumber {
 
 #[tokio::test]
 async fn an_order_is_of_its_directorys_default_profile() {
-    let glass = glass();
+    let harness = harness();
     for (account, directory, profile, lifetime) in [
-        (glass.account().await, "default", "default", 90 * 86_400),
-        (account_in_wifi(&glass).await, "wifi", "short", SHORT),
+        (harness.account().await, "default", "default", 90 * 86_400),
+        (account_in_wifi(&harness).await, "wifi", "short", SHORT),
     ] {
-        let (order, device) = glass.ready(&account).await;
+        let (order, device) = harness.ready(&account).await;
         assert_eq!(order.directory.to_string(), directory);
         assert_eq!(order.profile.as_str(), profile);
-        let valid = glass.finalize(&order, &device).await.unwrap();
-        let certificate = glass.store.certificate(certificate_of(&valid)).await;
+        let valid = harness.finalize(&order, &device).await.unwrap();
+        let certificate = harness.store.certificate(certificate_of(&valid)).await;
         let certificate = certificate.unwrap().unwrap().value;
         assert_eq!(certificate.not_after, START.plus(lifetime));
         let has_name = (certificate.der.windows(5)).any(|part| part == b"Short");
@@ -180,53 +180,53 @@ async fn an_order_is_of_its_directorys_default_profile() {
 
 #[tokio::test]
 async fn no_account_key_of_any_directory_is_certified() {
-    let glass = glass();
-    let engine = &glass.engine;
-    let (order, device) = glass.ready(&glass.account().await).await;
+    let harness = harness();
+    let engine = &harness.engine;
+    let (order, device) = harness.ready(&harness.account().await).await;
     let attested = PublicKey::from_spki_der(&device.spki_der()).unwrap();
     new_account_of(engine, wifi(engine), attested).await;
-    let refused = glass.finalize(&order, &device).await.unwrap_err();
+    let refused = harness.finalize(&order, &device).await.unwrap_err();
     assert!(matches!(&refused, Error::Csr(csr) if csr.as_str() == "csr-account-key"));
 }
 
 #[tokio::test]
 async fn an_order_of_a_profile_that_is_no_longer_offered_is_not_finalized() {
-    let mut glass = glass();
-    let account = account_in_wifi(&glass).await;
-    let (order, device) = glass.ready(&account).await;
-    let (csr, context) = (csr(&device), glass.authenticated(&account).await);
+    let mut harness = harness();
+    let account = account_in_wifi(&harness).await;
+    let (order, device) = harness.ready(&account).await;
+    let (csr, context) = (csr(&device), harness.authenticated(&account).await);
     let finalize = async |engine: Engine| {
         let finalized = engine.finalize(&context, order.id, &csr);
         finalized.await.map(|order| order.status(START))
     };
     for offered in [Some(&["default"][..]), None] {
-        glass.knobs = match offered {
-            Some(offered) => knobs(offered),
-            None => Knobs::default(),
+        harness.settings = match offered {
+            Some(offered) => settings(offered),
+            None => Settings::default(),
         };
-        let engine = glass.restart(&[&glass.authority], &glass.cas);
+        let engine = harness.restart(&[&harness.authority], &harness.cas);
         let refused = Error::Issuance(IssuanceRefusal::ProfileNotOffered);
         assert_eq!(finalize(engine).await, Err(refused), "{offered:?}");
     }
     // Put the profile back; a changed default does not matter.
-    glass.knobs = knobs(&["default", "short"]);
-    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    harness.settings = settings(&["default", "short"]);
+    let engine = harness.restart(&[&harness.authority], &harness.cas);
     assert_eq!(finalize(engine).await, Ok(OrderStatus::Valid));
 }
 
 /// An order of `account` whose signing was interrupted.
-async fn interrupted(glass: &Glass, account: &Account) -> Order {
-    let (order, device) = glass.ready(account).await;
-    (glass.store).fail_next("finalize-complete", CommitFault::Lost);
-    glass.finalize(&order, &device).await.unwrap_err();
+async fn interrupted(harness: &Harness, account: &Account) -> Order {
+    let (order, device) = harness.ready(account).await;
+    (harness.store).fail_next("finalize-complete", CommitFault::Lost);
+    harness.finalize(&order, &device).await.unwrap_err();
     order
 }
 
 /// The status of `order` after its lease, and the reason if it failed.
-async fn recovered(glass: &Glass, engine: &Engine, order: &Order) -> (OrderStatus, String) {
-    glass.clock.advance(Order::LEASE);
+async fn recovered(harness: &Harness, engine: &Engine, order: &Order) -> (OrderStatus, String) {
+    harness.clock.advance(Order::LEASE);
     assert_eq!(engine.recover().await.unwrap(), None);
-    let value = glass.store.order(order.id).await.unwrap().unwrap().value;
+    let value = harness.store.order(order.id).await.unwrap().unwrap().value;
     let reason = match value.state() {
         OrderState::Invalid(failure) => failure.reason.clone(),
         _ => String::new(),
@@ -236,49 +236,49 @@ async fn recovered(glass: &Glass, engine: &Engine, order: &Order) -> (OrderStatu
 
 #[tokio::test]
 async fn recovery_admits_no_device_of_a_directory_that_is_gone() {
-    let mut glass = glass();
-    let account = account_in_wifi(&glass).await;
-    let order = interrupted(&glass, &account).await;
-    glass.knobs = Knobs::default();
-    let engine = glass.restart(&[&glass.authority], &glass.cas);
+    let mut harness = harness();
+    let account = account_in_wifi(&harness).await;
+    let order = interrupted(&harness, &account).await;
+    harness.settings = Settings::default();
+    let engine = harness.restart(&[&harness.authority], &harness.cas);
     let expected = (OrderStatus::Invalid, "profile-not-offered".to_owned());
-    assert_eq!(recovered(&glass, &engine, &order).await, expected);
+    assert_eq!(recovered(&harness, &engine, &order).await, expected);
 }
 
 #[tokio::test]
 async fn an_issuance_ends_under_the_issuer_that_it_was_begun_under() {
-    let mut glass = Glass::new();
-    let account = glass.account().await;
-    let order = interrupted(&glass, &account).await;
+    let mut harness = Harness::new();
+    let account = harness.account().await;
+    let order = interrupted(&harness, &account).await;
     let new = new_cas();
-    glass.knobs.former = vec![Arc::clone(&glass.cas)];
-    let engine = glass.restart(&[&glass.authority], &new);
+    harness.settings.former = vec![Arc::clone(&harness.cas)];
+    let engine = harness.restart(&[&harness.authority], &new);
     let expected = (OrderStatus::Valid, String::new());
-    assert_eq!(recovered(&glass, &engine, &order).await, expected);
-    let context = glass.authenticated(&account).await;
+    assert_eq!(recovered(&harness, &engine, &order).await, expected);
+    let context = harness.authenticated(&account).await;
     let order = engine.order(&context, order.id).await.unwrap().value;
     let chain = engine.certificate(&context, certificate_of(&order)).await;
     let chain = chain.unwrap().pem;
-    assert!(chain.contains(glass.cas.issuing.certificate_pem.trim()));
+    assert!(chain.contains(harness.cas.issuing.certificate_pem.trim()));
     assert!(!chain.contains(new.issuing.certificate_pem.trim()));
 }
 
 #[tokio::test]
 async fn certificates_of_every_loaded_issuer_can_be_fetched() {
-    let mut glass = Glass::new();
-    let account = glass.account().await;
-    let issue = async |glass: &Glass| {
-        let (order, device) = glass.ready(&account).await;
-        certificate_of(&glass.finalize(&order, &device).await.unwrap())
+    let mut harness = Harness::new();
+    let account = harness.account().await;
+    let issue = async |harness: &Harness| {
+        let (order, device) = harness.ready(&account).await;
+        certificate_of(&harness.finalize(&order, &device).await.unwrap())
     };
-    let former = issue(&glass).await;
+    let former = issue(&harness).await;
     let new = Arc::new(new_cas());
-    glass.knobs.former = vec![Arc::clone(&glass.cas)];
-    glass.engine = Arc::new(glass.restart(&[&glass.authority], &new));
-    let latest = issue(&glass).await;
-    for (serial, issuer) in [(former, &glass.cas), (latest, &new)] {
-        let context = glass.authenticated(&account).await;
-        let chain = glass.engine.certificate(&context, serial).await.unwrap();
+    harness.settings.former = vec![Arc::clone(&harness.cas)];
+    harness.engine = Arc::new(harness.restart(&[&harness.authority], &new));
+    let latest = issue(&harness).await;
+    for (serial, issuer) in [(former, &harness.cas), (latest, &new)] {
+        let context = harness.authenticated(&account).await;
+        let chain = harness.engine.certificate(&context, serial).await.unwrap();
         assert!(chain.pem.contains(issuer.issuing.certificate_pem.trim()));
     }
 }

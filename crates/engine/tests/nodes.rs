@@ -20,20 +20,20 @@ use assay_engine::{
 use assay_proto::{OrderStatus, Timestamp};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use async_trait::async_trait;
-use support::{Glass, Knobs, SystemRandom, faulty_store::CommitFault};
+use support::{Harness, Settings, SystemRandom, faulty_store::CommitFault};
 
 /// An engine that started at a time before the recorded one would revive what
 /// has expired.
 #[tokio::test]
 async fn no_engine_starts_without_the_recorded_time() {
-    let glass = Glass::new();
-    glass.store.timeless.store(true, Ordering::Relaxed);
-    let refused = glass.start(&[&glass.authority], &glass.cas);
+    let harness = Harness::new();
+    harness.store.timeless.store(true, Ordering::Relaxed);
+    let refused = harness.start(&[&harness.authority], &harness.cas);
     let fault = StoreError("no route".to_owned());
     assert_eq!(refused.err(), Some(Error::Store(fault)));
-    glass.store.timeless.store(false, Ordering::Relaxed);
-    let engine = glass.restart(&[&glass.authority], &glass.cas);
-    assert_eq!(engine.now(), glass.engine.now());
+    harness.store.timeless.store(false, Ordering::Relaxed);
+    let engine = harness.restart(&[&harness.authority], &harness.cas);
+    assert_eq!(engine.now(), harness.engine.now());
 }
 
 /// The state that nodes share: the redeemed nonces.
@@ -105,25 +105,25 @@ async fn authenticate(engine: &Engine, key: &AccountKey, nonce: &str) -> Result<
 #[tokio::test]
 async fn a_nonce_of_one_node_is_good_once_at_any() {
     let redeemed = Arc::<Redeemed>::default();
-    let knobs = Knobs {
+    let settings = Settings {
         nonces: SharedNonces::of(&redeemed),
-        ..Knobs::default()
+        ..Settings::default()
     };
-    let mut glass = Glass::with(knobs);
-    glass.knobs.nonces = SharedNonces::of(&redeemed);
-    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let mut harness = Harness::with(settings);
+    harness.settings.nonces = SharedNonces::of(&redeemed);
+    let other = harness.restart(&[&harness.authority], &harness.cas);
     let key = AccountKey::generate(Algorithm::Es256).unwrap();
 
-    let nonce = glass.engine.nonce();
+    let nonce = harness.engine.nonce();
     let answers: [_; 2] = tokio::join!(
-        authenticate(&glass.engine, &key, &nonce),
+        authenticate(&harness.engine, &key, &nonce),
         authenticate(&other, &key, &nonce)
     )
     .into();
     let used = Err(Error::Nonce(NonceError::Used));
     assert!(answers.contains(&Ok(())), "{answers:?}");
     assert!(answers.contains(&used), "{answers:?}");
-    assert_eq!(authenticate(&glass.engine, &key, &nonce).await, used);
+    assert_eq!(authenticate(&harness.engine, &key, &nonce).await, used);
 }
 
 /// If the redemption of a nonce cannot be recorded, the request fails and the
@@ -131,157 +131,157 @@ async fn a_nonce_of_one_node_is_good_once_at_any() {
 #[tokio::test]
 async fn a_redemption_that_fails_is_a_fault_and_spends_nothing() {
     let redeemed = Arc::<Redeemed>::default();
-    let knobs = Knobs {
+    let settings = Settings {
         nonces: SharedNonces::of(&redeemed),
-        ..Knobs::default()
+        ..Settings::default()
     };
-    let glass = Glass::with(knobs);
+    let harness = Harness::with(settings);
     let key = AccountKey::generate(Algorithm::Es256).unwrap();
-    let nonce = glass.engine.nonce();
+    let nonce = harness.engine.nonce();
     redeemed.unreachable.store(true, Ordering::Relaxed);
     for _ in 0..4 {
-        let refused = authenticate(&glass.engine, &key, &nonce).await;
+        let refused = authenticate(&harness.engine, &key, &nonce).await;
         assert!(refused.unwrap_err().is_fault());
     }
     redeemed.unreachable.store(false, Ordering::Relaxed);
-    assert_eq!(authenticate(&glass.engine, &key, &nonce).await, Ok(()));
+    assert_eq!(authenticate(&harness.engine, &key, &nonce).await, Ok(()));
 }
 
 /// Three orders that a dead node left in processing; their leases are over.
-async fn three_interrupted(glass: &Glass) -> Vec<Order> {
-    let account = glass.account().await;
+async fn three_interrupted(harness: &Harness) -> Vec<Order> {
+    let account = harness.account().await;
     let mut orders = Vec::new();
     for _ in 0..3 {
-        orders.push(interrupted(glass, &account).await);
+        orders.push(interrupted(harness, &account).await);
     }
-    glass.clock.advance(Order::LEASE);
+    harness.clock.advance(Order::LEASE);
     orders
 }
 
-async fn interrupted(glass: &Glass, account: &Account) -> Order {
-    let (order, device) = glass.ready(account).await;
-    (glass.store).fail_next("finalize-complete", CommitFault::Lost);
-    glass.finalize(&order, &device).await.unwrap_err();
+async fn interrupted(harness: &Harness, account: &Account) -> Order {
+    let (order, device) = harness.ready(account).await;
+    (harness.store).fail_next("finalize-complete", CommitFault::Lost);
+    harness.finalize(&order, &device).await.unwrap_err();
     order
 }
 
-async fn status(glass: &Glass, order: &Order) -> OrderStatus {
-    let found = glass.store.order(order.id).await.unwrap().unwrap();
-    found.value.status(glass.engine.now())
+async fn status(harness: &Harness, order: &Order) -> OrderStatus {
+    let found = harness.store.order(order.id).await.unwrap().unwrap();
+    found.value.status(harness.engine.now())
 }
 
 #[tokio::test]
 async fn of_two_nodes_that_recover_at_once_one_does_each_piece() {
-    let glass = Glass::new();
-    let other = glass.restart(&[&glass.authority], &glass.cas);
-    let orders = three_interrupted(&glass).await;
-    let lease = glass.engine.now().plus(Lease::TERM);
-    let ends = tokio::join!(glass.engine.recover(), other.recover());
+    let harness = Harness::new();
+    let other = harness.restart(&[&harness.authority], &harness.cas);
+    let orders = three_interrupted(&harness).await;
+    let lease = harness.engine.now().plus(Lease::TERM);
+    let ends = tokio::join!(harness.engine.recover(), other.recover());
     // One of them resolved all; the other retries when that node's lease is
     // over.
     let mut ends = [ends.0.unwrap(), ends.1.unwrap()];
     ends.sort();
     assert_eq!(ends, [None, Some(lease)]);
     for order in &orders {
-        assert_eq!(status(&glass, order).await, OrderStatus::Valid);
+        assert_eq!(status(&harness, order).await, OrderStatus::Valid);
     }
     for name in ["finalize-resume", "finalize-complete"] {
-        assert_eq!(glass.store.committed(name), 3, "{name}");
+        assert_eq!(harness.store.committed(name), 3, "{name}");
     }
-    assert_eq!(glass.store.committed("take-lease"), 1);
-    glass.clock.advance(Lease::TERM);
+    assert_eq!(harness.store.committed("take-lease"), 1);
+    harness.clock.advance(Lease::TERM);
     assert_eq!(other.recover().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn what_a_node_left_that_died_while_it_recovered_another_finishes() {
-    let glass = Glass::new();
-    let other = glass.restart(&[&glass.authority], &glass.cas);
-    let orders = three_interrupted(&glass).await;
-    (glass.store).fail_next("finalize-complete", CommitFault::Lost);
-    glass.engine.recover().await.unwrap_err();
-    let began = glass.engine.now();
+    let harness = Harness::new();
+    let other = harness.restart(&[&harness.authority], &harness.cas);
+    let orders = three_interrupted(&harness).await;
+    (harness.store).fail_next("finalize-complete", CommitFault::Lost);
+    harness.engine.recover().await.unwrap_err();
+    let began = harness.engine.now();
     // It completed two, and left one with a new lease.
-    assert_eq!(glass.store.orders_in_processing().await.unwrap().len(), 1);
+    assert_eq!(harness.store.orders_in_processing().await.unwrap().len(), 1);
 
     let lease = began.plus(Lease::TERM);
     assert_eq!(other.recover().await.unwrap(), Some(lease));
-    assert_eq!(glass.store.committed("finalize-resume"), 3);
-    glass.clock.move_to(lease);
+    assert_eq!(harness.store.committed("finalize-resume"), 3);
+    harness.clock.move_to(lease);
     assert_eq!(other.recover().await.unwrap(), None);
     for order in &orders {
-        assert_eq!(status(&glass, order).await, OrderStatus::Valid);
+        assert_eq!(status(&harness, order).await, OrderStatus::Valid);
     }
-    assert_eq!(glass.store.committed("finalize-complete"), 3);
+    assert_eq!(harness.store.committed("finalize-complete"), 3);
 }
 
 #[tokio::test]
 async fn another_node_waits_for_the_lease_unless_its_holder_ends_in_order() {
-    let glass = Glass::new();
-    let other = glass.restart(&[&glass.authority], &glass.cas);
-    three_interrupted(&glass).await;
-    let late = interrupted(&glass, &glass.account().await).await;
-    glass.engine.recover().await.unwrap();
-    glass.clock.advance(Order::LEASE - 1);
+    let harness = Harness::new();
+    let other = harness.restart(&[&harness.authority], &harness.cas);
+    three_interrupted(&harness).await;
+    let late = interrupted(&harness, &harness.account().await).await;
+    harness.engine.recover().await.unwrap();
+    harness.clock.advance(Order::LEASE - 1);
     // The holder renews its lease while it works, before it expires.
-    three_interrupted(&glass).await;
-    glass.engine.recover().await.unwrap();
-    assert_eq!(glass.store.committed("take-lease"), 2);
-    assert_eq!(status(&glass, &late).await, OrderStatus::Valid);
+    three_interrupted(&harness).await;
+    harness.engine.recover().await.unwrap();
+    assert_eq!(harness.store.committed("take-lease"), 2);
+    assert_eq!(status(&harness, &late).await, OrderStatus::Valid);
 
-    let last = interrupted(&glass, &glass.account().await).await;
-    glass.clock.advance(Order::LEASE - 1);
-    let lease = glass.store.lease(Work::Recovery).await.unwrap().unwrap();
+    let last = interrupted(&harness, &harness.account().await).await;
+    harness.clock.advance(Order::LEASE - 1);
+    let lease = harness.store.lease(Work::Recovery).await.unwrap().unwrap();
     let until = lease.value.until();
-    assert_eq!(until, glass.engine.now().plus(1));
-    glass.engine.close().await.unwrap();
-    let lease = glass.store.lease(Work::Recovery).await.unwrap().unwrap();
-    assert_eq!(lease.value.until(), glass.engine.now());
-    glass.clock.advance(1);
+    assert_eq!(until, harness.engine.now().plus(1));
+    harness.engine.close().await.unwrap();
+    let lease = harness.store.lease(Work::Recovery).await.unwrap().unwrap();
+    assert_eq!(lease.value.until(), harness.engine.now());
+    harness.clock.advance(1);
     assert_eq!(other.recover().await.unwrap(), None);
-    assert_eq!(status(&glass, &last).await, OrderStatus::Valid);
+    assert_eq!(status(&harness, &last).await, OrderStatus::Valid);
     // The lease is the other node's now: the first node does not release it.
-    let lease = glass.store.lease(Work::Recovery).await.unwrap();
-    glass.engine.close().await.unwrap();
-    assert_eq!(glass.store.lease(Work::Recovery).await.unwrap(), lease);
+    let lease = harness.store.lease(Work::Recovery).await.unwrap();
+    harness.engine.close().await.unwrap();
+    assert_eq!(harness.store.lease(Work::Recovery).await.unwrap(), lease);
 }
 
 #[tokio::test]
 async fn a_node_at_rest_commits_nothing() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let before = glass.store.commits();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let before = harness.store.commits();
     for _ in 0..3 {
-        glass.clock.advance(60);
-        assert_eq!(glass.engine.recover().await.unwrap(), None);
-        let dropped = glass.engine.drop_unfinished_server_intents().await;
+        harness.clock.advance(60);
+        assert_eq!(harness.engine.recover().await.unwrap(), None);
+        let dropped = harness.engine.drop_unfinished_server_intents().await;
         assert_eq!(dropped.unwrap(), None);
     }
-    assert_eq!(glass.store.commits(), before);
+    assert_eq!(harness.store.commits(), before);
     // Nor while the lease of an order runs: there is nothing to do yet.
-    interrupted(&glass, &account).await;
-    let before = glass.store.commits();
-    assert!(glass.engine.recover().await.unwrap().is_some());
-    assert_eq!(glass.store.commits(), before);
+    interrupted(&harness, &account).await;
+    let before = harness.store.commits();
+    assert!(harness.engine.recover().await.unwrap().is_some());
+    assert_eq!(harness.store.commits(), before);
 }
 
 #[tokio::test]
 async fn the_intent_of_a_node_that_lives_is_not_dropped() {
-    let glass = Glass::new();
-    let other = glass.restart(&[&glass.authority], &glass.cas);
+    let harness = Harness::new();
+    let other = harness.restart(&[&harness.authority], &harness.cas);
     let spki = support::device(support::SERIAL).spki_der();
-    (glass.store).fail_next("server-certificate", CommitFault::Lost);
-    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    (harness.store).fail_next("server-certificate", CommitFault::Lost);
+    let issued = harness.engine.issue_server_certificate(&spki, "localhost");
     issued.await.unwrap_err();
-    let lease = glass.engine.now().plus(ServerIntent::LEASE);
+    let lease = harness.engine.now().plus(ServerIntent::LEASE);
     let dropped = other.drop_unfinished_server_intents().await;
     assert_eq!(dropped.unwrap(), Some(lease));
-    assert_eq!(glass.store.server_intents().await.unwrap().len(), 1);
-    glass.clock.move_to(lease);
+    assert_eq!(harness.store.server_intents().await.unwrap().len(), 1);
+    harness.clock.move_to(lease);
     let (here, there) = tokio::join!(
-        glass.engine.drop_unfinished_server_intents(),
+        harness.engine.drop_unfinished_server_intents(),
         other.drop_unfinished_server_intents()
     );
     assert_eq!((here.unwrap(), there.unwrap()), (None, None));
-    assert_eq!(glass.store.committed("drop-server-intent"), 1);
+    assert_eq!(harness.store.committed("drop-server-intent"), 1);
 }

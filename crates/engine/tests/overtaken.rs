@@ -13,7 +13,7 @@ use assay_jws::PublicKey;
 use assay_proto::{AccountUpdate, Contact, OrderStatus, Problem, ProblemType};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use serde_json::json;
-use support::{Glass, START, account_key, public};
+use support::{Harness, START, account_key, public};
 
 fn changes(change: Change) -> ChangeSet {
     ChangeSet::new(START, vec![change])
@@ -21,7 +21,7 @@ fn changes(change: Change) -> ChangeSet {
 
 /// An account that requests a key change, and the request.
 struct Asking {
-    glass: Glass,
+    harness: Harness,
     context: AccountContext,
     payload: Payload,
     url: String,
@@ -30,23 +30,23 @@ struct Asking {
 
 impl Asking {
     async fn new() -> Self {
-        let glass = Glass::new();
+        let harness = Harness::new();
         let [old, new] = [0; 2].map(|_| AccountKey::generate(Algorithm::Es256).unwrap());
-        let account = glass.account_of(public(&old)).await;
+        let account = harness.account_of(public(&old)).await;
         let url = format!("{}/acme/key-change", "https://localhost:8443");
-        let kid = glass.engine.urls().account(account.id);
+        let kid = harness.engine.urls().account(account.id);
         let inner = json!({"account": kid, "oldKey": old.jwk()});
         let inner = Jws::new(&url, &inner).sign(&new, None, None).unwrap();
-        let nonce = glass.engine.nonce();
+        let nonce = harness.engine.nonce();
         let outer = Jws::new(&url, &inner).sign(&old, Some(&kid), Some(&nonce));
         let body = outer.unwrap().to_string();
-        let (context, payload) = glass
+        let (context, payload) = harness
             .engine
             .authenticate_account(body.as_bytes(), &url, Request::default())
             .await
             .unwrap();
         Self {
-            glass,
+            harness,
             context,
             payload,
             url,
@@ -60,10 +60,10 @@ impl Asking {
     ) -> Result<Account, Error> {
         let Versioned { value, version } = self.context.by.clone();
         let change = Change::UpdateAccount(change(value), version);
-        self.glass
+        self.harness
             .store
             .overtake_next("key-change", changes(change));
-        let engine = &self.glass.engine;
+        let engine = &self.harness.engine;
         engine
             .change_key(&self.context, &self.payload, &self.url)
             .await
@@ -96,16 +96,16 @@ async fn scenario_98_of_two_key_changes_the_first_one_stays() {
         matches!(error, Error::KeyChange(text) if text.contains("oldKey")),
         "{error:?}"
     );
-    let stored = asking.glass.authenticated(&asking.context.by.value).await;
+    let stored = asking.harness.authenticated(&asking.context.by.value).await;
     assert_eq!(stored.by.value.key, first);
 }
 
 #[tokio::test]
 async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let (order, _) = glass.ready(&account).await;
-    let found = glass.store.order(order.id).await.unwrap().unwrap();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let (order, _) = harness.ready(&account).await;
+    let found = harness.store.order(order.id).await.unwrap().unwrap();
     let processing = Processing {
         intent: Intent {
             issuer: [1; 32],
@@ -119,26 +119,28 @@ async fn an_order_that_is_finalized_meanwhile_stays_valid_when_its_account_goes(
     let begun = found.value.begin(processing, START).unwrap();
     let finalized = begun.complete().unwrap();
     let change = Change::UpdateOrder(finalized.clone(), found.version);
-    glass.store.overtake_next("update-account", changes(change));
+    harness
+        .store
+        .overtake_next("update-account", changes(change));
     let update = AccountUpdate {
         status: Some("deactivated".to_owned()),
         ..AccountUpdate::default()
     };
-    let authenticated = glass.authenticated(&account).await;
-    let engine = &glass.engine;
+    let authenticated = harness.authenticated(&account).await;
+    let engine = &harness.engine;
     engine
         .update_account(&authenticated, &update)
         .await
         .unwrap();
-    assert_eq!(glass.read(&order).await, finalized);
+    assert_eq!(harness.read(&order).await, finalized);
 }
 
 #[tokio::test]
-async fn a_finalize_that_recovery_overtook_tells_what_is_stored() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
+async fn a_finalize_that_recovery_overtook_returns_the_stored_order() {
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
     // The second commit waits; the order, as it will be then, ends.
-    let ready = glass.store.order(order.id).await.unwrap().unwrap();
+    let ready = harness.store.order(order.id).await.unwrap().unwrap();
     let failure = Failure {
         problem: Problem::new(ProblemType::ServerInternal, "overtaken"),
         gate: Gate::Issuance,
@@ -149,10 +151,10 @@ async fn a_finalize_that_recovery_overtook_tells_what_is_stored() {
     };
     let version = assay_engine::ports::Version(ready.version.0 + 1);
     let change = Change::UpdateOrder(ready.value.fail(failure).unwrap(), version);
-    glass
+    harness
         .store
         .overtake_next("finalize-complete", changes(change));
-    let told = glass.finalize(&order, &device).await.unwrap();
-    assert_eq!(told.status(START), OrderStatus::Invalid);
-    assert_eq!(glass.read(&order).await, told);
+    let returned = harness.finalize(&order, &device).await.unwrap();
+    assert_eq!(returned.status(START), OrderStatus::Invalid);
+    assert_eq!(harness.read(&order).await, returned);
 }

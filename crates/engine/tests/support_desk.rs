@@ -11,28 +11,30 @@ use assay_engine::{
     ports::{OpenOrders, Store},
 };
 use assay_proto::{NewOrder, OrderStatus, WireIdentifier};
-use support::{Glass, Knobs, SERIAL, START, csr, device, faulty_store::CommitFault, new_order};
+use support::{
+    Harness, SERIAL, START, Settings, csr, device, faulty_store::CommitFault, new_order,
+};
 
-async fn notes(glass: &Glass, order: &Order) -> Vec<(u64, String)> {
-    let notes = glass.store.notes(order.id).await.unwrap();
+async fn notes(harness: &Harness, order: &Order) -> Vec<(u64, String)> {
+    let notes = harness.store.notes(order.id).await.unwrap();
     let notes = notes.into_iter().map(|note| (note.at.0, note.reason));
     notes.collect()
 }
 
-fn refusals(glass: &Glass, device: &str) -> Vec<(String, Option<String>)> {
-    let refusals = glass.engine.recent_refusals(Some(device)).into_iter();
+fn refusals(harness: &Harness, device: &str) -> Vec<(String, Option<String>)> {
+    let refusals = harness.engine.recent_refusals(Some(device)).into_iter();
     let of = |client: Option<std::net::IpAddr>| client.map(|client| client.to_string());
     refusals.map(|one| (one.reason, of(one.client))).collect()
 }
 
 #[tokio::test]
 async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
-    let glass = Glass::new();
-    let (order, right) = glass.ready(&glass.account().await).await;
+    let harness = Harness::new();
+    let (order, right) = harness.ready(&harness.account().await).await;
     let another = device(SERIAL);
-    let error = glass.finalize(&order, &another).await.unwrap_err();
+    let error = harness.finalize(&order, &another).await.unwrap_err();
     assert!(matches!(error, Error::Csr(_)), "{error:?}");
-    let found = glass.store.notes(order.id).await.unwrap();
+    let found = harness.store.notes(order.id).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(
         (found[0].at, &*found[0].reason),
@@ -43,12 +45,12 @@ async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
     // Other reasons get their own notes: of the CSR, and of the operator's
     // policy.
     let junk = b"junk".as_slice();
-    let context = glass.by(order.account).await;
-    let refused = glass.engine.finalize(&context, order.id, junk);
+    let context = harness.by(order.account).await;
+    let refused = harness.engine.finalize(&context, order.id, junk);
     assert!(refused.await.is_err());
-    glass.inventory.serials.lock().unwrap().clear();
-    assert!(glass.finalize(&order, &right).await.is_err());
-    let found = notes(&glass, &order).await;
+    harness.inventory.serials.lock().unwrap().clear();
+    assert!(harness.finalize(&order, &right).await.is_err());
+    let found = notes(&harness, &order).await;
     let reasons: Vec<&str> = found.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(
         reasons,
@@ -59,43 +61,43 @@ async fn a_refused_csr_is_noted_at_its_order_which_stays_ready() {
         ]
     );
     // A note does not end the order.
-    assert_eq!(glass.read(&order).await.status(START), OrderStatus::Ready);
-    glass
+    assert_eq!(harness.read(&order).await.status(START), OrderStatus::Ready);
+    harness
         .inventory
         .serials
         .lock()
         .unwrap()
         .insert(SERIAL.to_owned());
-    glass.finalize(&order, &right).await.unwrap();
-    assert_eq!(notes(&glass, &order).await.len(), 3);
+    harness.finalize(&order, &right).await.unwrap();
+    assert_eq!(notes(&harness, &order).await.len(), 3);
 }
 
 #[tokio::test]
 async fn the_same_refusal_within_a_minute_writes_nothing_more() {
-    let glass = Glass::new();
-    let (order, _) = glass.ready(&glass.account().await).await;
+    let harness = Harness::new();
+    let (order, _) = harness.ready(&harness.account().await).await;
     let wrong = csr(&device(SERIAL));
     let refuse = async || {
-        let context = glass.by(order.account).await;
-        let refused = (glass.engine).finalize(&context, order.id, &wrong);
+        let context = harness.by(order.account).await;
+        let refused = (harness.engine).finalize(&context, order.id, &wrong);
         assert!(refused.await.is_err());
     };
-    let before = glass.store.commits();
+    let before = harness.store.commits();
     // Concurrent refusals cause one write, too.
     let all_at_once = (0..20).map(|_| refuse());
     futures_join(all_at_once).await;
     for _ in 0..5 {
         refuse().await;
     }
-    assert_eq!(glass.store.commits(), before + 1);
-    glass.clock.advance(59);
+    assert_eq!(harness.store.commits(), before + 1);
+    harness.clock.advance(59);
     refuse().await;
-    assert_eq!(glass.store.commits(), before + 1);
-    glass.clock.advance(1);
+    assert_eq!(harness.store.commits(), before + 1);
+    harness.clock.advance(1);
     refuse().await;
-    assert_eq!(glass.store.commits(), before + 2);
+    assert_eq!(harness.store.commits(), before + 2);
     let expected = (START.0 + 60, "csr-key-not-attested".to_owned());
-    assert_eq!(notes(&glass, &order).await, [expected]);
+    assert_eq!(notes(&harness, &order).await, [expected]);
 }
 
 /// Polls all of them in turn until each has ended.
@@ -113,29 +115,29 @@ async fn futures_join(all: impl Iterator<Item = impl Future<Output = ()>>) {
 
 #[tokio::test]
 async fn a_good_finalize_pays_nothing_for_notes() {
-    let glass = Glass::new();
-    let (order, device) = glass.ready(&glass.account().await).await;
-    let before = glass.store.commits();
-    glass.finalize(&order, &device).await.unwrap();
-    assert_eq!(glass.store.commits(), before + 2, "begin and complete");
-    assert_eq!(glass.store.notes_read(), 0);
+    let harness = Harness::new();
+    let (order, device) = harness.ready(&harness.account().await).await;
+    let before = harness.store.commits();
+    harness.finalize(&order, &device).await.unwrap();
+    assert_eq!(harness.store.commits(), before + 2, "begin and complete");
+    assert_eq!(harness.store.notes_read(), 0);
 }
 
 #[tokio::test]
 async fn a_note_that_cannot_be_kept_changes_no_answer() {
-    let glass = Glass::new();
-    let (order, right) = glass.ready(&glass.account().await).await;
-    glass.store.fail_next("note", CommitFault::Lost);
-    let error = glass.finalize(&order, &device(SERIAL)).await.unwrap_err();
+    let harness = Harness::new();
+    let (order, right) = harness.ready(&harness.account().await).await;
+    harness.store.fail_next("note", CommitFault::Lost);
+    let error = harness.finalize(&order, &device(SERIAL)).await.unwrap_err();
     assert!(matches!(error, Error::Csr(_)), "{error:?}");
-    assert_eq!(notes(&glass, &order).await, []);
-    glass.finalize(&order, &right).await.unwrap();
+    assert_eq!(notes(&harness, &order).await, []);
+    harness.finalize(&order, &right).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_order_that_is_not_made_is_remembered_by_its_device() {
-    let glass = Glass::new();
-    let account = glass.account().await;
+    let harness = Harness::new();
+    let account = harness.account().await;
     let from = Request::from("192.0.2.7".parse().unwrap());
     let mut request = new_order(&["C02ZZZ"]);
     request.identifiers.push(WireIdentifier {
@@ -143,32 +145,32 @@ async fn an_order_that_is_not_made_is_remembered_by_its_device() {
         value: "example.org".to_owned(),
     });
     let order = async |request: &NewOrder| {
-        let context = glass.authenticated_from(&account, from).await;
-        let refused = glass.engine.new_order(&context, request);
+        let context = harness.authenticated_from(&account, from).await;
+        let refused = harness.engine.new_order(&context, request);
         refused.await.unwrap_err()
     };
     order(&request).await;
     order(&new_order(&["C02ZZZ"])).await;
     let client = Some("192.0.2.7".to_owned());
     let not_admitted = ("not-admitted".to_owned(), client.clone());
-    assert_eq!(refusals(&glass, "C02ZZZ"), [not_admitted]);
+    assert_eq!(refusals(&harness, "C02ZZZ"), [not_admitted]);
     let unsupported = ("identifier-type-unsupported".to_owned(), client.clone());
-    assert_eq!(refusals(&glass, "example.org"), [unsupported]);
-    let found = &glass.engine.recent_refusals(Some("C02ZZZ"))[0];
+    assert_eq!(refusals(&harness, "example.org"), [unsupported]);
+    let found = &harness.engine.recent_refusals(Some("C02ZZZ"))[0];
     assert_eq!((found.at, found.account), (START, account.id));
     assert_eq!(found.identifier.value, "C02ZZZ");
 
     // A fault of the server is listed under its device, too.
-    glass.inventory.down.store(true, Ordering::SeqCst);
+    harness.inventory.down.store(true, Ordering::SeqCst);
     order(&new_order(&[SERIAL])).await;
     let unavailable = ("list-unavailable".to_owned(), client);
-    assert_eq!(refusals(&glass, SERIAL), [unavailable]);
-    assert_eq!(glass.engine.recent_refusals(None).len(), 3);
+    assert_eq!(refusals(&harness, SERIAL), [unavailable]);
+    assert_eq!(harness.engine.recent_refusals(None).len(), 3);
 }
 
 #[tokio::test]
 async fn a_used_up_limit_is_remembered_by_its_device() {
-    let glass = Glass::with(Knobs {
+    let harness = Harness::with(Settings {
         limits: Limits {
             open_orders: OpenOrders {
                 of_account: 1,
@@ -177,21 +179,21 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
             },
             ..Limits::default()
         },
-        ..Knobs::default()
+        ..Settings::default()
     });
     // A ready order takes the account's only place.
-    let account = glass.account().await;
-    glass.ready(&account).await;
-    let error = glass.order(&account, &["C02BBB"]).await.unwrap_err();
+    let account = harness.account().await;
+    harness.ready(&account).await;
+    let error = harness.order(&account, &["C02BBB"]).await.unwrap_err();
     assert_eq!(error, Error::TooManyOpenOrders);
     let expected = ("too-many-open-orders".to_owned(), None);
-    assert_eq!(refusals(&glass, "C02BBB"), [expected]);
+    assert_eq!(refusals(&harness, "C02BBB"), [expected]);
 
     // The device's limit, reached by orders from the same network.
     let mut crowded = 0;
     for _ in 0..4 {
-        let other = glass.account().await;
-        let made = glass.order_from("192.0.2.7", &other, &["C02CCC"]).await;
+        let other = harness.account().await;
+        let made = harness.order_from("192.0.2.7", &other, &["C02CCC"]).await;
         crowded += usize::from(matches!(made, Err(Error::Crowded { .. })));
     }
     assert!(crowded > 0);
@@ -199,23 +201,23 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
         "identifier-crowded".to_owned(),
         Some("192.0.2.7".to_owned()),
     );
-    assert_eq!(refusals(&glass, "C02CCC").last(), Some(&expected));
+    assert_eq!(refusals(&harness, "C02CCC").last(), Some(&expected));
 
     // The rate limit of the address, which the server counts.
     let from = Request::from("192.0.2.8".parse().unwrap());
-    let context = glass.authenticated_from(&account, from).await;
+    let context = harness.authenticated_from(&account, from).await;
     let named = new_order(&["C02DDD"]).identifiers;
     let why = "too many newOrder requests".to_owned();
-    (glass.engine).order_rate_limited(&context, &named, why);
+    (harness.engine).order_rate_limited(&context, &named, why);
     let expected = ("rate-limited".to_owned(), Some("192.0.2.8".to_owned()));
-    assert_eq!(refusals(&glass, "C02DDD"), [expected]);
+    assert_eq!(refusals(&harness, "C02DDD"), [expected]);
 }
 
 #[tokio::test]
 async fn a_removed_order_takes_its_notes_along() {
-    let glass = Glass::new();
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let harness = Harness::new();
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
     let note = assay_engine::domain::Note {
         at: START,
         reason: "csr-unreadable".to_owned(),
@@ -223,13 +225,13 @@ async fn a_removed_order_takes_its_notes_along() {
     };
     let changes = vec![assay_engine::ports::Change::AddNote(order.id, note)];
     let set = assay_engine::ports::ChangeSet::new(START, changes);
-    glass.store.commit("test", set).await.unwrap();
-    assert_eq!(notes(&glass, &order).await.len(), 1);
+    harness.store.commit("test", set).await.unwrap();
+    assert_eq!(notes(&harness, &order).await.len(), 1);
     // Enough later orders that the first one is deleted.
     for _ in 0..60 {
-        glass.order(&account, &[SERIAL]).await.unwrap();
-        glass.clock.advance(9 * 3600);
+        harness.order(&account, &[SERIAL]).await.unwrap();
+        harness.clock.advance(9 * 3600);
     }
-    assert_eq!(glass.store.order(order.id).await, Ok(None));
-    assert_eq!(notes(&glass, &order).await, []);
+    assert_eq!(harness.store.order(order.id).await, Ok(None));
+    assert_eq!(notes(&harness, &order).await, []);
 }

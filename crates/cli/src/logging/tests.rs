@@ -18,7 +18,7 @@ use assay_server::RequestLog;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use self::support::{Glass, Knobs, TestClock, eventful};
+use self::support::{Harness as Glass, Settings as Knobs, TestClock, eventful};
 use super::{
     LogObserver, Out, events,
     layer::LogLayer,

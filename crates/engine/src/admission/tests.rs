@@ -149,7 +149,7 @@ async fn what_is_not_listed_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn other_hardware_types_cannot_be_proven_whoever_admits() {
+async fn other_hardware_types_cannot_be_proven() {
     for policy in [any_attested(Bind::ByForm), listed(Attribute::Serial)] {
         for hw_type in [
             "1.2.3",

@@ -28,11 +28,11 @@ fn bound(limit: usize, refused: Refused) -> Bound {
 
 /// Adds a new member from `address`: returns the displaced ids, or how long to
 /// wait.
-fn come(census: &mut Census<u32>, address: &str, limit: usize) -> Result<Vec<u32>, u64> {
-    come_under(census, address, bound(limit, Refused::AboveEqualShare))
+fn add(census: &mut Census<u32>, address: &str, limit: usize) -> Result<Vec<u32>, u64> {
+    add_under(census, address, bound(limit, Refused::AboveEqualShare))
 }
 
-fn come_under(census: &mut Census<u32>, address: &str, bound: Bound) -> Result<Vec<u32>, u64> {
+fn add_under(census: &mut Census<u32>, address: &str, bound: Bound) -> Result<Vec<u32>, u64> {
     let newcomer = Member {
         id: 1_000_000 + u32::try_from(census.count()).unwrap(),
         created: NOW,
@@ -47,9 +47,9 @@ fn come_under(census: &mut Census<u32>, address: &str, bound: Bound) -> Result<V
 #[test]
 fn below_the_limit_none_gives_way() {
     let mut census = census(&[("192.0.2.1", 9_000); 3]);
-    assert_eq!(come(&mut census, "192.0.2.1", 4), Ok(vec![]));
+    assert_eq!(add(&mut census, "192.0.2.1", 4), Ok(vec![]));
     assert_eq!(census.count(), 4);
-    assert_eq!(come(&mut census, "198.51.100.1", 4), Ok(vec![0]));
+    assert_eq!(add(&mut census, "198.51.100.1", 4), Ok(vec![0]));
     assert_eq!(census.count(), 4);
 }
 
@@ -67,7 +67,7 @@ fn the_heaviest_network_is_weighed_level_by_level() {
         ("2001:db9::2", 5_000),
         ("2001:dba::1", 5_000),
     ]);
-    assert_eq!(come(&mut v6, "2001:dbb::1", 8), Ok(vec![1]));
+    assert_eq!(add(&mut v6, "2001:dbb::1", 8), Ok(vec![1]));
     // The same for /16, /24 and the address.
     let mut v4 = census(&[
         ("10.0.1.2", 700),
@@ -78,7 +78,7 @@ fn the_heaviest_network_is_weighed_level_by_level() {
         ("10.1.0.1", 5_000),
         ("10.1.0.2", 5_000),
     ]);
-    assert_eq!(come(&mut v4, "10.2.0.1", 7), Ok(vec![1]));
+    assert_eq!(add(&mut v4, "10.2.0.1", 7), Ok(vec![1]));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn networks_of_both_families_and_unknown_ones_are_compared_by_count() {
             (heavy, 800),
             (heavy, 900),
         ]);
-        assert_eq!(come(&mut census, "192.0.2.1", 6), Ok(vec![5]), "{heavy}");
+        assert_eq!(add(&mut census, "192.0.2.1", 6), Ok(vec![5]), "{heavy}");
     }
 }
 
@@ -113,14 +113,14 @@ fn what_is_too_young_keeps_its_place_and_the_next_heavy_network_gives_way() {
         // It has an equal share: it is not displaced by others.
         ("10.2.0.1", 9_000),
     ]);
-    assert_eq!(come(&mut census, "10.0.0.1", 8), Ok(vec![4]));
+    assert_eq!(add(&mut census, "10.0.0.1", 8), Ok(vec![4]));
     // No member is old enough: the heaviest, above an equal share on every
     // level, is refused until its oldest member is old enough. A light one is
     // admitted even if the network around it is heavy.
-    assert_eq!(come(&mut census, "10.0.0.1", 8), Err(1));
-    assert_eq!(come(&mut census, "10.0.200.1", 8), Ok(vec![]));
-    assert_eq!(come(&mut census, "10.2.0.1", 8), Ok(vec![]));
-    assert_eq!(come(&mut census, "10.3.0.1", 8), Ok(vec![]));
+    assert_eq!(add(&mut census, "10.0.0.1", 8), Err(1));
+    assert_eq!(add(&mut census, "10.0.200.1", 8), Ok(vec![]));
+    assert_eq!(add(&mut census, "10.2.0.1", 8), Ok(vec![]));
+    assert_eq!(add(&mut census, "10.3.0.1", 8), Ok(vec![]));
     assert_eq!(census.count(), 11);
 }
 
@@ -132,8 +132,8 @@ fn within_a_network_the_oldest_of_the_next_heavy_one_gives_way() {
         ("10.0.0.2", 700),
         ("10.0.1.1", 9_000),
     ]);
-    assert_eq!(come(&mut census, "10.1.0.1", 4), Ok(vec![2]));
-    assert_eq!(come(&mut census, "10.2.0.1", 4), Ok(vec![3]));
+    assert_eq!(add(&mut census, "10.1.0.1", 4), Ok(vec![2]));
+    assert_eq!(add(&mut census, "10.2.0.1", 4), Ok(vec![3]));
 }
 
 #[test]
@@ -141,29 +141,29 @@ fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
     let mut census = Census::default();
     // A heavy network and many light ones, all young.
     for n in 0..10_u32 {
-        assert_eq!(come(&mut census, "10.0.0.1", 20), Ok(vec![]), "{n}");
+        assert_eq!(add(&mut census, "10.0.0.1", 20), Ok(vec![]), "{n}");
     }
     for n in 0..10_u32 {
         let light = format!("11.{n}.0.1");
-        assert_eq!(come(&mut census, &light, 20), Ok(vec![]), "{n}");
+        assert_eq!(add(&mut census, &light, 20), Ok(vec![]), "{n}");
     }
-    assert!(come(&mut census, "10.0.0.1", 20).is_err());
+    assert!(add(&mut census, "10.0.0.1", 20).is_err());
     for n in 0..20_u32 {
         let light = format!("12.{n}.0.1");
-        assert_eq!(come(&mut census, &light, 20), Ok(vec![]), "{n}");
+        assert_eq!(add(&mut census, &light, 20), Ok(vec![]), "{n}");
     }
     assert_eq!(census.count(), 40);
     // Full: age no longer protects the heaviest from lighter ones.
-    assert!(come(&mut census, "10.0.0.1", 20).is_err());
+    assert!(add(&mut census, "10.0.0.1", 20).is_err());
     for n in 0..9_u32 {
         let light = format!("13.{n}.0.1");
-        assert_eq!(come(&mut census, &light, 20).unwrap().len(), 1, "{n}");
+        assert_eq!(add(&mut census, &light, 20).unwrap().len(), 1, "{n}");
     }
     assert_eq!(census.count(), 40);
     // All weigh the same now: a network without members displaces one, a
     // network with members displaces none.
-    assert_eq!(come(&mut census, "13.99.0.1", 20).unwrap().len(), 1);
-    assert!(come(&mut census, "13.99.0.1", 20).is_err());
+    assert_eq!(add(&mut census, "13.99.0.1", 20).unwrap().len(), 1);
+    assert!(add(&mut census, "13.99.0.1", 20).is_err());
     assert_eq!(census.count(), 40);
 }
 
@@ -177,11 +177,11 @@ fn two_addresses_of_a_provider_lock_none_of_its_customers_out() {
     let mut census = Census::default();
     for n in 0..20_u32 {
         let address = format!("10.0.{}.1", n % 2);
-        assert_eq!(come_under(&mut census, &address, bound), Ok(vec![]), "{n}");
+        assert_eq!(add_under(&mut census, &address, bound), Ok(vec![]), "{n}");
     }
-    for (customer, given_way) in [("10.0.2.1", 1), ("10.0.2.2", 1), ("10.0.0.2", 1)] {
-        let came = come_under(&mut census, customer, bound).unwrap();
-        assert_eq!(came.len(), given_way, "{customer}");
+    for (customer, displaced) in [("10.0.2.1", 1), ("10.0.2.2", 1), ("10.0.0.2", 1)] {
+        let added = add_under(&mut census, customer, bound).unwrap();
+        assert_eq!(added.len(), displaced, "{customer}");
     }
     assert_eq!(census.count(), 20);
 }
@@ -190,7 +190,7 @@ fn two_addresses_of_a_provider_lock_none_of_its_customers_out() {
 fn a_number_above_the_limit_falls_again() {
     let mut census = census(&[("10.0.0.1", 9_000); 30]);
     for count in [27, 24, 21, 20, 20] {
-        assert!(come(&mut census, "10.0.0.1", 20).is_ok());
+        assert!(add(&mut census, "10.0.0.1", 20).is_ok());
         assert_eq!(census.count(), count);
     }
 }
@@ -217,9 +217,9 @@ fn the_narrowest_heaviest_network_alone_is_refused() {
             protected: 120,
             ..bound(5, Refused::Heaviest)
         };
-        let came = come_under(&mut census, address, bound);
+        let added = add_under(&mut census, address, bound);
         assert_eq!(
-            came,
+            added,
             if refused { Err(112) } else { Ok(vec![]) },
             "{address}"
         );
@@ -237,7 +237,7 @@ fn a_search_among_many_young_networks_ends_with_the_oldest() {
     }
     let members: Vec<_> = members.iter().map(|(a, age)| (a.as_str(), *age)).collect();
     let mut census = census(&members);
-    assert_eq!(come(&mut census, "2001:db9::1", 201), Ok(vec![0]));
+    assert_eq!(add(&mut census, "2001:db9::1", 201), Ok(vec![0]));
 }
 
 /// The weight of the heaviest of the widest networks, computed without the

@@ -54,7 +54,7 @@ fn time_moves_with_the_uptime_and_starts_at_the_wall_clock() {
     let mut clocks = Clocks::starting();
     assert_eq!(clocks.observe(), (ok(NOW), None));
     assert_eq!(clocks.pass(86_400), (ok(NOW.plus(86_400)), None));
-    // A night in suspend: both clocks go on, and nobody observed them.
+    // A night in suspend: both clocks advance without observations.
     clocks.wall = clocks.wall.plus(30_000);
     clocks.uptime += 30_000;
     assert_eq!(clocks.observe(), (ok(NOW.plus(116_400)), None));

@@ -42,8 +42,9 @@ impl Engine {
                 certificate.serial
             )));
         };
-        let leaf = assay_ca::certificate_pem(&certificate.der)
-            .ok_or_else(|| Error::Internal("the certificate cannot be encoded as PEM".to_owned()))?;
+        let leaf = assay_ca::certificate_pem(&certificate.der).ok_or_else(|| {
+            Error::Internal("the certificate cannot be encoded as PEM".to_owned())
+        })?;
         Ok(Chain {
             pem: leaf + issuer.certificate_pem(),
         })

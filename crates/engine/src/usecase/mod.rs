@@ -16,7 +16,7 @@ mod reset_clock;
 mod server_certificate;
 mod validate;
 
-pub(crate) use order_room::GivingWay;
+pub(crate) use order_room::BeingDisplaced;
 
 pub use certificate::Chain;
 pub use order::OrdersPage;

@@ -230,7 +230,9 @@ impl Engine {
         }
         let distinct: HashSet<&Identifier> = identifiers.iter().collect();
         if distinct.len() < identifiers.len() {
-            return Err(Error::IdentifierList("an identifier appears twice".to_owned()));
+            return Err(Error::IdentifierList(
+                "an identifier appears twice".to_owned(),
+            ));
         }
         Ok(identifiers)
     }

@@ -32,9 +32,9 @@ const SCAN: usize = 512;
 /// Orders that a commit in progress displaces. No other new order chooses them,
 /// so that many concurrent ones do not conflict again and again.
 #[derive(Default)]
-pub(crate) struct GivingWay(Mutex<HashSet<OrderId>>);
+pub(crate) struct BeingDisplaced(Mutex<HashSet<OrderId>>);
 
-impl GivingWay {
+impl BeingDisplaced {
     fn lock(&self) -> MutexGuard<'_, HashSet<OrderId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,7 +42,7 @@ impl GivingWay {
 
 /// The changes that accompany the insertion of an order.
 pub(super) struct OrderRoom<'a> {
-    giving_way: &'a GivingWay,
+    being_displaced: &'a BeingDisplaced,
     /// Changes that end or delete orders.
     pub(super) changes: Vec<Change>,
     /// How many other orders may exist beside those.
@@ -65,7 +65,7 @@ impl Engine {
         clock: &ClockReading,
     ) -> Result<OrderRoom<'_>, Error> {
         let mut room = OrderRoom {
-            giving_way: &self.giving_way,
+            being_displaced: &self.being_displaced,
             changes: Vec::new(),
             limits: self.limits.open_orders,
             displaced: Vec::new(),
@@ -111,7 +111,7 @@ impl Engine {
                     one.network
                 );
                 let failure = Failure::displaced(why, detail, now);
-                self.give_way(found, failure, room).await?;
+                self.end_displaced(found, failure, room).await?;
                 room.displaced.push(one);
             }
         }
@@ -131,9 +131,9 @@ impl Engine {
             protected: PROTECTED,
             refused: Refused::Heaviest,
         };
-        let mut leaving = room.giving_way.lock();
+        let mut reserved = room.being_displaced.lock();
         let mut census: Census<OrderId> = (pending.iter())
-            .filter(|one| !leaving.contains(&one.id))
+            .filter(|one| !reserved.contains(&one.id))
             .map(|one| Member {
                 id: one.id,
                 created: one.created,
@@ -155,7 +155,7 @@ impl Engine {
             }
         };
         for one in &displaced {
-            leaving.insert(one.member.id);
+            reserved.insert(one.member.id);
             room.chosen.insert(one.member.id);
             room.reserved.push(one.member.id);
         }
@@ -266,12 +266,12 @@ impl Engine {
             let of = identifier.map_or("", |_| " for the same identifier");
             let detail = format!("the account has more than {limit} open orders{of}");
             let failure = Failure::displaced(why, detail, now);
-            self.give_way(order, failure, room).await?;
+            self.end_displaced(order, failure, room).await?;
         }
         Ok(())
     }
 
-    async fn give_way(
+    async fn end_displaced(
         &self,
         order: Versioned<Order>,
         failure: Failure,
@@ -286,9 +286,9 @@ impl Engine {
 
 impl Drop for OrderRoom<'_> {
     fn drop(&mut self) {
-        let mut leaving = self.giving_way.lock();
+        let mut reserved = self.being_displaced.lock();
         for id in &self.reserved {
-            leaving.remove(id);
+            reserved.remove(id);
         }
     }
 }

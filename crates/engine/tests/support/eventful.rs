@@ -20,7 +20,7 @@ use assay_simulator::{AccountKey, Algorithm, Jws, SignatureStyle};
 use serde_json::json;
 
 use super::{
-    Glass, Knobs, SERIAL, csr, device, device_with_udid, faulty_store::CommitFault, new_cas,
+    Harness, SERIAL, Settings, csr, device, device_with_udid, faulty_store::CommitFault, new_cas,
     new_order,
 };
 
@@ -39,32 +39,32 @@ impl Space for Disk {
     }
 }
 
-/// Runs all walks. Each starts with a new server, built from `knobs`.
-pub async fn everything(knobs: &Knobs) {
-    accounts(&Glass::with(knobs.clone())).await;
-    key_change(&Glass::with(knobs.clone())).await;
-    short_signature(&Glass::with(knobs.clone())).await;
-    authorizations(&Glass::with(knobs.clone())).await;
-    refusals(&Glass::with(knobs.clone())).await;
-    issuance(&Glass::with(knobs.clone())).await;
-    failed_issuance(&Glass::with(knobs.clone())).await;
-    postponed_issuance(knobs).await;
-    server_certificate(&Glass::with(knobs.clone())).await;
-    other_devices(&Glass::with(knobs.clone())).await;
-    clock(&Glass::with(knobs.clone()));
-    free_space(knobs);
-    displaced(knobs).await;
+/// Runs all walks. Each starts with a new server, built from `settings`.
+pub async fn everything(settings: &Settings) {
+    accounts(&Harness::with(settings.clone())).await;
+    key_change(&Harness::with(settings.clone())).await;
+    short_signature(&Harness::with(settings.clone())).await;
+    authorizations(&Harness::with(settings.clone())).await;
+    refusals(&Harness::with(settings.clone())).await;
+    issuance(&Harness::with(settings.clone())).await;
+    failed_issuance(&Harness::with(settings.clone())).await;
+    postponed_issuance(settings).await;
+    server_certificate(&Harness::with(settings.clone())).await;
+    other_devices(&Harness::with(settings.clone())).await;
+    clock(&Harness::with(settings.clone()));
+    free_space(settings);
+    displaced(settings).await;
 }
 
-async fn from_client(glass: &Glass, account: &Account) -> AccountContext {
+async fn from_client(harness: &Harness, account: &Account) -> AccountContext {
     let request = Request::from(CLIENT.parse().unwrap());
-    glass.authenticated_from(account, request).await
+    harness.authenticated_from(account, request).await
 }
 
 /// Creates, changes and deactivates an account.
-pub async fn accounts(glass: &Glass) {
-    let account = glass.account_from(CLIENT).await.unwrap();
-    glass.order(&account, &[SERIAL]).await.unwrap();
+pub async fn accounts(harness: &Harness) {
+    let account = harness.account_from(CLIENT).await.unwrap();
+    harness.order(&account, &[SERIAL]).await.unwrap();
     let update = |contact: Option<Vec<String>>, status: Option<&str>| AccountUpdate {
         contact,
         status: status.map(str::to_owned),
@@ -72,29 +72,29 @@ pub async fn accounts(glass: &Glass) {
     let contacts = update(Some(vec!["mailto:a@example.org".to_owned()]), None);
     let ended = update(None, Some("deactivated"));
     for update in [contacts, ended] {
-        let context = from_client(glass, &account).await;
-        let updated = glass.engine.update_account(&context, &update);
+        let context = from_client(harness, &account).await;
+        let updated = harness.engine.update_account(&context, &update);
         updated.await.unwrap();
     }
 }
 
 /// Changes an account's key.
-pub async fn key_change(glass: &Glass) {
+pub async fn key_change(harness: &Harness) {
     let [old, new] = [0; 2].map(|_| AccountKey::generate(Algorithm::Es256).unwrap());
-    let account = glass.account_of(public(&old)).await;
+    let account = harness.account_of(public(&old)).await;
     let url = "https://localhost:8443/acme/key-change";
-    let kid = glass.engine.urls().account(account.id);
+    let kid = harness.engine.urls().account(account.id);
     let inner = json!({"account": kid, "oldKey": old.jwk()});
     let inner = Jws::new(url, &inner).sign(&new, None, None).unwrap();
-    let nonce = glass.engine.nonce();
+    let nonce = harness.engine.nonce();
     let outer = Jws::new(url, &inner).sign(&old, Some(&kid), Some(&nonce));
     let body = outer.unwrap().to_string();
     let request = Request::from(CLIENT.parse().unwrap());
-    let authenticated = glass
+    let authenticated = harness
         .engine
         .authenticate_account(body.as_bytes(), url, request);
     let (context, payload) = authenticated.await.unwrap();
-    let changed = glass.engine.change_key(&context, &payload, url);
+    let changed = harness.engine.change_key(&context, &payload, url);
     changed.await.unwrap();
 }
 
@@ -103,149 +103,160 @@ fn public(key: &AccountKey) -> PublicKey {
 }
 
 /// Sends a signature without its leading zero byte.
-pub async fn short_signature(glass: &Glass) {
+pub async fn short_signature(harness: &Harness) {
     let key = AccountKey::generate(Algorithm::Es256).unwrap();
     let key = key.with_style(SignatureStyle::AppleShort);
     let url = "https://localhost:8443/acme/new-account";
-    let nonce = glass.engine.nonce();
+    let nonce = harness.engine.nonce();
     let body = Jws::new(url, &json!({})).sign(&key, None, Some(&nonce));
     let body = body.unwrap().to_string();
     let request = Request::from(CLIENT.parse().unwrap());
-    let authenticated = glass.engine.authenticate_key(body.as_bytes(), url, request);
+    let authenticated = harness
+        .engine
+        .authenticate_key(body.as_bytes(), url, request);
     authenticated.await.unwrap();
 }
 
 /// Deactivates an authorization.
-pub async fn authorizations(glass: &Glass) {
-    let account = glass.account().await;
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+pub async fn authorizations(harness: &Harness) {
+    let account = harness.account().await;
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
     let update = AuthorizationUpdate {
         status: "deactivated".to_owned(),
     };
-    let context = from_client(glass, &account).await;
-    let deactivated = glass
-        .engine
-        .update_authorization(&context, order.authorizations[0], &update);
+    let context = from_client(harness, &account).await;
+    let deactivated =
+        harness
+            .engine
+            .update_authorization(&context, order.authorizations[0], &update);
     deactivated.await.unwrap();
 }
 
 /// Refusals by each gate, and by a limit.
-pub async fn refusals(glass: &Glass) {
-    let account = glass.account().await;
-    let context = from_client(glass, &account).await;
+pub async fn refusals(harness: &Harness) {
+    let account = harness.account().await;
+    let context = from_client(harness, &account).await;
     let unknown = new_order(&["C02UNKNOWN"]);
-    let refused = glass.engine.new_order(&context, &unknown);
+    let refused = harness.engine.new_order(&context, &unknown);
     refused.await.unwrap_err();
     let identifiers: Vec<WireIdentifier> = new_order(&[SERIAL]).identifiers;
     let limit = "too many orders".to_owned();
-    glass
+    harness
         .engine
         .order_rate_limited(&context, &identifiers, limit);
-    let order = glass.order(&account, &[SERIAL]).await.unwrap();
+    let order = harness.order(&account, &[SERIAL]).await.unwrap();
     let other = device("C02OTHER");
-    glass.answer(&order, 0, &other).await.unwrap_err();
-    let (order, _) = glass.ready(&account).await;
-    glass.finalize(&order, &other).await.unwrap_err();
+    harness.answer(&order, 0, &other).await.unwrap_err();
+    let (order, _) = harness.ready(&account).await;
+    harness.finalize(&order, &other).await.unwrap_err();
 }
 
 /// Issues a certificate and revokes it.
-pub async fn issuance(glass: &Glass) {
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    let context = from_client(glass, &account).await;
+pub async fn issuance(harness: &Harness) {
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    let context = from_client(harness, &account).await;
     let csr = csr(&device);
-    let issued = glass.engine.finalize(&context, order.id, &csr);
+    let issued = harness.engine.finalize(&context, order.id, &csr);
     let issued = issued.await.unwrap();
     let OrderState::Valid { certificate } = issued.state() else {
         panic!("{issued:?}");
     };
-    let stored = glass.store.certificate(certificate.clone()).await.unwrap();
+    let stored = harness
+        .store
+        .certificate(certificate.clone())
+        .await
+        .unwrap();
     let revocation = RevokeCert {
         certificate: Base64Url(stored.unwrap().value.der),
         reason: Some(1),
     };
     let requester = Requester::Account(Box::new(context.by));
     let context = Context::new(requester, context.request);
-    let revoked = glass.engine.revoke(&context, &revocation);
+    let revoked = harness.engine.revoke(&context, &revocation);
     revoked.await.unwrap();
 }
 
 /// The CA is gone before it signs.
-pub async fn failed_issuance(glass: &Glass) {
-    interrupted(glass).await;
-    recovered_by_another_ca(glass).await;
+pub async fn failed_issuance(harness: &Harness) {
+    interrupted(harness).await;
+    recovered_by_another_ca(harness).await;
 }
 
 /// Interrupts an order before its certificate is recorded.
-pub async fn interrupted(glass: &Glass) {
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    glass
+pub async fn interrupted(harness: &Harness) {
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    harness
         .store
         .fail_next("finalize-complete", CommitFault::Lost);
-    glass.finalize(&order, &device).await.unwrap_err();
+    harness.finalize(&order, &device).await.unwrap_err();
 }
 
 /// Recovers interrupted orders in another process, with another CA.
-pub async fn recovered_by_another_ca(glass: &Glass) {
-    glass.clock.advance(Order::LEASE);
-    let engine = glass.restart(&[&glass.authority], &new_cas());
+pub async fn recovered_by_another_ca(harness: &Harness) {
+    harness.clock.advance(Order::LEASE);
+    let engine = harness.restart(&[&harness.authority], &new_cas());
     engine.recover().await.unwrap();
 }
 
 /// A signature by the module times out.
-pub async fn postponed_issuance(knobs: &Knobs) {
-    let glass = Glass::with(Knobs {
+pub async fn postponed_issuance(settings: &Settings) {
+    let harness = Harness::with(Settings {
         module: Some(Arc::default()),
         threads: Arc::default(),
-        ..knobs.clone()
+        ..settings.clone()
     });
-    let account = glass.account().await;
-    let (order, device) = glass.ready(&account).await;
-    glass.knobs.threads.impatient.store(true, Ordering::SeqCst);
-    glass.finalize(&order, &device).await.unwrap();
+    let account = harness.account().await;
+    let (order, device) = harness.ready(&account).await;
+    harness
+        .settings
+        .threads
+        .impatient
+        .store(true, Ordering::SeqCst);
+    harness.finalize(&order, &device).await.unwrap();
 }
 
 /// A process dies before its TLS certificate is complete.
-pub async fn server_certificate(glass: &Glass) {
+pub async fn server_certificate(harness: &Harness) {
     let spki = device(SERIAL).spki_der();
     let died = ("server-certificate", CommitFault::Lost);
-    glass.store.fail_next(died.0, died.1);
-    let issued = glass.engine.issue_server_certificate(&spki, "localhost");
+    harness.store.fail_next(died.0, died.1);
+    let issued = harness.engine.issue_server_certificate(&spki, "localhost");
     issued.await.unwrap_err();
-    glass.clock.advance(ServerIntent::LEASE);
-    let dropped = glass.engine.drop_unfinished_server_intents();
+    harness.clock.advance(ServerIntent::LEASE);
+    let dropped = harness.engine.drop_unfinished_server_intents();
     dropped.await.unwrap();
 }
 
 /// Evidence that contradicts the list and earlier evidence, and that cannot be
 /// compared.
-pub async fn other_devices(glass: &Glass) {
-    let account = glass.account().await;
+pub async fn other_devices(harness: &Harness) {
+    let account = harness.account().await;
     for (udid, listed, reads) in [
         ("UDID-A", None, true),
         ("UDID-B", Some("UDID-LISTED"), true),
         ("UDID-B", None, false),
     ] {
-        *glass.inventory.udid.lock().unwrap() = listed.map(str::to_owned);
+        *harness.inventory.udid.lock().unwrap() = listed.map(str::to_owned);
         if !reads {
-            glass.store.fail_next_read_of_device_orders();
+            harness.store.fail_next_read_of_device_orders();
         }
-        let order = glass.order(&account, &[SERIAL]).await.unwrap();
+        let order = harness.order(&account, &[SERIAL]).await.unwrap();
         let device = device_with_udid(SERIAL, udid);
-        glass.answer(&order, 0, &device).await.unwrap();
+        harness.answer(&order, 0, &device).await.unwrap();
     }
 }
 
 /// The wall clock departs, returns, and is followed.
-pub fn clock(glass: &Glass) {
+pub fn clock(harness: &Harness) {
     let step = |by: i64| {
         use assay_engine::ports::Clock;
-        let wall = glass.clock.now().0.saturating_add_signed(by);
-        glass.clock.set(assay_proto::Timestamp(wall));
+        let wall = harness.clock.now().0.saturating_add_signed(by);
+        harness.clock.set(assay_proto::Timestamp(wall));
         for _ in 0..60 {
-            glass.clock.advance(10);
-            let _ = glass.engine.read_clock();
+            harness.clock.advance(10);
+            let _ = harness.engine.read_clock();
         }
     };
     let far = 2 * MAX_JUMP as i64;
@@ -255,25 +266,25 @@ pub fn clock(glass: &Glass) {
 }
 
 /// The disk becomes full, unreadable, and has room again.
-pub fn free_space(knobs: &Knobs) {
+pub fn free_space(settings: &Settings) {
     let disk = Arc::new(Disk(AtomicU64::new(1_000)));
-    let glass = Glass::with(Knobs {
+    let harness = Harness::with(Settings {
         limits: Limits {
             free_space: 800,
             ..Limits::default()
         },
         space: Some(Arc::clone(&disk) as _),
-        ..knobs.clone()
+        ..settings.clone()
     });
     for free in [799, u64::MAX, u64::MAX, 899, 900, 900] {
         disk.0.store(free, Ordering::SeqCst);
-        glass.engine.check_space();
+        harness.engine.check_space();
     }
 }
 
 /// Newer accounts and orders displace others.
-pub async fn displaced(knobs: &Knobs) {
-    let glass = Glass::with(Knobs {
+pub async fn displaced(settings: &Settings) {
+    let harness = Harness::with(Settings {
         limits: Limits {
             provisional_accounts: 2,
             open_orders: OpenOrders {
@@ -283,27 +294,27 @@ pub async fn displaced(knobs: &Knobs) {
             },
             ..Limits::default()
         },
-        ..knobs.clone()
+        ..settings.clone()
     });
     for _ in 0..3 {
-        glass.account_from("198.51.100.1").await.unwrap();
-        glass.clock.advance(600);
+        harness.account_from("198.51.100.1").await.unwrap();
+        harness.clock.advance(600);
     }
-    glass.engine.report_displaced();
-    let account = glass.account_from("198.51.100.1").await.unwrap();
+    harness.engine.report_displaced();
+    let account = harness.account_from("198.51.100.1").await.unwrap();
     for _ in 0..3 {
-        let ordered = glass.order_from("198.51.100.1", &account, &[SERIAL]);
+        let ordered = harness.order_from("198.51.100.1", &account, &[SERIAL]);
         ordered.await.unwrap();
-        glass.clock.advance(600);
+        harness.clock.advance(600);
     }
-    glass.engine.report_displaced();
+    harness.engine.report_displaced();
     // Nothing happened since.
-    glass.engine.report_displaced();
+    harness.engine.report_displaced();
 }
 
 /// More accounts than the log's rate per address allows.
-pub async fn many_accounts(glass: &Glass) {
+pub async fn many_accounts(harness: &Harness) {
     for _ in 0..60 {
-        glass.account_from("203.0.113.5").await.unwrap();
+        harness.account_from("203.0.113.5").await.unwrap();
     }
 }

@@ -141,7 +141,7 @@ impl Inventory for Shared {
 }
 
 /// An engine and everything around it.
-pub struct Glass {
+pub struct Harness {
     pub authority: Arc<AttestationAuthority>,
     pub clock: TestClock,
     pub engine: Arc<Engine>,
@@ -149,18 +149,18 @@ pub struct Glass {
     pub observer: Arc<TestObserver>,
     pub store: Arc<FaultyStore>,
     pub cas: Arc<Authority>,
-    pub knobs: Knobs,
+    pub settings: Settings,
 }
 
 /// The operator's settings.
 #[derive(Clone, Default)]
-pub struct Knobs {
+pub struct Settings {
     pub exempt: Vec<&'static str>,
     pub limits: Limits,
     /// The module with the CA keys; without it they are in files.
     pub module: Option<Arc<Module>>,
     pub nonces: Option<Arc<dyn NonceService>>,
-    /// Observers beside [`Glass::observer`].
+    /// Observers beside [`Harness::observer`].
     pub observers: Vec<Arc<dyn Observer>>,
     pub space: Option<Arc<dyn Space>>,
     pub threads: Arc<TestThreads>,
@@ -175,7 +175,7 @@ pub struct Knobs {
     pub former: Vec<Arc<Authority>>,
 }
 
-impl Knobs {
+impl Settings {
     fn directories(&self, admission: AdmissionPolicy) -> Directories {
         let profiles = self.profiles.iter().cloned();
         let profiles = profiles.chain([("default", Profile::privacy_preserving())]);
@@ -209,30 +209,34 @@ pub fn profile_name(name: &str) -> ProfileName {
     ProfileName::parse(name).unwrap()
 }
 
-impl Glass {
+impl Harness {
     pub fn new() -> Self {
         let authority = AttestationAuthority::create(START.0).unwrap();
         Self::around(Arc::new(authority), Arc::new(new_cas()))
     }
 
-    pub fn with(knobs: Knobs) -> Self {
+    pub fn with(settings: Settings) -> Self {
         let authority = AttestationAuthority::create(START.0).unwrap();
-        Self::built(Arc::new(authority), Arc::new(new_cas()), knobs)
+        Self::built(Arc::new(authority), Arc::new(new_cas()), settings)
     }
 
     /// Uses existing authorities.
     pub fn around(authority: Arc<AttestationAuthority>, cas: Arc<Authority>) -> Self {
-        Self::built(authority, cas, Knobs::default())
+        Self::built(authority, cas, Settings::default())
     }
 
-    fn built(authority: Arc<AttestationAuthority>, cas: Arc<Authority>, knobs: Knobs) -> Self {
+    fn built(
+        authority: Arc<AttestationAuthority>,
+        cas: Arc<Authority>,
+        settings: Settings,
+    ) -> Self {
         let inventory = Arc::new(TestInventory::default());
         inventory.serials.lock().unwrap().insert(SERIAL.to_owned());
         let clock = TestClock::starting();
         let store = Arc::new(FaultyStore::default());
         let observer = Arc::new(TestObserver::default());
         let around = (&clock, &inventory, &observer, &store);
-        let engine = engine(&[&authority], &cas, around, &knobs).unwrap();
+        let engine = engine(&[&authority], &cas, around, &settings).unwrap();
         Self {
             authority,
             clock,
@@ -241,7 +245,7 @@ impl Glass {
             observer,
             store,
             cas,
-            knobs,
+            settings,
         }
     }
 
@@ -254,7 +258,7 @@ impl Glass {
     /// As [`restart`](Self::restart), but returns the result of the start.
     pub fn start(&self, roots: &[&AttestationAuthority], cas: &Authority) -> Result<Engine, Error> {
         let around = (&self.clock, &self.inventory, &self.observer, &self.store);
-        engine(roots, cas, around, &self.knobs)
+        engine(roots, cas, around, &self.settings)
     }
 
     pub async fn account(&self) -> Account {
@@ -415,39 +419,39 @@ fn engine(
         &Arc<TestObserver>,
         &Arc<FaultyStore>,
     ),
-    knobs: &Knobs,
+    settings: &Settings,
 ) -> Result<Engine, Error> {
-    let ca = |material| match &knobs.module {
+    let ca = |material| match &settings.module {
         Some(module) => module.issuer(material),
         None => issuer(material),
     };
     at_once(Engine::start(Setup {
         anchors: roots.iter().map(|root| anchor(root.root_der())).collect(),
-        blocking: (!knobs.threadless).then(|| Arc::clone(&knobs.threads) as _),
+        blocking: (!settings.threadless).then(|| Arc::clone(&settings.threads) as _),
         clock: Arc::new(clock.clone()),
-        directories: knobs.directories(AdmissionPolicy {
+        directories: settings.directories(AdmissionPolicy {
             admission: Admission::Listed(Arc::new(Shared(Arc::clone(inventory)))),
             assigners: HashSet::new(),
         }),
-        exempt: (knobs.exempt.iter())
+        exempt: (settings.exempt.iter())
             .map(|network| network.parse().unwrap())
             .collect(),
         health: Arc::default(),
         issuers: {
-            let former = knobs.former.iter().map(|cas| issuer(&cas.issuing));
+            let former = settings.former.iter().map(|cas| issuer(&cas.issuing));
             Issuers::new(ca(&cas.issuing), former.collect()).unwrap()
         },
-        limits: knobs.limits,
+        limits: settings.limits,
         max_jump: MAX_JUMP,
-        nonces: knobs.nonces.clone(),
+        nonces: settings.nonces.clone(),
         observers: std::iter::once(Arc::clone(observer) as _)
-            .chain(knobs.observers.iter().cloned())
+            .chain(settings.observers.iter().cloned())
             .collect(),
         random: Arc::new(SystemRandom),
         server_issuer: Some(ca(&cas.tls)),
-        space: knobs.space.clone(),
+        space: settings.space.clone(),
         store: Arc::clone(store) as _,
-        validators: knobs.validators.clone(),
+        validators: settings.validators.clone(),
     }))
 }
 

@@ -21,7 +21,7 @@ use assay_proto::{AttestationResponse, AuthorizationUpdate, OrderStatus};
 use assay_simulator::Device;
 
 use super::{
-    Glass, SERIAL, START, account_key, csr, device,
+    Harness, SERIAL, START, account_key, csr, device,
     faulty_store::CommitFault,
     new_order, response,
     validator::{TestValidator, not_validated},
@@ -103,14 +103,14 @@ pub const COMMITS: [&str; 14] = [
 ];
 
 /// The accounts and devices: costly to create, and shared by all walks.
-pub struct Cast {
+pub struct Fixtures {
     account_key: PublicKey,
     devices: [Device; 2],
     /// One per device.
     csrs: [Vec<u8>; 2],
 }
 
-impl Cast {
+impl Fixtures {
     pub fn new() -> Self {
         let devices = [device(SERIAL), device(SERIAL)];
         Self {
@@ -124,9 +124,9 @@ impl Cast {
 /// An engine, and what was seen of it so far.
 pub struct Walk<'a> {
     account: Account,
-    cast: &'a Cast,
+    fixtures: &'a Fixtures,
     engine: Engine,
-    glass: Glass,
+    harness: Harness,
     orders: Vec<OrderId>,
     /// Orders that ended, in their final state.
     finished: BTreeMap<OrderId, Order>,
@@ -135,15 +135,15 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub async fn new(mut glass: Glass, cast: &'a Cast) -> Self {
+    pub async fn new(mut harness: Harness, fixtures: &'a Fixtures) -> Self {
         let validator = Arc::new(TestValidator::default());
-        glass.knobs.validators = vec![Arc::clone(&validator) as _];
+        harness.settings.validators = vec![Arc::clone(&validator) as _];
         Self {
             validator,
-            account: glass.account_of(cast.account_key.clone()).await,
-            cast,
-            engine: glass.restart(&[&glass.authority], &glass.cas),
-            glass,
+            account: harness.account_of(fixtures.account_key.clone()).await,
+            fixtures,
+            engine: harness.restart(&[&harness.authority], &harness.cas),
+            harness,
             orders: Vec::new(),
             finished: BTreeMap::new(),
             latest: START.0,
@@ -157,22 +157,22 @@ impl<'a> Walk<'a> {
         };
         // A step may be refused or fail; the checks afterwards decide.
         match *step {
-            Step::Advance(seconds) => self.glass.clock.advance(seconds),
+            Step::Advance(seconds) => self.harness.clock.advance(seconds),
             Step::JumpBack(seconds) => {
-                let now = assay_engine::ports::Clock::now(&self.glass.clock);
-                self.glass.clock.set(now.minus(seconds));
+                let now = assay_engine::ports::Clock::now(&self.harness.clock);
+                self.harness.clock.set(now.minus(seconds));
             }
             Step::JumpForward(seconds) => {
-                let now = assay_engine::ports::Clock::now(&self.glass.clock);
-                self.glass.clock.set(now.plus(seconds));
+                let now = assay_engine::ports::Clock::now(&self.harness.clock);
+                self.harness.clock.set(now.plus(seconds));
             }
-            Step::SetRight => self.glass.clock.set(self.engine.now()),
+            Step::SetRight => self.harness.clock.set(self.engine.now()),
             Step::Restart => {
                 // A new process only knows what was recorded.
-                self.latest = self.glass.store.latest_time().await.unwrap().0;
+                self.latest = self.harness.store.latest_time().await.unwrap().0;
                 self.engine = self
-                    .glass
-                    .restart(&[&self.glass.authority], &self.glass.cas);
+                    .harness
+                    .restart(&[&self.harness.authority], &self.harness.cas);
             }
             Step::Recover => {
                 let _ = self.engine.recover().await;
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
                 if let Ok(order) = self
                     .engine
                     .new_order(
-                        &self.glass.authenticated(&self.account).await,
+                        &self.harness.authenticated(&self.account).await,
                         &new_order(&[SERIAL]),
                     )
                     .await
@@ -198,22 +198,22 @@ impl<'a> Walk<'a> {
                 } else {
                     CommitFault::Lost
                 };
-                self.glass.store.fail_next(COMMITS[commit], fault);
+                self.harness.store.fail_next(COMMITS[commit], fault);
             }
             Step::Read { order } => {
                 if let Some(id) = chosen(order) {
                     let _ = self
                         .engine
-                        .order(&self.glass.by(self.account.id).await, id)
+                        .order(&self.harness.by(self.account.id).await, id)
                         .await;
                 }
             }
             Step::Finalize { order, device } => {
                 if let Some(id) = chosen(order) {
-                    let csr = &self.cast.csrs[device];
+                    let csr = &self.fixtures.csrs[device];
                     let _ = self
                         .engine
-                        .finalize(&self.glass.by(self.account.id).await, id, csr)
+                        .finalize(&self.harness.by(self.account.id).await, id, csr)
                         .await;
                 }
             }
@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
                     let _ = self
                         .engine
                         .update_authorization(
-                            &self.glass.by(self.account.id).await,
+                            &self.harness.by(self.account.id).await,
                             authorization,
                             &update,
                         )
@@ -254,7 +254,7 @@ impl<'a> Walk<'a> {
     async fn begin(&self, id: OrderId) {
         let authorization = self.authorization(&self.stored(id).await).await;
         let challenge = authorization.challenges()[1].id();
-        let context = self.glass.by(self.account.id).await;
+        let context = self.harness.by(self.account.id).await;
         let empty = AttestationResponse::default();
         let answered = self.engine.answer_challenge(&context, challenge, &empty);
         let _ = answered.await;
@@ -284,12 +284,12 @@ impl<'a> Walk<'a> {
 
     async fn answer(&self, id: OrderId, device: usize, good: bool) {
         let stored = self.authorization(&self.stored(id).await).await;
-        let device = &self.cast.devices[device];
+        let device = &self.fixtures.devices[device];
         let mut freshness =
             assay_engine::sha256(stored.challenges()[0].token().as_str().as_bytes());
         freshness[0] ^= u8::from(!good);
         let evidence = self
-            .glass
+            .harness
             .authority
             .attest(
                 &device.properties,
@@ -301,7 +301,7 @@ impl<'a> Walk<'a> {
         let _ = self
             .engine
             .answer_challenge(
-                &self.glass.by(self.account.id).await,
+                &self.harness.by(self.account.id).await,
                 stored.challenges()[0].id(),
                 &response(&evidence.attestation_object()),
             )
@@ -309,19 +309,19 @@ impl<'a> Walk<'a> {
     }
 
     async fn authorization(&self, order: &Order) -> Authorization {
-        let found = self.glass.store.authorization(order.authorizations[0]);
+        let found = self.harness.store.authorization(order.authorizations[0]);
         found.await.unwrap().unwrap().value
     }
 
     async fn stored(&self, id: OrderId) -> Order {
-        self.glass.store.order(id).await.unwrap().unwrap().value
+        self.harness.store.order(id).await.unwrap().unwrap().value
     }
 
     /// Removes deleted orders: only ended ones without evidence may be deleted.
     async fn forget_removed(&mut self) {
         let mut left = Vec::new();
         for id in &self.orders {
-            match self.glass.store.order(*id).await.unwrap() {
+            match self.harness.store.order(*id).await.unwrap() {
                 Some(_) => left.push(*id),
                 None => {
                     let last = self.finished.remove(id);
@@ -365,7 +365,7 @@ impl<'a> Walk<'a> {
                 OrderState::Processing(processing) => {
                     assert!(serials.insert(processing.serial.to_string()));
                     let unissued = self
-                        .glass
+                        .harness
                         .store
                         .certificate(processing.serial.clone())
                         .await
@@ -376,7 +376,12 @@ impl<'a> Walk<'a> {
                     certificate: serial,
                 } => {
                     assert!(serials.insert(serial.to_string()), "one serial, two orders");
-                    let certificate = self.glass.store.certificate(serial.clone()).await.unwrap();
+                    let certificate = self
+                        .harness
+                        .store
+                        .certificate(serial.clone())
+                        .await
+                        .unwrap();
                     let Some(Versioned {
                         value: certificate, ..
                     }) = certificate
@@ -410,16 +415,16 @@ impl<'a> Walk<'a> {
 
     /// After any walk, no order is left in processing once leases are over.
     pub async fn finish(&mut self) {
-        self.glass.store.fail_next("nothing", CommitFault::Lost);
-        self.glass.clock.set(self.engine.now());
-        self.glass.clock.advance(Order::LEASE);
+        self.harness.store.fail_next("nothing", CommitFault::Lost);
+        self.harness.clock.set(self.engine.now());
+        self.harness.clock.advance(Order::LEASE);
         assert_eq!(self.engine.recover().await.unwrap(), None);
         // Each validation ends, after its attempts or with its order.
         for _ in 0..COMMITS.len() {
             self.validate(Attempt::Fails).await;
-            self.glass.clock.advance(Engine::VALIDATION_LEASE);
+            self.harness.clock.advance(Engine::VALIDATION_LEASE);
         }
-        assert_eq!(self.glass.store.validations(9).await.unwrap(), []);
+        assert_eq!(self.harness.store.validations(9).await.unwrap(), []);
         for id in &self.orders {
             assert_ne!(
                 self.stored(*id).await.status(START),
