@@ -1,4 +1,4 @@
-//! The access log: one line a request, where the operator asked for it.
+//! The access log: one line for each request, if the operator enabled it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,12 +10,12 @@ use axum::{
 
 use crate::current::Current;
 
-/// The target of the lines of the access log. Every request causes one: logs
-/// keep them apart, so that they push out no other line.
+/// The log target of access lines. Since every request causes one, logs keep
+/// them apart, so that they do not push out other lines.
 pub const ACCESS_TARGET: &str = "assay_server::access";
 
-/// A request under way. Its line is written when this value is dropped: also
-/// where the client hangs up before it has its answer.
+/// A running request. Dropping it writes the line, also if the client hangs up
+/// before the answer.
 pub(crate) struct Access {
     answer: Option<Answer>,
     begun: Instant,
@@ -30,8 +30,8 @@ struct Answer {
 }
 
 impl Access {
-    /// A request begins. Of its path only the route is kept: names of resources
-    /// are for their holders, and any other path is the client's own.
+    /// Begins a request. Only the route of its path is kept: resource names are
+    /// private to the account, and any other path is untrusted input.
     pub(crate) fn begin(current: &Arc<Current>, method: &Method, place: Option<Place>) -> Self {
         Self {
             answer: None,
@@ -42,7 +42,7 @@ impl Access {
         }
     }
 
-    /// It was answered.
+    /// Notes the answer.
     pub(crate) fn answered(mut self, response: &Response<Body>) {
         self.answer = Some(Answer {
             bytes: response.body().size_hint().exact(),
@@ -69,7 +69,7 @@ impl Drop for Access {
             route = self.place.as_ref().map_or("none", Place::pattern),
             status,
             aborted = status.is_none().then_some(true),
-            // Microseconds.
+            // Round to whole microseconds.
             duration_ms = (duration_ms * 1000.0).round() / 1000.0,
             bytes,
             account = account.map(tracing::field::display),

@@ -1,4 +1,4 @@
-//! What a connection is doing: what its idle time and its end go by.
+//! What a connection is doing. Its idle timeout and the shutdown depend on it.
 
 use std::{
     pin::Pin,
@@ -10,31 +10,31 @@ use std::{
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
-/// How long the end of the server waits for a connection without a whole
-/// request, counted from the last that was heard of it: its acceptance, the
-/// head of a request or an answer. A device in a handshake or between two
-/// requests of an enrolment gets its answer, since Apple's client repeats
-/// nothing. A connection that was idle or slow for longer is cut at once.
+/// How long the shutdown waits for a connection without a whole request,
+/// counted from its last activity: its acceptance, the head of a request or an
+/// answer. So a device in a handshake or between two requests of an enrolment
+/// gets its answer: Apple's client does not retry. A connection that was idle
+/// or slow for longer is cut at once.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// How often a connection that is to end is looked at.
+/// How often a connection is checked during the shutdown.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether requests are under way on a connection, or since when none is.
+/// Tracks whether requests are running on a connection, or since when none is.
 pub(crate) struct Activity(Mutex<State>);
 
 struct State {
     /// Requests without an answer.
     open: usize,
-    /// Those among them whose body has not arrived whole.
+    /// Those of them whose body has not arrived whole.
     arriving: usize,
-    /// When the connection last did something.
+    /// The time of the last activity.
     since: Instant,
-    /// Whether the server is to end.
+    /// Whether the server is shutting down.
     stopping: bool,
 }
 
 impl Activity {
-    /// The activity of a connection that was accepted at `since`.
+    /// Creates the activity of a connection that was accepted at `since`.
     pub(crate) fn new(since: Instant) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             open: 0,
@@ -48,18 +48,18 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request whose head has arrived.
+    /// Counts a request whose head has arrived.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         let mut state = self.lock();
         state.open += 1;
-        // What begins after the server was told to end prolongs nothing.
+        // A request that begins after the signal must not prolong the shutdown.
         if !state.stopping {
             state.since = Instant::now();
         }
         Busy(Arc::clone(self))
     }
 
-    /// The body of a request, which tells when it has arrived whole.
+    /// Wraps the body of a request to note when it has arrived whole.
     pub(crate) fn arriving(self: &Arc<Self>, body: Incoming) -> Arriving {
         let pending = (!body.is_end_stream()).then(|| {
             self.lock().arriving += 1;
@@ -68,17 +68,17 @@ impl Activity {
         Arriving { body, pending }
     }
 
-    /// Something was heard of the connection.
+    /// Notes activity.
     pub(crate) fn heard(&self) {
         self.lock().since = Instant::now();
     }
 
-    /// How many requests are under way.
+    /// The number of running requests.
     pub(crate) fn requests(&self) -> usize {
         self.lock().open
     }
 
-    /// Ends once no whole request waits for its answer.
+    /// Waits until every whole request has its answer.
     pub(crate) async fn answered(&self) {
         loop {
             {
@@ -91,12 +91,13 @@ impl Activity {
         }
     }
 
-    /// From here on answers close their connection.
+    /// Marks the server as shutting down: from here on answers close the
+    /// connection.
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
     }
 
-    /// Ends once there was no request for that long.
+    /// Waits until there was no request for `limit`.
     pub(crate) async fn idle_for(&self, limit: Duration) {
         loop {
             let now = Instant::now();
@@ -112,8 +113,8 @@ impl Activity {
         }
     }
 
-    /// Ends once the connection can be cut: no whole request waits for its
-    /// answer, and nothing was heard of it for [`GRACE`].
+    /// Waits until the connection can be cut: every whole request has its
+    /// answer, and there was no activity for [`GRACE`].
     pub(crate) async fn can_be_cut(&self) {
         loop {
             let now = Instant::now();
@@ -133,11 +134,12 @@ impl Activity {
     }
 }
 
-/// A request under way.
+/// A running request.
 pub(crate) struct Busy(Arc<Activity>);
 
 impl Busy {
-    /// The request has its answer. `true` if that must close the connection.
+    /// Ends the request. Returns `true` if the answer must close the
+    /// connection.
     pub(crate) fn end(self) -> bool {
         self.0.lock().stopping
     }
@@ -160,7 +162,7 @@ impl Drop for Pending {
     }
 }
 
-/// A body that notes when it has arrived whole, or is given up.
+/// A body that notes when it has arrived whole or is given up.
 pub(crate) struct Arriving {
     body: Incoming,
     pending: Option<Pending>,

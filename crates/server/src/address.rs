@@ -10,35 +10,37 @@ use ipnet::IpNet;
 /// The header to which proxies append the address of their client.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The other end of the connection that a request came in on: an extension of
-/// the request. [`Server`](crate::Server) sets it; a request without one counts
-/// as coming from 0.0.0.0.
+/// The peer of the connection that a request came in on: an extension of the
+/// request. [`Server`](crate::Server) sets it; a request without one counts as
+/// coming from 0.0.0.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// The address that a request is counted under: an extension of the request.
+/// The address that limits and logs use for a request: an extension of the
+/// request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    /// That of a request, which [`Surface`](crate::Surface) noted; the
-    /// unspecified one if it did not.
+    /// Returns what [`Surface`](crate::Surface) noted for a request, or the
+    /// unspecified address.
     pub(crate) fn noted_in(extensions: &Extensions) -> IpAddr {
         extensions
             .get()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Self(client)| *client)
     }
 
-    /// The peer; or, where the peer is a trusted proxy, the rightmost address
-    /// of X-Forwarded-For that is none. What stands left of that address is
-    /// the client's own invention.
+    /// Determines the client's address: the peer, or, if the peer is a trusted
+    /// proxy, the rightmost address of X-Forwarded-For that is no trusted
+    /// proxy. Whatever is left of that address was sent by the client and is
+    /// not trusted.
     pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = extensions
             .get::<Peer>()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let mut client = peer.to_canonical();
-        // What the client itself wrote may be no text, and hides nothing of what
-        // proxies appended to it.
+        // A header field that the client itself sent may be no text. It must
+        // not hide what proxies appended.
         let values: Vec<_> = (headers.get_all(FORWARDED_FOR).iter())
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
             .collect();
@@ -53,22 +55,23 @@ impl ClientAddress {
     }
 }
 
-/// Whether one of `networks` holds an address, however it is written.
+/// Returns whether one of `networks` holds an address. IPv4-mapped addresses
+/// count as IPv4.
 pub(crate) fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// Reports peers whose X-Forwarded-For is not believed: each once, and the
-/// first few only, so that no client fills the log.
+/// Logs peers whose X-Forwarded-For is not trusted: each once, and only the
+/// first few, so that no client can flood the log.
 #[derive(Default)]
 pub(crate) struct Forwarders(Mutex<HashSet<IpAddr>>);
 
 impl Forwarders {
-    /// The most peers that are reported.
+    /// The maximum number of logged peers.
     const MOST: usize = 32;
 
-    /// Notes the header of a request that came in from `peer`.
+    /// Checks the header of a request that came in from `peer`.
     pub(crate) fn look(&self, peer: Option<&Peer>, headers: &HeaderMap, trusted: &[IpNet]) {
         let Some(Peer(peer)) = peer else { return };
         if headers.contains_key(FORWARDED_FOR) && !is_in(trusted, *peer) && self.is_new(*peer) {
@@ -78,9 +81,9 @@ impl Forwarders {
                 event = "forwarded_for_ignored",
                 %peer,
                 remedy = format_args!(
-                    "if it is a proxy of yours, add \"{network}\" to server.trusted_proxies; otherwise ignore what a client says of itself"
+                    "if it is your proxy, add \"{network}\" to server.trusted_proxies; otherwise ignore this: a client set the header"
                 ),
-                "X-Forwarded-For is ignored, since this peer is not in server.trusted_proxies: its requests count as its own"
+                "X-Forwarded-For is ignored because this peer is not in server.trusted_proxies: its requests are counted under its own address"
             );
         }
     }
@@ -91,8 +94,8 @@ impl Forwarders {
     }
 }
 
-/// What counts as one host: an IPv6 host has a whole /64 to choose its address
-/// from.
+/// Returns what counts as one host: an IPv6 host can take any address of its
+/// /64.
 pub(crate) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -100,7 +103,8 @@ pub(crate) fn host(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What counts as one site: the most that one customer of a provider has.
+/// Returns what counts as one site: the largest network that one customer of a
+/// provider has.
 pub(crate) fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() >> 8 << 8)),
@@ -108,7 +112,7 @@ pub(crate) fn site(address: IpAddr) -> IpAddr {
     }
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn parse(hop: &str) -> Option<IpAddr> {
     hop.parse()
         .or_else(|_| hop.parse().map(|socket: SocketAddr| socket.ip()))
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_that_are_no_proxies_are_reported_once_and_few() {
+    fn untrusted_peers_are_logged_once_and_few_of_them() {
         let forwarders = Forwarders::default();
         let peer = |number: u32| IpAddr::from(number.to_be_bytes());
         assert!(forwarders.is_new(peer(0)));
@@ -143,7 +147,7 @@ mod tests {
             ("10.0.0.1", &["::ffff:198.51.100.7"], "198.51.100.7"),
             ("::1", &["198.51.100.7:4711"], "198.51.100.7"),
             ("::1", &["[2001:db8::7]:4711"], "2001:db8::7"),
-            // The client wrote the first address itself.
+            // The client sent the first address itself.
             ("10.0.0.1", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
             (

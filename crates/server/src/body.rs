@@ -1,5 +1,5 @@
-//! Requests' bodies, read or thrown away within bounds of size, time and
-//! memory: whoever sends one has proved nothing yet.
+//! Reads or drains request bodies within limits of size, time and memory: the
+//! client is not authenticated yet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,27 +12,27 @@ use tokio::{
 
 use crate::{memory::Held, refusal::Refusal};
 
-/// The largest body, in bytes. The largest payload that is of use, an
-/// attestation object of 64 KiB twice in base64url, has less than half of it.
+/// The largest body, in bytes. The largest useful payload, an attestation
+/// object of 64 KiB twice in base64url, takes less than half of it.
 const LIMIT: usize = 256 * 1024;
 
-/// How much of a body beyond that is thrown away before the answer, in bytes:
-/// a client that is still sending when its connection is closed may never read
-/// why.
+/// How much of a body beyond that is drained before the answer, in bytes: a
+/// client that is still sending when its connection is closed may never read
+/// the answer.
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How long a body may take to arrive.
+/// The time limit for a body.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The bytes that each body may have in memory without waiting for a turn: more
-/// than a device sends.
+/// How many bytes each body may take without waiting for a turn: more than a
+/// device sends.
 const SMALL: usize = 16 * 1024;
 
 /// How many bodies may be larger than that at once, while they are read and
 /// checked: 64 MiB of them.
 const LARGE_AT_ONCE: usize = 256;
 
-/// How long a larger one waits for its turn.
+/// How long a larger body waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
 /// Reads all bodies of a server.
@@ -40,7 +40,7 @@ pub(crate) struct Bodies {
     large: Arc<Semaphore>,
 }
 
-/// A whole body, and its place among the large ones.
+/// A whole body, and its permit if it is a large one.
 pub(crate) struct Whole {
     pub(crate) bytes: Vec<u8>,
     _turn: Option<OwnedSemaphorePermit>,
@@ -53,11 +53,11 @@ impl Bodies {
         }
     }
 
-    /// Reads a body, which counts to what `held` holds.
+    /// Reads a body and charges it to `held`.
     ///
     /// # Errors
-    /// What the client is told: it is too large, too slow, broken, one of too
-    /// many large ones, or there is no memory for it.
+    /// The body is too large, too slow or broken, there are too many large
+    /// ones, or there is no memory for it.
     pub(crate) async fn read(&self, body: Body, held: &mut Held) -> Result<Whole, Refusal> {
         timeout(TIMEOUT, self.read_in_time(body, held))
             .await
@@ -131,8 +131,8 @@ impl Bodies {
     }
 }
 
-/// Throws away the body of a request that is refused unread, as far as a whole
-/// one may go: over HTTP/2 some clients (curl 7.88) never show an answer that
+/// Drains the body of a request that is refused unread, up to the maximum size
+/// of a body: over HTTP/2 some clients (curl 7.88) never show an answer that
 /// overtakes their own body.
 pub(crate) async fn discard(mut body: Body) {
     let rest = async {
@@ -143,7 +143,7 @@ pub(crate) async fn discard(mut body: Body) {
             length += frame.data_ref().map_or(0, |data| data.len());
         }
     };
-    // Whether it came in time changes nothing of the answer.
+    // The answer is the same whether the body arrived in time or not.
     let _ = timeout(TIMEOUT, rest).await;
 }
 
@@ -162,7 +162,7 @@ mod tests {
         Pieces::whole(length).0
     }
 
-    /// The bodies of a server, and who sends them: nobody with a share.
+    /// A server's bodies, and a sender without a share.
     struct Sender(Bodies, Arc<Memory>);
 
     impl Sender {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_only_thrown_away_holds_no_place() {
+    async fn a_drained_body_takes_no_place() {
         let sender = Arc::new(Sender::new());
         let tasks: Vec<_> = (0..LARGE_AT_ONCE)
             .map(|_| {
@@ -213,7 +213,7 @@ mod tests {
                 tokio::spawn(async move { sender.status(stalled).await })
             })
             .collect();
-        // Until all of them wait for what never comes.
+        // Until all of them wait for bytes that never come.
         for _ in 0..LARGE_AT_ONCE {
             tokio::task::yield_now().await;
         }

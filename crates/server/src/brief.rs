@@ -1,6 +1,6 @@
-//! Listeners for short questions: one request and one answer a connection,
-//! within a time limit. They share nothing with the listener of ACME, so that
-//! no flood there takes their places.
+//! Listeners for short queries: one request and one answer for each connection,
+//! within a time limit. They share nothing with the ACME listener, so that a
+//! flood there does not take their places.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -27,16 +27,16 @@ use crate::{
     tls::TlsIdentity,
 };
 
-/// How long one connection may take in all: a handshake, a request, an answer.
+/// The time limit of one connection: handshake, request and answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// The most connections at once.
+/// The maximum number of connections.
 const MAX_CONNECTIONS: usize = 200;
 
 /// How long to wait when no connection can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes the answer to a request. Its body is not read.
+/// Answers a request without reading its body.
 pub(crate) trait Answer:
     Fn(&Request<Incoming>) -> Response<Body> + Send + Sync + 'static
 {
@@ -44,7 +44,7 @@ pub(crate) trait Answer:
 
 impl<F: Fn(&Request<Incoming>) -> Response<Body> + Send + Sync + 'static> Answer for F {}
 
-/// Answers each request on `listener`, until it is dropped.
+/// Answers each request on `listener` until it is dropped.
 pub(crate) async fn serve(
     listener: &TcpListener,
     tls: Option<&TlsIdentity>,
@@ -89,7 +89,7 @@ async fn connection(
     answer: Arc<impl Answer>,
 ) {
     if has_header && let Err(error) = read_header(&mut stream).await {
-        return tracing::debug!(%error, "no header of the PROXY protocol");
+        return tracing::debug!(%error, "no PROXY protocol header");
     }
     match tls {
         None => drive(stream, answer).await,
@@ -109,7 +109,8 @@ where
     builder.http2().timer(TokioTimer::new());
     let service = service_fn(move |request: Request<Incoming>| {
         let mut response = answer(&request);
-        // The next request may be for another listener: the server itself.
+        // The next request may be for another listener, that of the ACME
+        // server.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
         async move { Ok::<_, Infallible>(response) }

@@ -1,5 +1,6 @@
-//! Requests that are answered 503 because the clock is in doubt, in the log:
-//! summed, since one wrong clock refuses every request that time decides.
+//! Logs the requests that are answered 503 because the clock is in doubt. They
+//! are summed, since a wrong clock refuses every request that depends on the
+//! time.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,7 +9,7 @@ use std::{
 
 use assay_engine::time::ClockInDoubt;
 
-/// How often they are logged at most.
+/// The minimum time between two log lines.
 const EVERY: Duration = Duration::from_secs(60);
 
 static REFUSALS: Mutex<Refusals> = Mutex::new(Refusals {
@@ -16,7 +17,7 @@ static REFUSALS: Mutex<Refusals> = Mutex::new(Refusals {
     count: 0,
 });
 
-/// The refusals since the last line of the log.
+/// The refusals since the last log line.
 struct Refusals {
     logged: Option<Instant>,
     count: u64,
@@ -40,8 +41,8 @@ pub(crate) fn log(doubt: &ClockInDoubt) {
 }
 
 impl Refusals {
-    /// Counts a refusal; returns how many there were since the last line, where
-    /// another one is due.
+    /// Counts a refusal. If a line is due, returns the number since the last
+    /// one.
     fn add(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         let is_due = self

@@ -40,28 +40,28 @@ use crate::{
     tls::TlsIdentity,
 };
 
-/// How long a TLS handshake may take, the header of the PROXY protocol before it
-/// included.
+/// The time limit for a TLS handshake and, before it, the PROXY protocol
+/// header.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection may take to say goodbye.
+/// How long an idle connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection that is cut may take to say goodbye.
+/// How long a connection may take to close when it is cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(100);
-/// The most requests at once on one HTTP/2 connection.
+/// The maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// The most bytes of a request's head. Before it is whole, it counts to no
-/// budget of memory: 64 MiB on 4,096 connections.
+/// The maximum size of a request's head in bytes. An incomplete head is charged
+/// to no memory budget: 64 MiB on 4,096 connections.
 const MAX_HEAD: u32 = 16 * 1024;
-/// The most bytes of bodies that one connection holds unread: the least that
-/// HTTP/2 allows (RFC 9113 section 6.9.2). They count to no budget either: 256
-/// MiB on 4,096 connections.
+/// How many bytes of unread bodies one connection buffers: the minimum that
+/// HTTP/2 allows (RFC 9113 section 6.9.2). They are charged to no budget
+/// either: 256 MiB on 4,096 connections.
 const WINDOW: u32 = 64 * 1024 - 1;
 
-/// How connections are served.
+/// Serves connections.
 pub(crate) struct Connections {
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
-    /// For a connection that comes while it is crowded.
+    /// For a connection that arrives while the server is crowded.
     http2_in_crowd: Builder<TokioExecutor>,
     idle_timeout: Duration,
     proxy_protocol: Option<ProxyProtocol>,
@@ -105,18 +105,18 @@ impl Connections {
         }
     }
 
-    /// Ends with the last task that outlives its request.
+    /// Waits for the last task that outlives its request.
     pub(crate) async fn work_ended(&self) {
         self.surface.work_ended().await;
     }
 
-    /// What became of connections without a request.
+    /// The connections that ended without a request.
     pub(crate) fn refused(&self) -> &Refused {
         &self.refused
     }
 
-    /// Whether a connection of `peer` is served: with the PROXY protocol, those
-    /// of trusted proxies alone.
+    /// Returns whether a connection of `peer` is served: with the PROXY
+    /// protocol only those of trusted proxies are.
     pub(crate) fn allows(&self, peer: IpAddr) -> bool {
         let allowed = (self.proxy_protocol.as_ref()).is_none_or(|proxies| proxies.allows(peer));
         if !allowed {
@@ -126,8 +126,8 @@ impl Connections {
         allowed
     }
 
-    /// The client that a proxy names, and the place counted to it. `None` where
-    /// the connection is not to be served.
+    /// Returns the client that a proxy names, and the place counted to it.
+    /// `None` if the connection must not be served.
     async fn client_of(
         &self,
         stream: &mut TcpStream,
@@ -147,21 +147,21 @@ impl Connections {
             Ok(Ok(Some(client))) => Some((client, place.of_client(client)?)),
             Ok(Ok(None)) => Some((proxy, place)),
             Ok(Err(error)) => {
-                tracing::debug!(peer = %proxy, %error, "no header of the PROXY protocol");
+                tracing::debug!(peer = %proxy, %error, "no PROXY protocol header");
                 if let Some(cause) = error.cause() {
                     self.refused.note(cause, proxy);
                 }
                 None
             }
             Err(_) => {
-                tracing::debug!(peer = %proxy, "a header of the PROXY protocol took too long");
+                tracing::debug!(peer = %proxy, "PROXY protocol header timeout");
                 None
             }
         }
     }
 
-    /// Serves one connection to its end, or until `stopped`: then what is in
-    /// work is answered, and the rest cut.
+    /// Serves one connection to its end, or until `stopped`: then running
+    /// requests are answered, and the rest is cut.
     pub(crate) async fn serve(
         self: Arc<Self>,
         mut stream: TcpStream,
@@ -180,7 +180,7 @@ impl Connections {
         let activity = Activity::new(accepted);
         let crowd = Arc::clone(self.surface.crowd());
         let standing = Arc::new(Standing::new(Arc::clone(&activity), crowd, Some(place)));
-        // Answers are small and whole: nothing is gained by holding them back.
+        // Answers are small and complete, so that delaying them gains nothing.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY cannot be set");
         }
@@ -197,25 +197,26 @@ impl Connections {
         let handshake = tokio::select! {
             handshake = timeout_at(accepted + HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
             () = connection.standing.unproven(accepted) => {
-                tracing::debug!(%peer, "TLS handshake took too long in a crowd");
+                tracing::debug!(%peer, "TLS handshake timeout while crowded");
                 return;
             }
             () = connection.standing.gives_way() => {
-                tracing::debug!(%peer, "a TLS handshake gave way to another connection");
+                tracing::debug!(%peer, "TLS handshake cut: its place went to another connection");
                 return;
             }
             () = async {
                 stop_of(&mut stopped).await;
                 sleep_until(accepted + GRACE).await;
             } => {
-                tracing::debug!(%peer, "a TLS handshake was cut: the server ends");
+                tracing::debug!(%peer, "TLS handshake cut: the server is shutting down");
                 return;
             }
         };
         match handshake {
             Ok(Ok(stream)) => {
                 connection.is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                // A handshake that ends after the signal prolongs nothing.
+                // A handshake that ends after the signal must not prolong the
+                // shutdown.
                 if !*stopped.borrow() {
                     connection.activity.heard();
                 }
@@ -232,11 +233,11 @@ impl Connections {
                     self.refused.note(Cause::Tls(refusal), peer);
                 }
             }
-            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timeout"),
         }
     }
 
-    /// Serves a connection on which requests can come.
+    /// Serves a connection after its handshake.
     async fn drive<S>(
         &self,
         builder: &Builder<TokioExecutor>,
@@ -288,8 +289,8 @@ impl Connections {
             tokio::select! {
                 ended = connection.as_mut() => return report(peer, ended),
                 () = activity.idle_for(self.idle_timeout) => break CLOSE_TIMEOUT,
-                // GOAWAY: the requests that have begun are answered, and the
-                // next one needs another connection.
+                // GOAWAY: requests that have begun are answered; the next one
+                // needs a new connection.
                 () = has_failed.notified() => connection.as_mut().graceful_shutdown(),
                 () = standing.gives_way() => {
                     connection.as_mut().graceful_shutdown();
@@ -308,7 +309,7 @@ impl Connections {
                 () = stop_of(&mut stopped) => {
                     activity.stop();
                     if is_http2 {
-                        // The client hears of it, and takes another connection.
+                        // The client is notified and opens another connection.
                         connection.as_mut().graceful_shutdown();
                     }
                     break tokio::select! {
@@ -347,16 +348,16 @@ fn report(peer: IpAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
     }
 }
 
-/// Serves one HTTP/1.1 connection to its end as [`Server`](crate::Server)
-/// does, over any stream instead of a socket, and without limits. The client
-/// counts as 0.0.0.0.
+/// Serves one HTTP/1.1 connection to its end as [`Server`](crate::Server) does,
+/// over any stream instead of a socket, and without limits. The client counts
+/// as 0.0.0.0.
 pub async fn serve_stream<S>(engine: Arc<Engine>, request_log: Arc<RequestLog>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let surface = Surface::new(engine, request_log, Vec::new(), RateLimits::off());
     let connections = Connections::new(surface, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
-    // Kept until the end: nobody stops it.
+    // Kept until the end, so that the connection is never stopped.
     let (_stop, stopped) = watch::channel(false);
     let accepted = Instant::now();
     let activity = Activity::new(accepted);

@@ -1,13 +1,13 @@
-//! Whether resources that nobody has signed for get scarce.
+//! Whether resources of unauthenticated clients are scarce.
 
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-/// Whether more than half of all places of connections, or of the memory for
-/// unauthenticated requests, is taken. While it is, a connection must prove
-/// itself soon.
+/// Tracks whether more than half of the connection places, or of the memory for
+/// unauthenticated requests, is taken. While that is so, a connection must
+/// prove itself soon.
 pub(crate) struct Crowd {
     reasons: Mutex<Reasons>,
     crowded: watch::Sender<bool>,
@@ -27,12 +27,12 @@ impl Crowd {
         })
     }
 
-    /// More than half of the memory is taken, or not.
+    /// Sets whether more than half of the memory is taken.
     pub(crate) fn memory(&self, taken: bool) {
         self.change(|reasons| reasons.memory = taken);
     }
 
-    /// More than half of the places are taken, or not.
+    /// Sets whether more than half of the places are taken.
     pub(crate) fn places(&self, taken: bool) {
         self.change(|reasons| reasons.places = taken);
     }
@@ -41,7 +41,8 @@ impl Crowd {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut reasons);
         let now = reasons.memory || reasons.places;
-        // Under the lock, so that the last change is the last that is seen.
+        // Sent under the lock, so that the last change is also the last one
+        // seen.
         self.crowded
             .send_if_modified(|crowded| std::mem::replace(crowded, now) != now);
     }
@@ -50,9 +51,9 @@ impl Crowd {
         *self.crowded.borrow()
     }
 
-    /// Ends once it is crowded.
+    /// Waits until it is crowded.
     pub(crate) async fn wait(&self) {
-        // The sender is here: it cannot be gone.
+        // The sender is in `self`, so it cannot be gone.
         drop(self.crowded.subscribe().wait_for(|crowded| *crowded).await);
     }
 }

@@ -1,5 +1,5 @@
-//! The request that a task works for: its id, whether and by which account it
-//! was authenticated, and what its refusal costs the log.
+//! The request that a task works for: its id, its account, and whether it was
+//! authenticated. It also decides how a refusal is logged.
 
 use std::{
     fmt,
@@ -17,14 +17,14 @@ use tracing::Span;
 
 use crate::{request_log::RequestLog, standing::Standing};
 
-/// How much of what a client orders is noted for the log, in bytes.
+/// The maximum length of the ordered identifiers in the log, in bytes.
 const LONGEST_IDENTIFIERS: usize = 256;
 
 tokio::task_local! {
     static CURRENT: Arc<Current>;
 }
 
-/// What is known of the request under way.
+/// What is known of the current request.
 pub(crate) struct Current {
     account: OnceLock<AccountId>,
     authenticated: AtomicBool,
@@ -32,23 +32,23 @@ pub(crate) struct Current {
     connection: Option<Arc<Standing>>,
     id: RequestId,
     log: Arc<RequestLog>,
-    /// The log's span, which the lines of this request are in.
+    /// The log span of this request.
     span: OnceLock<Span>,
 }
 
-/// Names requests. The names do not show how many there were.
+/// Generates request ids. An id does not show how many requests there were.
 pub(crate) struct RequestIds {
     count: AtomicU64,
     seed: u64,
 }
 
 impl RequestIds {
-    /// Others in each process.
+    /// Creates a generator whose ids differ in each process.
     pub(crate) fn random() -> Self {
         Self::of(RandomState::new().hash_one(0))
     }
 
-    /// The same ones each time: for replays.
+    /// Creates a generator that repeats its ids, for replays.
     pub(crate) fn repeatable() -> Self {
         Self::of(0)
     }
@@ -69,7 +69,8 @@ impl RequestIds {
 }
 
 impl Current {
-    /// A request of `client`, not authenticated yet.
+    /// Creates the state of a request of `client` that is not authenticated
+    /// yet.
     pub(crate) fn new(
         log: Arc<RequestLog>,
         id: RequestId,
@@ -87,12 +88,12 @@ impl Current {
         })
     }
 
-    /// The account that signed it, or that it made.
+    /// The account that signed it, or that it created.
     pub(crate) fn account(&self) -> Option<AccountId> {
         self.account.get().copied()
     }
 
-    /// The address that it came from.
+    /// The client's address.
     pub(crate) fn client(&self) -> IpAddr {
         self.client
     }
@@ -102,13 +103,13 @@ impl Current {
         self.id
     }
 
-    /// The lines of this request are in `span`, which learns what becomes known
-    /// of it.
+    /// Sets the span of this request's log lines. What becomes known later is
+    /// recorded in it.
     pub(crate) fn within(&self, span: &Span) {
         self.span.get_or_init(|| span.clone());
     }
 
-    /// Whether its line of the access log is written. It is counted otherwise.
+    /// Returns whether its access log line is written. Otherwise it is counted.
     pub(crate) fn logs_access(&self) -> bool {
         let authenticated = self.authenticated.load(Ordering::Relaxed);
         self.log.access(self.client, authenticated)
@@ -120,7 +121,7 @@ impl Current {
         }
     }
 
-    /// Works for this request.
+    /// Runs `work` with this as its current request.
     pub(crate) async fn scope<F: Future>(self: Arc<Self>, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
@@ -130,12 +131,13 @@ impl Current {
     }
 }
 
-/// The name of the current request.
+/// The id of the current request.
 pub(crate) fn id() -> Option<RequestId> {
     Current::get().map(|current| current.id)
 }
 
-/// Works for the current request, if there is one, in whatever task.
+/// Runs `work` with the caller's current request, in whatever task it is
+/// polled.
 pub(crate) fn in_current<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let current = Current::get();
     async {
@@ -146,8 +148,8 @@ pub(crate) fn in_current<F: Future>(work: F) -> impl Future<Output = F::Output> 
     }
 }
 
-/// The current request's signature was verified, its nonce redeemed; perhaps
-/// this account's holder signed it.
+/// Marks the current request as authenticated: its signature was verified and
+/// its nonce redeemed. `account` is the signer's, if it has one.
 pub(crate) fn authenticated(account: Option<AccountId>) {
     if let Some(current) = Current::get() {
         current.authenticated.store(true, Ordering::Relaxed);
@@ -160,7 +162,7 @@ pub(crate) fn authenticated(account: Option<AccountId>) {
     }
 }
 
-/// The current request is this account's, or made it.
+/// Sets the account that the current request belongs to, or created.
 pub(crate) fn note_account(account: AccountId) {
     if let Some(current) = Current::get()
         && current.account.set(account).is_ok()
@@ -169,7 +171,7 @@ pub(crate) fn note_account(account: AccountId) {
     }
 }
 
-/// The current request, which was authenticated, orders these.
+/// Notes what the current request orders. It must be authenticated.
 pub(crate) fn note_identifiers(identifiers: &[WireIdentifier]) {
     if let Some(current) = Current::get() {
         let mut all = String::new();
@@ -185,16 +187,16 @@ pub(crate) fn note_identifiers(identifiers: &[WireIdentifier]) {
     }
 }
 
-/// The current request, which was authenticated, is for the resource of this
-/// name.
+/// Notes the name of the resource that the current request is for. It must be
+/// authenticated.
 pub(crate) fn note_resource(name: &str) {
     if let Some(current) = Current::get() {
         current.note("resource", name);
     }
 }
 
-/// Logs the refusal of the current request: by a line of its own where it was
-/// authenticated and its address has not had too many, for debugging otherwise.
+/// Logs the refusal of the current request: with its own line if it was
+/// authenticated and its address has lines left, else at the debug level.
 pub(crate) fn log_refusal(problem: &Problem) {
     let Problem {
         kind,
@@ -233,7 +235,7 @@ fn is_logged(kind: ProblemType) -> bool {
     })
 }
 
-/// Whether a fault that the current request met gets a line of its own.
+/// Returns whether a fault of the current request gets its own line.
 pub(crate) fn logs_fault(kind: ProblemType) -> bool {
     Current::get().is_none_or(|current| {
         let authenticated = current.authenticated.load(Ordering::Relaxed);
@@ -246,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_requests_differ_and_repeat_only_where_they_are_to() {
+    fn request_ids_differ_and_only_those_of_replays_repeat() {
         let [a, b] = [RequestIds::repeatable(), RequestIds::repeatable()];
         let names: Vec<_> = (0..100).map(|_| a.next()).collect();
         assert!(names.iter().all(|name| *name == b.next()));

@@ -1,5 +1,5 @@
-//! `/livez`, `/healthz` and `/readyz`: what load balancers and supervisors ask.
-//! No part of ACME.
+//! `/livez`, `/healthz` and `/readyz`, for load balancers and supervisors. They
+//! are not part of ACME.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -15,20 +15,21 @@ use tokio::net::TcpListener;
 
 use crate::brief;
 
-/// Whether requests are served.
+/// Tells whether requests are served.
 pub(crate) const HEALTH: &str = "/healthz";
 
-/// Whether the process lives: answered while the server cannot serve yet, too.
+/// Tells whether the process lives. It also answers while the server cannot
+/// serve yet.
 pub(crate) const LIVE: &str = "/livez";
 
-/// Whether devices can enrol, and which parts work.
+/// Tells whether devices can enrol, and which parts work.
 pub(crate) const READY: &str = "/readyz";
 
-/// Returns the present state of all parts, reasons included.
+/// Returns the current state of all parts, reasons included.
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
-/// Answers `/livez`, `/healthz` and `/readyz` on `listener`, in plain HTTP,
-/// until it is dropped. `/readyz` names the reasons: the listener must not be
+/// Answers `/livez`, `/healthz` and `/readyz` on `listener` in plain HTTP until
+/// it is dropped. `/readyz` names reasons, so the listener must not be
 /// reachable from outside.
 pub async fn serve_health(listener: TcpListener, readiness: ReadReadiness) -> Infallible {
     brief::serve(&listener, None, None, move |request: &Request<Incoming>| {
@@ -48,7 +49,7 @@ fn answer(request: &Request<Incoming>, readiness: &ReadReadiness) -> Response<Bo
     }
 }
 
-/// The answer of a process that lives.
+/// The answer of a live process.
 pub(crate) fn well() -> Response<Body> {
     "ok\n".into_response()
 }

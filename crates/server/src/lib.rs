@@ -1,11 +1,11 @@
-//! The HTTP skin: axum on hyper, TLS, one file per ACME resource.
+//! The HTTP layer: axum on hyper, TLS, one file per ACME resource.
 //!
-//! It parses requests into what the engine takes and renders what the engine
-//! returns; it decides nothing. [`Surface`] is the whole of it without sockets;
-//! [`Server`] accepts connections for it.
+//! It parses requests into the engine's types and renders what the engine
+//! returns. It makes no decisions. [`Surface`] is the whole layer without
+//! sockets; [`Server`] accepts connections for it.
 //!
-//! No route reaches a payload except through the extractor `Signed`, which
-//! checks media type and size and has the engine authenticate the request.
+//! The extractor `Signed` is the only way to a payload. It checks the media
+//! type and size and has the engine authenticate the request.
 
 mod access;
 mod activity;

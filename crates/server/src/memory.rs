@@ -1,5 +1,4 @@
-//! One budget of memory for the heads and bodies of requests that nobody has
-//! signed for yet.
+//! One memory budget for the heads and bodies of unauthenticated requests.
 
 use std::{
     collections::HashMap,
@@ -17,18 +16,18 @@ use tokio::{
 
 use crate::{address::host, crowd::Crowd, refusal::Refusal};
 
-/// All of it, in bytes: room for 6,000 requests of a device at once, which have
-/// less than 20 KiB each. Bodies larger than 16 KiB get half of it at most:
-/// `body.rs`.
+/// The budget in bytes: room for 6,000 concurrent requests of devices, each
+/// below 20 KiB. Bodies over 16 KiB get at most half of it: `body.rs`.
 const TOTAL: usize = 128 << 20;
 
-/// What one address may hold: four of them must work together to take all.
+/// The maximum for one address: four must work together to take everything.
 const OF_ADDRESS: usize = TOTAL / 4;
 
-/// How long a request waits for its part.
+/// How long a request waits for memory.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a header costs besides its name and value (RFC 9113 section 10.5.1).
+/// The overhead of a header field besides its name and value (RFC 9113 section
+/// 10.5.1).
 const OF_HEADER: usize = 32;
 
 /// The budget.
@@ -39,17 +38,18 @@ pub(crate) struct Memory {
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// What one request holds of it, until this is dropped.
+/// The memory that one request holds until this is dropped.
 pub(crate) struct Held {
     memory: Arc<Memory>,
-    /// Whose share it counts to.
+    /// The host whose share it counts to.
     sharer: Option<IpAddr>,
     bytes: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
-    /// The budget. The networks have no share: they may take all of it.
+    /// Creates the budget. `exempt` networks have no share: they may take all
+    /// of it.
     pub(crate) fn new(exempt: Vec<IpNet>, crowd: Arc<Crowd>) -> Arc<Self> {
         Arc::new(Self {
             crowd,
@@ -63,7 +63,7 @@ impl Memory {
         &self.crowd
     }
 
-    /// Nothing yet, for a request of `client`.
+    /// Creates an empty hold for a request of `client`.
     pub(crate) fn hold(self: &Arc<Self>, client: Option<IpAddr>) -> Held {
         let sharer = client.map(|client| client.to_canonical());
         let is_exempt = |client: &IpAddr| self.exempt.iter().any(|net| net.contains(client));
@@ -79,17 +79,17 @@ impl Memory {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether memory gets scarce.
+    /// Reports to the crowd whether memory is scarce.
     fn look(&self) {
         self.crowd.memory(self.free.available_permits() < TOTAL / 2);
     }
 }
 
 impl Held {
-    /// Takes so many bytes more, as soon as there are some.
+    /// Takes `bytes` more as soon as they are free.
     ///
     /// # Errors
-    /// When the address has its share, or there are none in time.
+    /// The address has used its share, or no memory is free in time.
     pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Ok(count) = u32::try_from(bytes) else {
             return Err(Refusal::too_much_memory(PATIENCE));
@@ -102,7 +102,7 @@ impl Held {
             }
             *share += bytes;
         }
-        // From here on it is given back when this is dropped.
+        // From here on dropping `self` returns it.
         self.bytes += bytes;
         let free = Arc::clone(&self.memory.free);
         let Ok(Ok(permit)) = timeout(PATIENCE, free.acquire_many_owned(count)).await else {
@@ -116,7 +116,7 @@ impl Held {
         Ok(())
     }
 
-    /// Gives all of it back.
+    /// Returns all of it.
     pub(crate) fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         if bytes == 0 {
@@ -142,7 +142,7 @@ impl Drop for Held {
     }
 }
 
-/// What the head of a request takes, in bytes.
+/// Returns the size of a request's head in bytes.
 pub(crate) fn head_size(request: &Request) -> usize {
     let headers: usize = request
         .headers()

@@ -12,25 +12,25 @@ use data_encoding::HEXLOWER;
 
 use crate::current;
 
-/// The resource that a path names. A name that is none at all gets the same
-/// answer as one that is unknown, and only after the request was
-/// authenticated: hence the extractor itself never fails.
+/// The resource that a path names. A malformed name gets the same answer as an
+/// unknown one, and only after the request was authenticated. Therefore the
+/// extractor itself never fails.
 pub(crate) struct Named<T> {
     known: Option<T>,
     text: String,
 }
 
-/// A typed name of a resource, as it stands in a path.
+/// A typed name of a resource, as it appears in a path.
 pub(crate) trait Name: Sized {
-    /// What it names.
+    /// The kind of resource.
     const RESOURCE: &str;
 
-    /// Reads it.
+    /// Parses the name.
     fn parse(text: &str) -> Option<Self>;
 }
 
 impl<T: Name> Named<T> {
-    /// The name. The request was authenticated: the log may have the name, too.
+    /// Returns the name, and notes it in the log: the request is authenticated.
     pub(crate) fn known(self) -> Result<T, Error> {
         let known = self.known.ok_or(Error::NotFound(T::RESOURCE))?;
         current::note_resource(&self.text);

@@ -1,4 +1,5 @@
-//! Places of connections: who gets one, and what becomes of the others.
+//! Places of connections: which connection gets one, and which one is refused
+//! or closed.
 
 use std::{
     collections::HashMap,
@@ -22,15 +23,16 @@ use crate::{
 /// How many places of the reserve one host may have.
 const OF_RESERVE: usize = RESERVED_CONNECTIONS / 4;
 
-/// How long a connection waits for a place before another one gives way to it.
+/// How long a connection waits for a place before another one must give up its
+/// own.
 const BETWEEN_EVICTIONS: Duration = Duration::from_millis(100);
 
 /// All places: the ordinary ones, and a reserve in which a connection waits for
-/// one of these. Health is told to those in the reserve, too.
+/// an ordinary one. Connections in the reserve can ask for the server's health.
 pub(crate) struct Places {
-    /// The networks that have no share.
+    /// Networks without a share.
     exempt: Vec<IpNet>,
-    /// The ordinary places that one host may have; 0 for all of them.
+    /// How many ordinary places one host may have; 0 is no limit.
     of_host: usize,
     count: usize,
     crowd: Arc<Crowd>,
@@ -52,7 +54,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) count: u64,
-    /// The peer of the last of them.
+    /// The peer of the last one.
     pub(crate) last: Option<IpAddr>,
 }
 
@@ -65,7 +67,7 @@ struct Share {
 /// The connections of one site.
 #[derive(Default)]
 struct Site {
-    /// How many ordinary places they have.
+    /// How many of them have an ordinary place.
     ordinary: usize,
     /// How many there are.
     count: usize,
@@ -76,18 +78,18 @@ struct Site {
 /// The place of one connection.
 pub(crate) struct Place {
     places: Arc<Places>,
-    /// Whose share it counts to.
+    /// The host whose share it counts to.
     sharer: Option<IpAddr>,
     seat: Mutex<Seat>,
-    /// `None` for one that gives way to none.
+    /// `None` if this connection never gives up its place.
     give_way: Option<Arc<Notify>>,
 }
 
-#[expect(dead_code, reason = "a permit is given back when it is dropped")]
+#[expect(dead_code, reason = "dropping a permit returns it")]
 enum Seat {
     Ordinary(OwnedSemaphorePermit),
     Reserve(OwnedSemaphorePermit),
-    /// While it is given back.
+    /// While the permit is returned.
     Gone,
 }
 
@@ -114,27 +116,28 @@ impl Places {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another connection can be accepted.
+    /// Returns whether another connection can be accepted.
     pub(crate) fn any(&self) -> bool {
         self.ordinary.available_permits() > 0 || self.reserve.available_permits() > 0
     }
 
-    /// Ends once a place was given back since it was asked the last time.
+    /// Waits until a place was returned since the last call.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    /// Whose share a connection of `peer` counts to.
+    /// Returns the host whose share a connection of `peer` counts to.
     fn sharer(&self, peer: IpAddr) -> Option<IpAddr> {
         (!is_in(&self.exempt, peer)).then(|| host(peer))
     }
 
-    /// Whether a host with so many places may have another one.
+    /// Returns whether a host with this share may have another place.
     fn fits(&self, share: Share) -> bool {
         self.of_host == 0 || share.ordinary + share.reserve < self.of_host
     }
 
-    /// A place for a connection of `peer`; `None` where its host has its share.
+    /// Takes a place for a connection of `peer`; `None` if its host has used
+    /// its share.
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let sharer = self.sharer(peer);
         let mut state = self.lock();
@@ -168,12 +171,12 @@ impl Places {
         })
     }
 
-    /// The connections that got no place since it was asked the last time.
+    /// Returns the connections that got no place since the last call.
     pub(crate) fn refused(&self) -> Refused {
         std::mem::take(&mut self.lock().refused)
     }
 
-    /// Notes whether places get scarce.
+    /// Reports to the crowd whether places are scarce.
     fn look(&self, state: &State) {
         self.crowd.places(state.taken > self.count / 2);
     }
@@ -207,9 +210,9 @@ impl State {
 }
 
 impl State {
-    /// Asks a connection of the site with the most places to end, for one of
-    /// `sharer`'s, unless that site has as few. So those who keep all places
-    /// taken make room for others, and no place is held indefinitely.
+    /// Asks a connection of the site with the most places to end, to make room
+    /// for one of `sharer`'s, unless that site has as few. So a site that takes
+    /// all places must share them, and no place is held indefinitely.
     fn evict_for(&self, sharer: Option<IpAddr>) {
         let own = sharer.and_then(|sharer| self.sites.get(&site(sharer)));
         let own = own.map_or(0, |own| own.ordinary);
@@ -225,8 +228,8 @@ impl Place {
         self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same place, counted to `client` from now on: the one that a proxy
-    /// named. `None` where that host has its share already.
+    /// Returns the same place, now counted to `client`, which a proxy named.
+    /// `None` if that host has used its share.
     pub(crate) fn of_client(mut self, client: IpAddr) -> Option<Self> {
         let places = Arc::clone(&self.places);
         let sharer = places.sharer(client);
@@ -253,13 +256,13 @@ impl Place {
         Some(self)
     }
 
-    /// Whether the connection's peer has no share.
+    /// Returns whether the connection's peer has no share.
     pub(crate) fn is_exempt(&self) -> bool {
         self.sharer.is_none()
     }
 
-    /// Ends when the connection is to end, since its site has the most places
-    /// and another one has none.
+    /// Waits until the connection must end because its site has the most places
+    /// and another connection has none.
     pub(crate) async fn gives_way(&self) {
         match &self.give_way {
             Some(give_way) => give_way.notified().await,
@@ -267,7 +270,7 @@ impl Place {
         }
     }
 
-    /// Waits for an ordinary place, where this is one of the reserve.
+    /// Waits for an ordinary place if this one is of the reserve.
     pub(crate) async fn ordinary(&self) {
         if !matches!(*self.seat(), Seat::Reserve(_)) {
             return;
@@ -282,7 +285,7 @@ impl Place {
             }
         };
         let mut seat = self.seat();
-        // Another request of the same connection may have been faster.
+        // Another request of the same connection may have got it meanwhile.
         if matches!(*seat, Seat::Reserve(_)) {
             let mut state = self.places.lock();
             state.count(self.sharer, &seat, -1);
@@ -361,10 +364,13 @@ mod tests {
         let places = places(100, 2);
         let of = |client: &str| take(&places, "10.0.0.1")?.of_client(client.parse().unwrap());
         let held = [of("192.0.2.1").unwrap(), of("::ffff:192.0.2.1").unwrap()];
-        assert!(of("192.0.2.1").is_none(), "it has its share");
-        assert!(take(&places, "192.0.2.1").is_none(), "however it comes");
+        assert!(of("192.0.2.1").is_none(), "its share is used");
+        assert!(
+            take(&places, "192.0.2.1").is_none(),
+            "also without the proxy"
+        );
         assert_eq!(places.refused().count, 2);
-        // Another client, and one that has no share.
+        // Another client, and one without a share.
         let other = of("192.0.2.2").unwrap();
         assert!((0..5).all(|_| of("10.0.0.9").is_some()));
         assert_eq!(places.lock().taken, 3);
@@ -378,7 +384,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_site_with_the_most_places_gives_way_to_one_that_has_fewer() {
         let places = places(4, 0);
-        // One of the four is another site's: it keeps its place.
+        // One of the four belongs to another site, which keeps its place.
         let heavy: Vec<_> = (1..=3)
             .map(|lan| take(&places, &format!("2001:db8:0:{lan}::1")).unwrap())
             .collect();
@@ -387,7 +393,7 @@ mod tests {
         let newcomer = take(&places, "198.51.100.1").unwrap();
         let waiting = newcomer.ordinary();
         let giving_way = async {
-            // Whichever is asked ends.
+            // Any one of those that are asked ends.
             let index = {
                 let [first, second, third] = &held[..] else {
                     panic!()
@@ -397,7 +403,7 @@ mod tests {
                     () = ways[0].gives_way() => 0,
                     () = ways[1].gives_way() => 1,
                     () = ways[2].gives_way() => 2,
-                    () = light.gives_way() => panic!("the light site was asked"),
+                    () = light.gives_way() => panic!("the site with one connection was asked"),
                 }
             };
             held[index].take();
@@ -405,7 +411,8 @@ mod tests {
         let limit = Duration::from_secs(1);
         let both = async { tokio::join!(waiting, giving_way) };
         timeout(limit, both).await.unwrap();
-        // Two places each way: none gives way to the heavy site, or to equals.
+        // Both sites have two places: neither gives way to the heavy site or to
+        // an equal one.
         let own = take(&places, "2001:db8:0:9::1").unwrap();
         assert!(timeout(limit, own.ordinary()).await.is_err());
         assert!(timeout(limit, light.gives_way()).await.is_err());
@@ -419,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_late_waits_in_the_reserve_for_an_ordinary_place() {
+    async fn a_late_connection_waits_in_the_reserve_for_an_ordinary_place() {
         let places = places(1, 0);
         let first = take(&places, "192.0.2.1").unwrap();
         let second = take(&places, "192.0.2.2").unwrap();

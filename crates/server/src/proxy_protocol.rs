@@ -1,5 +1,5 @@
-//! The PROXY protocol, version 2: a proxy that passes TLS through says in front
-//! of each connection which client it is of.
+//! The PROXY protocol, version 2: a proxy that passes TLS through names the
+//! client in front of each connection.
 
 use std::net::IpAddr;
 
@@ -12,16 +12,16 @@ use crate::{
     refused::{Cause, ProxyRefusal},
 };
 
-/// How version 1, which is text, begins.
+/// The first bytes of version 1, which is text.
 const VERSION_1: &[u8] = b"PROXY ";
 
-/// The fixed part of a header: the prefix, version and command, family and
-/// protocol, and the length of the rest.
+/// The length of a header's fixed part: the prefix, version and command, family
+/// and protocol, and the length of the rest.
 const FIXED: usize = 16;
 
-/// The most bytes behind the fixed part of a header: addresses, and TLVs, which
-/// are read and ignored. Senders keep to 536; certificates of clients may take
-/// more.
+/// The maximum length behind the fixed part of a header: addresses, and TLVs,
+/// which are read and ignored. Senders usually send at most 536 bytes; client
+/// certificates may take more.
 const MAX_LENGTH: u16 = 2048;
 
 /// The proxies that begin each connection with a header.
@@ -31,24 +31,24 @@ pub(crate) struct ProxyProtocol {
 }
 
 impl ProxyProtocol {
-    /// Connections of `trusted` proxies begin with a header, and there are no
-    /// others.
+    /// Creates settings with which all connections come from `trusted` proxies
+    /// and begin with a header.
     pub(crate) fn new(trusted: Vec<IpNet>) -> Self {
         Self { trusted }
     }
 
-    /// Whether a connection of `peer` is served.
+    /// Returns whether a connection of `peer` is served.
     pub(crate) fn allows(&self, peer: IpAddr) -> bool {
         is_in(&self.trusted, peer)
     }
 }
 
 /// Reads a header and nothing behind it. Returns the client's address; `None`
-/// where the proxy speaks for itself (LOCAL, a health check).
+/// if the proxy connects for itself (LOCAL, a health check).
 ///
 /// # Errors
-/// The bytes are no header of version 2 of a TCP client, or the
-/// connection ended.
+/// The bytes are not a header of version 2 for a TCP client, or the connection
+/// ended.
 pub(crate) async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<IpAddr>, HeaderError> {
@@ -84,25 +84,27 @@ pub(crate) async fn read_header(
     let client: IpAddr = match (header.protocol, header.addresses) {
         (Protocol::Stream, Addresses::IPv4(addresses)) => addresses.source_address.into(),
         (Protocol::Stream, Addresses::IPv6(addresses)) => addresses.source_address.into(),
-        // The proxy's own address would have no limits.
+        // Limits do not apply to the proxy's own address, so it cannot stand in
+        // for the client's.
         _ => return Err(ProxyRefusal::NoClientAddress.into()),
     };
     Ok(Some(client.to_canonical()))
 }
 
-/// Why there is no client's address.
+/// Why the client's address is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HeaderError {
     /// The connection ended before its header.
     #[error("the connection ended before its header: {0}")]
     Io(#[from] std::io::Error),
-    /// The proxy sent something else.
+    /// The proxy sent something else than a valid header.
     #[error("{}", .0.reason())]
     Refused(ProxyRefusal),
 }
 
 impl HeaderError {
-    /// What an operator can mend; a connection that just ends is none of it.
+    /// The cause, if an operator can fix it; a connection that merely ends has
+    /// none.
     pub(crate) fn cause(&self) -> Option<Cause> {
         match self {
             Self::Io(_) => None,
@@ -125,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// Command and family, then what follows the length.
+    /// Builds a header: command and family, then `rest` behind the length.
     fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
         [PROTOCOL_PREFIX, &[command, family], &length, rest].concat()
@@ -138,7 +140,8 @@ mod tests {
         [&source.octets()[..], &[0; 16], &[0x12, 0x67, 1, 187]].concat()
     }
 
-    /// What is read of `sent`, and how many bytes are left behind it.
+    /// Reads a header from `sent`. Returns the result and how many bytes are
+    /// left.
     async fn read(sent: &[u8]) -> (Result<Option<IpAddr>, HeaderError>, usize) {
         let mut stream = sent;
         let found = read_header(&mut stream).await;
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_header_of_a_tcp_client_is_refused() {
+    async fn a_header_of_another_kind_is_refused() {
         let long = vec![0; usize::from(MAX_LENGTH) + 1];
         for (sent, expected) in [
             (
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_header_that_breaks_off_is_no_refusal_of_the_proxys_settings() {
+    async fn a_truncated_header_has_no_cause_for_operators() {
         let whole = header(0x21, 0x11, &V4);
         for end in 0..whole.len() {
             let found = read(&whole[..end]).await.0;

@@ -17,23 +17,23 @@ use crate::{
     standing::{self, NotEntered},
 };
 
-/// The answer to a request that was not done: a problem document.
+/// The answer to a refused request: a problem document.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     problem: Box<Problem>,
     retry_after: Option<u64>,
     location: Option<String>,
-    /// What becomes of the connection and its next request.
+    /// What happens to the connection and to its next request.
     aftermath: Aftermath,
 }
 
-/// What a refusal means for what its sender does next: an extension of the
-/// response.
+/// What the response to a refusal does beyond the problem document: an
+/// extension of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Aftermath {
-    /// Whether the connection ends.
+    /// Whether the connection is closed.
     pub(crate) closes: bool,
-    /// Whether there is no nonce for another try.
+    /// Whether the response has no nonce for another attempt.
     pub(crate) withholds_nonce: bool,
 }
 
@@ -44,13 +44,14 @@ impl Refusal {
         Self::of_client(problem, None)
     }
 
-    /// A client that asks too often.
+    /// A client that sends requests too often.
     pub(crate) fn too_fast(limit: Limit, too_soon: &TooSoon) -> Self {
         let (problem, seconds) = rate_limited(limit, too_soon);
         Self::of_client(problem, Some(seconds))
     }
 
-    /// The same, in the place of a refusal that was logged with its own cause.
+    /// The same error in place of this refusal, which was logged with its own
+    /// cause.
     pub(crate) fn instead_too_fast(self, too_soon: &TooSoon) -> Self {
         let (problem, seconds) = rate_limited(Limit::Failed, too_soon);
         Self {
@@ -60,27 +61,27 @@ impl Refusal {
         }
     }
 
-    /// The same refusal, with this aftermath.
+    /// Returns the same refusal with this aftermath.
     pub(crate) fn with_aftermath(self, aftermath: Aftermath) -> Self {
         Self { aftermath, ..self }
     }
 
-    /// What the client is told.
+    /// The error text for the client.
     pub(crate) fn detail(&self) -> &str {
         &self.problem.detail
     }
 
-    /// Whether this server is at fault, and not the client.
+    /// Returns whether the server is at fault, not the client.
     pub(crate) fn is_fault(&self) -> bool {
         self.problem.status >= 500
     }
 
-    /// One of more large requests than there is room for.
+    /// A large request beyond the maximum number of them.
     pub(crate) fn too_many_large(wait: Duration) -> Self {
         Self::busy("too many large requests at once: try again later", wait)
     }
 
-    /// A request for which there is no memory.
+    /// A request without memory for it.
     pub(crate) fn too_much_memory(wait: Duration) -> Self {
         Self::busy("too many requests at once: try again later", wait)
     }
@@ -91,12 +92,12 @@ impl Refusal {
         Self::of_client(problem, Some(wait.as_secs()))
     }
 
-    /// A handler that panicked: a mistake of ours.
+    /// A handler that panicked: a bug of the server.
     pub(crate) fn panicked(message: &str) -> Self {
         Error::Internal(format!("a request's handler panicked: {message}")).into()
     }
 
-    /// The refusal of a key change, with the account that stands in its way.
+    /// The refusal of a key change, with the account that already has the key.
     pub(crate) fn of_key_change(error: Error, urls: &Urls) -> Self {
         let location = match &error {
             Error::KeyInUse(holder) => Some(urls.account(*holder)),
@@ -119,15 +120,15 @@ impl Refusal {
     }
 }
 
-/// What a client is told that asks too often, and after how many seconds it may
-/// ask again.
+/// Returns the error for a client that sends requests too often, and after how
+/// many seconds it may retry.
 fn rate_limited(limit: Limit, too_soon: &TooSoon) -> (Problem, u64) {
     let TooSoon { wait, level } = too_soon;
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let whose = match level {
         Level::Address => "this address".to_owned(),
         Level::Network(bits) => format!("the /{bits} network of this address"),
-        Level::All => "all networks, and more than its share from that of this address".to_owned(),
+        Level::All => "all networks, and the network of this address is over its share".to_owned(),
     };
     let detail = format!(
         "too many {} from {whose}: try again in {seconds} s",
@@ -136,13 +137,13 @@ fn rate_limited(limit: Limit, too_soon: &TooSoon) -> (Problem, u64) {
     (Problem::new(ProblemType::RateLimited, detail), seconds)
 }
 
-/// What the client is told comes from the engine's one bridge; the exact text
-/// of a fault goes to the log, here and nowhere else.
+/// The engine's error bridge makes the text for the client. Only here is the
+/// exact text of a fault logged.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let problem = Problem::from(&error);
         let retry_after = error.retry_after();
-        // A clock in doubt is logged summed, not for each request.
+        // A clock in doubt is logged as a sum, not for each request.
         if let Error::Clock(doubt) = &error {
             clock_refusals::log(doubt);
         }

@@ -1,8 +1,8 @@
-//! Connections that ended before their first request for a reason that an
-//! operator can mend: how many, of which address and why.
+//! Counts connections that ended before their first request for a reason that
+//! an operator can fix: how many, of which address and why.
 //!
 //! The first of an address and reason is logged at once, further ones as sums,
-//! once a minute. Memory and lines are bounded whatever a flood sends.
+//! once a minute. Memory and log lines are bounded under a flood, too.
 
 use std::{
     collections::HashMap,
@@ -19,21 +19,22 @@ use crate::address::host;
 
 /// How often sums are logged.
 const SUMMARY: Duration = Duration::from_secs(60);
-/// The most lines between two summaries, and the most of one.
+/// The maximum number of lines between two summaries, and in one summary.
 const LINES: usize = 10;
-/// The most addresses and reasons that are counted apart.
+/// The maximum number of address and reason pairs with their own count.
 const CAPACITY: usize = 512;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Cause {
-    /// The PROXY protocol: no header, a wrong one, or a peer that is no proxy.
+    /// The PROXY protocol: no header, a wrong one, or a peer that is not a
+    /// trusted proxy.
     Proxy(ProxyRefusal),
-    /// There is no TLS with this client.
+    /// The TLS handshake failed.
     Tls(TlsRefusal),
 }
 
-/// Why a connection is not taken from where it comes, with the PROXY protocol.
+/// Why a connection with the PROXY protocol is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ProxyRefusal {
     HeaderMalformed,
@@ -43,9 +44,8 @@ pub(crate) enum ProxyRefusal {
     Version1,
 }
 
-/// Why a client and this server have no TLS with each other: the alert by which
-/// the client ended the handshake (RFC 8446 section 6.2), or what they do not
-/// have in common.
+/// Why a TLS handshake failed: the client's alert (RFC 8446 section 6.2), or
+/// what the client and this server do not have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TlsRefusal {
     AccessDenied,
@@ -64,14 +64,14 @@ pub(crate) enum TlsRefusal {
 }
 
 impl TlsRefusal {
-    /// What a failed handshake failed of; `None` where a client just went away,
-    /// or sent something else than TLS.
+    /// Returns why a handshake failed; `None` if the client merely disconnected
+    /// or did not send TLS.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<Error>()? {
             Error::AlertReceived(alert) => Self::of_alert(*alert),
             Error::PeerIncompatible(
-                // Before TLS 1.2 there is no such extension, and rustls looks for
-                // it before it looks at the version.
+                // Before TLS 1.2 this extension does not exist, and rustls
+                // looks for it before it looks at the version.
                 PeerIncompatible::SignatureAlgorithmsExtensionRequired
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
@@ -86,7 +86,7 @@ impl TlsRefusal {
 
     fn of_alert(alert: AlertDescription) -> Option<Self> {
         Some(match alert {
-            // The client changed its mind: that says nothing of the server.
+            // The client cancelled. That says nothing about the server.
             AlertDescription::CloseNotify | AlertDescription::UserCanceled => return None,
             AlertDescription::AccessDenied => Self::AccessDenied,
             AlertDescription::BadCertificate => Self::BadCertificate,
@@ -104,7 +104,7 @@ impl TlsRefusal {
         })
     }
 
-    /// Its stable name.
+    /// The stable name.
     fn reason(self) -> &'static str {
         match self {
             Self::AccessDenied => "access-denied",
@@ -129,7 +129,7 @@ impl TlsRefusal {
                 "the client does not trust the CA of this server's TLS certificate: install ca/root.pem on it, or with tls = \"files\" the root of that chain, whose intermediates must be in tls_certificate"
             }
             Self::DecryptError => {
-                "a signature of this server's TLS certificate does not verify for the client: most often it trusts an older CA of the same name; install the present ca/root.pem on it"
+                "a signature of this server's TLS certificate does not verify for the client: most often it trusts an older CA of the same name; install the current ca/root.pem on it"
             }
             Self::CertificateExpired => {
                 "this server's TLS certificate is expired or not yet valid by the client's clock: compare both clocks and the certificate's dates, and renew it"
@@ -138,16 +138,16 @@ impl TlsRefusal {
                 "the client does not accept this server's TLS certificate: most often its URL has a host that the certificate does not name, the CA is not trusted, or its clock is wrong; compare the client's directory URL with server.base_url"
             }
             Self::CertificateRevoked => {
-                "this server's TLS certificate is revoked, says the client: renew it"
+                "the client reports that this server's TLS certificate is revoked: renew it"
             }
             Self::UnsupportedCertificate => {
                 "this server's TLS certificate is not for servers: with tls = \"files\" it needs the extended key usage serverAuth"
             }
             Self::NoCommonVersion | Self::ProtocolVersion => {
-                "the client has neither TLS 1.2 nor 1.3 on: update it, or ignore a scanner"
+                "the client supports neither TLS 1.2 nor 1.3: update it; a scanner can be ignored"
             }
             Self::HandshakeFailure | Self::NoCommonCipher => {
-                "client and server have no cipher suite, group or signature scheme in common: update the client, or ignore a scanner"
+                "client and server have no cipher suite, group or signature scheme in common: update the client; a scanner can be ignored"
             }
             Self::AccessDenied | Self::OtherAlert => "see the client's own log",
         }
@@ -155,7 +155,7 @@ impl TlsRefusal {
 }
 
 impl ProxyRefusal {
-    /// Its stable name.
+    /// The stable name.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::HeaderMalformed => "header-malformed",
@@ -169,16 +169,16 @@ impl ProxyRefusal {
     fn remedy(self) -> &'static str {
         match self {
             Self::HeaderMalformed => {
-                "the proxy's header is not one of version 2, or longer than 2 KiB: see the proxy's settings"
+                "the proxy's header is not of version 2, or is longer than 2 KiB: check the proxy's settings"
             }
             Self::HeaderMissing => {
-                "the proxy sends no header of the PROXY protocol: switch it on there (HAProxy: send-proxy-v2), or server.proxy_protocol off"
+                "the proxy sends no PROXY protocol header: enable it there (HAProxy: send-proxy-v2), or disable server.proxy_protocol"
             }
             Self::NoClientAddress => {
-                "the proxy's header names no TCP client: give it clients over TCP; for health checks it must send LOCAL"
+                "the proxy's header names no TCP client: proxy only TCP connections; for health checks the proxy must send LOCAL"
             }
             Self::NotATrustedProxy => {
-                "with server.proxy_protocol only server.trusted_proxies may connect: if this is a proxy of yours, name it there; clients must go to the proxy"
+                "with server.proxy_protocol only server.trusted_proxies may connect: if this is your proxy, add it there; clients must connect to the proxy"
             }
             Self::Version1 => {
                 "version 1 of the PROXY protocol is not supported: have the proxy send version 2 (HAProxy: send-proxy-v2). nginx sends version 1 only: end TLS there instead"
@@ -187,7 +187,7 @@ impl ProxyRefusal {
     }
 }
 
-/// How many connections of an address ended because of a cause.
+/// How often a cause ended connections of an address.
 type Sum = ((Cause, IpAddr), u64);
 
 /// Counts refused connections.
@@ -196,10 +196,10 @@ pub(crate) struct Refused(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// What was not logged since the last summary; 0 for what was logged since
-    /// then, or is remembered so that it is summed.
+    /// What was not logged since the last summary. 0 means: logged since then,
+    /// or remembered so that further ones are summed.
     counts: HashMap<(Cause, IpAddr), u64>,
-    /// What found no place there.
+    /// What did not fit there.
     others: Others,
     lines: usize,
     summed: Option<Instant>,
@@ -225,14 +225,14 @@ impl Refused {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection of `address` ended because of `cause`.
+    /// Counts a connection of `address` that ended because of `cause`.
     pub(crate) fn note(&self, cause: Cause, address: IpAddr) {
         if self.lock().count(cause, host(address)) {
             log(cause, address, 1);
         }
     }
 
-    /// Logs what was counted, once a minute. To be called every second.
+    /// Logs the counts once a minute. Call it every second.
     pub(crate) fn summarize(&self) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -244,7 +244,7 @@ impl Refused {
         }
     }
 
-    /// Logs what was counted. To be called at the end.
+    /// Logs the counts. Call it at shutdown.
     pub(crate) fn flush(&self) {
         let (sums, others) = self.lock().take();
         for ((cause, address), count) in sums {
@@ -254,21 +254,21 @@ impl Refused {
             tracing::warn!(
                 event = "tls_refused",
                 count = others.tls,
-                "TLS handshakes failed, of more addresses than are named"
+                "TLS handshakes failed, from more addresses than are listed"
             );
         }
         if others.proxy > 0 {
             tracing::warn!(
                 event = "proxy_protocol_refused",
                 count = others.proxy,
-                "connections closed, of more addresses than are named"
+                "connections closed, from more addresses than are listed"
             );
         }
     }
 }
 
 impl State {
-    /// Counts one. Whether it gets a line of its own.
+    /// Counts one. Returns whether it gets its own line.
     fn count(&mut self, cause: Cause, host: IpAddr) -> bool {
         let is_full = self.counts.len() >= CAPACITY;
         if let Some(count) = self.counts.get_mut(&(cause, host)) {
@@ -285,8 +285,9 @@ impl State {
         is_logged
     }
 
-    /// The largest sums, and what is left; all begins anew. An address that did
-    /// nothing for a whole minute is forgotten: it gets a line at once again.
+    /// Returns the largest sums and the total of the others, and resets the
+    /// counts. An address without connections for a whole minute is forgotten,
+    /// so that its next one is logged at once.
     fn take(&mut self) -> (Vec<Sum>, Others) {
         let mut sums: Vec<_> = (self.counts.drain())
             .filter(|(_, count)| *count > 0)
@@ -351,7 +352,7 @@ mod tests {
         let (sums, others) = state.take();
         assert_eq!(sums, [((CAUSE, address), 1_000)]);
         assert_eq!(others, Others::default());
-        // It goes on: it is summed. Then it is quiet for a minute.
+        // It continues and is summed. Then nothing comes for a minute.
         assert!(!state.count(CAUSE, address));
         assert_eq!(state.take().0, [((CAUSE, address), 1)]);
         assert!(state.take().0.is_empty());
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_addresses_has_few_lines_and_little_memory() {
+    fn a_flood_of_addresses_takes_few_lines_and_little_memory() {
         let mut state = State::default();
         assert_eq!(of(&mut state, 100_000, 0x0a00_0000), LINES);
         assert_eq!(state.counts.len(), CAPACITY);
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_a_name_of_its_own_and_a_remedy() {
+    fn every_reason_has_a_unique_name_and_a_remedy() {
         let tls = [
             TlsRefusal::AccessDenied,
             TlsRefusal::BadCertificate,

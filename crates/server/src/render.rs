@@ -1,4 +1,4 @@
-//! From what the engine decides about to what goes over the wire.
+//! Renders the engine's types as wire types.
 
 use assay_engine::{
     domain::{
@@ -9,7 +9,7 @@ use assay_engine::{
 };
 use assay_proto::{self as proto, Timestamp};
 
-/// An account (RFC 8555 section 7.1.2).
+/// Renders an account (RFC 8555 section 7.1.2).
 pub(crate) fn account(urls: &Urls, account: &Account) -> proto::Account {
     proto::Account {
         status: match account.state {
@@ -26,7 +26,7 @@ pub(crate) fn account(urls: &Urls, account: &Account) -> proto::Account {
     }
 }
 
-/// An order as it is at `now` (RFC 8555 section 7.1.3).
+/// Renders an order as of `now` (RFC 8555 section 7.1.3).
 pub(crate) fn order(urls: &Urls, order: &Order, now: Timestamp) -> proto::Order {
     proto::Order {
         status: order.status(now),
@@ -52,7 +52,7 @@ pub(crate) fn order(urls: &Urls, order: &Order, now: Timestamp) -> proto::Order 
     }
 }
 
-/// An authorization as it is at `now` (RFC 8555 section 7.1.4): "For pending
+/// Renders an authorization as of `now` (RFC 8555 section 7.1.4): "For pending
 /// authorizations, the challenges that the client can fulfill [...] For valid
 /// authorizations, the challenge that was validated. For invalid
 /// authorizations, the challenge that was attempted and failed."
@@ -77,7 +77,8 @@ pub(crate) fn authorization(
     }
 }
 
-/// The challenge that decided the authorization, or all of them before.
+/// Returns the challenge that decided the authorization, or all of them before
+/// that.
 fn offered(authorization: &Authorization) -> impl Iterator<Item = &Challenge> {
     let is_final = |one: &Challenge| {
         matches!(
@@ -90,7 +91,7 @@ fn offered(authorization: &Authorization) -> impl Iterator<Item = &Challenge> {
     (challenges.iter()).filter(move |one| !is_decided || is_final(one))
 }
 
-/// A challenge (RFC 8555 section 7.1.5).
+/// Renders a challenge (RFC 8555 section 7.1.5).
 pub(crate) fn challenge(urls: &Urls, challenge: &Challenge) -> proto::Challenge {
     let (status, validated, error) = match challenge.state() {
         ChallengeState::Invalid(failure) => (

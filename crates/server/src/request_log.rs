@@ -1,5 +1,5 @@
-//! How much of what requests cause is logged line by line. The rest is counted
-//! and logged as sums, so that no flood of requests is a flood of log lines.
+//! Limits how many log lines requests can cause. Further ones are counted and
+//! logged as sums, so that a flood of requests does not flood the log.
 
 use std::{
     collections::HashMap,
@@ -10,8 +10,8 @@ use std::{
 use assay_engine::{domain::Gate, ports::Clock};
 use assay_proto::ProblemType;
 
-/// Lines that may be written for one address and for the networks around it;
-/// the first level that is used up decides.
+/// The rate of log lines for one address or for a network that holds it. A line
+/// is written only if every level has one left.
 struct Level {
     /// How many leading bits of an IPv4 address count.
     v4: u8,
@@ -20,13 +20,13 @@ struct Level {
     rate: Rate,
 }
 
-/// Lines a second in the long run, and at once after a pause.
+/// A rate of lines: a second in the long run, and at once after a pause.
 struct Rate {
     per_second: u64,
     burst: u64,
 }
 
-/// An address, its neighbourhood, and all of IPv4 or IPv6. The last bounds the
+/// An address, its network, and all of IPv4 or IPv6. The last level bounds the
 /// log whatever number of networks a flood comes from: 100 lines a second of at
 /// most a kilobyte are less than 6 MB a minute.
 const LEVELS: [Level; 3] = [
@@ -56,44 +56,46 @@ const LEVELS: [Level; 3] = [
     },
 ];
 
-/// Faults that requests meet are ours, whatever address they come from.
+/// Faults are the server's own, so all addresses share one rate.
 const FAULTS: Rate = Rate {
     per_second: 10,
     burst: 50,
 };
 
-/// Lines of the access log of authenticated requests, for all of them: as many
-/// as a fleet makes that enrols as fast as the server can for a while.
+/// Lines of the access log for authenticated requests of all addresses: as many
+/// as a fleet makes that enrols at the server's full speed for a while.
 const ACCESS: Rate = Rate {
     per_second: 1_000,
     burst: 50_000,
 };
 
-/// The target of the sums: that of the crate which counted first.
+/// The target of the sums, kept from the crate that counted first: log filters
+/// name it.
 const TARGET: &str = "assay_engine::request_log";
 
-/// The buckets that one generation holds.
+/// The number of buckets in one generation.
 const CAPACITY: usize = 1 << 14;
 
-/// What one line is about. Each has buckets of its own: accounts that are made
-/// must not hide refusals, and no other request what evidence was refused.
+/// What one line is about. Each topic has buckets of its own: new accounts must
+/// not hide refusals, and no other request may hide what evidence was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Topic {
-    /// The access log's, of a request that nobody authenticated.
+    /// An unauthenticated request in the access log.
     Access,
     Account,
-    /// A device that is not admitted: what an operator looks for.
+    /// A device that is not admitted. Operators look for this.
     Admission,
-    /// Evidence or a CSR that was judged, for which there was an order.
+    /// Evidence or a CSR that was judged and belongs to an order.
     Evidence,
-    /// An order that a limit refused: it must not hide who is not admitted.
+    /// An order that a limit refused. It must not hide devices that are not
+    /// admitted.
     Limit,
     Refusal,
 }
 
 impl Topic {
-    /// How many times the burst of other lines it has: a fleet behind one
-    /// address may fail at once, and each device must be named.
+    /// By what factor the burst is larger than that of other topics: a fleet
+    /// behind one address may fail at once, and each device must be named.
     fn bursts(self) -> u64 {
         match self {
             Self::Account | Self::Limit | Self::Refusal => 1,
@@ -103,8 +105,8 @@ impl Topic {
     }
 }
 
-/// Decides which lines of requests are written, and counts the others. The
-/// server has one, and shares it with what writes the engine's events.
+/// Decides which request lines are logged, and counts the others. The server
+/// has one and shares it with the observer that logs the engine's events.
 pub struct RequestLog {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -113,33 +115,33 @@ pub struct RequestLog {
 #[derive(Default)]
 struct State {
     buckets: Buckets,
-    /// Until when the lines of faults are used up.
+    /// Until when the lines for faults are used up.
     faults: u64,
-    /// The same of authenticated requests in the access log.
+    /// The same for authenticated requests in the access log.
     access: u64,
-    /// Requests without a line of the access log, since the last summary.
+    /// Requests without an access log line since the last summary.
     without_access: u64,
     sums: Vec<(ProblemType, Sum)>,
     accounts_created: u64,
     padded_signatures: u64,
 }
 
-/// What was not logged line by line since the last summary.
+/// What was counted instead of logged since the last summary.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     /// Requests that were refused.
     requests: u64,
     /// Those among them that were authenticated.
     authenticated: u64,
-    /// Events `refused` of requests.
+    /// `refused` events of requests.
     findings: u64,
-    /// Where the last of them came from.
+    /// The address of the last one.
     client: Option<IpAddr>,
 }
 
-/// For each bucket the tick at which it is full again; a tick is the time of
-/// one line. Two generations bound the memory: a bucket that was not used while
-/// a whole generation filled up is forgotten, full as it is by then.
+/// Maps each bucket to the tick at which it is full again; a tick is the time
+/// of one line. Two generations bound the memory: a bucket that was not used
+/// while a whole generation filled up is forgotten; it is full by then.
 #[derive(Default)]
 struct Buckets {
     current: HashMap<(Topic, usize, IpAddr), u64>,
@@ -147,7 +149,7 @@ struct Buckets {
 }
 
 impl RequestLog {
-    /// Nothing is used up yet.
+    /// Creates a log with full buckets.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -160,8 +162,8 @@ impl RequestLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the refusal of an authenticated request of `client` gets a line
-    /// of its own. It is counted otherwise.
+    /// Returns whether the refusal of an authenticated request gets its own
+    /// line. Otherwise it is counted.
     #[must_use]
     pub fn refused(&self, kind: ProblemType, client: IpAddr) -> bool {
         let now = self.clock.uptime();
@@ -176,7 +178,7 @@ impl RequestLog {
         logged
     }
 
-    /// Counts the refusal of a request that nobody authenticated.
+    /// Counts the refusal of an unauthenticated request.
     pub fn refused_unauthenticated(&self, kind: ProblemType, client: IpAddr) {
         let mut state = self.lock();
         let sum = state.sum(kind);
@@ -184,8 +186,8 @@ impl RequestLog {
         sum.client = Some(client);
     }
 
-    /// Whether a request of `client` gets its line of the access log. It is
-    /// counted otherwise.
+    /// Returns whether a request gets an access log line. Otherwise it is
+    /// counted.
     #[must_use]
     pub fn access(&self, client: IpAddr, authenticated: bool) -> bool {
         let now = self.clock.uptime();
@@ -201,8 +203,7 @@ impl RequestLog {
         logged
     }
 
-    /// Whether a fault that a request of `client` met gets a line of its own. It
-    /// is counted otherwise.
+    /// Returns whether a fault gets its own line. Otherwise it is counted.
     #[must_use]
     pub fn fault(&self, kind: ProblemType, client: IpAddr, authenticated: bool) -> bool {
         let now = self.clock.uptime();
@@ -217,8 +218,8 @@ impl RequestLog {
         logged
     }
 
-    /// Whether what a gate found gets a line of its own. Without a client there
-    /// is no request behind it, and no flood.
+    /// Returns whether a gate's finding gets its own line. Without a client no
+    /// request caused it, and no flood can.
     #[must_use]
     pub fn found(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
@@ -240,7 +241,8 @@ impl RequestLog {
         logged
     }
 
-    /// Whether a new account gets a line of its own. It is counted otherwise.
+    /// Returns whether a new account gets its own line. Otherwise it is
+    /// counted.
     #[must_use]
     pub fn account_created(&self, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
@@ -255,13 +257,13 @@ impl RequestLog {
         logged
     }
 
-    /// Counts a signature that lacked leading zero bytes.
+    /// Counts a signature whose leading zero bytes were missing.
     pub fn padded_signature(&self) {
         self.lock().padded_signatures += 1;
     }
 
-    /// Logs what was counted since the last time: one line for each kind. To be
-    /// called every second, and at the end.
+    /// Logs what was counted since the last summary, one line for each kind.
+    /// Call it every second and at shutdown.
     pub fn summarize(&self) {
         let (sums, accounts_created, padded_signatures, without_access) = {
             let mut state = self.lock();
@@ -324,18 +326,19 @@ impl State {
 }
 
 impl Rate {
-    /// When a bucket is full again that was so at `full`, counted in ticks.
+    /// Computes when a bucket is full again that would be full at `full`, in
+    /// ticks.
     fn full_at(&self, full: u64, now: u64) -> u64 {
         full.max(now.saturating_mul(self.per_second))
     }
 
-    /// Whether a bucket has a line left at the second `now`.
+    /// Returns whether a bucket has a line left at the second `now`.
     fn has(&self, full: u64, now: u64, bursts: u64) -> bool {
         let ahead = self.full_at(full, now) - now.saturating_mul(self.per_second);
         ahead < self.burst * bursts
     }
 
-    /// Takes a line, if there is one.
+    /// Takes a line if one is left.
     fn take(&self, full: &mut u64, now: u64) -> bool {
         let has = self.has(*full, now, 1);
         if has {
@@ -346,7 +349,7 @@ impl Rate {
 }
 
 impl Buckets {
-    /// Takes a line of each level, if each has one.
+    /// Takes a line of each level if every level has one left.
     fn take(&mut self, topic: Topic, client: IpAddr, now: u64) -> bool {
         let full = LEVELS.each_ref().map(|level| {
             let key = (topic, usize::from(level.v6), level.network(client));
@@ -431,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_and_all_addresses_together_have_a_rate_too() {
+    fn networks_and_all_addresses_together_have_rates() {
         let (log, _) = log();
         let of = |prefix: &str, count: usize| -> usize {
             (0..count)
@@ -457,12 +460,12 @@ mod tests {
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
         let left = sum(&log, ProblemType::BadNonce);
         assert_eq!((left.requests, left.authenticated), (1_000, 0));
-        // A sum names the last of its addresses.
+        // A sum names the last address.
         assert_eq!(left.client, Some(client));
     }
 
     #[test]
-    fn what_gates_find_is_hidden_by_no_other_line_and_faults_have_a_rate_for_all() {
+    fn findings_of_gates_have_their_own_lines_and_faults_share_one_rate() {
         let (log, _) = log();
         let client = "192.0.2.1".parse().ok();
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
@@ -474,7 +477,10 @@ mod tests {
             let found = (0..most + 10).filter(|_| log.found(gate, kind, client));
             assert_eq!(found.count(), most);
             assert_eq!(sum(&log, kind).findings, 10);
-            assert!(log.found(gate, kind, None), "no request, no rate");
+            assert!(
+                log.found(gate, kind, None),
+                "without a request there is no limit"
+            );
         }
         let client = client.unwrap();
         let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal, client, true));
@@ -498,14 +504,14 @@ mod tests {
         assert_eq!(written(60_000, true), 50_000);
         uptime.0.fetch_add(1, Ordering::Relaxed);
         assert_eq!((written(100, false), written(5_000, true)), (10, 1_000));
-        // Lines of refusals are others.
+        // Refusals have other buckets.
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
         log.summarize();
         assert_eq!(log.lock().without_access, 0);
     }
 
     #[test]
-    fn a_summary_has_a_line_for_each_kind_and_starts_anew() {
+    fn a_summary_has_a_line_for_each_kind_and_resets_the_counts() {
         let (log, _) = log();
         for kind in ProblemType::ALL {
             log.refused_unauthenticated(*kind, Ipv4Addr::LOCALHOST.into());

@@ -19,13 +19,13 @@ use crate::{
     surface::Surface,
 };
 
-/// How long to wait when no connection can be accepted: the open files may
-/// have run out, and only time helps.
+/// How long to wait when no connection can be accepted: probably there are no
+/// file descriptors left, and only time helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often that is logged at most.
+/// The minimum time between two log lines about that.
 const BETWEEN_FAILURES: Duration = Duration::from_secs(10);
-/// How often is logged what was only counted.
+/// How often counted events are logged.
 const SUMMARY: Duration = Duration::from_secs(1);
 
 /// Accepts connections and serves them.
@@ -38,16 +38,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server; it serves nothing until [`run`](Self::run). `request_log` is
-    /// that of the engine's observers.
+    /// Creates a server that serves nothing until [`run`](Self::run).
+    /// `request_log` must be the one that the engine's observers use.
     #[must_use]
     pub fn new(engine: Arc<Engine>, request_log: Arc<RequestLog>, config: ServerConfig) -> Self {
         let crowd = Crowd::new();
         let proxy_protocol = config
             .proxy_protocol
             .then(|| ProxyProtocol::new(config.trusted_proxies.clone()));
-        // Where the PROXY protocol names the client no proxy writes X-Forwarded-For:
-        // it would be the client's own word.
+        // With the PROXY protocol no proxy writes X-Forwarded-For, so only the
+        // client can have set it.
         let believed = match config.proxy_protocol {
             true => Vec::new(),
             false => config.trusted_proxies.clone(),
@@ -82,14 +82,14 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown`. Then no connection is accepted any more, those
-    /// that do nothing or are slow are cut, and requests that have arrived whole
-    /// are answered, for as long as the configuration says. What was begun for a
-    /// request in a task of its own comes to its end, commits among it.
+    /// Serves until `shutdown`. Then it accepts no more connections, closes
+    /// idle and slow ones, and answers requests that have arrived whole within
+    /// the drain timeout. Tasks that were started for a request, with their
+    /// commits, run to completion.
     ///
     /// # Errors
-    /// None at present: what goes wrong with one connection ends that one, and
-    /// what keeps connections from being accepted is logged and waited out.
+    /// None at present: an error of one connection ends only that one, and an
+    /// error of accept is logged and retried.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let mut shutdown = std::pin::pin!(shutdown);
         let (stop, stopped) = watch::channel(false);
@@ -111,7 +111,7 @@ impl Server {
                     match accepted {
                         Ok((stream, peer)) => {
                             let peer = peer.ip();
-                            // Dropped, it is closed.
+                            // Dropping the stream closes it.
                             if self.connections.allows(peer)
                                 && let Some(place) = self.places.take(peer)
                             {
@@ -135,7 +135,7 @@ impl Server {
             tracing::warn!(
                 event = "drain_timeout",
                 connections = open.len(),
-                "requests were not answered in time: their connections are cut"
+                "drain timeout: requests were not answered in time, their connections are closed"
             );
             open.shutdown().await;
         }
@@ -146,7 +146,7 @@ impl Server {
     }
 }
 
-/// Logs what was counted since the last time instead of being logged.
+/// Logs what was counted since the last summary.
 fn summarize(request_log: &RequestLog, places: &Places) {
     request_log.summarize();
     let Refused { count, last } = places.refused();
@@ -155,7 +155,7 @@ fn summarize(request_log: &RequestLog, places: &Places) {
             event = "connections_refused",
             count,
             client = last.map(tracing::field::display),
-            "connections closed: their address has its share of the places"
+            "connections closed: their address has used its share of the places"
         );
     }
 }
@@ -169,14 +169,14 @@ fn report(ended: Result<(), JoinError>) {
 /// Connections that could not be accepted.
 #[derive(Default)]
 struct Failures {
-    /// Since the last line.
+    /// The number since the last line.
     count: u64,
     logged: Option<Instant>,
 }
 
 impl Failures {
     async fn wait_out(&mut self, error: &io::Error) {
-        // These concern the one connection that was about to be accepted.
+        // These concern only the one connection that was about to be accepted.
         if matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted

@@ -20,23 +20,23 @@ use crate::{
 /// The media type of every POST (RFC 8555 section 6.2).
 const MEDIA_TYPE: &str = "application/jose+json";
 
-/// A request that was authenticated, the only way to a payload: media type,
-/// size, then all that the engine checks.
+/// An authenticated request, the only way to a payload: the media type, the
+/// size, and everything that the engine checks have passed.
 pub(crate) struct Signed<By> {
-    /// Who signed it, and where it came from.
+    /// The signer and the client's address.
     pub(crate) context: Context<By>,
     /// The directory that it is for.
     pub(crate) directory: Arc<Directory>,
-    /// What was signed.
+    /// The signed payload.
     pub(crate) payload: Payload,
-    /// The URL that it was signed for.
+    /// The signed URL.
     pub(crate) url: String,
     client: IpAddr,
 }
 
 impl<By> Signed<By> {
-    /// Charges the request to a limit of its sender's. Only what was
-    /// authenticated is charged: junk takes nothing of what good requests need.
+    /// Charges the request to a limit of its sender. Only authenticated
+    /// requests are charged, so that junk takes no tokens of good requests.
     ///
     /// # Errors
     /// 429.
@@ -45,9 +45,9 @@ impl<By> Signed<By> {
     }
 }
 
-/// Who must sign a request, by the type of what is known of them.
+/// What is known of the signer. The type selects which signers are accepted.
 pub(crate) trait Signer: Sized {
-    /// Has the engine check the request.
+    /// Has the engine authenticate the request.
     fn authenticate(
         engine: &Engine,
         body: &[u8],
@@ -55,7 +55,7 @@ pub(crate) trait Signer: Sized {
         request: engine::Request,
     ) -> impl Future<Output = Result<(Context<Self>, Payload), Unauthenticated>> + Send;
 
-    /// The account whose holder signed it.
+    /// The signer's account.
     fn account(&self) -> Option<AccountId>;
 }
 
@@ -119,7 +119,8 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
             let refusal = Refusal::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
             return Err(app.fail(client, refusal, false));
         }
-        // Both are charged to the sender until a signature is verified.
+        // Head and body are charged to the sender until the signature is
+        // verified.
         let _head = parts.extensions.remove::<Arc<Held>>();
         let mut held = app.memory.hold(Some(client));
         let body = (app.bodies.read(body, &mut held).await)
@@ -155,7 +156,7 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
     }
 }
 
-/// The directory whose resource a request is for.
+/// Returns the directory that a request is for.
 pub(crate) fn directory_of(extensions: &Extensions, app: &App) -> Arc<Directory> {
     let directory = match extensions.get::<Place>() {
         Some(place) => &place.directory,

@@ -1,4 +1,4 @@
-//! What a connection may do, by what it has proved.
+//! What a connection may do, depending on what it has proved.
 
 use std::{
     sync::{
@@ -14,10 +14,11 @@ use crate::{activity::Activity, crowd::Crowd, places::Place};
 
 /// How long a connection may last without an authenticated request.
 const UNPROVEN: Duration = Duration::from_secs(20);
-/// The same while it is crowded: an enrolment has its second request
+/// The same while the server is crowded: an enrolment has its second request
 /// authenticated within a second, on a slow line within three.
 const UNPROVEN_IN_CROWD: Duration = Duration::from_secs(5);
-/// The most requests at once on such a connection while it is crowded.
+/// How many concurrent requests such a connection may have while the server is
+/// crowded.
 pub(crate) const STREAMS_IN_CROWD: u32 = 2;
 /// How long a request waits for an ordinary place.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
@@ -31,12 +32,12 @@ pub(crate) enum NotEntered {
     TooManyStreams,
 }
 
-/// One connection's standing.
+/// What one connection has proved.
 pub(crate) struct Standing {
     activity: Arc<Activity>,
     authenticated: AtomicBool,
     crowd: Arc<Crowd>,
-    /// `None` where there is no socket, and no scarcity.
+    /// `None` if there is no socket, and so no limit of places.
     place: Option<Place>,
 }
 
@@ -50,23 +51,23 @@ impl Standing {
         }
     }
 
-    /// A request of the connection was authenticated.
+    /// Marks the connection as proved: one of its requests was authenticated.
     pub(crate) fn authenticated(&self) {
         self.authenticated.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection has still to prove itself.
+    /// Returns whether the connection has not proved itself yet.
     fn is_unproven(&self) -> bool {
         self.place.as_ref().is_some_and(|place| !place.is_exempt())
             && !self.authenticated.load(Ordering::Relaxed)
     }
 
-    /// Whether a connection must prove itself soon.
+    /// Returns whether an unproven connection has only the short time limit.
     pub(crate) fn is_crowded(&self) -> bool {
         self.is_unproven() && self.crowd.is_crowded()
     }
 
-    /// Ends when the connection is to give way to another one.
+    /// Waits until the connection must give up its place.
     pub(crate) async fn gives_way(&self) {
         match &self.place {
             Some(place) => place.gives_way().await,
@@ -74,7 +75,7 @@ impl Standing {
         }
     }
 
-    /// Lets a request in that was begun, once its connection has a place.
+    /// Lets a request in once its connection has a place.
     ///
     /// # Errors
     /// [`NotEntered`].
@@ -90,8 +91,8 @@ impl Standing {
         }
     }
 
-    /// Ends when the connection, accepted at `accepted`, has had its time and
-    /// no request was authenticated.
+    /// Waits until the connection, accepted at `accepted`, has reached its time
+    /// limit without an authenticated request.
     pub(crate) async fn unproven(&self, accepted: Instant) {
         sleep_until(accepted + UNPROVEN_IN_CROWD).await;
         if self.is_unproven() {
@@ -120,7 +121,7 @@ mod tests {
         Standing::new(Activity::new(Instant::now()), Arc::clone(crowd), place)
     }
 
-    /// After how many seconds the connection is cut.
+    /// Returns after how many seconds the connection is cut.
     async fn cut_after(standing: &Standing) -> Option<u64> {
         let accepted = Instant::now();
         let cut = timeout(Duration::from_secs(3600), standing.unproven(accepted)).await;
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_proved_itself_or_is_exempt_has_all_the_time() {
+    async fn a_proven_or_exempt_connection_has_no_time_limit() {
         let crowd = Crowd::new();
         crowd.memory(true);
         assert_eq!(cut_after(&standing(&crowd, [10, 0, 0, 1])).await, None);
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_place_a_request_is_refused_in_the_end() {
+    async fn without_a_place_a_request_is_refused_after_a_timeout() {
         let crowd = Crowd::new();
         let places = Places::new(1, 0, Vec::new(), Arc::clone(&crowd));
         let standing = |host| {

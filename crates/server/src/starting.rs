@@ -1,4 +1,5 @@
-//! Answers while the server cannot serve yet: the index is being rebuilt.
+//! Answers while the server cannot serve yet because the index is being
+//! rebuilt.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -23,16 +24,16 @@ use crate::{
     tls::TlsIdentity,
 };
 
-/// How soon a client may try again, in seconds.
+/// The Retry-After of the answers, in seconds.
 const RETRY_IN: u64 = 10;
 
-/// How far the start is, in percent; what `/healthz` and the refusals say.
+/// The progress of the start in percent, for `/healthz` and refusals.
 pub type Percent = Arc<dyn Fn() -> u8 + Send + Sync>;
 
-/// Answers on `listener` until it is dropped: `/livez` by 200, everything else
-/// by 503 with Retry-After, `/readyz` with the parts of `readiness`. With
-/// `proxies` each connection must begin with a header of the PROXY protocol and
-/// be of one of these networks.
+/// Answers on `listener` until it is dropped: `/livez` with 200, everything
+/// else with 503 and Retry-After, `/readyz` with the parts of `readiness`. With
+/// `proxies` each connection must come from one of these networks and begin
+/// with a PROXY protocol header.
 pub async fn answer_while_starting(
     listener: &TcpListener,
     tls: Option<&TlsIdentity>,
@@ -79,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_livez_is_well_while_the_server_starts() {
+    fn only_livez_answers_200_while_the_server_starts() {
         let health = Health::default();
-        // A mistake of the caller's must not make a server that starts ready.
+        // A caller's mistake must not make a starting server ready.
         for failing in [false, true] {
             if failing {
                 health.fail(Part::Store, "it is being rebuilt");

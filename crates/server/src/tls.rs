@@ -11,29 +11,30 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// The server's TLS end: TLS 1.2 and 1.3 by aws-lc-rs, HTTP/2 and HTTP/1.1 by
-/// ALPN, and a certificate that can be replaced while it serves.
+/// The server's TLS identity: TLS 1.2 and 1.3 with aws-lc-rs, HTTP/2 and
+/// HTTP/1.1 by ALPN, and a certificate that can be replaced while the server
+/// runs.
 #[derive(Debug)]
 pub struct TlsIdentity {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
 }
 
-/// Why a certificate and key cannot be served.
+/// Why a certificate and key cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TlsIdentityError {
-    /// There is no certificate.
+    /// The chain has no certificate.
     #[error("the TLS certificate chain is empty: it needs at least the server's certificate")]
     EmptyChain,
-    /// The certificate does not parse, or the key is of no usable kind, or
-    /// the two do not belong together.
+    /// The certificate does not parse, the key's type is not supported, or the
+    /// two do not belong together.
     #[error("the TLS certificate and key cannot be used: {0}")]
     Unusable(rustls::Error),
 }
 
 impl TlsIdentity {
-    /// An identity of a certificate chain in DER, the server's own first, and
-    /// that one's private key in PKCS#8 DER.
+    /// Creates an identity from a certificate chain in DER, the server's own
+    /// first, and its private key in PKCS#8 DER.
     ///
     /// # Errors
     /// [`TlsIdentityError`]
@@ -47,8 +48,8 @@ impl TlsIdentity {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.ignore_client_order = true;
-        // A device comes once in months: what would resume its session costs more
-        // than it ever spares.
+        // A device connects once in months, so issuing session tickets costs
+        // more than resumption saves.
         config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
@@ -57,10 +58,10 @@ impl TlsIdentity {
         })
     }
 
-    /// Serves another chain and key from the next handshake on.
+    /// Uses another chain and key from the next handshake on.
     ///
     /// # Errors
-    /// [`TlsIdentityError`]; the old ones stay then.
+    /// [`TlsIdentityError`]; the old chain and key stay then.
     pub fn replace(
         &self,
         chain_der: Vec<Vec<u8>>,
@@ -80,10 +81,10 @@ impl TlsIdentity {
     }
 }
 
-/// aws-lc-rs, with the suites of AES-128 and SHA-256 before the others: in TLS
-/// 1.3 the one that every client has (RFC 8446 section 9.1), as strong as X25519
-/// and P-256 are, and the cheapest: processors hash SHA-256 in hardware, not the
-/// SHA-384 of `TLS_AES_256_GCM_SHA384`, of which a key schedule takes much.
+/// aws-lc-rs, but with the suite of AES-128 and SHA-256 first: every TLS 1.3
+/// client has it (RFC 8446 section 9.1), it is as strong as X25519 and P-256,
+/// and it is the cheapest. Processors hash SHA-256 in hardware but not the
+/// SHA-384 of `TLS_AES_256_GCM_SHA384`, and a key schedule hashes much.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -112,7 +113,7 @@ fn certified(
         .map_err(TlsIdentityError::Unusable)
 }
 
-/// What is served now.
+/// The chain and key that are served now.
 struct Current(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Current {
@@ -122,7 +123,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Without the key.
+/// The key is left out.
 impl fmt::Debug for Current {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Current").finish_non_exhaustive()

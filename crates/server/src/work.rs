@@ -1,4 +1,4 @@
-//! Tasks that come to their end even when their client hangs up.
+//! Tasks that run to completion even if their client hangs up.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::{current::in_current, refusal::Refusal};
 
-/// Counts the tasks that are under way.
+/// Counts the running tasks.
 pub(crate) struct Work(watch::Sender<usize>);
 
 impl Default for Work {
@@ -18,12 +18,12 @@ impl Default for Work {
 }
 
 impl Work {
-    /// Does `work` in a task of its own: it comes to its end even when the
-    /// client hangs up and the handler that waits for it is dropped.
+    /// Runs `work` in its own task: it completes even if the client hangs up
+    /// and the handler that waits for it is dropped.
     ///
-    /// Not an async function, which would carry `work` along in its own state
-    /// and in the handler's: it is moved to the heap at once, and only once. A
-    /// refusal is logged in the task, whether the client still listens or not.
+    /// This is not an async function, which would hold `work` in its own state
+    /// and in the handler's. Instead `work` is moved to the heap once. The task
+    /// logs a refusal, whether the client still listens or not.
     pub(crate) fn to_the_end<T, W>(
         &self,
         work: W,
@@ -50,14 +50,14 @@ impl Work {
         }
     }
 
-    /// Ends once no task is under way.
+    /// Waits until no task is running.
     pub(crate) async fn ended(&self) {
-        // The sender is here: it cannot be gone.
+        // The sender is in `self`, so it cannot be gone.
         drop(self.0.subscribe().wait_for(|running| *running == 0).await);
     }
 }
 
-/// A task under way; a panic in it ends it, too.
+/// Counts a running task until it is dropped, also by a panic.
 struct Running(watch::Sender<usize>);
 
 impl Running {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_ends_when_its_client_hangs_up_and_is_waited_for() {
+    async fn work_completes_after_its_client_hangs_up_and_is_waited_for() {
         let work = Work::default();
         let (go, gone) = oneshot::channel::<()>();
         let (done, ended) = oneshot::channel();
@@ -92,7 +92,7 @@ mod tests {
             Ok(())
         }));
         let waiting = timeout(Duration::from_millis(50), work.ended()).await;
-        assert!(waiting.is_err(), "work under way was not waited for");
+        assert!(waiting.is_err(), "it did not wait for running work");
         go.send(()).unwrap();
         assert_eq!(ended.await, Ok(()));
         work.ended().await;

@@ -1,4 +1,5 @@
-//! Where governor keeps its buckets: bounded, unlike its own keyed stores.
+//! Bounded storage for governor's buckets. governor's own keyed stores are not
+//! bounded.
 
 use std::{
     collections::HashMap,
@@ -8,17 +9,17 @@ use std::{
 
 use governor::{nanos::Nanos, state::StateStore};
 
-/// One bucket for each network that was seen lately: the time at which it is full
-/// again, since the start of its limiter.
+/// Maps each network that was seen recently to the time at which its bucket is
+/// full again, since the start of its limiter.
 ///
-/// governor's own keyed stores grow with every key, and what bounds them
-/// (`retain_recent`) walks all of them under their lock and keeps every bucket
-/// that is not full again, which one sender with a /48 can have millions of. Here
+/// governor's own keyed stores grow with every key. Their bound
+/// (`retain_recent`) walks all of them under the lock and keeps every bucket
+/// that is not full, and one sender with a /48 can have millions of those. Here
 /// two generations bound the memory: a network that was not seen while a whole
-/// generation filled up is forgotten. Its bucket is full then, which can only be
-/// too generous; the wider networks that it is part of are remembered.
+/// generation filled up is forgotten. Its bucket then counts as full, which can
+/// only be too generous; the wider networks that hold it are remembered.
 ///
-/// Clones are handles of the same buckets.
+/// Clones share the same buckets.
 #[derive(Clone)]
 pub(super) struct Buckets {
     capacity: usize,
@@ -32,7 +33,7 @@ struct Generations {
 }
 
 impl Buckets {
-    /// Room for `capacity` networks in each of two generations.
+    /// Creates two generations of `capacity` networks each.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
@@ -40,8 +41,8 @@ impl Buckets {
         }
     }
 
-    /// When the bucket of a network is full again, since the start of the
-    /// limiter; `None` for one that was not seen lately. This counts as seeing it.
+    /// Returns when the bucket of a network is full again, since the start of
+    /// the limiter; `None` if it was not seen recently. The read counts as use.
     pub(super) fn full_at(&self, network: IpAddr) -> Option<Nanos> {
         let mut generations = self.lock();
         let full_at = generations.get(network)?;
@@ -49,7 +50,7 @@ impl Buckets {
         Some(full_at)
     }
 
-    /// How many networks are remembered.
+    /// The number of remembered networks.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let generations = self.lock();

@@ -1,9 +1,9 @@
-//! How often one address may ask: limits that stop floods and let fleets through.
+//! Rate limits for each address, which stop floods and let fleets through.
 //!
-//! What an account does is charged once its signature verified, so that junk
-//! spends nothing of what good requests need. What fails is charged to `failed`,
-//! which never refuses a request with a genuine nonce. `docs/configuration.md`,
-//! "Limits", is for operators.
+//! Requests of an account are charged after their signature is verified, so
+//! that junk does not use up the tokens of good requests. Failures are charged
+//! to `failed`, which never refuses a request with a genuine nonce. For
+//! operators see `docs/configuration.md`, "Limits".
 
 mod buckets;
 mod nested;
@@ -25,63 +25,63 @@ use nested::Nested;
 pub(crate) use nested::{Level, TooSoon};
 pub(crate) use queue::Turn;
 
-/// How often one address may ask, and which addresses may ask more often.
+/// The rate limits, and the networks with other limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimits {
     /// The rates of one address; wider networks have multiples of them.
     pub rates: Rates,
-    /// Other rates of certain networks. Of several that hold an address and name
-    /// a rate, the smallest network counts.
+    /// Other rates for certain networks. If several networks hold an address
+    /// and name a rate, the smallest one decides.
     pub overrides: Vec<Override>,
-    /// Networks that nothing limits.
+    /// Networks without limits.
     pub exempt: Vec<IpNet>,
-    /// Whether nothing is refused, and what would be is logged.
+    /// Whether requests over a limit are only logged, not refused.
     pub dry_run: bool,
-    /// The URL of a page for those who are refused; `None`: the server's own.
+    /// The URL of a page for refused clients; `None` is the server's own page.
     pub help: Option<String>,
 }
 
-/// The rate of each kind of requests of one address. `None` does not limit.
+/// The rate of each kind of request for one address. `None` is no limit.
 ///
-/// The defaults let a fleet of 1,000 devices enrol at once from behind one
-/// address, and then two more a second.
+/// With the defaults a fleet of 1,000 devices behind one address can enrol at
+/// once, and then two more a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Changes of an account, and keyChange: each is a durable write.
+    /// Account changes and keyChange: each is a durable write.
     pub change_account: Option<Rate>,
-    /// What fails before it is known who sent it.
+    /// Requests that fail before the sender is authenticated.
     pub failed: Option<Rate>,
     /// newAccount: each success is a durable write.
     pub new_account: Option<Rate>,
     /// newNonce.
     pub new_nonce: Option<Rate>,
-    /// newOrder: each success is a durable write, and accounts are free.
+    /// newOrder: each success is a durable write, and an account costs nothing.
     pub new_order: Option<Rate>,
 }
 
-/// Other rates of the addresses of one network.
+/// Other rates for the addresses of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// The network.
     pub network: IpNet,
-    /// Its rates, each for one of its addresses. A limit that is not among them
-    /// is as elsewhere; `None` does not limit.
+    /// Its rates, each for one of its addresses. A limit that is not listed is
+    /// unchanged; `None` is no limit.
     pub rates: Vec<(Limit, Option<Rate>)>,
 }
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests a second in the long run.
+    /// Tokens a second in the long run.
     pub per_second: NonZeroU32,
-    /// Requests at once, after a pause.
+    /// The size of the bucket.
     pub burst: NonZeroU32,
 }
 
-/// What is limited.
+/// The kinds of requests that have a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Changes of an account, and keyChange.
+    /// Account changes and keyChange.
     ChangeAccount,
     /// Requests that fail.
     Failed,
@@ -94,7 +94,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// All of them.
+    /// All limits.
     pub const ALL: [Self; 5] = [
         Self::ChangeAccount,
         Self::Failed,
@@ -103,7 +103,7 @@ impl Limit {
         Self::NewOrder,
     ];
 
-    /// The name that the configuration and the log have for it.
+    /// The name in the configuration and the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -115,11 +115,11 @@ impl Limit {
         }
     }
 
-    /// What a client has too many of.
+    /// The plural noun for a client's error message.
     pub(crate) const fn noun(self) -> &'static str {
         match self {
-            Self::ChangeAccount => "changes of accounts",
-            Self::Failed => "requests that failed",
+            Self::ChangeAccount => "account changes",
+            Self::Failed => "failed requests",
             Self::NewAccount => "newAccount requests",
             Self::NewNonce => "newNonce requests",
             Self::NewOrder => "newOrder requests",
@@ -128,13 +128,13 @@ impl Limit {
 }
 
 impl RateLimits {
-    /// No limits: for tests and load generators.
+    /// Returns settings without any limit, for tests and load generators.
     #[must_use]
     pub const fn off() -> Self {
         Self::of(Rates::OFF)
     }
 
-    /// These rates for every address.
+    /// Returns settings with these rates for every address.
     #[must_use]
     pub const fn of(rates: Rates) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl Default for RateLimits {
 }
 
 impl Rates {
-    /// No rate at all.
+    /// No limits.
     pub const OFF: Self = Self {
         change_account: None,
         failed: None,
@@ -163,7 +163,7 @@ impl Rates {
         new_order: None,
     };
 
-    /// The rate of a limit.
+    /// Returns the rate of a limit.
     #[must_use]
     pub const fn get(&self, limit: Limit) -> Option<Rate> {
         match limit {
@@ -203,32 +203,32 @@ impl Default for Rates {
     }
 }
 
-/// The limits of a server at work.
+/// The state of a running server's limits.
 pub(crate) struct Limits<C: Clock = MonotonicClock> {
-    /// A limit's place is that in [`Limit::ALL`].
+    /// Indexed as [`Limit::ALL`] is.
     of_all: [Option<Nested<C>>; Limit::ALL.len()],
     /// The smallest networks first.
     overridden: Vec<Overridden<C>>,
     exempt: Vec<IpNet>,
-    /// What would have been refused, where nothing is.
+    /// What would have been refused; `None` if this is no dry run.
     dry_run: Option<Mutex<[Spared; Limit::ALL.len()]>>,
     help: Option<String>,
     queue: queue::Queue,
 }
 
-/// What has other limits.
+/// A network with other limits.
 struct Overridden<C: Clock> {
     network: IpNet,
-    /// The limits that are others; `None` within does not limit.
+    /// The limits that differ; an inner `None` is no limit.
     limits: [Option<Option<Nested<C>>>; Limit::ALL.len()],
 }
 
-/// Requests that were let through for trial.
+/// Requests over a limit that a dry run let through.
 #[derive(Default)]
 struct Spared {
     /// Since the start.
     total: u64,
-    /// Since they were logged.
+    /// Since the last log line.
     unlogged: u64,
     logged: Option<Instant>,
 }
@@ -236,14 +236,14 @@ struct Spared {
 /// How often a limit's spared requests are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a failure costs its sender.
+/// What a failure costs the sender.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nothing: the sender is exempt, or nothing is limited.
+    /// Nothing: the sender is exempt, or there are no limits.
     Free,
-    /// A place of its bucket, and its connection.
+    /// A token, and the connection.
     Charged,
-    /// Its connection. Its bucket is empty.
+    /// The connection; the bucket is already empty.
     Beyond(TooSoon),
 }
 
@@ -265,8 +265,9 @@ impl<C: Clock + Clone> Limits<C> {
                 network,
                 limits: Limit::ALL.map(|limit| {
                     let named = rates.iter().find(|(named, _)| *named == limit);
-                    // The operator vouches for a network that it names: its
-                    // requests take nothing of what is for all others.
+                    // The operator names this network, so it is trusted: its
+                    // requests take no tokens of the bucket that all others
+                    // share.
                     named.map(|(_, rate)| nested(*rate, false))
                 }),
             })
@@ -282,8 +283,7 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// The URL that those who are refused are sent to, where it is not the
-    /// server's own page.
+    /// Returns the URL of the help page if it is not the server's own.
     pub(crate) fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
@@ -291,7 +291,7 @@ impl<C: Clock + Clone> Limits<C> {
     /// Charges a request of `client` to a limit.
     ///
     /// # Errors
-    /// The request comes too soon, and is to be refused.
+    /// The request comes too soon and must be refused.
     pub(crate) fn charge(&self, limit: Limit, client: IpAddr) -> Result<(), TooSoon> {
         let Some(nested) = self.limit_of(limit, client) else {
             return Ok(());
@@ -316,15 +316,16 @@ impl<C: Clock + Clone> Limits<C> {
         }
     }
 
-    /// Waits until a request of `client` may be authenticated: at once, unless
-    /// much failed that came from its address or network.
+    /// Waits until a request of `client` may be authenticated. It does not wait
+    /// unless many requests from its address or network failed.
     pub(crate) async fn turn(&self, client: IpAddr) -> Turn<'_> {
         let is_suspect = self.dry_run.is_none()
             && (self.limit_of(Limit::Failed, client)).is_some_and(|failed| failed.is_low(client));
         self.queue.turn(is_suspect).await
     }
 
-    /// The buckets of a limit that count for `client`; `None` does not limit.
+    /// Returns the buckets of a limit that apply to `client`; `None` is no
+    /// limit.
     fn limit_of(&self, limit: Limit, client: IpAddr) -> Option<&Nested<C>> {
         if self.exempt.iter().any(|network| network.contains(&client)) {
             return None;
@@ -339,7 +340,7 @@ impl<C: Clock + Clone> Limits<C> {
 }
 
 impl Spared {
-    /// Counts a request, and logs at most once a second how many there were.
+    /// Counts a request, and logs the count at most once a second.
     fn note(&mut self, limit: Limit, client: IpAddr, now: Instant) {
         self.total += 1;
         self.unlogged += 1;

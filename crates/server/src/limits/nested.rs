@@ -1,5 +1,5 @@
-//! One limit, counted for an address, for the networks that it is part of, and
-//! for all.
+//! One limit with buckets for an address, for the networks that hold it, and
+//! for all networks.
 
 use std::{
     collections::HashSet,
@@ -18,52 +18,53 @@ use governor::{
 
 use super::{Rate, buckets::Buckets};
 
-/// How many times the rate of one address the wider networks have. A host can
-/// take any address of its /64, a home connection has a /56 and a site a /48 at
-/// most. An IPv4 /24 counts as much as a site.
+/// The factors by which wider networks have a higher rate than one address. A
+/// host can take any address of its /64, a home connection has a /56 and a site
+/// at most a /48. An IPv4 /24 has the factor of a site.
 const LAN: u32 = 2;
 const HOME: u32 = 4;
 const SITE: u32 = 16;
-/// The same for all of them together: four whole sites.
+/// The factor of all networks together: four whole sites.
 const ALL: u32 = 64;
 
-/// Providers' networks that one generation of shares holds: all of IPv4's, so that
-/// none is forgotten, and has its whole share again, while it is active.
+/// How many providers' networks one generation of shares holds. It has room for
+/// every IPv4 /16, so that none is forgotten, and gets its whole share again,
+/// while it is active.
 const PROVIDERS: usize = 1 << 16;
 
-/// Addresses that one generation of buckets holds. A hash table is seven eighths
-/// full at most, and twice as large beyond.
+/// How many addresses one generation of buckets holds. A hash table is at most
+/// seven eighths full; beyond that its size doubles.
 pub(super) const ADDRESSES: usize = (1 << 15) / 8 * 7;
-/// The same for each kind of wider networks. Filled by addresses of every kind,
-/// a limit has 9 MB.
+/// The same for each kind of wider network. When addresses of every kind have
+/// filled it, a limit takes 9 MB.
 pub(super) const NETWORKS: usize = (1 << 14) / 8 * 7;
 
-/// How long a network counts among those that share what is for all, once it did
-/// nothing more; up to twice as long.
+/// How long a network without requests still counts among those that share the
+/// bucket of all; up to twice as long.
 const ACTIVE: Duration = Duration::from_secs(60);
 
-/// Which requests a bucket is of.
+/// What a bucket covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Those of one address.
+    /// One address.
     Address,
-    /// Those of the network with a prefix of so many bits.
+    /// The network with this prefix length.
     Network(u8),
-    /// Those of all networks.
+    /// All networks.
     All,
 }
 
-/// A request that comes too soon.
+/// The error for a request that comes too soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooSoon {
-    /// How long it takes until the next one is let through.
+    /// How long until the next request is let through.
     pub(crate) wait: Duration,
-    /// Whose bucket is empty.
+    /// The level whose bucket is empty.
     pub(crate) level: Level,
 }
 
 impl TooSoon {
-    /// What the network of so many bits of `client` has too much of.
+    /// Creates the error for the network of `client` with `bits` prefix bits.
     fn at(wait: Duration, bits: u8, client: IpAddr) -> Self {
         let is_address = bits == if client.is_ipv4() { 32 } else { 128 };
         let level = match is_address {
@@ -80,7 +81,7 @@ pub(super) struct Nested<C: Clock = MonotonicClock> {
     lan: Keyed<C>,
     home: Keyed<C>,
     site: Keyed<C>,
-    /// For networks that the operator did not name.
+    /// `None` for a network that the operator named.
     all: Option<All<C>>,
     clock: C,
 }
@@ -90,22 +91,22 @@ struct Keyed<C: Clock> {
     buckets: Buckets,
     limiter: RateLimiter<IpAddr, Buckets, C, NoOpMiddleware<C::Instant>>,
     quota: Quota,
-    /// When its times begin.
+    /// The zero point of its times.
     start: C::Instant,
 }
 
-/// The bucket of all networks, and each one's share of it.
+/// The bucket of all networks, and each network's share of it.
 struct All<C: Clock> {
-    /// One bucket, [`EVERYWHERE`]'s.
+    /// One bucket, with the key [`EVERYWHERE`].
     together: Keyed<C>,
     shares: Keyed<C>,
     active: Mutex<Active<C>>,
 }
 
-/// The network of all addresses.
+/// The key for all addresses.
 const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// The providers' networks that did something lately.
+/// The providers' networks that sent requests recently.
 struct Active<C: Clock> {
     current: HashSet<IpAddr>,
     previous: HashSet<IpAddr>,
@@ -113,8 +114,8 @@ struct Active<C: Clock> {
 }
 
 impl<C: Clock + Clone> Nested<C> {
-    /// Buckets of `rate` for each address. `with_all`: whether there is one for
-    /// all networks too.
+    /// Creates buckets of `rate` for each address; `with_all` adds one for all
+    /// networks.
     pub(super) fn new(rate: Rate, with_all: bool, clock: C) -> Self {
         let keyed = |times, capacity| Keyed::new(rate.times(times), capacity, &clock);
         Self {
@@ -127,9 +128,9 @@ impl<C: Clock + Clone> Nested<C> {
         }
     }
 
-    /// Takes a token of every bucket that `client` counts for, or finds the
-    /// narrowest that is empty and takes none. What an address sends beyond its
-    /// own rate so takes nothing of its network's, and takes no memory either.
+    /// Takes a token of every bucket that applies to `client`. If one is empty,
+    /// returns the narrowest such bucket and takes nothing. So requests beyond
+    /// an address's own rate take no tokens of its network and no memory.
     pub(super) fn take(&self, client: IpAddr) -> Result<(), TooSoon> {
         let now = self.clock.now();
         let provider = provider_of(client);
@@ -142,7 +143,7 @@ impl<C: Clock + Clone> Nested<C> {
             all.take(provider, now)?;
         }
         for (bits, level) in self.levels(client) {
-            // Others may have been faster.
+            // Another request may have taken the token meanwhile.
             if let Err(not_until) = level.limiter.check_key(&network(client, bits)) {
                 return Err(TooSoon::at(not_until.wait_time_from(now), bits, client));
             }
@@ -150,15 +151,15 @@ impl<C: Clock + Clone> Nested<C> {
         Ok(())
     }
 
-    /// Whether less than half is left in a bucket that `client` counts for; that
-    /// of all does not matter.
+    /// Returns whether a bucket that applies to `client` is less than half
+    /// full. The bucket of all networks is ignored.
     pub(super) fn is_low(&self, client: IpAddr) -> bool {
         let now = self.clock.now();
         self.levels(client)
             .any(|(bits, level)| level.is_low(network(client, bits), now))
     }
 
-    /// The levels of an address, narrow ones first, with their prefixes.
+    /// Returns the levels of an address with their prefixes, narrow ones first.
     fn levels(&self, client: IpAddr) -> impl Iterator<Item = (u8, &Keyed<C>)> {
         let v4 = [(32, &self.address), (24, &self.site)];
         let v6 = [
@@ -174,7 +175,7 @@ impl<C: Clock + Clone> Nested<C> {
         v4.into_iter().flatten().chain(v6.into_iter().flatten())
     }
 
-    /// How many buckets are remembered.
+    /// The number of remembered buckets.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         [&self.address, &self.lan, &self.home, &self.site]
@@ -195,8 +196,8 @@ impl<C: Clock + Clone> Keyed<C> {
         }
     }
 
-    /// How long it takes until a network's bucket has so many tokens; `None` if it
-    /// has them. This is what governor computes as it takes them.
+    /// Returns how long until a network's bucket has `tokens`; `None` if it has
+    /// them now. governor computes the same when it takes them.
     fn wait(&self, network: IpAddr, tokens: u32, now: C::Instant) -> Option<Duration> {
         let used = self.used(network, now)?;
         let spare = self.quota.burst_size().get().saturating_sub(tokens);
@@ -204,13 +205,13 @@ impl<C: Clock + Clone> Keyed<C> {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Whether less than half of a network's tokens are left.
+    /// Returns whether a network's bucket is less than half full.
     fn is_low(&self, network: IpAddr, now: C::Instant) -> bool {
         let half = self.quota.burst_size_replenished_in() / 2;
         self.used(network, now).is_some_and(|used| used > half)
     }
 
-    /// How long it takes until a network's bucket is full again.
+    /// Returns how long until a network's bucket is full again.
     fn used(&self, network: IpAddr, now: C::Instant) -> Option<Duration> {
         let full_at = self.buckets.full_at(network)?;
         Some(
@@ -234,12 +235,13 @@ impl<C: Clock + Clone> All<C> {
         }
     }
 
-    /// Takes a token of the bucket of all. While that is empty, a provider's
-    /// network is let through that has not used up its equal share: as much as it
-    /// would have if each of those that are active had a bucket of its own, of the
-    /// same size divided by their number. So those who keep the bucket empty keep
-    /// out themselves, and what is let through is at most twice the rate, unless
-    /// more of them are active than the bucket has tokens.
+    /// Takes a token of the bucket of all networks. While it is empty, a
+    /// provider's network is still let through if it has not used up an equal
+    /// share: what it would have if each active network had its own bucket,
+    /// whose size is that of the common one divided by their number. So
+    /// networks that keep the bucket empty only block themselves. At most twice
+    /// the rate is let through, unless more networks are active than the bucket
+    /// has tokens.
     fn take(&self, provider: IpAddr, now: C::Instant) -> Result<(), TooSoon> {
         let burst = self.shares.quota.burst_size();
         let cost = self.active_providers(provider, now).min(burst);
@@ -251,13 +253,13 @@ impl<C: Clock + Clone> All<C> {
                 level: Level::All,
             });
         }
-        // Each is taken where there is one left.
+        // The result is ignored: the share is charged as far as it has tokens.
         let _ = self.shares.limiter.check_key_n(&provider, cost);
         let _ = self.together.limiter.check_key(&EVERYWHERE);
         Ok(())
     }
 
-    /// Notes that `provider` is active, and counts those that are.
+    /// Marks `provider` as active and counts the active ones.
     fn active_providers(&self, provider: IpAddr, now: C::Instant) -> NonZeroU32 {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.duration_since(active.since);
@@ -280,7 +282,7 @@ impl<C: Clock + Clone> All<C> {
 }
 
 impl Rate {
-    /// So many times the rate.
+    /// Returns the rate multiplied by `times`.
     fn times(self, times: u32) -> Quota {
         let times = NonZeroU32::new(times).unwrap_or(NonZeroU32::MIN);
         Quota::per_second(self.per_second.saturating_mul(times))
@@ -288,7 +290,7 @@ impl Rate {
     }
 }
 
-/// The network of so many bits that an address is in.
+/// Returns the network of an address with `bits` prefix bits.
 fn network(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -302,9 +304,9 @@ fn network(address: IpAddr, bits: u8) -> IpAddr {
     }
 }
 
-/// The network whose share of the bucket of all an address takes: one provider's,
-/// or a part of it. A customer can have very many /48s, of which no more than a
-/// part can be remembered; there are 65,536 of IPv4's /16s.
+/// Returns the network whose share of the bucket of all an address uses: that
+/// of one provider, or a part of it. A customer can have more /48s than fit in
+/// memory; there are only 65,536 /16s in IPv4.
 fn provider_of(address: IpAddr) -> IpAddr {
     let bits = match address {
         IpAddr::V4(_) => 16,

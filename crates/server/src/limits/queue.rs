@@ -1,21 +1,22 @@
-//! In which order signatures are checked.
+//! The order in which signatures are checked.
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::yield_now,
 };
 
-/// Where requests of addresses that sent much junk wait before their signatures
-/// are checked: one at a time goes on, and that one only after all other requests
-/// that can go on have. So junk takes one core at most, and only what others leave
+/// Where requests wait for their signature check if their address sent much
+/// junk. One at a time continues, and only after all other requests that can
+/// continue. So junk takes at most one core, and only what other requests leave
 /// of it.
 ///
-/// Nothing is refused here, since a good request may come from the same address.
-/// What waits is bounded by the connections and their streams, and its bodies by
-/// [`Bodies`](crate::body::Bodies).
+/// Nothing is refused here: a good request may come from the same address. The
+/// number of connections and streams bounds how many wait;
+/// [`Bodies`](crate::body::Bodies) bounds their bodies.
 pub(super) struct Queue(Semaphore);
 
-/// The right to have one signature checked, until it is dropped.
+/// The permit to check one signature. Dropping it lets the next request
+/// continue.
 pub(crate) struct Turn<'a> {
     _permit: Option<SemaphorePermit<'a>>,
 }
@@ -29,7 +30,7 @@ impl Queue {
         if !is_suspect {
             return Turn { _permit: None };
         }
-        // It is never closed.
+        // The semaphore is never closed.
         let permit = self.0.acquire().await.ok();
         yield_now().await;
         Turn { _permit: permit }

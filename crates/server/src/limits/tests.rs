@@ -12,7 +12,7 @@ fn rate(per_second: u32, burst: u32) -> Rate {
     }
 }
 
-/// A limit, and the clock that it goes by.
+/// A limit with its clock.
 struct Timed {
     clock: FakeRelativeClock,
     nested: Nested<FakeRelativeClock>,
@@ -29,13 +29,13 @@ impl Timed {
         self.nested.take(client.into())
     }
 
-    /// How many requests of one address are let through at once.
+    /// Counts how many requests of one address are let through at once.
     fn burst_of(&self, client: impl Into<IpAddr>) -> usize {
         let client = client.into();
         (0..).take_while(|_| self.take(client).is_ok()).count()
     }
 
-    /// Lets time go by, so that what a request costs is there again so often.
+    /// Advances the clock until `requests` more tokens are there.
     fn refill(&self, requests: u32) {
         self.clock.advance(Duration::from_secs(1) * requests);
     }
@@ -80,7 +80,7 @@ fn scenario_108_a_burst_passes_and_then_the_rate_holds() {
 fn an_ipv4_network_has_room_for_sixteen_of_its_addresses() {
     let limit = Timed::new(1, 3);
     let address = |host: u8| IpAddr::from([192, 0, 2, host]);
-    // The first address is the network's own: it is counted as an address too.
+    // The first address is the network's own; it is an address like any other.
     for host in 0..16 {
         assert_eq!(limit.burst_of(address(host)), 3, "{host}");
     }
@@ -116,14 +116,14 @@ fn an_ipv6_lan_a_home_and_a_site_have_room_for_two_four_and_sixteen_addresses() 
         assert_eq!(burst(home, 1), (6, Level::Network(64)));
     }
     assert_eq!(burst(4, 0), (0, Level::Network(48)));
-    // One address alone has its own rate, and another site all of its own.
+    // One address has only its own rate; another site has its whole rate.
     let one = Ipv6Addr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 1]);
     assert_eq!(limit.burst_of(one), 3);
     assert_eq!(limit.take(one).unwrap_err().level, Level::Address);
 }
 
 #[test]
-fn what_an_address_sends_beyond_its_rate_takes_nothing_of_its_network() {
+fn requests_over_the_rate_of_an_address_take_no_tokens_of_its_network() {
     let limit = Timed::new(1, 3);
     for _ in 0..1_000 {
         let _ = limit.take(v4("192.0.2.1"));
@@ -133,8 +133,8 @@ fn what_an_address_sends_beyond_its_rate_takes_nothing_of_its_network() {
     }
 }
 
-/// Whole networks use up what is for all; then only those are let through that
-/// did less than their share.
+/// When whole networks use up the bucket of all, only networks below their
+/// share are let through.
 #[test]
 fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     let limit = Timed::new(1, 4);
@@ -146,16 +146,16 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     };
     // 256 tokens for all, 64 for a network.
     assert_eq!([1, 2, 3, 4].map(drain), [64; 4]);
-    // The bucket is empty, and a fifth network may have a fifth of it all the
-    // same, which is less than it could have by itself.
+    // The bucket is empty, but a fifth network still gets a fifth of it, which
+    // is less than its own bucket holds.
     assert_eq!(drain(5), 51);
     let refused = limit.take([198, 5, 1, 200]).unwrap_err();
     assert_eq!(refused.level, Level::All);
-    // One that asks for little is let through.
+    // A network that asks for little is let through.
     for net in 10..20 {
         assert_eq!(limit.take([203, net, 0, 1]), Ok(()), "{net}");
     }
-    // 64 tokens come in a second. A newcomer takes them, and one that had its
+    // 64 tokens arrive in a second. A new network takes them. One that used its
     // share gets a sixteenth of them, since sixteen networks are active.
     limit.refill(1);
     assert_eq!(drain(6), 64);
@@ -165,7 +165,8 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     assert_eq!(drain(4), 64);
 }
 
-/// A customer with a whole /32 has more /48s than are remembered, and one share.
+/// A customer with a whole /32 has more /48s than are remembered, and one
+/// share.
 #[test]
 fn very_many_networks_of_one_provider_have_one_share_of_all() {
     let limit = Timed::new(1, 1);
@@ -177,13 +178,13 @@ fn very_many_networks_of_one_provider_have_one_share_of_all() {
     let sites = 3 * u32::try_from(NETWORKS).unwrap();
     let passed = (0..2 * sites).filter(|number| limit.take(site(number % sites)).is_ok());
     assert_eq!(passed.count(), 64);
-    // Another provider's customer has its share.
+    // Another provider's customer has its own share.
     assert_eq!(limit.take(v4("192.0.2.1")), Ok(()));
 }
 
-/// A request that a wider bucket refuses takes nothing of the narrower ones.
+/// A request that a wider bucket refuses takes no token of the narrower ones.
 #[test]
-fn what_is_refused_takes_nothing() {
+fn a_refused_request_takes_no_tokens() {
     let limit = Timed::new(1, 4);
     for host in 0..16 {
         assert_eq!(limit.burst_of([192, 0, 2, host]), 4);
@@ -225,14 +226,14 @@ fn a_bucket_is_low_once_less_than_half_is_left_at_any_level() {
     assert!(!limit.nested.is_low(v4("192.0.2.2")));
     limit.refill(1);
     assert!(!limit.nested.is_low(client));
-    // Most of the 160 of its network.
+    // Most of the 160 tokens of its network.
     for host in 10..20 {
         limit.burst_of([192, 0, 2, host]);
     }
     assert!(limit.nested.is_low(v4("192.0.2.99")));
 }
 
-/// Limits for which time stands still.
+/// Limits with a clock that stands still.
 fn limits(config: RateLimits) -> Limits<FakeRelativeClock> {
     Limits::with_clock(config, &FakeRelativeClock::default())
 }
@@ -245,7 +246,7 @@ fn all(rate: Rate) -> RateLimits {
     RateLimits::of(rates)
 }
 
-/// How many requests are let through at once.
+/// Counts how many requests are let through at once.
 fn burst(limits: &Limits<FakeRelativeClock>, limit: Limit, client: &str) -> usize {
     let client = v4(client);
     (0..1_000)
@@ -268,7 +269,7 @@ fn exempt_networks_skip_every_level() {
         assert_eq!(burst(&limits, limit, "11.1.2.3"), 2);
     }
     assert!(matches!(limits.fail(v4("10.1.2.3")), Failure::Free));
-    // What they did counts for nobody.
+    // Their requests are not charged to others.
     assert!(
         limits
             .of_all
@@ -312,10 +313,10 @@ fn the_smallest_network_that_names_a_limit_overrides_it() {
     }
 }
 
-/// A fleet behind one address for which the operator raised the limits must not
-/// find the bucket of its /24, or of all, too small.
+/// When the operator raises the limits of a fleet behind one address, the
+/// bucket of its /24, or of all networks, must not refuse it.
 #[test]
-fn wider_buckets_do_not_hold_up_a_network_with_limits_of_its_own() {
+fn wider_buckets_do_not_limit_a_network_with_its_own_limits() {
     let limits = limits(RateLimits {
         overrides: vec![Override {
             network: "192.0.2.1/32".parse().unwrap(),
@@ -323,14 +324,14 @@ fn wider_buckets_do_not_hold_up_a_network_with_limits_of_its_own() {
         }],
         ..all(rate(1, 2))
     });
-    // 32 is what its /24 could do otherwise, and 128 all together.
+    // Otherwise its /24 could send 32, and all networks together 128.
     assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.1"), 900);
     assert_eq!(burst(&limits, Limit::NewOrder, "192.0.2.2"), 2);
 }
 
-/// The operator vouches for a network that it names, however many /24 it has.
+/// A network that the operator names is trusted, however many /24 it has.
 #[test]
-fn a_network_with_limits_of_its_own_takes_nothing_of_the_bucket_of_all() {
+fn a_network_with_its_own_limits_takes_no_tokens_of_the_bucket_of_all() {
     let limits = limits(RateLimits {
         overrides: vec![Override {
             network: "10.0.0.0/8".parse().unwrap(),
@@ -344,7 +345,7 @@ fn a_network_with_limits_of_its_own_takes_nothing_of_the_bucket_of_all() {
             .map(|host| burst(&limits, Limit::NewOrder, &host))
             .sum::<usize>()
     };
-    // 256 are for all.
+    // 256 are for all networks.
     for net in 0..8 {
         assert_eq!(network(10, net), 64, "{net}");
     }
@@ -354,7 +355,7 @@ fn a_network_with_limits_of_its_own_takes_nothing_of_the_bucket_of_all() {
 }
 
 #[test]
-fn a_dry_run_refuses_nothing_and_counts_what_it_would() {
+fn a_dry_run_refuses_nothing_and_counts_what_it_would_refuse() {
     let limits = limits(RateLimits {
         dry_run: true,
         ..all(rate(1, 2))
@@ -366,8 +367,8 @@ fn a_dry_run_refuses_nothing_and_counts_what_it_would() {
     assert_eq!(spared[Limit::Failed as usize].total, 0);
 }
 
-/// Requests of an address that failed often wait until all others were answered,
-/// though they came first.
+/// Requests of an address that failed often wait until all others are answered,
+/// even if they came first.
 #[tokio::test]
 async fn signatures_of_an_address_that_fails_queue_behind_those_of_others() {
     let limits = std::sync::Arc::new(limits(all(rate(1, 4))));
