@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn scenario_92_one_key_has_one_account() {
-    let mut client = World::new().stranger();
+    let mut client = World::new().unregistered();
     let made = client
         .new_account(&json!({"contact": ["mailto:a@example.org"]}))
         .await;
@@ -35,7 +35,7 @@ async fn scenario_92_one_key_has_one_account() {
 
 #[tokio::test]
 async fn scenario_92_twenty_at_once_make_one_account() {
-    let client = World::new().stranger();
+    let client = World::new().unregistered();
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let mut client = client.clone();
@@ -58,7 +58,7 @@ async fn scenario_92_twenty_at_once_make_one_account() {
 
 #[tokio::test]
 async fn scenario_93_only_return_existing() {
-    let mut client = World::new().stranger();
+    let mut client = World::new().unregistered();
     let existing = json!({"onlyReturnExisting": true});
     let answer = client.new_account(&existing).await;
     assert_refused(&answer, 400, "accountDoesNotExist");
@@ -69,7 +69,7 @@ async fn scenario_93_only_return_existing() {
 #[tokio::test]
 async fn scenario_94_terms_must_be_agreed_to() {
     let world = World::with(Some(TERMS), RateLimits::off());
-    let mut client = world.stranger();
+    let mut client = world.unregistered();
     let directory = client.plain(Method::GET, "/acme/directory").await;
     assert_eq!(
         directory.json().unwrap()["meta"]["termsOfService"],
@@ -97,7 +97,7 @@ async fn scenario_95_contacts() {
         ("mailto:a@b?subject=x", "invalidContact"),
     ] {
         let payload = json!({"contact": [contact]});
-        let answer = world.stranger().new_account(&payload).await;
+        let answer = world.unregistered().new_account(&payload).await;
         assert_refused(&answer, 400, name);
         let client = world.client().await;
         let account = client.account.clone().unwrap();
@@ -118,7 +118,7 @@ async fn scenario_95_contacts() {
     assert_eq!(answer.json().unwrap()["status"], "valid");
 }
 
-/// A keyChange of `client` to `key`, its inner JWS after `change`.
+/// Sends a keyChange of `client` to `key`; `change` modifies the inner JWS.
 async fn change_key(
     client: &Client,
     key: &AccountKey,

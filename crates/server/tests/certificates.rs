@@ -1,6 +1,6 @@
 //! Download and revocation of certificates (RFC 8555 sections 7.4.2 and 7.6)
-//! over HTTP. The certificates are put into the store: who may have one is not
-//! the question here.
+//! over HTTP. The certificates are put directly into the store, since issuance
+//! is tested elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -35,7 +35,7 @@ impl Issued {
         }
     }
 
-    /// What the store knows of its revocation.
+    /// The stored revocation.
     async fn recorded(&self, world: &World) -> Option<Revocation> {
         let serial = assay_ca::serial_number_of(&self.der).unwrap();
         let found = world.store.certificate(serial).await.unwrap();
@@ -43,7 +43,7 @@ impl Issued {
     }
 }
 
-/// A certificate of `client`'s, as if issued.
+/// Stores a certificate of `client` as if it had been issued.
 async fn issue(world: &World, client: &Client) -> Issued {
     let device = Device::new(DeviceProperties::default(), KeyType::P256).unwrap();
     let key = KeyPair::from_pem(&device.key_pem()).unwrap();
@@ -158,15 +158,18 @@ async fn scenario_109_the_account_revokes_once() {
 }
 
 #[tokio::test]
-async fn a_revocation_comes_to_its_end_when_its_client_is_gone() {
+async fn a_revocation_completes_when_its_client_is_gone() {
     let world = World::new();
     let client = world.client().await;
     let issued = issue(&world, &client).await;
     let payload = issued.revocation(json!(null));
-    // hyper drops the handler with the connection.
+    // hyper drops the handler together with the connection.
     let mut answer = Box::pin(revoke(&client, &payload));
     let waits = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await;
-    assert!(waits, "the handler revoked by itself, and could be stopped");
+    assert!(
+        waits,
+        "the handler itself revoked, so that dropping it could stop the revocation"
+    );
     assert_eq!(issued.recorded(&world).await, None);
     drop(answer);
     for _ in 0..100 {
@@ -179,13 +182,13 @@ async fn a_revocation_comes_to_its_end_when_its_client_is_gone() {
 async fn scenarios_110_and_113_the_certificates_own_key_revokes() {
     let world = World::new();
     let issued = issue(&world, &world.client().await).await;
-    let mut holder = world.stranger();
+    let mut holder = world.unregistered();
     holder.key = issued.device.account_key().unwrap();
     let jws = Jws::new(&url("/acme/revoke-cert"), &issued.revocation(json!(null)));
     let garbage = holder.send(&jws.clone().with_signature(vec![1; 64])).await;
     assert_refused(&garbage, 403, "unauthorized");
-    // Another key's signature under the certificate's key.
-    let forger = world.stranger();
+    // A signature of another key, sent with the certificate's key.
+    let forger = world.unregistered();
     let forged = jws.clone().with("jwk", holder.key.jwk());
     assert_refused(&forger.send(&forged).await, 403, "unauthorized");
     assert_eq!(holder.send(&jws).await.status, 200);
@@ -200,7 +203,7 @@ async fn scenario_112_a_garbage_signature_revokes_nothing() {
     let issued = issue(&world, &client).await;
     let jws = Jws::new(&url("/acme/revoke-cert"), &issued.revocation(json!(null)));
     let forger = Client {
-        key: world.stranger().key,
+        key: world.unregistered().key,
         ..client.clone()
     };
     for answer in [
@@ -222,7 +225,8 @@ async fn scenario_114_reasons_and_foreign_certificates() {
         assert_refused(&answer, 400, "badRevocationReason");
         assert!(answer.problem().detail.contains("0, 1, 3, 4, 5, 9"));
     }
-    // Of another account, of another CA, and none at all.
+    // A certificate of another account, one of another CA, and bytes that are
+    // no certificate.
     let theirs = issue(&world, &world.client().await).await;
     for der in [theirs.der, world.issuer_der.clone(), vec![1, 2, 3]] {
         let payload = json!({"certificate": Base64Url::encode(&der)});

@@ -59,7 +59,7 @@ async fn tls_1_2_and_1_3_with_both_protocols_by_alpn() {
 }
 
 #[tokio::test]
-async fn aes_128_even_when_the_client_would_rather_have_aes_256() {
+async fn aes_128_even_if_the_client_prefers_aes_256() {
     let key = self_signed();
     let server = Running::start(|config| config.tls = Some(identity(&key))).await;
     for (version, preferred, chosen) in [
@@ -154,12 +154,12 @@ async fn connections_wait_for_a_place_and_idle_ones_give_theirs_up() {
 }
 
 #[tokio::test]
-async fn health_is_told_when_all_places_are_taken() {
+async fn health_answers_when_all_places_are_taken() {
     let server = Running::start(|config| config.max_connections = 1).await;
     let mut first = server.connect().await;
     first.write_all(DIRECTORY).await.unwrap();
     first.read_exact(&mut [0; 15]).await.unwrap();
-    // More than one after the other have the reserve.
+    // One after the other, more connections than the reserve has places.
     for _ in 0..100 {
         ask(&mut server.connect().await).await;
     }
@@ -168,7 +168,7 @@ async fn health_is_told_when_all_places_are_taken() {
     ask(&mut server.connect().await).await;
 }
 
-/// A connection from this address of the local host.
+/// Opens a connection from this address of the local host.
 async fn connect_from(server: &Running, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
@@ -193,7 +193,7 @@ async fn a_connection_over_the_share_of_its_address_is_closed() {
         ask(stream).await;
     }
     drop(held.pop());
-    // Its place is free as soon as the server has seen that.
+    // The place is free once the server has noticed the close.
     while timeout(Duration::from_secs(10), try_ask(&server))
         .await
         .unwrap()
@@ -213,19 +213,21 @@ async fn a_connection_over_the_share_of_its_address_is_closed() {
     }
 }
 
-/// Whether a new connection is served.
+/// Returns whether a new connection is served.
 async fn try_ask(server: &Running) -> Option<()> {
     let mut stream = server.connect().await;
     stream.write_all(GET).await.ok()?;
     stream.read_exact(&mut [0; 15]).await.ok().map(drop)
 }
 
-/// Makes an account over this connection.
+/// Creates an account over this connection.
 async fn prove(world: &World, stream: &mut TcpStream) {
     let url = url("/acme/new-account");
     let nonce = world.engine.nonce();
     let jws = Jws::new(&url, &json!({})).with_jwk();
-    let body = jws.sign(&world.stranger().key, None, Some(&nonce)).unwrap();
+    let body = jws
+        .sign(&world.unregistered().key, None, Some(&nonce))
+        .unwrap();
     let body = body.to_string();
     let request = format!(
         "POST /acme/new-account HTTP/1.1\r\nhost: x\r\ncontent-type: {JOSE_JSON}\r\n\
@@ -240,7 +242,7 @@ async fn prove(world: &World, stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn what_holds_all_places_gives_way_to_a_lighter_site_whatever_it_proved() {
+async fn a_site_with_all_places_gives_one_up_even_if_authenticated() {
     let world = World::new();
     let server = Running::of(&world, |config| {
         config.max_connections = 3;
@@ -258,7 +260,7 @@ async fn what_holds_all_places_gives_way_to_a_lighter_site_whatever_it_proved() 
     let mut start = [0; 15];
     other.read_exact(&mut start).await.unwrap();
     assert_eq!(&start, b"HTTP/1.1 200 OK");
-    // The oldest ended for it, and no other.
+    // Only the oldest connection ended.
     let [first, second, third] = &mut held[..] else {
         panic!()
     };
@@ -273,16 +275,16 @@ async fn in_a_crowd_a_connection_has_five_seconds_to_prove_itself() {
     let server = Running::of(&world, |config| config.max_connections = 2).await;
     let mut proven = server.connect().await;
     prove(&world, &mut proven).await;
-    // Health proves nothing.
+    // A health request does not authenticate.
     let mut unproven = server.connect().await;
     ask(&mut unproven).await;
-    // Nothing else closes it so soon: it has 20 seconds for its next head.
+    // No other timeout is that short: the next head has 20 seconds.
     closed(&mut unproven).await;
     ask(&mut proven).await;
 }
 
 #[tokio::test]
-async fn bodies_of_one_address_hold_no_more_than_its_share_of_memory() {
+async fn bodies_of_one_address_take_at_most_its_share_of_memory() {
     let server = Running::start(|_| {}).await;
     let head = |length: usize| {
         format!(
@@ -290,7 +292,7 @@ async fn bodies_of_one_address_hold_no_more_than_its_share_of_memory() {
              content-length: {length}\r\n\r\n"
         )
     };
-    // Each has 256 KiB of 32 MiB, but for some bytes of heads.
+    // Each takes 256 KiB of 32 MiB, apart from some bytes for heads.
     let mut held = Vec::new();
     for _ in 0..127 {
         let mut stream = server.connect().await;
@@ -298,7 +300,7 @@ async fn bodies_of_one_address_hold_no_more_than_its_share_of_memory() {
         stream.write_all(&[b' '; 20_000]).await.unwrap();
         held.push(stream);
     }
-    // Those before have come as far as this one.
+    // When this one is answered, the earlier ones are at least as far.
     let answer = loop {
         let mut stream = server.connect().await;
         stream.write_all(head(250_000).as_bytes()).await.unwrap();
@@ -327,7 +329,7 @@ async fn bodies_of_one_address_hold_no_more_than_its_share_of_memory() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_and_an_idle_http2_connection_are_cut() {
+async fn a_head_that_stalls_and_an_idle_http2_connection_are_cut() {
     let key = self_signed();
     let plain = Running::start(|config| config.header_timeout = Duration::from_millis(200)).await;
     let mut slow = plain.connect().await;
@@ -349,7 +351,8 @@ async fn a_head_that_does_not_come_and_an_idle_http2_connection_are_cut() {
     closed(&mut idle).await;
 }
 
-/// All that is sent back on one connection; the last request closes it.
+/// Returns everything that is sent back on one connection; the last request
+/// closes it.
 async fn answers_to(requests: impl IntoIterator<Item = &str>) -> String {
     let (mut client, server) = tokio::io::duplex(4096);
     let world = World::new();
@@ -363,8 +366,8 @@ async fn answers_to(requests: impl IntoIterator<Item = &str>) -> String {
     answers
 }
 
-/// hyper dates what is not dated: that no other Date stands beside the
-/// engine's shows only on the wire.
+/// hyper adds a Date where there is none. Only the wire shows that it does not
+/// add a second one to the engine's.
 #[tokio::test]
 async fn every_answer_is_dated_once_by_the_engines_clock() {
     let answers = answers_to([

@@ -1,5 +1,5 @@
-//! What load balancers and supervisors are told, on the public listener and on
-//! the one of their own.
+//! The health answers for load balancers and supervisors, on the public
+//! listener and on the separate one.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -21,7 +21,7 @@ use crate::common::{NOW, World};
 
 async fn readyz(world: &World) -> (u16, Value) {
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let answer = world.stranger().bare(request).await;
+    let answer = world.unregistered().bare(request).await;
     (answer.status, serde_json::from_str(&answer.text()).unwrap())
 }
 
@@ -68,7 +68,7 @@ async fn readyz_names_every_part_and_no_reason() {
 }
 
 #[tokio::test]
-async fn a_clock_in_doubt_shows_and_devices_enrol_all_the_same() {
+async fn a_clock_in_doubt_is_reported_and_devices_still_enrol() {
     let world = World::new();
     world.clock.set(NOW + 7200);
     let (status, body) = readyz(&world).await;
@@ -83,9 +83,9 @@ async fn a_clock_in_doubt_shows_and_devices_enrol_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_ca_that_has_ended_is_not_ready() {
+async fn an_expired_ca_is_not_ready() {
     let world = World::new();
-    // Followed by no clock in doubt: the step is confirmed.
+    // The clock is not in doubt afterwards: the step is confirmed.
     let later = NOW + 30 * 365 * 86_400;
     world.clock.set(later);
     let confirmed = assay_proto::Timestamp(later);

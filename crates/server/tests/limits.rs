@@ -1,4 +1,4 @@
-//! Limits that stop floods and let fleets through, over HTTP.
+//! Rate limits over HTTP, which stop floods and let fleets through.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -38,21 +38,21 @@ fn world(limits: RateLimits) -> World {
     World::with(None, limits)
 }
 
-/// A client from this address with an account, which costs a newNonce and a
-/// newAccount.
+/// Returns a client with an account that connects from this address. It costs a
+/// newNonce and a newAccount.
 async fn client_from(world: &World, address: &str) -> Client {
-    let mut client = world.stranger_from(address);
+    let mut client = world.unregistered_from(address);
     let answer = client.new_account(&json!({})).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     client
 }
 
-/// Sends what nobody signed.
+/// Sends an unsigned request.
 async fn junk(client: &Client) -> Response {
     client.post_raw("/acme/new-order", "{}", JOSE_JSON).await
 }
 
-/// Sends a POST-as-GET with this nonce, under a signature that does not verify.
+/// Sends a POST-as-GET with this nonce and a signature that does not verify.
 async fn badly_signed(client: &Client, nonce: &str) -> Response {
     let jws = Jws::post_as_get(&url("/acme/directory")).with_signature(vec![1; 64]);
     post_with_nonce(client, &jws, nonce).await
@@ -70,7 +70,7 @@ async fn scenario_108_new_order_is_limited_by_address() {
     let world = world(only(Limit::NewOrder, 1, 2));
     let client = world.client().await;
     for status in [400, 400, 429] {
-        // Refused orders count: they cost a signature.
+        // Refused orders count, too: each costs a signature check.
         let answer = client.new_order(&[("foo", "x")]).await;
         assert_eq!(answer.status, status, "{}", answer.text());
     }
@@ -89,7 +89,7 @@ async fn scenario_108_changes_of_accounts_are_limited_by_address() {
         let answer = client.post(resource, &json!({"contact": []})).await;
         assert_refused(&answer, 429, "rateLimited");
     }
-    // Reading an account changes nothing.
+    // Reading an account is no change.
     assert_eq!(client.read(&account).await.status, 200);
 }
 
@@ -100,7 +100,7 @@ async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
         new_nonce: rate(1, 2),
         ..Rates::OFF
     }));
-    let client = world.stranger();
+    let client = world.unregistered();
     let nonce = async |forwarded: &str| {
         let request = Request::get("/acme/new-nonce")
             .extension(assay_server::Peer([10, 0, 0, 1].into()))
@@ -121,7 +121,7 @@ async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
             assert_problem(&answer, 429, "rateLimited");
             assert_eq!(answer.header("retry-after"), Some("1"));
             assert_eq!(answer.links("help"), [url("/acme/limits")]);
-            // A refused newNonce is no way to a nonce.
+            // A refused newNonce yields no nonce.
             assert_eq!(answer.replay_nonce(), None);
         }
     }
@@ -140,7 +140,7 @@ async fn scenario_108_new_nonce_and_new_account_are_limited_by_address() {
 #[tokio::test]
 async fn post_as_get_on_new_nonce_is_charged_once_it_is_authenticated() {
     let world = world(only(Limit::NewNonce, 1, 2));
-    // Its account and its first nonce cost one.
+    // Creating the account cost one newNonce.
     let client = world.client().await;
     for _ in 0..5 {
         let answer = client.post_raw("/acme/new-nonce", "{}", JOSE_JSON).await;
@@ -154,23 +154,23 @@ async fn post_as_get_on_new_nonce_is_charged_once_it_is_authenticated() {
     assert_refused(&second, 429, "rateLimited");
 }
 
-/// Before, twenty junk requests a second kept a whole fleet behind one address
-/// out.
+/// Regression: twenty junk requests a second blocked a whole fleet behind one
+/// address.
 #[tokio::test]
-async fn junk_spends_nothing_of_what_good_requests_need() {
+async fn junk_takes_no_tokens_of_good_requests() {
     let mut rates = Rates::OFF;
     for limit in [Limit::NewAccount, Limit::NewOrder, Limit::ChangeAccount] {
         rates.set(limit, rate(1, 1));
     }
     let world = world(RateLimits::of(rates));
-    let stranger = world.stranger();
+    let client = world.unregistered();
     for path in ["/acme/new-account", "/acme/new-order", "/acme/key-change"] {
         for _ in 0..10 {
-            let answer = stranger.post_raw(path, "{}", JOSE_JSON).await;
+            let answer = client.post_raw(path, "{}", JOSE_JSON).await;
             assert_refused(&answer, 400, "malformed");
         }
     }
-    let forger = world.stranger();
+    let forger = world.unregistered();
     let new_account = Jws::new(&url("/acme/new-account"), &json!({}))
         .with_jwk()
         .with_signature(vec![1; 64]);
@@ -203,27 +203,27 @@ async fn an_empty_failed_bucket_refuses_no_request_with_a_genuine_nonce() {
     assert_problem(&refused, 429, "rateLimited");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(refused.links("help"), [url("/acme/limits")]);
-    // A nonce would be one for three more failures.
+    // A nonce would allow three more failures.
     assert_eq!(refused.replay_nonce(), None);
     let read = Jws::post_as_get(&url("/acme/directory"));
     let stale = post_with_nonce(&client, &read, "c3RhbGU").await;
     assert_problem(&stale, 429, "rateLimited");
 
-    // Devices that share the address go on.
+    // Devices that share the address are still served.
     let device = world.client().await;
     device.order("C02A").await;
-    // And who has a nonce learns what is wrong, if not how to go on at once.
+    // A sender with a nonce gets the exact error, but no new nonce.
     let answer = badly_signed(&client, &world.engine.nonce()).await;
     assert_problem(&answer, 403, "unauthorized");
     assert_eq!(answer.replay_nonce(), None);
-    // Another address may fail still.
-    let other = world.stranger_from("192.0.2.1");
+    // Another address has its own tokens for failures.
+    let other = world.unregistered_from("192.0.2.1");
     assert_refused(&junk(&other).await, 400, "malformed");
 }
 
-/// Each kind of failure finds the bucket of one place full, and leaves it empty.
+/// Each kind of failure takes the only token of the bucket.
 #[tokio::test]
-async fn what_fails_before_it_is_authenticated_costs_a_place() {
+async fn a_failure_before_authentication_costs_a_token() {
     let world = world(only(Limit::Failed, 1, 1));
     let client = world.client().await;
     let directory = Jws::post_as_get(&url("/acme/directory"));
@@ -284,14 +284,14 @@ async fn what_fails_before_it_is_authenticated_costs_a_place() {
         ),
     ];
     for (number, (request, status)) in cases.into_iter().enumerate() {
-        let failing = world.stranger_from(&format!("192.0.{number}.1"));
+        let failing = world.unregistered_from(&format!("192.0.{number}.1"));
         let shown = format!("{} {}", request.method(), request.uri());
         let answer = failing.request(request).await;
         assert_eq!(answer.status, status, "{shown}: {}", answer.text());
         assert_eq!(junk(&failing).await.status, 429, "{shown}");
     }
-    // Without a Host.
-    let failing = world.stranger_from("192.0.100.1");
+    // Without a Host header.
+    let failing = world.unregistered_from("192.0.100.1");
     let bare = Request::get("/acme/directory").body(Body::empty()).unwrap();
     assert_eq!(failing.bare(bare).await.status, 400);
     assert_eq!(junk(&failing).await.status, 429);
@@ -317,7 +317,7 @@ async fn what_the_engine_refuses_to_an_account_is_no_failure() {
     for _ in 0..3 {
         assert_refused(&client.read(&account).await, 401, "unauthorized");
     }
-    // A fault of the server's is none of the client's.
+    // A fault of the server is not charged to the client.
     let other = client_from(&world, "192.0.2.1").await;
     let fault = other.new_order(&[("permanent-identifier", "DOWN")]).await;
     assert_eq!(fault.status, 503);
@@ -336,7 +336,7 @@ async fn a_nonce_is_spent_after_three_failed_signatures() {
     let good = Jws::post_as_get(&url("/acme/directory"));
     let answer = post_with_nonce(&client, &good, &nonce).await;
     assert_refused(&answer, 400, "badNonce");
-    // Two failures leave it to a request that is right.
+    // After two failures the nonce still works for a correct request.
     let nonce = world.engine.nonce();
     for _ in 0..2 {
         badly_signed(&client, &nonce).await;
@@ -344,10 +344,10 @@ async fn a_nonce_is_spent_after_three_failed_signatures() {
     assert_eq!(post_with_nonce(&client, &good, &nonce).await.status, 200);
 }
 
-/// A request that is sent again and again costs a MAC each time, and once its
-/// sender may not fail any more it is refused.
+/// A request that is sent again and again costs a MAC each time; once its
+/// sender has no tokens for failures left, it is refused.
 #[tokio::test]
-async fn a_used_nonce_is_no_genuine_one() {
+async fn a_used_nonce_does_not_count_as_genuine() {
     let world = world(only(Limit::Failed, 1, 1));
     let client = world.client().await;
     let read = Jws::post_as_get(&url("/acme/directory"));
@@ -376,7 +376,7 @@ async fn a_dry_run_refuses_nothing_and_closes_nothing() {
 }
 
 #[tokio::test]
-async fn networks_are_exempt_or_have_limits_of_their_own() {
+async fn networks_can_be_exempt_or_have_their_own_limits() {
     let world = world(RateLimits {
         exempt: vec!["192.0.2.0/24".parse().unwrap()],
         overrides: vec![Override {
@@ -386,7 +386,7 @@ async fn networks_are_exempt_or_have_limits_of_their_own() {
         ..only(Limit::Failed, 1, 2)
     });
     for (address, failures) in [("192.0.2.1", 20), ("2001:db8::1", 4), ("198.51.100.1", 2)] {
-        let client = world.stranger_from(address);
+        let client = world.unregistered_from(address);
         for _ in 0..failures {
             assert_refused(&junk(&client).await, 400, "malformed");
         }
@@ -398,7 +398,7 @@ async fn networks_are_exempt_or_have_limits_of_their_own() {
 #[tokio::test]
 async fn a_429_links_to_the_documentation_of_limits() {
     let page = url("/acme/limits");
-    let client = world(RateLimits::off()).stranger();
+    let client = world(RateLimits::off()).unregistered();
     let answer = client.plain(Method::GET, "/acme/limits").await;
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("Retry-After"), "{}", answer.text());
@@ -417,7 +417,7 @@ async fn a_429_links_to_the_documentation_of_limits() {
 }
 
 /// Requests of an address that failed often are authenticated after those of
-/// others, though they came first.
+/// others, even if they came first.
 #[tokio::test]
 async fn scenario_143_a_flood_from_one_address_does_not_slow_another_address() {
     let world = world(only(Limit::Failed, 1, 10));
@@ -447,14 +447,14 @@ async fn scenario_143_a_flood_from_one_address_does_not_slow_another_address() {
     assert_eq!(answered[10..], [("flooder", 200); 10]);
 }
 
-/// What one device sends to enrol, but for the evidence.
+/// Sends what a device sends to enrol, except the evidence.
 async fn enrols(world: &World, address: &str) -> Client {
     let client = client_from(world, address).await;
     client.order("C02A").await;
     client
 }
 
-/// The defaults, and one address that sends all it can.
+/// The default limits, and one address that floods.
 #[tokio::test]
 async fn scenario_143_a_flood_from_one_address_refuses_no_other_address() {
     let world = world(RateLimits::default());
@@ -467,18 +467,18 @@ async fn scenario_143_a_flood_from_one_address_refuses_no_other_address() {
             enrols(&world, address).await;
         }
     }
-    // A device behind the flooding address that has a nonce goes on.
+    // A device behind the flooding address is served if it has a nonce.
     let read = Jws::post_as_get(&url("/acme/directory"));
     let answer = post_with_nonce(&flooder, &read, &kept_nonce).await;
     assert_eq!(answer.status, 200);
 }
 
-/// The head of the answer to one request on a connection, and whether the
-/// connection ends with it.
+/// Returns the head of the answer to one request, and whether the connection
+/// ends with it.
 async fn exchange(server: &Running, request: &str) -> (String, bool) {
     let mut stream = server.connect().await;
     stream.write_all(request.as_bytes()).await.unwrap();
-    // Pipelined: answered unless the first ends the connection.
+    // Pipelined: it is answered unless the first request ends the connection.
     let last = "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(last.as_bytes()).await.unwrap();
     let mut answers = String::new();
@@ -499,8 +499,8 @@ async fn a_failed_request_closes_its_connection_unless_it_is_a_proxys() {
     }
     let (head, is_last) = exchange(&direct, get).await;
     assert!(!is_last && !head.contains("connection: close"), "{head}");
-    // A proxy's connection is that of many clients, and an exempt one's, or one
-    // without limits, fails as often as it likes.
+    // A proxy's connection carries many clients. It stays open after any number
+    // of failures, as does an exempt client's, or one without limits.
     let loopback = || vec!["127.0.0.0/8".parse().unwrap()];
     let proxied = Running::start(|config| config.trusted_proxies = loopback()).await;
     let exempt = Running::start(|config| config.rate_limits.exempt = loopback()).await;
@@ -511,7 +511,7 @@ async fn a_failed_request_closes_its_connection_unless_it_is_a_proxys() {
     }
 }
 
-/// The other requests of the connection are answered; the next one needs another
+/// The connection's other requests are answered; the next one needs a new
 /// connection.
 #[tokio::test]
 async fn a_failed_request_ends_an_http2_connection_after_the_answers_that_are_due() {
@@ -551,19 +551,18 @@ async fn a_failed_request_ends_an_http2_connection_after_the_answers_that_are_du
     let failed = sender.send_request(request("/acme/new-order", "{}".to_owned()));
     assert_eq!(failed.await.unwrap().status(), 400);
     assert_eq!(slow.await.unwrap().unwrap().status(), 201);
-    // The server ends it, and without an error, long before it was idle for too
-    // long.
+    // The server closes it without an error, long before the idle timeout.
     let ended = timeout(Duration::from_secs(30), ended).await.unwrap();
     ended.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_refusal_says_of_what_there_was_too_much_and_from_where() {
+async fn a_refusal_names_the_limit_and_the_network() {
     let world = world(only(Limit::NewOrder, 1, 1));
     let client = client_from(&world, "2001:db8::1").await;
     let order = async |address: &str| {
         let client = Client {
-            peer: world.stranger_from(address).peer,
+            peer: world.unregistered_from(address).peer,
             ..client.clone()
         };
         let answer = client.new_order(&[("permanent-identifier", "C02A")]).await;

@@ -1,5 +1,5 @@
-//! What RFC 8555 and the device-attest draft say with a MUST and no numbered
-//! scenario asks for.
+//! Requirements (MUST) of RFC 8555 and of the device-attest draft that no
+//! numbered scenario covers.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -33,7 +33,7 @@ async fn a_nonce_that_is_missing_or_not_base64url() {
 #[tokio::test]
 async fn what_a_client_may_not_set_is_ignored_and_not_reflected() {
     let world = World::new();
-    let mut client = world.stranger();
+    let mut client = world.unregistered();
     let others = json!({
         "orders": "https://evil.example/orders",
         "externalAccountBinding": {"payload": "", "protected": "", "signature": ""},
@@ -61,7 +61,7 @@ async fn what_a_client_may_not_set_is_ignored_and_not_reflected() {
 #[tokio::test]
 async fn an_account_that_is_found_is_as_it_was_whatever_was_sent() {
     let world = World::with(Some(TERMS), RateLimits::off());
-    let mut client = world.stranger();
+    let mut client = world.unregistered();
     let agreed = json!({"termsOfServiceAgreed": true, "contact": ["mailto:a@example.org"]});
     let made = client.new_account(&agreed).await;
     assert_eq!(made.status, 201);
@@ -80,7 +80,7 @@ async fn an_account_that_is_found_is_as_it_was_whatever_was_sent() {
 #[tokio::test]
 async fn a_refused_contact_says_which_would_do() {
     let payload = json!({"contact": ["tel:+12025551212"]});
-    let answer = World::new().stranger().new_account(&payload).await;
+    let answer = World::new().unregistered().new_account(&payload).await;
     assert_refused(&answer, 400, "unsupportedContact");
     let detail = answer.problem().detail;
     assert!(
@@ -95,7 +95,7 @@ async fn only_the_accounts_key_reads_and_deactivates_it() {
     let client = world.client().await;
     let account = client.account.clone().unwrap();
     let forger = Client {
-        key: world.stranger().key,
+        key: world.unregistered().key,
         ..client.clone()
     };
     for other in [forger, world.client().await] {
@@ -119,7 +119,7 @@ async fn a_key_change_is_two_envelopes_around_an_account_and_its_key() {
     let change = json!({"account": account, "oldKey": old});
     let inner = |payload: &Value| Jws::new(&resource, payload);
 
-    // The outer payload is no JWS, or one whose key is not told.
+    // The outer payload is no JWS, or has no key.
     for payload in [json!({}), change.clone()] {
         let answer = client.post(&resource, &payload).await;
         assert_refused(&answer, 400, "malformed");
@@ -127,7 +127,7 @@ async fn a_key_change_is_two_envelopes_around_an_account_and_its_key() {
     let by_account = inner(&change).sign(&new, Some(&account), None).unwrap();
     let answer = client.post(&resource, &by_account).await;
     assert_refused(&answer, 400, "malformed");
-    // The inner payload is no keyChange object.
+    // The inner payload is not a keyChange object.
     for payload in [
         json!({}),
         json!("x"),
@@ -214,14 +214,15 @@ async fn a_valid_authorization_expires_and_an_order_keeps_its_lists() {
     }
 }
 
-/// otherName { id-on 1.3.6.1.5.5.7.8.`arc`, `value` }, as a GeneralNames.
+/// Encodes otherName { id-on 1.3.6.1.5.5.7.8.`arc`, `value` } as a
+/// GeneralNames.
 fn names(arc: u8, value: &[u8]) -> Vec<u8> {
     let id = der::element(6, &[0x2b, 6, 1, 5, 5, 7, 8, arc]);
     let other_name = [id, der::element(0xa0, value)].concat();
     der::sequence(&[der::element(0xa0, &other_name)])
 }
 
-/// A finalize with a CSR for `key` that asks for `names`.
+/// Finalizes with a CSR for `key` that asks for `names`.
 async fn finalize(client: &Client, order: &Value, key: &KeyPair, names: Vec<u8>) -> Response {
     let mut request = CertificateParams::default();
     let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
@@ -283,7 +284,7 @@ async fn a_csr_with_another_hardware_module_than_the_ordered_is_refused() {
         let detail = answer.problem().detail;
         assert!(detail.contains("names a hardware module"), "{detail}");
     }
-    // The ordered one passes; nobody here vouched for the device.
+    // The ordered one passes this check, but the device has no evidence.
     let answer = finalize(&client, &order, &key, module(SERIAL_TYPE, "C02A")).await;
     assert_refused(&answer, 403, "unauthorized");
     let detail = answer.problem().detail;

@@ -1,5 +1,5 @@
-//! Orders, authorizations, challenges (RFC 8555 sections 7.4 and 7.5) over
-//! HTTP, as far as they go without evidence that is accepted.
+//! Orders, authorizations and challenges (RFC 8555 sections 7.4 and 7.5) over
+//! HTTP, as far as they work without accepted evidence.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -12,7 +12,7 @@ use assay_simulator::{JOSE_JSON, Jws};
 use common::{BASE, Client, NOW, World, assert_refused, url};
 use serde_json::{Value, json};
 
-/// The authorization and its only challenge.
+/// Reads the authorization and its only challenge.
 async fn authorization(client: &Client, order: &Value) -> (String, Value) {
     let url = order["authorizations"][0].as_str().unwrap().to_owned();
     let answer = client.read(&url).await;
@@ -206,7 +206,7 @@ async fn scenario_103_reading_a_challenge_starts_nothing() {
         client.read(&order_url).await.json().unwrap()["status"],
         "pending"
     );
-    // An empty object is an answer, and a bad one.
+    // An empty object is an answer, but a bad one.
     let answer = client.post(challenge, &json!({})).await;
     assert_refused(&answer, 400, "badAttestationStatement");
 }
@@ -288,9 +288,9 @@ async fn scenario_106_a_wanted_validity_is_kept_or_refused() {
     assert_refused(&order(json!(null), json!("soon")).await, 400, "malformed");
 }
 
-/// An interrupted issuance may come to its end in either.
+/// Both may complete an interrupted issuance.
 #[tokio::test]
-async fn orders_are_read_and_authorizations_deactivated_though_the_client_hangs_up() {
+async fn reads_of_orders_and_deactivations_complete_after_the_client_hangs_up() {
     let client = World::new().client().await;
     let (url, order) = client.order("C02A").await;
     let authorization = order["authorizations"][0].as_str().unwrap();
@@ -301,7 +301,10 @@ async fn orders_are_read_and_authorizations_deactivated_though_the_client_hangs_
         poll_fn(|context| Poll::Ready(read.as_mut().poll(context).is_pending())).await,
         poll_fn(|context| Poll::Ready(deactivated.as_mut().poll(context).is_pending())).await,
     ] {
-        assert!(answer, "it was done in the handler, and could be stopped");
+        assert!(
+            answer,
+            "the handler did the work itself, so that dropping it could stop the work"
+        );
     }
     drop((read, deactivated));
     tokio::task::yield_now().await;
@@ -312,7 +315,7 @@ async fn orders_are_read_and_authorizations_deactivated_though_the_client_hangs_
 }
 
 #[tokio::test]
-async fn an_answer_is_judged_though_its_client_hangs_up() {
+async fn an_answer_is_judged_after_its_client_hangs_up() {
     let client = World::new().client().await;
     let (_, order) = client.order("C02A").await;
     let (_, pending) = authorization(&client, &order).await;
@@ -323,7 +326,7 @@ async fn an_answer_is_judged_though_its_client_hangs_up() {
         .unwrap();
     let path = challenge.strip_prefix(BASE).unwrap();
     let mut answer = Box::pin(client.post_raw(path, body.to_string(), JOSE_JSON));
-    // The request is taken up, and its connection is gone before its answer.
+    // The request is taken up, and its connection closes before the answer.
     let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await;
     assert!(first, "it was answered at once");
     drop(answer);

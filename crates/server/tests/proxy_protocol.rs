@@ -1,5 +1,4 @@
-//! The PROXY protocol on real sockets: what is counted is the client, not the
-//! proxy.
+//! The PROXY protocol on real sockets: limits count the client, not the proxy.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -22,13 +21,13 @@ use tokio::{
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A header of a client at 203.0.113.`client`.
+/// Builds a header for a client at 203.0.113.`client`.
 fn of(client: u8) -> Vec<u8> {
     let addresses = [203, 0, 113, client, 127, 0, 0, 1, 0x12, 0x67, 1, 187];
     [SIGNATURE, &[0x21, 0x11, 0, 12][..], &addresses[..]].concat()
 }
 
-/// A header of the proxy itself, for a health check.
+/// Builds a header for the proxy itself, for a health check.
 fn local() -> Vec<u8> {
     [SIGNATURE, &[0x20, 0, 0, 0][..]].concat()
 }
@@ -38,16 +37,16 @@ fn proxied(config: &mut ServerConfig) {
     config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
 }
 
-/// A connection through the proxy.
+/// Opens a connection through the proxy.
 async fn connect(server: &Running, header: &[u8]) -> TcpStream {
     let mut stream = server.connect().await;
     stream.write_all(header).await.unwrap();
     stream
 }
 
-/// Whether a connection is closed without an answer.
+/// Returns whether a connection is closed without an answer.
 async fn is_closed(stream: &mut TcpStream) -> bool {
-    // It may be closed before all is sent.
+    // The connection may be closed before everything is sent.
     let _ = stream.write_all(GET).await;
     let mut buffer = [0; 100];
     let read = timeout(Duration::from_secs(60), stream.read(&mut buffer));
@@ -71,7 +70,7 @@ async fn the_share_of_connections_is_the_clients_and_not_the_proxys() {
     for stream in &mut held {
         ask(stream).await;
     }
-    // The proxy's own have no share.
+    // The proxy's own connections have no share.
     for _ in 0..5 {
         let mut stream = connect(&server, &local()).await;
         ask(&mut stream).await;
@@ -108,13 +107,13 @@ async fn the_rate_of_requests_is_the_clients() {
     assert_eq!(nonce(2).await, "200");
 }
 
-/// No proxy writes the header behind TLS that it passes through.
+/// TLS is passed through, so the proxy cannot have written this header.
 #[tokio::test]
-async fn what_a_named_client_says_of_its_address_is_not_believed() {
+async fn x_forwarded_for_of_a_named_client_is_not_trusted() {
     let one = NonZeroU32::MIN;
     let server = Running::start(|config| {
         proxied(config);
-        // Clients and proxies in one network.
+        // Clients and proxies in the same network.
         config
             .trusted_proxies
             .push("203.0.113.0/24".parse().unwrap());
@@ -172,7 +171,7 @@ async fn tls_begins_behind_the_header_however_it_arrives() {
     })
     .await;
     let name = ServerName::try_from("localhost").unwrap();
-    // At once, and byte by byte.
+    // All bytes at once, and byte by byte.
     for pieces in [28, 1] {
         let mut stream = server.connect().await;
         stream.set_nodelay(true).unwrap();
@@ -189,7 +188,7 @@ async fn tls_begins_behind_the_header_however_it_arrives() {
 }
 
 #[tokio::test]
-async fn a_header_that_does_not_come_has_the_time_of_a_handshake() {
+async fn a_missing_header_ends_the_connection_after_the_handshake_timeout() {
     let server = Running::start(proxied).await;
     let begun = Instant::now();
     let mut stream = connect(&server, &of(1)[..20]).await;

@@ -1,4 +1,4 @@
-//! What every request is held to, whatever it asks for (RFC 8555 section 6).
+//! The rules for every request (RFC 8555 section 6).
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -44,7 +44,7 @@ async fn scenario_80_everything_in_the_directory_answers() {
 
 #[tokio::test]
 async fn scenario_81_new_nonce() {
-    let client = World::new().stranger();
+    let client = World::new().unregistered();
     let mut nonces = std::collections::HashSet::new();
     for (method, status) in [(Method::HEAD, 200), (Method::GET, 204)] {
         let answer = client.plain(method, "/acme/new-nonce").await;
@@ -96,7 +96,7 @@ async fn scenario_83_a_nonce_works_once_and_a_bad_one_brings_a_good_one() {
             .await;
         assert_eq!(answer.status, 200);
     }
-    // A nonce stays good while others fail.
+    // A nonce stays good when other nonces fail.
     let answer = client
         .post_raw("/acme/directory", read(&next), JOSE_JSON)
         .await;
@@ -184,14 +184,14 @@ async fn scenario_86_other_methods_are_refused() {
     assert_problem(&answer, 404, "malformed");
 }
 
-/// An answer that overtakes its request's body is lost on some clients.
+/// Some clients lose an answer that overtakes the request's body.
 #[tokio::test]
-async fn a_request_that_is_refused_unread_has_its_body_thrown_away() {
+async fn the_body_of_a_request_that_is_refused_unread_is_drained() {
     let limits = RateLimits::of(Rates {
         failed: rate(1, 3),
         ..Rates::OFF
     });
-    let client = World::with(None, limits).stranger();
+    let client = World::with(None, limits).unregistered();
     let post = async |method: Method, path: &str, content_type: &str| {
         let (body, read) = Pieces::whole(100_000);
         let request = Request::builder()
@@ -239,7 +239,7 @@ async fn scenario_88_one_way_to_name_the_key() {
     let client = World::new().client().await;
     let kid = client.account.clone().unwrap();
     let (new_account, new_order) = (url("/acme/new-account"), url("/acme/new-order"));
-    let stranger = kid.replace("/acme/account/", "/acme/account/A");
+    let other = kid.replace("/acme/account/", "/acme/account/A");
     for (jws, status, name) in [
         (
             Jws::new(&new_account, &json!({}))
@@ -261,7 +261,7 @@ async fn scenario_88_one_way_to_name_the_key() {
             "malformed",
         ),
         (
-            Jws::new(&new_order, &json!({})).with("kid", stranger),
+            Jws::new(&new_order, &json!({})).with("kid", other),
             400,
             "accountDoesNotExist",
         ),
@@ -326,7 +326,7 @@ async fn scenario_90_a_strict_envelope() {
         let answer = client.post_raw("/acme/directory", body, JOSE_JSON).await;
         assert_refused(&answer, 400, "malformed");
     }
-    // None of it cost the nonce.
+    // None of these used the nonce up.
     let answer = client
         .post_raw("/acme/directory", body.to_string(), JOSE_JSON)
         .await;
@@ -345,7 +345,7 @@ async fn scenario_142_further_members_of_an_envelope_are_ignored() {
 
 #[tokio::test]
 async fn scenario_13_a_short_signature_of_apples_client_is_accepted() {
-    let mut client = World::new().stranger();
+    let mut client = World::new().unregistered();
     client.key = client.key.with_style(SignatureStyle::AppleShort);
     assert_eq!(client.new_account(&json!({})).await.status, 201);
 }
@@ -378,7 +378,7 @@ async fn scenario_132_a_spoofed_host_changes_no_url() {
 }
 
 #[tokio::test]
-async fn a_fault_tells_the_client_nothing_and_when_to_come_back() {
+async fn a_fault_gives_the_client_no_details_but_a_retry_after() {
     let client = World::new().client().await;
     for (serial, status, retry_after) in [("DOWN", 503, Some("10")), ("PANIC", 500, None)] {
         let answer = client.new_order(&[("permanent-identifier", serial)]).await;
@@ -390,8 +390,8 @@ async fn a_fault_tells_the_client_nothing_and_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn healthz_and_livez_need_nothing_and_are_no_part_of_acme() {
-    let client = World::new().stranger();
+async fn healthz_and_livez_need_no_authentication_and_are_not_part_of_acme() {
+    let client = World::new().unregistered();
     for path in ["/healthz", "/livez"] {
         for (method, status, body) in [
             (Method::GET, 200, "ok\n"),
@@ -429,6 +429,6 @@ async fn a_refusal_of_head_has_no_body() {
     let request = Request::head("/acme/new-nonce")
         .body(Body::empty())
         .unwrap();
-    let answer = World::new().stranger().bare(request).await;
+    let answer = World::new().unregistered().bare(request).await;
     assert_eq!((answer.status, answer.text().as_str()), (400, ""));
 }

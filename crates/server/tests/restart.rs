@@ -1,4 +1,4 @@
-//! Nonces over a restart (RFC 8555 section 6.5), through every route.
+//! Nonces across a restart (RFC 8555 section 6.5), through every route.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -19,24 +19,24 @@ use common::{Client, NOW, World, assert_refused, url};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 
-/// A request as it went over the wire.
+/// A request as it was sent.
 struct Sent {
     path: String,
     body: String,
-    /// Whether a commit belongs to it.
+    /// Whether it caused a commit.
     writes: bool,
 }
 
-/// A client whose requests are kept, to be replayed.
+/// A client that keeps its requests to replay them.
 struct Recorded {
     client: Client,
     sent: Vec<Sent>,
 }
 
 impl Recorded {
-    /// A client with an account, and the account's URL.
+    /// Creates a client with an account. Returns the account's URL, too.
     async fn new(world: &World) -> (Self, String) {
-        let client = world.stranger();
+        let client = world.unregistered();
         let mut client = Self {
             client,
             sent: Vec::new(),
@@ -85,7 +85,7 @@ impl Restartable {
         }
     }
 
-    /// The next process.
+    /// Starts the next process.
     fn start(&self) -> World {
         let anchor = TrustAnchor::laboratory(self.authority.root_der(), "laboratory").unwrap();
         World::on(
@@ -105,7 +105,7 @@ impl Restartable {
         json!({"attObj": Base64Url::encode(&evidence.attestation_object())})
     }
 
-    /// Every kind of request that can be replayed; all of them succeed.
+    /// Sends every kind of request that can be replayed; all succeed.
     async fn requests(&self, world: &World) -> Vec<Sent> {
         let (mut client, account) = Recorded::new(world).await;
         let contact = json!({"contact": ["mailto:a@example.org"]});
@@ -145,7 +145,7 @@ impl Restartable {
 }
 
 async fn replay(world: &World, sent: &Sent) -> Response {
-    let client = world.stranger();
+    let client = world.unregistered();
     client
         .post_raw(&sent.path, sent.body.clone(), JOSE_JSON)
         .await
@@ -163,7 +163,7 @@ async fn after_a_graceful_restart_no_request_can_be_replayed() {
     }
 }
 
-/// What a crash lets through a second time is a request that changed nothing.
+/// After a crash only requests that changed nothing can be replayed.
 #[tokio::test]
 async fn after_a_crash_no_request_that_wrote_can_be_replayed() {
     let server = Restartable::new();
@@ -183,8 +183,8 @@ async fn after_a_crash_no_request_that_wrote_can_be_replayed() {
     assert_eq!((refused, answered), (8, 5));
 }
 
-/// A client that Apple ships repeats nothing: the nonce that it holds must be
-/// good in the next process.
+/// Apple's client does not retry, so the nonce that it holds must be good in
+/// the next process.
 #[tokio::test]
 async fn a_nonce_of_the_process_before_is_accepted() {
     let server = Restartable::new();
@@ -215,8 +215,8 @@ async fn a_stop_records_each_redemption_once() {
     assert_eq!(redemptions.len(), sent.len());
 }
 
-/// These two cannot be replayed anyway: their key is no longer the account's,
-/// or the account is of no use.
+/// These two cannot be replayed in any case: their key is no longer the
+/// account's, or the account is deactivated.
 #[tokio::test]
 async fn a_key_change_and_a_deactivation_carry_their_nonces() {
     let server = Restartable::new();

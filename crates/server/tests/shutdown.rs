@@ -1,4 +1,4 @@
-//! The end of a server: what is answered, what is cut, what is waited for.
+//! The shutdown of a server: what is answered, what is cut, what it waits for.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -26,19 +26,19 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Longer than a connection is waited for without a whole request.
+/// Longer than the shutdown waits for a connection without a whole request.
 const LONG: Duration = Duration::from_millis(1_300);
 /// Much shorter than that.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A signed request for this URL, ready to send.
+/// Builds a signed request for this URL, ready to send.
 fn signed(world: &World, client: &Client, url: &str, payload: &Value) -> String {
     let nonce = world.engine.nonce();
     let jws = Jws::new(url, payload).sign(&client.key, client.account.as_deref(), Some(&nonce));
     jws.unwrap().to_string()
 }
 
-/// An order that takes the server so many milliseconds.
+/// Builds an order that takes the server this many milliseconds.
 fn slow_order(world: &World, client: &Client, milliseconds: u32) -> String {
     let value = format!("C02SLOW{milliseconds}");
     let identifiers = json!([{"type": "permanent-identifier", "value": value}]);
@@ -46,7 +46,7 @@ fn slow_order(world: &World, client: &Client, milliseconds: u32) -> String {
     signed(world, client, &url("/acme/new-order"), &payload)
 }
 
-/// The bytes of a POST.
+/// Returns the bytes of a POST.
 fn post(url: &str, body: &str) -> Vec<u8> {
     let path = url.strip_prefix(BASE).unwrap();
     let length = body.len();
@@ -56,7 +56,7 @@ fn post(url: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// All that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
@@ -64,7 +64,7 @@ async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     String::from_utf8(rest).unwrap()
 }
 
-/// How long a server takes to end.
+/// Shuts the server down. Returns how long that took.
 async fn end(server: Running) -> Duration {
     let asked = Instant::now();
     server.stop.send(()).unwrap();
@@ -73,7 +73,7 @@ async fn end(server: Running) -> Duration {
     asked.elapsed()
 }
 
-/// That an answer is one that closes its connection.
+/// Asserts that the answer has this status and closes its connection.
 #[track_caller]
 fn assert_last(answer: &str, status: u16) {
     let start = format!("HTTP/1.1 {status} ");
@@ -82,7 +82,7 @@ fn assert_last(answer: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn a_request_in_work_is_answered_and_no_connection_accepted() {
+async fn a_running_request_is_answered_and_no_connection_accepted() {
     let world = World::new();
     let client = world.client().await;
     let server = Running::of(&world, |_| {}).await;
@@ -101,7 +101,7 @@ async fn a_request_in_work_is_answered_and_no_connection_accepted() {
 }
 
 #[tokio::test]
-async fn a_request_in_work_has_no_longer_than_it_may() {
+async fn a_running_request_is_cut_after_the_drain_timeout() {
     let world = World::new();
     let client = world.client().await;
     let limit = Duration::from_millis(1_500);
@@ -126,7 +126,7 @@ async fn idle_and_slow_clients_are_cut_at_once() {
     let mut silent = server.connect().await;
     let mut handshake = tls.connect().await;
     handshake.write_all(&[22, 3, 1]).await.unwrap();
-    // This one does not even hear the goodbye of HTTP/2.
+    // This client does not even read the GOAWAY of HTTP/2.
     let mut silent_http2 = connector(&key, &[&version::TLS13], &["h2"])
         .connect(
             ServerName::try_from("localhost").unwrap(),
@@ -138,7 +138,8 @@ async fn idle_and_slow_clients_are_cut_at_once() {
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
         .unwrap();
-    // One sends the head of its request a byte at a time, one the body.
+    // One client sends the head of its request a byte at a time, the other the
+    // body.
     let mut slow_head = server.connect().await;
     let mut slow_body = server.connect().await;
     let order = post(&url("/acme/new-order"), "{}");
@@ -165,9 +166,9 @@ async fn idle_and_slow_clients_are_cut_at_once() {
     closed(&mut silent_http2).await;
 }
 
-/// A device in the middle of an enrolment, whose client repeats nothing.
+/// A device in the middle of an enrolment, whose client does not retry.
 #[tokio::test]
-async fn what_began_just_before_the_end_gets_its_answer() {
+async fn a_request_just_before_the_shutdown_is_answered() {
     let key = self_signed();
     let server = Running::start(|_| {}).await;
     let tls = Running::start(|config| config.tls = Some(identity(&key))).await;
@@ -203,7 +204,7 @@ async fn what_began_just_before_the_end_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn what_began_just_before_the_end_has_a_second_and_nothing_prolongs_it() {
+async fn a_request_just_before_the_shutdown_has_a_second_and_nothing_prolongs_it() {
     let server = Running::start(|_| {}).await;
     let mut silent = server.connect().await;
     let mut prolonged = server.connect().await;
@@ -222,7 +223,7 @@ async fn what_began_just_before_the_end_has_a_second_and_nothing_prolongs_it() {
 }
 
 #[tokio::test]
-async fn http2_requests_in_work_are_answered() {
+async fn running_http2_requests_are_answered() {
     let key = self_signed();
     let world = World::new();
     let client = world.client().await;
@@ -254,10 +255,10 @@ async fn http2_requests_in_work_are_answered() {
     drop(connection);
 }
 
-/// The client has hung up, and the time for connections is over: what was begun
-/// comes to its end all the same.
+/// The client has disconnected and the drain timeout is over, but the task
+/// completes.
 #[tokio::test]
-async fn what_a_request_began_is_waited_for() {
+async fn the_task_of_a_request_is_waited_for() {
     let world = World::new();
     let client = world.client().await;
     let serial = "C02SLOW901";

@@ -1,4 +1,4 @@
-//! What a server answers while it cannot serve yet.
+//! The answers of a server that cannot serve yet.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -21,7 +21,7 @@ fn ask(address: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
+async fn a_starting_server_is_live_and_asks_clients_to_retry() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let health = Health::default();
@@ -55,7 +55,7 @@ async fn a_server_that_starts_lives_and_asks_clients_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_proxy_protocol_a_server_that_starts_answers_proxies_alone() {
+async fn with_the_proxy_protocol_a_starting_server_answers_only_proxies() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let answering = tokio::spawn(async move {

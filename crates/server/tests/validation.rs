@@ -17,7 +17,7 @@ use common::{
 };
 use serde_json::{Value, json};
 
-/// A server with a validator, and an order of a client's.
+/// A server with a validator, and an order.
 struct Scene {
     world: World,
     validator: Arc<TestValidator>,
@@ -71,7 +71,7 @@ impl Scene {
         self.client.read(&self.order_url).await.json().unwrap()
     }
 
-    /// What the background worker does each second.
+    /// Runs one round of the background worker.
     async fn work(&self) {
         for id in self.world.engine.due_validations(9).await.unwrap() {
             self.world.engine.validate(id).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_failed_validation_is_rendered_with_its_problem_everywhere() {
 }
 
 #[tokio::test]
-async fn control_alone_is_ready_and_gets_no_certificate() {
+async fn control_makes_an_order_ready_but_yields_no_certificate() {
     let scene = Scene::new().await;
     scene.answer().await;
     scene.work().await;
@@ -189,7 +189,7 @@ async fn control_alone_is_ready_and_gets_no_certificate() {
 }
 
 #[tokio::test]
-async fn a_client_is_not_asked_to_wait_for_what_another_challenge_decided() {
+async fn no_retry_after_once_another_challenge_decided() {
     let scene = Scene::new().await;
     scene.answer().await;
     fulfil(&scene.world, &scene.order_url, b"spki").await;

@@ -1,5 +1,5 @@
-//! A server without sockets and a client that sends it requests, right or
-//! wrong on purpose.
+//! A server without sockets, and a client whose requests are correct or wrong
+//! on purpose.
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
@@ -55,7 +55,7 @@ pub(crate) const BASE: &str = "https://ca.example.org";
 pub(crate) const TERMS: &str = "https://ca.example.org/terms";
 pub(crate) const NOW: u64 = 1_800_000_000;
 
-/// A server and what it is made of.
+/// A server and its parts.
 pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) engine: Arc<Engine>,
@@ -76,7 +76,8 @@ impl World {
         Self::on(store, Vec::new(), terms_of_service, rate_limits)
     }
 
-    /// A server on this store, with a CA of its own, that trusts these roots.
+    /// Creates a server on this store, with its own CA, that trusts these
+    /// roots.
     pub(crate) fn on(
         store: Arc<MemoryStore>,
         anchors: Vec<TrustAnchor>,
@@ -86,7 +87,7 @@ impl World {
         Self::built(store, anchors, terms_of_service, rate_limits, Vec::new())
     }
 
-    /// A server that offers challenges of these validators, too.
+    /// Creates a server that also offers the challenges of these validators.
     pub(crate) fn with_validators(validators: Vec<Arc<dyn Validator>>) -> Self {
         let store = Arc::new(MemoryStore::new());
         Self::built(store, Vec::new(), None, RateLimits::off(), validators)
@@ -164,8 +165,8 @@ impl World {
         }
     }
 
-    /// A client with a key, not yet an account.
-    pub(crate) fn stranger(&self) -> Client {
+    /// Returns a client with a key but without an account.
+    pub(crate) fn unregistered(&self) -> Client {
         Client {
             surface: self.surface.clone(),
             key: AccountKey::generate(Algorithm::Es256).unwrap(),
@@ -174,29 +175,30 @@ impl World {
         }
     }
 
-    /// A client without an account that connects from this address.
-    pub(crate) fn stranger_from(&self, address: &str) -> Client {
+    /// Returns a client without an account that connects from this address.
+    pub(crate) fn unregistered_from(&self, address: &str) -> Client {
         Client {
             peer: Some(Peer(address.parse().unwrap())),
-            ..self.stranger()
+            ..self.unregistered()
         }
     }
 
-    /// A client with an account.
+    /// Returns a client with an account.
     pub(crate) async fn client(&self) -> Client {
-        let mut client = self.stranger();
+        let mut client = self.unregistered();
         let answer = client.new_account(&json!({})).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         client
     }
 }
 
-/// What a future comes to that waits for nothing, as those of a store in memory.
+/// Returns the result of a future that never waits, like those of a store in
+/// memory.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("it waits"),
+        std::task::Poll::Pending => panic!("the future is pending"),
     }
 }
 
@@ -242,7 +244,7 @@ impl Client {
         self.bare(request).await
     }
 
-    /// Sends a request without a Host.
+    /// Sends a request without a Host header.
     pub(crate) async fn bare(&self, mut request: Request<Body>) -> Response {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
@@ -256,8 +258,8 @@ impl Client {
         }
     }
 
-    /// Signs with a fresh nonce unless the JWS decides otherwise, and sends to
-    /// the path of the JWS's own URL.
+    /// Signs the JWS, with a fresh nonce if it has none, and sends it to the
+    /// path of its URL.
     pub(crate) async fn send(&self, jws: &Jws) -> Response {
         let path = jws.url().strip_prefix(BASE).unwrap().to_owned();
         self.send_to(&path, jws).await
@@ -310,7 +312,7 @@ impl Client {
         answer
     }
 
-    /// Orders for a serial number; must succeed.
+    /// Orders for a serial number and asserts success.
     pub(crate) async fn order(&self, serial: &str) -> (String, Value) {
         let answer = self.new_order(&[("permanent-identifier", serial)]).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -328,7 +330,7 @@ impl Client {
     }
 }
 
-/// Has the only challenge of an order fulfilled by evidence for this key.
+/// Fulfils the only challenge of an order with evidence for this key.
 pub(crate) async fn fulfil(world: &World, order_url: &str, spki_der: &[u8]) -> Order {
     let id = OrderId::parse(order_url.rsplit('/').next().unwrap()).unwrap();
     let order = world.store.order(id).await.unwrap().unwrap();
@@ -356,8 +358,8 @@ pub(crate) async fn fulfil(world: &World, order_url: &str, spki_der: &[u8]) -> O
     ready
 }
 
-/// That an answer is this problem: status, type, media type, and what every
-/// answer carries.
+/// Asserts that an answer is this problem: its status, type, media type, and
+/// the header fields that every answer has.
 #[track_caller]
 pub(crate) fn assert_problem(answer: &Response, status: u16, name: &str) {
     let text = answer.text();
@@ -372,7 +374,7 @@ pub(crate) fn assert_problem(answer: &Response, status: u16, name: &str) {
     assert_eq!(answer.links("index"), [url("/acme/directory")]);
 }
 
-/// The same, as an answer to a POST.
+/// The same for the answer to a POST.
 #[track_caller]
 pub(crate) fn assert_refused(answer: &Response, status: u16, name: &str) {
     assert_problem(answer, status, name);
@@ -380,7 +382,7 @@ pub(crate) fn assert_refused(answer: &Response, status: u16, name: &str) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
 
-/// A wall clock that tests set, and an uptime that stands still.
+/// A wall clock that tests set, with a constant uptime.
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
@@ -402,7 +404,7 @@ impl Clock for TestClock {
 struct Counter(AtomicU64);
 
 impl Counter {
-    /// No two servers of a test draw the same.
+    /// Two servers of a test never generate the same bytes.
     fn of_next_process() -> Self {
         static PROCESSES: AtomicU64 = AtomicU64::new(0);
         Self(AtomicU64::new(
@@ -421,11 +423,11 @@ impl Random for Counter {
     }
 }
 
-/// Knows the serial numbers that begin with C02; those that begin with C02SLOW
-/// after so many milliseconds as follow.
+/// Knows the serial numbers that begin with C02. Those that begin with C02SLOW
+/// are found after the milliseconds that follow.
 struct TestInventory;
 
-/// The slow look-ups that came to their end.
+/// The slow look-ups that completed.
 pub(crate) static SLOW_LOOKUPS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[async_trait]

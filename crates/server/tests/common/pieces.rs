@@ -1,4 +1,4 @@
-//! A body as it comes over a network.
+//! A body that arrives in pieces.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use std::{
 use axum::body::Body;
 use hyper::body::{Bytes, Frame};
 
-/// A body in pieces of 10,000 bytes, of which the end may never come.
+/// A body in pieces of 10,000 bytes, whose end may never come.
 pub(crate) struct Pieces {
     left: usize,
     stalls: bool,
@@ -21,7 +21,8 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// A body of this length, and whether it was read to its end.
+    /// Creates a body of this length. The flag tells whether it was read to its
+    /// end.
     pub(crate) fn whole(length: usize) -> (Body, Arc<AtomicBool>) {
         let ended = Arc::new(AtomicBool::new(false));
         let pieces = Self {
@@ -32,7 +33,7 @@ impl Pieces {
         (Body::new(pieces), ended)
     }
 
-    /// A body that stops after this length, and never ends.
+    /// Creates a body that stalls after this length.
     pub(crate) fn stalled(length: usize) -> Body {
         Body::new(Self {
             left: length,

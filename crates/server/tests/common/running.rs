@@ -1,4 +1,4 @@
-//! A server on real sockets, and TLS to it.
+//! A server on real sockets, and TLS clients for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,7 +56,7 @@ impl Running {
     }
 }
 
-/// Sends a request and reads until its answer's last bytes.
+/// Sends a request and reads to the end of its answer.
 pub(crate) async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> String {
     stream.write_all(GET).await.unwrap();
     let mut answer = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)
     String::from_utf8(answer).unwrap()
 }
 
-/// Waits until the server closed the connection.
+/// Waits until the server has closed the connection.
 pub(crate) async fn closed(stream: &mut (impl AsyncReadExt + Unpin)) {
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
