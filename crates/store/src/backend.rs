@@ -1,5 +1,5 @@
-//! What one store differs in from another: where the ordered map lies, and how
-//! a commit gets into it. Everything else is [`Backed`]'s.
+//! What distinguishes one store from another: where the ordered map is, and how
+//! a commit changes it. [`Backed`] does everything else.
 
 use assay_engine::{
     SerialNumber, Thumbprint,
@@ -29,7 +29,7 @@ use crate::{
 /// An ordered map that commits change.
 #[async_trait]
 pub(crate) trait Backend: Send + Sync {
-    /// Gives `read` the map as the last commit left it.
+    /// Calls `read` with the map as of the last commit.
     fn read<T>(
         &self,
         read: impl FnOnce(&dyn Scan) -> Result<T, StoreError>,
@@ -41,7 +41,7 @@ pub(crate) trait Backend: Send + Sync {
 
     fn redemptions(&self) -> Vec<Redemption>;
 
-    /// Makes a commit; returns once it is durable.
+    /// Commits. Returns once the commit is durable.
     async fn commit(&self, name: &'static str, prepared: Prepared) -> Result<Version, CommitError>;
 }
 
@@ -61,13 +61,13 @@ impl<B> Backed<B> {
     }
 }
 
-#[expect(private_bounds, reason = "a back end is this crate's own affair")]
+#[expect(private_bounds, reason = "back ends are private to this crate")]
 impl<B: Backend> Backed<B> {
-    /// At most `limit` certificates, in the order of their serial numbers, which
-    /// are random: a sample.
+    /// Returns at most `limit` certificates, in the order of their serial
+    /// numbers, which are random: a sample.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// The store cannot be read.
     pub fn certificates(&self, limit: usize) -> Result<Vec<Certificate>, StoreError> {
         (self.backend).read(|map| query::certificates(map, &self.cache, limit))
     }

@@ -1,8 +1,9 @@
-//! The readers of the ledger's files over any bytes, for the fuzz target
-//! `ledger`. Not part of the crate's interface.
+//! The readers of the ledger's files on arbitrary bytes, for the fuzz target
+//! `ledger`. This is not part of the crate's interface.
 //!
-//! Everything in these files stands under a SHA-256, which no fuzzer finds: the
-//! hashes are made right first, so that what is read behind them is reached.
+//! Everything in these files is protected by a SHA-256, which no fuzzer finds.
+//! Therefore the hashes are fixed first, so that the readers behind them are
+//! reached.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -19,16 +20,16 @@ use crate::{
     },
 };
 
-/// As long as a checkpoint's header, and its trailer.
+/// The lengths of a checkpoint's header and trailer.
 const CHECKPOINT_HEADER: usize = 128;
 const CHECKPOINT_TRAILER: usize = 72;
 const BLOCK_HEAD: usize = 16;
 
-/// Reads `bytes` as the first of them says: as an entry, as a segment's entries,
-/// or as a checkpoint.
+/// Reads `bytes` as an entry, as a segment's entries or as a checkpoint,
+/// depending on the first byte.
 ///
 /// # Panics
-/// Where a reader breaks a promise.
+/// A reader violates an invariant.
 pub fn read(bytes: &[u8]) {
     match bytes.split_first() {
         Some((b'e', bytes)) => entry(bytes),
@@ -38,7 +39,7 @@ pub fn read(bytes: &[u8]) {
     }
 }
 
-/// An entry that is whole is written again as the same bytes.
+/// A whole entry is encoded to the same bytes again.
 fn entry(content: &[u8]) {
     assert!(
         Entry::parse(content).is_none_or(|entry| entry.head.entry_len() == content.len()),
@@ -62,7 +63,7 @@ fn entry(content: &[u8]) {
 }
 
 /// The entries of a segment follow each other to the end of the file, or to the
-/// first that does not.
+/// first bad one.
 fn segment(entries: &[u8]) {
     let before = Place {
         sequence: 6,
@@ -99,7 +100,7 @@ fn segment(entries: &[u8]) {
                 assert_eq!(place.hash, hash);
             }
             Ok(Step::End) => {
-                assert_eq!(offset, len, "the end stands before the end");
+                assert_eq!(offset, len, "the reader ended before the end of the file");
                 return;
             }
             Ok(Step::Bad(_)) => return,
@@ -108,7 +109,7 @@ fn segment(entries: &[u8]) {
     }
 }
 
-/// Puts in the hashes, for as long as whole entries follow each other.
+/// Fixes the hashes for as long as whole entries follow each other.
 fn chain(mut entries: &mut [u8], mut previous: Hash) {
     while let Some(head) = Head::parse(entries) {
         let Some((entry, rest)) = entries.split_at_mut_checked(head.entry_len()) else {
@@ -120,17 +121,17 @@ fn chain(mut entries: &mut [u8], mut previous: Hash) {
     }
 }
 
-/// Puts the hash of all before it at the end.
+/// Puts the hash of all bytes before it at the end.
 fn seal(bytes: &mut [u8]) -> Hash {
     let (content, hash) = bytes.split_at_mut(bytes.len() - HASH_LEN);
     hash.copy_from_slice(&sha256(content));
     sha256(content)
 }
 
-/// A checkpoint that verifies holds as many pairs as it says, in the order of
-/// their keys, and each where it is looked for.
+/// A checkpoint that verifies holds the stated number of pairs in the order of
+/// their keys, and each is found under its key.
 fn checkpoint(mut bytes: Vec<u8>) {
-    mend(&mut bytes);
+    fix_hashes(&mut bytes);
     let path = Path::new("c");
     let Ok(checkpoint) = Checkpoint::open_file(&Memory(Arc::new(bytes)), path) else {
         return;
@@ -148,9 +149,8 @@ fn checkpoint(mut bytes: Vec<u8>) {
     assert_eq!(pairs, checkpoint.pairs());
 }
 
-/// Makes header, index and blocks those of a checkpoint, as far as their bytes
-/// allow it.
-fn mend(bytes: &mut [u8]) {
+/// Fixes the hashes of header, index and blocks, as far as the bytes allow it.
+fn fix_hashes(bytes: &mut [u8]) {
     let len = bytes.len();
     if len < CHECKPOINT_HEADER + CHECKPOINT_TRAILER {
         return;
@@ -159,7 +159,7 @@ fn mend(bytes: &mut [u8]) {
     seal(&mut bytes[..CHECKPOINT_HEADER]);
     let trailer = len - CHECKPOINT_TRAILER;
     bytes[trailer..trailer + 8].copy_from_slice(b"ASSAYEND");
-    // Where the index begins: behind the header, before the trailer.
+    // The start of the index: behind the header, before the trailer.
     let end = usize::try_from(u64_at(bytes, trailer + 8)).unwrap_or(trailer);
     let end = end.clamp(CHECKPOINT_HEADER, trailer);
     bytes[trailer + 8..trailer + 16].copy_from_slice(&(end as u64).to_be_bytes());
@@ -269,14 +269,14 @@ mod tests {
         std::fs::read(format!("{seeds}{name}")).unwrap()
     }
 
-    /// The seeds of the fuzz target are what they are called, and no bit of them
-    /// breaks a promise.
+    /// The seeds of the fuzz target are what their names say, and no flipped
+    /// bit of them violates an invariant.
     #[test]
     fn the_seeds_of_the_fuzz_target_are_read_to_their_end() {
         let whole = [&seed("entry")[1..], &sha256(&seed("entry")[1..])].concat();
         assert!(Entry::parse(&whole).is_some());
         let mut file = seed("checkpoint")[1..].to_vec();
-        mend(&mut file);
+        fix_hashes(&mut file);
         let file = Memory(Arc::new(file));
         let checkpoint = Checkpoint::open_file(&file, Path::new("c")).ok().unwrap();
         assert!(checkpoint.verify(|_| {}).is_ok() && checkpoint.pairs() > 0);
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    /// The place in a write is counted in 16 bits.
+    /// The place in a write has 16 bits.
     #[test]
     fn an_entry_behind_the_last_place_of_a_write_does_not_follow() {
         let mut entries = Vec::new();

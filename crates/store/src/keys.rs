@@ -1,4 +1,4 @@
-//! The layout: one ordered map, the first byte of a key says what it is.
+//! The layout: one ordered map. The first byte of a key gives its type.
 //!
 //! | prefix | rest of the key | value |
 //! |---|---|---|
@@ -22,9 +22,9 @@
 //! | `w` | creation, account | origin: the provisional accounts |
 //! | `z` | authorization | authorization record |
 //!
-//! Accounts, orders and authorizations are their 16 bytes; serial numbers
-//! their magnitude; moments seconds in 8 big-endian bytes, so that they sort;
-//! an identifier is the SHA-256 of its type, a zero byte and its value; a device
+//! Accounts, orders and authorizations are their 16 bytes; serial numbers their
+//! magnitude; timestamps seconds in 8 big-endian bytes, so that they sort; an
+//! identifier is the SHA-256 of its type, a zero byte and its value; a device
 //! the first half of the SHA-256 of its name; a directory its name, nothing for
 //! the default one.
 
@@ -56,32 +56,33 @@ const ORDERS_OF_DEVICE: u8 = b'd';
 const OWN: u8 = b'm';
 const UNPROVEN_ORDERS: u8 = b'u';
 
-/// The layout's number, 4 bytes: in the index only, for programs that know the index
-/// alone.
+/// The number of the layout, 4 bytes. Only in sled, for programs that only know
+/// sled.
 pub(crate) const SCHEMA: &[u8] = b"mschema";
-/// The number of the last commit that was applied, 8 bytes: in the index only.
+/// The number of the last applied commit, 8 bytes. Only in sled.
 pub(crate) const SEQUENCE: &[u8] = b"msequence";
-/// The key under which nonces are sealed, 32 bytes.
+/// The key that seals nonces, 32 bytes.
 pub(crate) const NONCE_KEY: &[u8] = b"mnonce";
 
 /// The key of the CA that issues for this database: the SHA-256 of its
 /// SubjectPublicKeyInfo, 32 bytes.
 pub(crate) const ISSUER: &[u8] = b"missuer";
 
-/// How many orders there are, 8 bytes. Absent until the first commit that adds
-/// or removes one: it counts them.
+/// The number of orders, 8 bytes. Absent until the first commit that adds or
+/// removes an order: it counts them.
 pub(crate) const ORDER_COUNT: &[u8] = b"morders";
 
-/// What is never there: a commit that expects it shows that commits are taken.
+/// A key that never exists: a commit that expects it shows that commits are
+/// processed.
 pub(crate) const PROBE: &[u8] = b"mprobe";
 
-/// That the database was restored, until that is acknowledged.
+/// The unacknowledged restore of the database.
 pub(crate) const RESTORED: &[u8] = b"mrestored";
 
 /// The layout that this code reads and writes.
 pub(crate) const SCHEMA_VERSION: u32 = 7;
 
-/// What an entry has besides its list: a moment and an order.
+/// The length of an entry behind its list's prefix: a timestamp and an order.
 const ENTRY_LEN: usize = 8 + 16;
 
 pub(crate) fn account(id: AccountId) -> Vec<u8> {
@@ -93,8 +94,8 @@ pub(crate) fn account_by_key(directory: Option<&str>, thumbprint: &Thumbprint) -
     join(ACCOUNT_BY_KEY, &[&thumbprint.0, directory.as_bytes()])
 }
 
-/// What the entries of a key's accounts begin with: one in each directory at
-/// most.
+/// Returns the prefix of the entries of a key's accounts: at most one in each
+/// directory.
 pub(crate) fn accounts_by_key(thumbprint: &Thumbprint) -> Vec<u8> {
     join(ACCOUNT_BY_KEY, &[&thumbprint.0])
 }
@@ -142,7 +143,7 @@ pub(crate) fn server_intent(serial: &[u8]) -> Vec<u8> {
     join(SERVER_INTENT, &[serial])
 }
 
-/// What the entries of a list of orders begin with.
+/// Returns the prefix of a list of orders.
 pub(crate) fn orders(list: OrderList<'_>) -> Vec<u8> {
     match list {
         OrderList::All => vec![ALL_ORDERS],
@@ -154,8 +155,8 @@ pub(crate) fn orders(list: OrderList<'_>) -> Vec<u8> {
     }
 }
 
-/// What the entries of an account's open orders begin with: in all, or of
-/// those that name an identifier.
+/// Returns the prefix of an account's open orders: all of them, or those that
+/// name an identifier.
 pub(crate) fn open_orders(account: AccountId, identifier: Option<&[u8; 32]>) -> Vec<u8> {
     match identifier {
         Some(identifier) => join(OPEN_ORDERS_BY_IDENTIFIER, &[account.as_bytes(), identifier]),
@@ -163,23 +164,23 @@ pub(crate) fn open_orders(account: AccountId, identifier: Option<&[u8; 32]>) -> 
     }
 }
 
-/// What the entries of orders begin with that name an identifier, of all
-/// accounts, and have no valid authorization.
+/// Returns the prefix of the orders of all accounts that name an identifier and
+/// have no valid authorization.
 pub(crate) fn unproven_orders(identifier: &[u8; 32]) -> Vec<u8> {
     join(UNPROVEN_ORDERS, &[identifier])
 }
 
-/// Whether a value of the store's own lies under `key`.
+/// Returns whether `key` is that of one of the store's own values.
 pub(crate) fn is_own(key: &[u8]) -> bool {
     key.first() == Some(&OWN)
 }
 
-/// What the entries of all accounts' open orders begin with.
+/// Returns the prefix of all accounts' open orders.
 pub(crate) fn open_orders_of_all() -> Vec<u8> {
     vec![OPEN_ORDERS]
 }
 
-/// The account, the end and the order of an entry of open orders.
+/// Parses the account, the end and the order of an entry of open orders.
 pub(crate) fn parse_open_order(key: &[u8]) -> Option<(AccountId, Timestamp, OrderId)> {
     let (list, _) = key.split_at_checked(key.len().checked_sub(ENTRY_LEN)?)?;
     let (prefix, account) = list.split_last_chunk()?;
@@ -187,35 +188,35 @@ pub(crate) fn parse_open_order(key: &[u8]) -> Option<(AccountId, Timestamp, Orde
     (prefix == [OPEN_ORDERS]).then(|| (AccountId::from_bytes(*account), expires, order))
 }
 
-/// The entry of an order in a list that is sorted by a moment.
-pub(crate) fn entry(mut list: Vec<u8>, moment: u64, order: OrderId) -> Vec<u8> {
-    list.extend_from_slice(&moment.to_be_bytes());
+/// Returns the entry of an order in a list that is sorted by time.
+pub(crate) fn entry(mut list: Vec<u8>, time: u64, order: OrderId) -> Vec<u8> {
+    list.extend_from_slice(&time.to_be_bytes());
     list.extend_from_slice(order.as_bytes());
     list
 }
 
-/// The moment and the order in an entry's last 24 bytes.
+/// Parses the timestamp and the order in an entry's last 24 bytes.
 pub(crate) fn parse_entry(key: &[u8]) -> Option<(Timestamp, OrderId)> {
     let (rest, order) = key.split_last_chunk()?;
-    let (_, moment) = rest.split_last_chunk()?;
-    let moment = Timestamp(u64::from_be_bytes(*moment));
-    Some((moment, OrderId::from_bytes(*order)))
+    let (_, time) = rest.split_last_chunk()?;
+    let time = Timestamp(u64::from_be_bytes(*time));
+    Some((time, OrderId::from_bytes(*order)))
 }
 
-/// The order in a key's last 16 bytes.
+/// Parses the order in a key's last 16 bytes.
 pub(crate) fn parse_order(key: &[u8]) -> Option<OrderId> {
     key.last_chunk().copied().map(OrderId::from_bytes)
 }
 
-/// What an identifier is found by.
+/// Returns the hash of an identifier in keys.
 pub(crate) fn identifier_hash(kind: &str, value: &str) -> [u8; 32] {
     assay_engine::sha256(&[kind.as_bytes(), b"\0", value.as_bytes()].concat())
 }
 
-/// The first key after all those that begin with `prefix`.
+/// Returns the first key after all those with this `prefix`.
 pub(crate) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
     while let Some(last) = prefix.pop() {
-        // The first byte is a letter: this never runs off the front.
+        // The first byte is a letter, so the loop always finds a byte to raise.
         if last < u8::MAX {
             prefix.push(last + 1);
             break;
@@ -226,7 +227,8 @@ pub(crate) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
 
 fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
     let len = parts.iter().map(|part| part.len()).sum::<usize>();
-    // An index entry is made of a list's key, in its place.
+    // An index entry is appended to the key of its list without a new
+    // allocation.
     let mut key = Vec::with_capacity(1 + len + ENTRY_LEN);
     key.push(prefix);
     parts.iter().for_each(|part| key.extend_from_slice(part));
@@ -238,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_sorts_by_moment_and_comes_back() {
+    fn an_entry_sorts_by_time_and_is_read_back() {
         let account = AccountId::from_bytes([0xff; 16]);
         let list = orders(OrderList::OfAccount(account));
         let early = entry(list.clone(), 255, OrderId::from_bytes([9; 16]));

@@ -1,14 +1,14 @@
-//! The ledger: the record of every commit, in files of our own.
+//! The ledger: the record of every commit, in this project's own file format.
 //!
 //! `db/ledger/` holds one checkpoint (all live pairs at one commit), and
-//! segments with an entry for each commit after it. Whatever else the store
-//! keeps can be made anew from these.
+//! segments with an entry for each commit after it. Everything else that the
+//! store keeps can be rebuilt from these.
 //!
 //! * [`entry`], [`segment`], [`checkpoint`]: the format, byte by byte,
-//! * [`survey`]: finds out what is there, without changing anything,
+//! * [`survey`]: finds out what is there, without changes,
 //! * [`compact`], [`sort`]: make the next checkpoint,
 //! * [`watermark`]: the last commit that was acknowledged,
-//! * [`disk`]: the file operations, which tests let fail.
+//! * [`disk`]: the file operations, in which tests inject faults.
 
 pub(crate) mod checkpoint;
 pub(crate) mod compact;
@@ -34,17 +34,17 @@ use self::{
     watermark::Watermark,
 };
 
-/// The ledger's directory within the database's.
+/// Returns the ledger's directory within the database's.
 pub(crate) fn path(db: &Path) -> PathBuf {
     db.join("ledger")
 }
 
-/// A ledger that entries are appended to.
+/// A ledger that is open for appending.
 pub(crate) struct Ledger {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     identity: Identity,
-    /// The last entry that is durable.
+    /// The last durable entry.
     place: Place,
     active: Option<Active>,
     /// The length at which a segment is closed.
@@ -52,7 +52,7 @@ pub(crate) struct Ledger {
     watermark: Watermark,
 }
 
-/// The segment that entries go to.
+/// The segment that is being written.
 struct Active {
     file: Box<dyn DiskFile>,
     path: PathBuf,
@@ -60,18 +60,18 @@ struct Active {
     len: u64,
 }
 
-/// What an append did beside writing.
+/// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Appended {
     /// Where the next entry goes.
     pub(crate) next: Start,
-    /// The length of the segment that was closed before, if one was.
+    /// The segment that was closed before the append, if any, and its length.
     pub(crate) closed: Option<(u64, u64)>,
 }
 
 impl Ledger {
-    /// Goes on with a ledger that ends at `place`, in a new segment. What a
-    /// write that was never acknowledged left behind was cut already.
+    /// Continues a ledger that ends at `place`, in a new segment. The rest of
+    /// an unacknowledged write must have been cut before.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         db: &Path,
@@ -92,17 +92,17 @@ impl Ledger {
         })
     }
 
-    /// The last entry that is durable.
+    /// Returns the last durable entry.
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
-    /// Appends whole entries, the last of which is at `place`; returns once
+    /// Appends whole entries, the last of which is at `place`. Returns once
     /// they are durable.
     ///
     /// # Errors
-    /// After a fault nothing must be appended any more: what is on the disk is
-    /// not known.
+    /// After a fault nothing may be appended any more: the content of the disk
+    /// is unknown.
     pub(crate) fn append(&mut self, entries: &[u8], place: Place) -> Result<Appended, Fault> {
         let mut closed = None;
         let active = match self.active.take() {
@@ -132,8 +132,8 @@ impl Ledger {
         Ok(Appended { next, closed })
     }
 
-    /// Creates the segment for the next entry. It gets its name when its
-    /// header is durable.
+    /// Creates the segment for the next entry. It is renamed to its final name
+    /// when its header is durable.
     fn begin_segment(&self) -> Result<Active, Fault> {
         let first = self.place.sequence + 1;
         let path = segment::path(&self.dir, first);
@@ -162,9 +162,8 @@ impl Ledger {
     }
 }
 
-/// Makes what a survey found ready to be continued: cuts what was never
-/// acknowledged, removes files that were never completed, and makes the last
-/// segment durable.
+/// Prepares a surveyed ledger for appending: cuts the rest of an unacknowledged
+/// write, removes incomplete files, and makes the last segment durable.
 pub(crate) fn settle(
     disk: &dyn Disk,
     survey: &Survey,
@@ -191,11 +190,11 @@ pub(crate) fn settle(
                 event = "ledger_tear_cut",
                 file = %torn.display(),
                 offset = len,
-                "cut what a write that was never acknowledged left behind"
+                "cut the rest of an unacknowledged write"
             );
             file.truncate(*len).map_err(Fault::io("truncate", torn))?;
         }
-        // A process that was killed may have left it in the page cache only.
+        // A killed process may have left it only in the page cache.
         file.sync().map_err(Fault::io("synchronise", &path))?;
     }
     Ok(())

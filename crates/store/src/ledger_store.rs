@@ -1,4 +1,4 @@
-//! The store of a server: the ledger on the disk, and an index beside it.
+//! The store of a server: the ledger on disk, and an index beside it.
 
 mod error;
 mod index;
@@ -62,18 +62,18 @@ pub(crate) use self::{
     salvage::{IndexCopy, copy_of_index, distrust_index, forget_index},
 };
 
-/// Commits that may wait for the writer; further ones wait for their place.
+/// How many commits may wait for the writer. Further ones wait for room in the
+/// queue.
 const QUEUE_LEN: usize = 1024;
 
-/// The store of a single server, in one directory, durable to the disk.
+/// The durable store of a single server, in one directory.
 ///
-/// One thread writes. It appends all commits that wait to the ledger, makes
-/// them durable together, applies them to the index, and only then answers
-/// them: what a reader sees is durable.
+/// A single thread writes. It appends all waiting commits to the ledger, makes
+/// them durable together and applies them to the index before it answers them.
+/// So everything that a reader sees is durable.
 ///
-/// When the disk fails, what is in memory and what is on the disk may differ:
-/// the store is poisoned, refuses everything, and the process should end; see
-/// `poisoned`.
+/// When the disk fails, memory and disk may differ: the store is poisoned and
+/// refuses everything, and the process should end; see `poisoned`.
 pub type LedgerStore = Backed<Durable>;
 
 /// The ledger and the index of a [`LedgerStore`].
@@ -89,7 +89,7 @@ pub struct Durable {
     /// `None` only while the store is dropped.
     queue: Option<mpsc::Sender<Job>>,
     threads: Option<Threads>,
-    /// Keeps other processes out.
+    /// Locks the directory against other processes.
     _lock: DirectoryLock,
 }
 
@@ -100,17 +100,17 @@ struct Threads {
 }
 
 impl Backed<Durable> {
-    /// Makes the database in `dir`, which need not exist yet. Whether it is a
-    /// laboratory's is decided here and never changes.
+    /// Creates the database in `dir`, which need not exist yet. Whether it is a
+    /// laboratory's is fixed here for its lifetime.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] rather than touch what is there; otherwise as
-    /// [`open`](Self::open).
+    /// [`OpenError::Exists`] if there is a database already, which is left
+    /// unchanged; otherwise as [`open`](Self::open).
     pub fn create(dir: &Path, laboratory: bool) -> Result<Self, OpenError> {
         Self::create_with(dir, laboratory, Options::default())
     }
 
-    /// As [`create`](Self::create), with options.
+    /// Creates a database like [`create`](Self::create), with options.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -119,16 +119,16 @@ impl Backed<Durable> {
         Self::open_with(dir, OpenMode::Any, options)
     }
 
-    /// Opens the database in `dir`; never makes a new one. One of an older
-    /// layout is migrated.
+    /// Opens the database in `dir` and never creates one. A database of an
+    /// older layout is migrated.
     ///
     /// # Errors
-    /// [`OpenError`], whose message says what to do.
+    /// [`OpenError`], whose text says what to do.
     pub fn open(dir: &Path, mode: OpenMode) -> Result<Self, OpenError> {
         Self::open_with(dir, mode, Options::default())
     }
 
-    /// As [`open`](Self::open), with options.
+    /// Opens a database like [`open`](Self::open), with options.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -136,9 +136,9 @@ impl Backed<Durable> {
         Self::open_checked(dir, mode, options, &|_| Ok(()))
     }
 
-    /// As [`open_with`](Self::open_with). A database of an older layout is
-    /// migrated only where `check` agrees; otherwise nothing is changed, and the
-    /// program that wrote it still opens it.
+    /// Opens a database like [`open_with`](Self::open_with), but migrates an
+    /// older layout only if `check` agrees. Otherwise nothing is changed, and
+    /// the program that wrote the database can still open it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -152,47 +152,47 @@ impl Backed<Durable> {
         Durable::start(dir, opened, options).map(Self::over)
     }
 
-    /// Whether the database was created as a laboratory's.
+    /// Returns whether the database was created as a laboratory's.
     #[must_use]
     pub fn is_laboratory(&self) -> bool {
         self.backend.laboratory
     }
 
-    /// That the database was restored from a backup, or repaired with a loss,
-    /// and nobody has acknowledged it yet.
+    /// Returns the unacknowledged restore from a backup, or repair with data
+    /// loss, if there is one.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// The index cannot be read.
     pub fn restored(&self) -> Result<Option<Restored>, StoreError> {
         let bytes = self.backend.read(|map| map.get(keys::RESTORED))?;
         Ok(bytes.map(|bytes| Restored::decode(&bytes)))
     }
 
-    /// Notes a restore, or with `None` that it was acknowledged. Blocks: not
-    /// for asynchronous code.
+    /// Records a restore; `None` records its acknowledgement. Blocks: not for
+    /// asynchronous code.
     ///
     /// # Errors
-    /// When the commit fails.
+    /// The commit fails.
     pub fn set_restored(&self, restored: Option<Restored>) -> Result<(), StoreError> {
         let value = restored.map(|restored| restored.encode()).transpose()?;
         self.set_own("restored", keys::RESTORED, value)
     }
 
-    /// The key of the CA that issues for this database, as it was noted: the
+    /// Returns the recorded key of the CA that issues for this database: the
     /// SHA-256 of its SubjectPublicKeyInfo.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// The index cannot be read.
     pub fn issuer(&self) -> Result<Option<[u8; 32]>, StoreError> {
         let bytes = self.backend.read(|map| map.get(keys::ISSUER))?;
         Ok(bytes.and_then(|bytes| bytes.as_slice().try_into().ok()))
     }
 
-    /// Notes which CA issues for this database. Blocks: not for asynchronous
+    /// Records which CA issues for this database. Blocks: not for asynchronous
     /// code.
     ///
     /// # Errors
-    /// When the commit fails.
+    /// The commit fails.
     pub fn set_issuer(&self, spki_sha256: [u8; 32]) -> Result<(), StoreError> {
         self.set_own("issuer", keys::ISSUER, Some(spki_sha256.to_vec()))
     }
@@ -208,8 +208,8 @@ impl Backed<Durable> {
         self.backend.commit_blocking(name, prepared)
     }
 
-    /// Returns once the thread that writes has taken this up, after what waits
-    /// before it. Writes nothing.
+    /// Returns once the writer thread has processed everything that waits
+    /// before this call. Writes nothing.
     ///
     /// # Errors
     /// The store is poisoned.
@@ -220,8 +220,9 @@ impl Backed<Durable> {
         }
     }
 
-    /// Completes when the store is poisoned, with the reason: the server logs
-    /// it and ends. Pends indefinitely when the store is closed without one.
+    /// Completes with the reason when the store is poisoned: the server logs it
+    /// and ends. Pends indefinitely if the store is closed without being
+    /// poisoned.
     pub fn poisoned(&self) -> impl Future<Output = StoreError> + Send + use<> {
         self.backend.progress.poisoned()
     }
@@ -254,13 +255,14 @@ impl Durable {
         let progress = Arc::new(Progress::new(applied));
         let upkeep = Upkeep::new(Arc::clone(&progress));
         let flush_timeout = options.flush_timeout;
-        // Before the background looks: what it finds stays.
+        // Before the background threads start: what they report must stay.
         options.health.recover(Part::Store);
         let files = Files {
             options,
             ledger: survey.ledger.clone(),
-            // One without entries is not closed: the next commit begins it anew,
-            // and a merge would take the segment that is written to.
+            // A segment without entries is not closed: the next commit writes
+            // it again, and a merge would take the segment that is being
+            // written.
             segments: (survey.segments.iter())
                 .filter(|segment| segment.first <= end.place.sequence)
                 .map(Closed::from)
@@ -368,23 +370,23 @@ impl Backend for Durable {
         tokio::select! {
             biased;
             Some(result) = result => result,
-            // The writer is gone, and never goes without a reason; or the index
-            // failed, and sled blocks it.
+            // The writer has ended, which it never does without a reason; or
+            // the index failed, and sled blocks the writer.
             reason = &mut poisoned => Err(reason.into()),
         }
     }
 }
 
 impl Drop for Durable {
-    /// Waits until the commits that were accepted are durable, and closes the
-    /// index, so that the next start can believe it.
+    /// Waits until the accepted commits are durable, and closes the index, so
+    /// that the next start can trust it.
     fn drop(&mut self) {
         self.queue = None;
         let (Some(threads), Some(tree)) = (self.threads.take(), self.tree.take()) else {
             return;
         };
-        // A panic of a thread was caught and reported already. Once the index
-        // failed, sled may block the writer indefinitely.
+        // A panic of a thread was already caught and reported. After a failure
+        // of the index, sled may block the writer indefinitely.
         let mut patience = 1000;
         while patience > 0 && !threads.writer.is_finished() {
             thread::sleep(Duration::from_millis(1));
@@ -401,7 +403,7 @@ impl Drop for Durable {
         let closed = index::close_generation(tree, &index, note.generation);
         note.state = match &closed {
             Ok(()) => State::Closed,
-            // Linux may read old pages after a failed fsync.
+            // After a failed fsync, Linux may read the old pages.
             Err(_) => State::Failed,
         };
         let noted = notes.write_durably(&note);
@@ -411,13 +413,12 @@ impl Drop for Durable {
     }
 }
 
-/// The index as a map. What sled says of its own damage is the index's
-/// failure.
+/// The index as a map. If sled reports damage, the index has failed.
 struct IndexMap<'a> {
     tree: &'a sled::Tree,
     upkeep: &'a Upkeep,
-    /// What the writer reads, it is about to replace: each change of a record
-    /// looks at its version first.
+    /// Counts the pieces of values that the writer reads, because it is about
+    /// to replace them: each change of a record first checks its version.
     replaced: Option<&'a RefCell<Pieces>>,
 }
 

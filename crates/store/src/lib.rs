@@ -1,18 +1,18 @@
-//! The engine's [`Store`](assay_engine::ports::Store): durable to the disk, and
-//! memory for tests.
+//! The implementations of the engine's [`Store`](assay_engine::ports::Store): a
+//! durable one on disk, and one in memory for tests.
 //!
-//! Both are ordered maps of keys to values. What a commit reads, checks and
-//! writes, and what a query reads, is one piece of code for both:
+//! Both are ordered maps of keys to values. One piece of code decides for both
+//! what a commit reads, checks and writes, and what a query reads:
 //!
-//! * `keys`: where everything lies,
+//! * `keys`: the key of every value,
 //! * `record`: the stored form of each value,
 //! * `transaction`: from a change set to writes,
-//! * `query`: from a question to reads,
-//! * `backend`: what one store differs in from another.
+//! * `query`: from a query to reads,
+//! * `backend`: what distinguishes one store from another.
 //!
-//! On the disk, `ledger` is the record of every commit, and `ledger_store` keeps
-//! an index (sled) beside it, which can be rebuilt from the ledger. `view` reads
-//! a database without the index.
+//! On disk, `ledger` is the record of every commit, and `ledger_store` keeps a
+//! sled index beside it, which can be rebuilt from the ledger. `view` reads a
+//! database without the index.
 
 mod backend;
 #[cfg(test)]

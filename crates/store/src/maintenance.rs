@@ -1,5 +1,5 @@
-//! What an operator does with a database beside serving from it: check it,
-//! mend it, rebuild its index, clean up, take it along.
+//! Offline operations on a database: check, repair, rebuild the index, clean
+//! up, back up and restore.
 
 mod check;
 mod clean;

@@ -1,24 +1,25 @@
-//! The ordered map that a store is made of.
+//! The ordered map that a store consists of.
 
 use std::{collections::BTreeMap, ops::Bound};
 
 use assay_engine::ports::StoreError;
 
-/// Gives the value of a key.
+/// Reads the value of a key.
 pub(crate) trait Get {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
-/// Gives ranges of keys too.
+/// Reads ranges of keys, too.
 pub(crate) trait Scan: Get {
-    /// Keys and values from `from` (included) to `to` (excluded), in order.
+    /// Returns keys and values from `from` (included) to `to` (excluded), in
+    /// order.
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_>;
 
-    /// As [`Scan::scan`], the last first.
+    /// The same as [`Scan::scan`], in reverse order.
     fn scan_back(&self, from: &[u8], to: &[u8]) -> Entries<'_>;
 }
 
-/// In which order entries come.
+/// The order of the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Forward,
@@ -28,13 +29,13 @@ pub(crate) enum Direction {
 /// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
-/// What a scan walks over.
+/// The iterator of a scan.
 pub(crate) struct Entries<'a>(pub(crate) Box<dyn Iterator<Item = Result<Pair, StoreError>> + 'a>);
 
-/// New values of keys; `None` for those that go.
+/// New values of keys; `None` for deleted keys.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A map with writes that are not made yet.
+/// A map with writes on top that are not applied yet.
 pub(crate) struct Overlay<'a> {
     base: &'a dyn Scan,
     writes: Writes,
@@ -56,7 +57,7 @@ impl<'a> Overlay<'a> {
         self.writes.insert(key, None);
     }
 
-    /// Takes on writes that were prepared over this map.
+    /// Adds writes that were prepared on top of this map.
     pub(crate) fn absorb(&mut self, writes: Writes) {
         self.writes.extend(writes);
     }
@@ -87,8 +88,8 @@ impl Scan for Overlay<'_> {
     }
 }
 
-/// The entries of `base`, which were scanned from `from` to `to` in this
-/// direction, as `writes` change them.
+/// Returns the entries of `base`, which were scanned from `from` to `to` in
+/// this direction, with `writes` applied.
 pub(crate) fn overlay<'a>(
     writes: &'a Writes,
     base: Entries<'a>,
@@ -97,7 +98,7 @@ pub(crate) fn overlay<'a>(
     direction: Direction,
 ) -> Entries<'a> {
     let range = (Bound::Included(from), Bound::Excluded(to));
-    // A range that ends before it begins would panic in the map.
+    // The map panics on a range that ends before it begins.
     let range = (from < to).then(|| writes.range::<[u8], _>(range));
     let range = range.into_iter().flatten();
     let writes: Box<dyn Iterator<Item = _>> = match direction {
@@ -112,7 +113,7 @@ pub(crate) fn overlay<'a>(
     };
     Entries(Box::new(std::iter::from_fn(move || {
         loop {
-            // A write stands before, or in the place of, what is below it.
+            // A write comes before, or replaces, the entry of the base.
             let (key, value) = match (writes.peek(), base.peek()) {
                 (Some((own, _)), Some(Ok((below, _)))) if comes_later(own, below) => {
                     return base.next();

@@ -13,8 +13,8 @@ use crate::{
     transaction::Prepared,
 };
 
-/// A store in memory, for tests and replays: the same records, checks and indexes as on
-/// the disk, and all gone with the process.
+/// A store in memory, for tests and replays: it has the same records, checks
+/// and indexes as the one on disk, but is lost with the process.
 pub type MemoryStore = Backed<Memory>;
 
 /// The map of a [`MemoryStore`].
@@ -31,14 +31,15 @@ struct State {
 }
 
 impl Backed<Memory> {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store that keeps a nonce key and all redemptions, as one on the
-    /// disk does: an engine on it accepts the nonces of an earlier engine.
+    /// Creates an empty store that keeps a nonce key and all redemptions, as
+    /// the one on disk does: an engine on it accepts the nonces of an earlier
+    /// engine.
     #[must_use]
     pub fn with_nonce_key(key: [u8; 32]) -> Self {
         Self::over(Memory(Mutex::new(State {
@@ -49,7 +50,7 @@ impl Backed<Memory> {
 }
 
 impl Memory {
-    /// The state. No code that holds the lock leaves it half changed.
+    /// Locks the state. No code leaves it inconsistent while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,7 +114,7 @@ impl Get for BTreeMap<Vec<u8>, Vec<u8>> {
 
 impl Scan for BTreeMap<Vec<u8>, Vec<u8>> {
     fn scan(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
-        // A range that ends before it begins would panic in the map.
+        // The map panics on a range that ends before it begins.
         let range = (from < to).then(|| self.range(from.to_vec()..to.to_vec()));
         Entries(Box::new(
             range

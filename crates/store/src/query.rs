@@ -1,4 +1,4 @@
-//! From a question to reads, for every store.
+//! Converts queries to reads, for every store.
 
 use assay_engine::{
     Thumbprint,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The value under `key`.
+/// Reads the value under `key`.
 pub(crate) fn one<R: Record>(
     map: &dyn Scan,
     cache: &KeyCache,
@@ -32,7 +32,7 @@ pub(crate) fn one<R: Record>(
         .transpose()
 }
 
-/// The account of this directory with this key.
+/// Returns the account of this directory with this key.
 pub(crate) fn account_by_key(
     map: &dyn Scan,
     cache: &KeyCache,
@@ -44,17 +44,17 @@ pub(crate) fn account_by_key(
     };
     let id = AccountId::from_bytes(id.as_slice().try_into().map_err(|_| damaged_index())?);
     let found = one::<StoredAccount>(map, cache, &keys::account(id))?;
-    // Between the two reads the account may have taken another key.
+    // Between the two reads the account may have changed its key.
     Ok(found.filter(|account| account.value.key.thumbprint() == thumbprint))
 }
 
-/// The authorization that has this challenge.
+/// Returns the authorization that has this challenge.
 pub(crate) fn authorization_of_challenge(
     map: &dyn Scan,
     cache: &KeyCache,
     id: ChallengeId,
 ) -> Result<Option<Versioned<Authorization>>, StoreError> {
-    // The first one of each has its authorization's name.
+    // The first challenge of each authorization has the authorization's id.
     let first = keys::authorization(AuthorizationId::from_bytes(*id.as_bytes()));
     if let Some(found) = one::<StoredAuthorization>(map, cache, &first)? {
         return Ok(Some(found));
@@ -67,7 +67,8 @@ pub(crate) fn authorization_of_challenge(
     one::<StoredAuthorization>(map, cache, &key)
 }
 
-/// At most `limit` authorizations in validation, by their next attempt.
+/// Returns at most `limit` authorizations in validation, ordered by their next
+/// attempt.
 pub(crate) fn validations(map: &dyn Scan, limit: usize) -> Result<Vec<DueValidation>, StoreError> {
     let list = vec![keys::VALIDATIONS];
     map.scan(&list, &keys::end_of(list.clone()))
@@ -84,14 +85,15 @@ pub(crate) fn validations(map: &dyn Scan, limit: usize) -> Result<Vec<DueValidat
         .collect()
 }
 
-/// Whether an account of any directory has this key.
+/// Returns whether an account of any directory has this key.
 pub(crate) fn is_account_key(map: &dyn Scan, thumbprint: &Thumbprint) -> Result<bool, StoreError> {
     let list = keys::accounts_by_key(thumbprint);
     let first = map.scan(&list, &keys::end_of(list.clone())).next();
     first.transpose().map(|found| found.is_some())
 }
 
-/// At most `limit` orders of `list`, those next to `from` in `direction`.
+/// Returns at most `limit` orders of `list`, the nearest to `from` in
+/// `direction`.
 pub(crate) fn orders(
     map: &dyn Scan,
     list: OrderList<'_>,
@@ -126,8 +128,8 @@ pub(crate) fn orders(
         .collect()
 }
 
-/// How many orders there are: the number that commits keep, or where there is
-/// none yet, as many as the index has.
+/// Returns the number of orders: the stored one, or the number of index entries
+/// if none is stored yet.
 pub(crate) fn count_orders(map: &dyn Scan) -> Result<u64, StoreError> {
     if let Some(count) = map.get(keys::ORDER_COUNT)? {
         let count = count.as_slice().try_into().map_err(|_| damaged_index())?;
@@ -138,8 +140,8 @@ pub(crate) fn count_orders(map: &dyn Scan) -> Result<u64, StoreError> {
         .try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
-/// The account's open orders that end after `now`, or those of them that name
-/// `identifier`; the first `limit`.
+/// Returns the first `limit` of the account's open orders that end after `now`,
+/// optionally only those that name `identifier`.
 pub(crate) fn open_orders(
     map: &dyn Scan,
     account: AccountId,
@@ -154,8 +156,8 @@ pub(crate) fn open_orders(
         .collect()
 }
 
-/// At most `limit` entries of all accounts' open orders, from the one after
-/// `after` on.
+/// Returns at most `limit` entries of all accounts' open orders, starting after
+/// `after`.
 pub(crate) fn open_orders_of_all(
     map: &dyn Scan,
     after: Option<OpenOrder>,
@@ -185,8 +187,8 @@ pub(crate) fn open_orders_of_all(
         .collect()
 }
 
-/// At most `limit` certificates, in the order of their serial numbers, which are
-/// random.
+/// Returns at most `limit` certificates, in the order of their serial numbers,
+/// which are random.
 pub(crate) fn certificates(
     map: &dyn Scan,
     cache: &KeyCache,
@@ -202,7 +204,8 @@ pub(crate) fn certificates(
         .collect()
 }
 
-/// Whether a list of open orders has `limit` of them that end after `now`.
+/// Returns whether a list of open orders has `limit` of them that end after
+/// `now`.
 pub(crate) fn is_full(
     map: &dyn Scan,
     list: Vec<u8>,
@@ -215,7 +218,7 @@ pub(crate) fn is_full(
     Ok(count == limit)
 }
 
-/// The entries of a list of open orders that end after `now`.
+/// Returns the entries of a list of open orders that end after `now`.
 fn ending_after(map: &dyn Scan, list: Vec<u8>, now: Timestamp) -> Entries<'_> {
     // Those that end at `now` have expired.
     let first_end = now.0.saturating_add(1);
@@ -223,8 +226,8 @@ fn ending_after(map: &dyn Scan, list: Vec<u8>, now: Timestamp) -> Entries<'_> {
     map.scan(&from, &keys::end_of(list))
 }
 
-/// The orders of all accounts that name `identifier`, have no valid
-/// authorization and end after `after`, the first `limit`.
+/// Returns the first `limit` orders of all accounts that name `identifier`,
+/// have no valid authorization and end after `after`.
 pub(crate) fn unproven_orders(
     map: &dyn Scan,
     identifier: &Identifier,
@@ -253,8 +256,8 @@ pub(crate) fn unproven_orders(
         .collect()
 }
 
-/// Whether a list of unproven orders has `limit` of them that are pending and
-/// end after `now`.
+/// Returns whether a list of unproven orders has `limit` of them that are
+/// pending and end after `now`.
 pub(crate) fn has_pending(
     map: &dyn Scan,
     list: Vec<u8>,
@@ -277,7 +280,7 @@ fn hash(identifier: &Identifier) -> [u8; 32] {
     keys::identifier_hash(&wire.kind, &wire.value)
 }
 
-/// The orders whose certificate is being signed.
+/// Returns the orders whose certificate is being signed.
 pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, StoreError> {
     let list = vec![keys::PROCESSING];
     map.scan(&list, &keys::end_of(list.clone()))
@@ -285,8 +288,8 @@ pub(crate) fn orders_in_processing(map: &dyn Scan) -> Result<Vec<OrderId>, Store
         .collect()
 }
 
-/// At most `limit` provisional accounts, oldest first, from the one after
-/// `after` on.
+/// Returns at most `limit` provisional accounts, oldest first, starting after
+/// `after`.
 pub(crate) fn provisional_accounts(
     map: &dyn Scan,
     after: Option<AccountCursor>,
@@ -321,7 +324,7 @@ pub(crate) fn provisional_accounts(
         .collect()
 }
 
-/// The intents of server certificates that were never completed.
+/// Returns the intents of server certificates that were never completed.
 pub(crate) fn server_intents(
     map: &dyn Scan,
     cache: &KeyCache,
@@ -346,7 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_counted_only_where_no_number_is_kept() {
+    fn orders_are_counted_only_if_no_number_is_stored() {
         let mut map = BTreeMap::new();
         for n in 1..4 {
             let entry = keys::entry(

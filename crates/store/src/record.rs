@@ -1,9 +1,9 @@
 //! The stored form of each value: a format byte, the version in 8 big-endian
-//! bytes, then CBOR with numbered fields. These types are neither the domain's
-//! nor the wire's: each may change without the others.
+//! bytes, then CBOR with numbered fields. These types are separate from the
+//! domain types and the wire types, so that each can change alone.
 //!
-//! Inside an `Option` stand no enums: minicbor would read a variant that it
-//! does not know as `None`.
+//! No enum is put in an `Option`: minicbor would read an unknown variant as
+//! `None`.
 
 mod account;
 mod authorization;
@@ -39,11 +39,12 @@ pub(crate) use self::{
     origin::decode as decode_origin,
 };
 
-/// The largest record, in bytes. A commit changes a few dozen records and is
-/// held in memory several times over; what is larger belongs into a file.
+/// The maximum length of a record, in bytes. A commit changes a few dozen
+/// records and is in memory several times; larger values belong in files.
 pub(crate) const MAX_LEN: usize = 64 * 1024;
 
-/// Room for most records, in bytes: a larger one is moved while it is encoded.
+/// The initial capacity for encoding, in bytes. It fits most records, so that
+/// they are not moved.
 const USUAL_LEN: usize = 512;
 
 const FORMAT: u8 = 1;
@@ -51,20 +52,20 @@ const HEADER_LEN: usize = 1 + 8;
 
 /// A stored value.
 pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
-    /// What the engine knows it as.
+    /// The engine's type.
     type Domain;
-    /// For messages.
+    /// The name in messages.
     const NAME: &'static str;
 
-    /// Where it is stored.
+    /// Returns the key of the record.
     fn key(&self) -> Vec<u8>;
 
-    /// The index entries that lead to it.
+    /// Returns the index entries that lead to the record.
     fn index(&self) -> Vec<IndexEntry> {
         Vec::new()
     }
 
-    /// The value again.
+    /// Converts the record to the engine's type.
     fn restore(self, cache: &KeyCache) -> Result<Self::Domain, Damage>;
 }
 
@@ -73,16 +74,16 @@ pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
 pub(crate) struct IndexEntry {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
-    /// Whether no other record may have it.
+    /// Whether only one record may have this entry.
     pub(crate) unique: bool,
 }
 
 /// What is wrong with a record.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
-    #[error("it is not the CBOR that was written: {0}")]
+    #[error("its CBOR is invalid: {0}")]
     Cbor(String),
-    #[error("its field {0} holds what was never written")]
+    #[error("its field {0} has an invalid value")]
     Field(&'static str),
     #[error("its format is {0}, this program reads {FORMAT}")]
     Format(u8),
@@ -92,7 +93,7 @@ pub(crate) enum Damage {
     Short,
 }
 
-/// Encodes a record, its version still open.
+/// Encodes a record without its version.
 pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity(USUAL_LEN);
     bytes.push(FORMAT);
@@ -114,7 +115,7 @@ pub(crate) fn stamp(bytes: &mut [u8], version: Version) {
     bytes[1..HEADER_LEN].copy_from_slice(&version.0.to_be_bytes());
 }
 
-/// The version of the record under `key`.
+/// Reads the version of the record under `key`.
 pub(crate) fn version(key: &[u8], bytes: &[u8]) -> Result<Version, StoreError> {
     match split(bytes) {
         Ok((version, _)) => Ok(version),
@@ -122,7 +123,7 @@ pub(crate) fn version(key: &[u8], bytes: &[u8]) -> Result<Version, StoreError> {
     }
 }
 
-/// The value of the record under `key`, and its version.
+/// Decodes the record under `key`, with its version.
 pub(crate) fn decode<R: Record>(
     key: &[u8],
     bytes: &[u8],
@@ -137,7 +138,7 @@ pub(crate) fn decode<R: Record>(
     restored.map_err(|damage| damaged(R::NAME, key, &damage))
 }
 
-/// Whether a record lies under `key`, and not an index entry.
+/// Returns whether `key` is that of a record, not of an index entry.
 pub(crate) fn is_record(key: &[u8]) -> bool {
     matches!(
         key.first(),
@@ -153,7 +154,8 @@ pub(crate) fn is_record(key: &[u8]) -> bool {
     )
 }
 
-/// Whether the record under `key`, which was written in `layout`, can be read.
+/// Checks that the record under `key`, which was written in `layout`, can be
+/// read.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -175,11 +177,11 @@ pub(crate) fn check(key: &[u8], bytes: &[u8], layout: u32) -> Result<(), StoreEr
     }
 }
 
-/// The record under `key` in the present layout; `layout` is the one that it
-/// was written in.
+/// Converts the record under `key`, which was written in `layout`, to the
+/// current layout.
 ///
 /// # Errors
-/// When it cannot be read.
+/// The record cannot be read.
 pub(crate) fn upgrade<'a>(
     key: &[u8],
     bytes: &'a [u8],
@@ -197,7 +199,7 @@ pub(crate) fn upgrade<'a>(
     }
 }
 
-/// The index entries that lead to the record under `key`.
+/// Returns the index entries that lead to the record under `key`.
 pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
     fn of<R: Record>(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, StoreError> {
         match parse::<R>(key, bytes) {
@@ -213,7 +215,7 @@ pub(crate) fn index_of(key: &[u8], bytes: &[u8]) -> Result<Vec<IndexEntry>, Stor
     }
 }
 
-/// The version of a record, and what its CBOR holds.
+/// Reads the version of a record and decodes its CBOR.
 fn cbor<T: for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<(Version, T), Damage> {
     let (version, cbor) = split(bytes)?;
     let mut decoder = minicbor::Decoder::new(cbor);
@@ -246,7 +248,7 @@ fn split(bytes: &[u8]) -> Result<(Version, &[u8]), Damage> {
 fn damaged(name: &str, key: &[u8], damage: &Damage) -> StoreError {
     let mut hex = String::with_capacity(2 * key.len());
     for byte in key {
-        // Writing into a String does not fail.
+        // Writing to a String does not fail.
         let _ = write!(hex, "{byte:02x}");
     }
     StoreError(format!(
@@ -264,7 +266,7 @@ struct StoredIdentifier {
 }
 
 impl StoredIdentifier {
-    /// The device that it names.
+    /// Returns the device that it names.
     fn device(&self) -> Option<String> {
         let wire = WireIdentifier {
             kind: self.kind.clone(),
@@ -275,7 +277,7 @@ impl StoredIdentifier {
 }
 
 impl IndexEntry {
-    /// An entry without a value, which other records may have too.
+    /// Creates an entry without a value, which several records may have.
     fn bare(key: Vec<u8>) -> Self {
         Self {
             key,
@@ -311,7 +313,7 @@ impl TryFrom<StoredIdentifier> for Identifier {
     }
 }
 
-/// Cuts `text` to `most` bytes, between characters.
+/// Truncates `text` to at most `most` bytes, at a character boundary.
 fn clip(mut text: String, most: usize) -> String {
     if text.len() > most {
         let mut end = most;

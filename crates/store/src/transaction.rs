@@ -1,5 +1,5 @@
-//! From a change set to the writes that it means: all checks of versions and
-//! of uniqueness, and the upkeep of the indexes, for every store.
+//! Converts a change set to writes, with all checks of versions and uniqueness
+//! and the maintenance of the indexes, for every store.
 
 use assay_engine::{
     domain::Note,
@@ -21,15 +21,15 @@ use crate::{
     },
 };
 
-/// A change set whose values are encoded: what can be done before the writer's
-/// turn is done.
+/// A change set with encoded values: everything that can be done before the
+/// writer's turn.
 pub(crate) struct Prepared {
     pub(crate) now: Timestamp,
     pub(crate) redeemed: Vec<Redemption>,
     /// Whether `now` replaces the latest time instead of raising it.
     pub(crate) resets_time: bool,
     steps: Vec<Step>,
-    /// Values of the store's own, which have no versions.
+    /// The store's own values, which have no versions.
     own: Writes,
 }
 
@@ -40,17 +40,17 @@ enum Step {
 
 struct Operation {
     key: Vec<u8>,
-    /// The version that must be there; `None`: the key must be free.
+    /// The version that must be stored; `None`: the key must be free.
     expected: Option<Version>,
-    /// The new value, its version still open; `None`: the key goes.
+    /// The new value without its version; `None` deletes the key.
     value: Option<Vec<u8>>,
-    /// What goes with the key, if it is there.
+    /// The key to delete together with this one, if it exists.
     along: Option<Vec<u8>>,
     index: Vec<IndexEntry>,
-    /// Lists of open orders, and how many each may hold at most, this included.
+    /// Lists of open orders and the maximum of each, this order included.
     limits: Vec<(Vec<u8>, usize)>,
-    /// Lists of unproven orders, and how many of each may be pending at most,
-    /// this included.
+    /// Lists of unproven orders and the maximum of pending ones in each, this
+    /// order included.
     pending_limits: Vec<(Vec<u8>, usize)>,
 }
 
@@ -58,7 +58,7 @@ impl Prepared {
     /// Encodes the values of `set`.
     ///
     /// # Errors
-    /// When one is larger than a record may be.
+    /// A value is larger than a record may be.
     pub(crate) fn new(set: ChangeSet) -> Result<Self, StoreError> {
         let steps = (set.changes.into_iter())
             .map(|change| {
@@ -126,7 +126,7 @@ impl Prepared {
         })
     }
 
-    /// A commit that changes values of the store's own alone.
+    /// Creates a commit that only changes the store's own values.
     pub(crate) fn raw(now: Timestamp, own: Writes) -> Self {
         Self {
             now,
@@ -137,8 +137,8 @@ impl Prepared {
         }
     }
 
-    /// A commit that never succeeds: it waits for its turn as any other, and
-    /// leaves no trace.
+    /// Creates a commit that never succeeds: it waits for its turn like any
+    /// other and changes nothing.
     pub(crate) fn probe() -> Self {
         Self {
             steps: vec![Step::Operation(Operation::delete(
@@ -149,12 +149,12 @@ impl Prepared {
         }
     }
 
-    /// What all changes write over `map`, as the commit with this number; `map`
-    /// itself stays as it is.
+    /// Returns the writes of all changes on top of `map`, as the commit with
+    /// this number; `map` itself is unchanged.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] when a version is stale, a value is there
-    /// already, an account's key is another's or a limit is reached.
+    /// [`CommitError::Conflict`] if a version is stale, a value already exists,
+    /// another account has the key, or a limit is reached.
     pub(crate) fn apply(self, map: &Overlay<'_>, version: Version) -> Result<Writes, CommitError> {
         let mut own = Overlay::new(map);
         let mut orders = OrderCount::default();
@@ -173,7 +173,7 @@ impl Prepared {
     }
 }
 
-/// How many orders a commit adds and removes.
+/// Counts how many orders a commit adds and removes.
 #[derive(Default)]
 struct OrderCount {
     added: u64,
@@ -193,8 +193,8 @@ impl OrderCount {
         }
     }
 
-    /// Changes the number that is kept over `map`. In a database of a program
-    /// that kept none the orders are counted here once.
+    /// Updates the stored number of orders. A database of an older program has
+    /// none, so its orders are counted here once.
     fn keep(self, map: &Overlay<'_>, own: &mut Overlay<'_>) -> Result<(), StoreError> {
         if self.added == self.removed {
             return Ok(());
@@ -206,7 +206,7 @@ impl OrderCount {
     }
 }
 
-/// Adds a note to an order, if it is there.
+/// Adds a note to an order, if the order exists.
 fn add_note(
     order: OrderId,
     note: Note,

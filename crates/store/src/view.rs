@@ -1,5 +1,5 @@
 //! Reads a database without opening its index: from the checkpoint, and from
-//! the segments after it, which are held in memory.
+//! the later segments, which are held in memory.
 
 use std::path::Path;
 
@@ -23,24 +23,24 @@ use crate::{
     transaction::Prepared,
 };
 
-/// A database as its ledger has it, to read only. Nothing on the disk is
-/// changed, and a server may be running.
+/// A read-only view of a database, from its ledger. Nothing on disk is changed,
+/// and a server may be running.
 pub type LedgerView = Backed<View>;
 
 /// The map of a [`LedgerView`].
 pub struct View {
     checkpoint: Checkpoint,
-    /// What the segments after the checkpoint wrote.
+    /// The writes of the segments after the checkpoint.
     writes: Writes,
     latest_time: Timestamp,
     laboratory: bool,
 }
 
 impl Backed<View> {
-    /// Reads the database in `dir`.
+    /// Opens the database in `dir`.
     ///
     /// # Errors
-    /// [`OpenError`], whose message says what to do.
+    /// [`OpenError`], whose text says what to do.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         if !ledger::path(dir).is_dir() {
             return Err(no_ledger(dir));
@@ -52,7 +52,7 @@ impl Backed<View> {
         Ok(Self::over(view))
     }
 
-    /// Whether the database was created as a laboratory's.
+    /// Returns whether the database was created as a laboratory's.
     #[must_use]
     pub fn is_laboratory(&self) -> bool {
         self.backend.laboratory
@@ -104,7 +104,7 @@ impl Backend for View {
         _name: &'static str,
         _prepared: Prepared,
     ) -> Result<Version, CommitError> {
-        Err(StoreError("the database was opened to read only".to_owned()).into())
+        Err(StoreError("the database was opened read-only".to_owned()).into())
     }
 }
 
@@ -133,7 +133,7 @@ impl View {
             .map_err(|fault| StoreError(fault.to_string()))
     }
 
-    /// The pairs of the checkpoint alone.
+    /// Returns the pairs of the checkpoint alone.
     fn scan_checkpoint(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let (from, to) = (from.to_vec(), to.to_vec());
         let mut number = self.checkpoint.block_of(&from);
@@ -177,7 +177,7 @@ impl View {
 }
 
 impl View {
-    /// The pairs of the checkpoint alone, the last first.
+    /// Returns the pairs of the checkpoint alone, in reverse order.
     fn scan_checkpoint_back(&self, from: &[u8], to: &[u8]) -> Entries<'_> {
         let (from, to) = (from.to_vec(), to.to_vec());
         let mut blocks = match self.checkpoint.blocks() {

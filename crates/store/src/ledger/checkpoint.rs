@@ -22,9 +22,9 @@
 //! blocks (8), pairs (8), bytes of keys and values (8), and the SHA-256 of
 //! index and trailer. All numbers are big-endian.
 //!
-//! The file is named by the sequence number, in 20 digits, and ends in
-//! `.checkpoint`. The sorted runs of a merge have the same form, and may hold
-//! deleted keys too.
+//! The file is named after the sequence number, in 20 digits, and ends in
+//! `.checkpoint`. The sorted runs of a merge have the same format, and may also
+//! hold deleted keys.
 
 use std::path::{Path, PathBuf};
 
@@ -46,13 +46,14 @@ const CHECKPOINT_MAGIC: [u8; 8] = *b"ASSAYCHK";
 const BLOCK_MAGIC: [u8; 4] = *b"BLCK";
 const TRAILER_MAGIC: [u8; 8] = *b"ASSAYEND";
 
-/// How many bytes of pairs a block has, but for one large pair more.
+/// How many bytes of pairs a block holds; one large pair may exceed it.
 const BLOCK_LEN: usize = 64 * 1024;
 
-/// The largest block that is read, in bytes: a claim of more is damage.
+/// The maximum length of a block in bytes: a larger value in the file is
+/// damage.
 const MAX_BLOCK: usize = 32 * 1024 * 1024;
 
-/// The file of the checkpoint at commit `sequence`.
+/// Returns the path of the checkpoint at commit `sequence`.
 pub(crate) fn path(ledger: &Path, sequence: u64) -> PathBuf {
     ledger.join(format!("{sequence:020}.checkpoint"))
 }
@@ -61,7 +62,7 @@ pub(crate) fn path(ledger: &Path, sequence: u64) -> PathBuf {
 pub(crate) struct Writer {
     file: Box<dyn DiskFile>,
     path: PathBuf,
-    /// Written up to here.
+    /// The offset of the next byte.
     offset: u64,
     block: Vec<u8>,
     index: Vec<u8>,
@@ -71,7 +72,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins a new file.
+    /// Creates a new file.
     pub(crate) fn create(
         disk: &dyn Disk,
         path: &Path,
@@ -101,7 +102,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Adds a pair; keys rise.
+    /// Adds a pair. Keys must rise.
     pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Fault> {
         if self.block.len() >= BLOCK_HEAD_LEN + BLOCK_LEN {
             self.end_block()?;
@@ -146,7 +147,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the file and makes it durable; not its name.
+    /// Completes the file and makes its content durable, but not its name.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
         self.end_block()?;
         let mut end = std::mem::take(&mut self.index);
@@ -170,7 +171,8 @@ pub(crate) struct Checkpoint {
     path: PathBuf,
     identity: Identity,
     place: Place,
-    /// The offset of each block and its first key; the end of the last block.
+    /// The offset of each block and its first key, and the end of the last
+    /// block.
     index: Vec<(u64, Vec<u8>)>,
     end: u64,
     pairs: u64,
@@ -179,8 +181,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint at commit `sequence`: header and index are
-    /// verified, blocks when they are read.
+    /// Opens the checkpoint at commit `sequence`. Verifies header and index; a
+    /// block is verified when it is read.
     pub(crate) fn open(disk: &dyn Disk, ledger: &Path, sequence: u64) -> Result<Self, Fault> {
         let path = path(ledger, sequence);
         let checkpoint = Self::open_file(disk, &path)?;
@@ -192,7 +194,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Opens a file of this form.
+    /// Opens a file of this format.
     pub(crate) fn open_file(disk: &dyn Disk, path: &Path) -> Result<Self, Fault> {
         let file = disk.open(path).map_err(Fault::io("open", path))?;
         let len = file.len().map_err(Fault::io("read", path))?;
@@ -240,7 +242,7 @@ impl Checkpoint {
                 "the checksum of its index is wrong",
             ));
         }
-        let wrong = || Fault::damage(path, end, "its index makes no sense");
+        let wrong = || Fault::damage(path, end, "its index is invalid");
         let mut rest = &content[..index_len - TRAILER_LEN];
         let mut index = Vec::new();
         while !rest.is_empty() {
@@ -291,17 +293,17 @@ impl Checkpoint {
         self.file.as_ref()
     }
 
-    /// How many pairs it holds.
+    /// Returns how many pairs it holds.
     pub(crate) fn pairs(&self) -> u64 {
         self.pairs
     }
 
-    /// The bytes of all keys and values.
+    /// Returns the total length of all keys and values in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The length of the file in bytes.
+    /// Returns the length of the file in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -310,34 +312,34 @@ impl Checkpoint {
         self.index.len()
     }
 
-    /// The block that may hold `key`: the last one that begins at or before
-    /// it.
+    /// Returns the block that may hold `key`: the last one whose first key is
+    /// not greater.
     pub(crate) fn block_of(&self, key: &[u8]) -> usize {
         let after = (self.index).partition_point(|(_, first)| first.as_slice() <= key);
         after.saturating_sub(1)
     }
 
-    /// The first key of block `number`, and of the one after it.
+    /// Returns the first keys of block `number` and of the following one.
     pub(crate) fn keys_of_block(&self, number: usize) -> (Vec<u8>, Option<Vec<u8>>) {
         let first = |number: usize| self.index.get(number).map(|(_, key)| key.clone());
         (first(number).unwrap_or_default(), first(number + 1))
     }
 
-    /// Where block `number` lies in the file.
+    /// Returns the offset of block `number`.
     pub(crate) fn block_offset(&self, number: usize) -> u64 {
         self.index
             .get(number)
             .map_or(self.end, |(offset, _)| *offset)
     }
 
-    /// The pairs of block `number`, verified.
+    /// Reads and verifies block `number`.
     pub(crate) fn block(&self, number: usize) -> Result<Block, Fault> {
         let (offset, end) = (self.block_offset(number), self.block_offset(number + 1));
         let damage = |detail: &str| Fault::damage(&self.path, offset, detail);
         let len = usize::try_from(end - offset)
             .ok()
             .filter(|len| (BLOCK_HEAD_LEN + HASH_LEN..=MAX_BLOCK).contains(len))
-            .ok_or_else(|| damage("a block's length makes no sense"))?;
+            .ok_or_else(|| damage("a block's length is invalid"))?;
         let mut bytes = vec![0; len];
         read_exact_at(self.file.as_ref(), &mut bytes, offset)
             .map_err(Fault::io("read", &self.path))?;
@@ -359,7 +361,7 @@ impl Checkpoint {
         })
     }
 
-    /// Reads all blocks and verifies them, the order of keys and the number of
+    /// Reads and verifies all blocks, the order of keys and the number of
     /// pairs.
     pub(crate) fn verify(&self, mut progress: impl FnMut(u64)) -> Result<(), Fault> {
         let mut last: Option<Vec<u8>> = None;
@@ -387,34 +389,34 @@ impl Checkpoint {
             progress(self.block_offset(number + 1));
         }
         if count != self.pairs {
-            let detail = format!("it holds {count} pairs, and should hold {}", self.pairs);
+            let detail = format!("it holds {count} pairs instead of {}", self.pairs);
             return Err(Fault::damage(&self.path, self.end, detail));
         }
         Ok(())
     }
 }
 
-/// A verified block: its pairs, one after the other.
+/// A verified block with its pairs.
 pub(crate) struct Block {
     bytes: Vec<u8>,
     at: usize,
 }
 
 impl Block {
-    /// The next pair.
+    /// Returns the next pair and moves on.
     pub(crate) fn next_pair(&mut self) -> Option<Pair<'_>> {
         let (pair, rest) = split_pair(&self.bytes[self.at..])?;
         self.at = self.bytes.len() - rest.len();
         Some(pair)
     }
 
-    /// The next pair, which stays the next.
+    /// Returns the next pair without moving on.
     pub(crate) fn peek(&self) -> Option<Pair<'_>> {
         split_pair(&self.bytes[self.at..]).map(|(pair, _)| pair)
     }
 }
 
-/// Walks over all pairs of a checkpoint or run, a block at a time.
+/// Iterates over all pairs of a checkpoint or run, block by block.
 pub(crate) struct Walk {
     checkpoint: Checkpoint,
     number: usize,
@@ -432,7 +434,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Loads the next block when the present one is done.
+    /// Loads the next block at the end of the current one.
     fn settle(&mut self) -> Result<(), Fault> {
         while (self.block.as_ref()).is_none_or(|block| block.peek().is_none()) {
             if self.number == self.checkpoint.blocks() {
@@ -445,12 +447,12 @@ impl Walk {
         Ok(())
     }
 
-    /// The pair that is next.
+    /// Returns the next pair without moving on.
     pub(crate) fn peek(&self) -> Option<Pair<'_>> {
         self.block.as_ref().and_then(Block::peek)
     }
 
-    /// Goes on to the next pair.
+    /// Moves to the next pair.
     pub(crate) fn advance(&mut self) -> Result<(), Fault> {
         if let Some(block) = &mut self.block {
             block.next_pair();
@@ -459,5 +461,5 @@ impl Walk {
     }
 }
 
-/// The hash that stands for "no entry yet".
+/// The hash in place of a previous entry if there is none.
 pub(crate) const NO_ENTRY: Hash = [0; HASH_LEN];

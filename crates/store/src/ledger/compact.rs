@@ -1,4 +1,5 @@
-//! Makes the next checkpoint from the one before and the segments after it.
+//! Merges the previous checkpoint and the segments after it into the next
+//! checkpoint.
 
 use std::{
     path::Path,
@@ -13,25 +14,26 @@ use super::{
     sort::Sorter,
 };
 
-/// The directory of a merge's sorted runs, within the ledger's.
+/// The directory for a merge's sorted runs, within the ledger's.
 pub(crate) const RUNS: &str = "runs";
 
-/// What the name of a file ends in that is not complete yet.
+/// The suffix of an incomplete file's name.
 pub(crate) const UNFINISHED: &str = "unfinished";
 
-/// How a checkpoint is made.
+/// A merge.
 pub(crate) struct Job<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) ledger: &'a Path,
-    /// The bytes of pairs that are sorted in memory at once.
+    /// How many bytes of pairs are sorted in memory at once.
     pub(crate) chunk_len: usize,
-    /// Whether to give up.
+    /// Whether the merge should stop.
     pub(crate) stop: &'a AtomicBool,
 }
 
 impl Job<'_> {
     /// Merges `base` and the closed segments that follow it, named by their
-    /// first entries, into a new checkpoint; returns it, durable and read back.
+    /// first entries, into a new checkpoint. Returns it once it is durable and
+    /// was read back.
     pub(crate) fn merge(&self, base: &Checkpoint, segments: &[u64]) -> Result<Checkpoint, Fault> {
         let runs = self.ledger.join(RUNS);
         let mut sorter = Sorter::new(self.disk, &runs, self.chunk_len)?;
@@ -63,8 +65,8 @@ impl Job<'_> {
         self.write(base.identity(), place, sorter, Some(walk))
     }
 
-    /// Writes the checkpoint at `place`: the pairs of `base`, as `sorter`
-    /// changed them.
+    /// Writes the checkpoint at `place`: the pairs of `base` with the changes
+    /// in `sorter`.
     pub(crate) fn write(
         &self,
         identity: Identity,
@@ -85,7 +87,7 @@ impl Job<'_> {
             writer.push(key, Some(value))
         })?;
         writer.finish()?;
-        // What the disk gives back counts, not what the page cache remembers.
+        // Verify what the disk returns, not what is in the page cache.
         let written = Checkpoint::open_file(self.disk, &unfinished)?;
         written
             .file()

@@ -1,5 +1,5 @@
-//! The file operations that the ledger needs, behind a trait: tests inject
-//! faults at each of them.
+//! The ledger's file operations behind a trait, so that tests can inject a
+//! fault in each.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -22,8 +22,8 @@ pub(crate) trait Disk: Send + Sync {
     /// Creates a directory (mode 0700) unless it exists.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a directory, sorted. Names that are not UTF-8 are left
-    /// out: none of ours is.
+    /// Returns the names in a directory, sorted. Names that are not UTF-8 are
+    /// left out: no file of the database has one.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
 
     /// Renames a file or directory, replacing a file of the new name.
@@ -44,10 +44,10 @@ pub(crate) trait DiskFile: Send + Sync {
     /// Writes all of `bytes`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes the content durable, and what it takes to read it again.
+    /// Makes the content durable, and the metadata that reading it needs.
     fn sync(&self) -> io::Result<()>;
 
-    /// The file's length in bytes.
+    /// Returns the file's length in bytes.
     fn len(&self) -> io::Result<u64>;
 
     /// Shortens the file.
@@ -61,7 +61,7 @@ pub(crate) trait DiskFile: Send + Sync {
 /// Reads exactly `buffer.len()` bytes.
 ///
 /// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] when the file ends before.
+/// [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
 pub(crate) fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     match read_up_to(file, buffer, offset)? == buffer.len() {
         true => Ok(()),
@@ -69,7 +69,7 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64)
     }
 }
 
-/// Reads `buffer.len()` bytes, or as many as the file has.
+/// Reads `buffer.len()` bytes, or fewer at the end of the file.
 pub(crate) fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
@@ -83,7 +83,7 @@ pub(crate) fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) ->
     Ok(done)
 }
 
-/// The file system of the operating system.
+/// The real file system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SystemDisk;
 
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_regular_file_is_an_error_and_blocks_nothing() {
+    fn a_special_file_is_an_error_and_does_not_block() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();

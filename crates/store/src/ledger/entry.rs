@@ -17,27 +17,28 @@
 //! (2), length of the value (4; `ffffffff` for a deleted key), key, value.
 //! All numbers are big-endian.
 //!
-//! The hash is checksum and chain in one: it shows damage within the entry,
-//! and the next entry names it.
+//! The hash serves as checksum and as chain: it shows damage within the entry,
+//! and the next entry contains it.
 
 use assay_engine::{ports::Redemption, sha256};
 use assay_proto::Timestamp;
 
-/// What every entry begins with: damage is searched for whole entries after it
-/// by this.
+/// The first bytes of every entry. The search for whole entries after damage
+/// uses them.
 pub(crate) const MAGIC: [u8; 4] = *b"ENTR";
 
-/// Bytes of an entry before its body.
+/// The length of an entry's fixed part, before its body.
 pub(crate) const HEAD_LEN: usize = 60;
 
-/// Bytes of a hash.
+/// The length of a hash.
 pub(crate) const HASH_LEN: usize = 32;
 
-/// The largest body, in bytes: a claim of more is damage, and a larger commit is
-/// refused before anything is written. It holds 250 of the largest records.
+/// The maximum length of a body in bytes: a larger value in the file is damage,
+/// and a larger commit is refused before anything is written. It has room for
+/// 250 of the largest records.
 pub(crate) const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The length of a value that says that the key is deleted.
+/// The value length that marks a deleted key.
 const DELETED: u32 = u32::MAX;
 
 const REDEMPTION_LEN: usize = 24;
@@ -69,7 +70,7 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Head {
-    /// The head at the start of `bytes`; `None` when it is no entry's.
+    /// Parses the head at the start of `bytes`; `None` if there is no entry.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<HEAD_LEN>()?;
         let (body_len, flags) = (u32_at(bytes, 4) as usize, u16_at(bytes, 24));
@@ -88,7 +89,8 @@ impl Head {
         })
     }
 
-    /// The latest time of all commits up to this one, after `latest`.
+    /// Returns the latest time of all commits up to this one; `latest` is the
+    /// one before.
     pub(crate) fn latest_time(&self, latest: Timestamp) -> Timestamp {
         match self.resets_time {
             true => self.time,
@@ -96,22 +98,22 @@ impl Head {
         }
     }
 
-    /// The length of the whole entry.
+    /// Returns the length of the whole entry.
     pub(crate) fn entry_len(&self) -> usize {
         HEAD_LEN + self.body_len + HASH_LEN
     }
 }
 
 impl<'a> Entry<'a> {
-    /// The entry that `bytes` are, from the first to the last; `None` unless it
-    /// is whole.
+    /// Parses `bytes` as exactly one entry; `None` unless it is complete and
+    /// its hash is right.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (content, hash) = bytes.split_last_chunk::<HASH_LEN>()?;
         (sha256(content) == *hash).then_some(())?;
         Self::parse_verified(bytes)
     }
 
-    /// The same of bytes whose hash was verified before.
+    /// Parses bytes whose hash was verified before.
     pub(crate) fn parse_verified(bytes: &'a [u8]) -> Option<Self> {
         let head = Head::parse(bytes)?;
         if bytes.len() != head.entry_len() {
@@ -123,24 +125,24 @@ impl<'a> Entry<'a> {
             hash: *hash,
             body: &content[HEAD_LEN..],
         };
-        // Whatever is read from it later is there.
+        // Check now that later reads of the body cannot fail.
         let (_, pairs) = split_redemptions(entry.body)?;
         Pairs(pairs).all(|pair| pair.is_some()).then_some(entry)
     }
 
-    /// The nonces that the commit redeemed.
+    /// Returns the nonces that the commit redeemed.
     pub(crate) fn redemptions(&self) -> Vec<Redemption> {
         redemptions(self.body).unwrap_or_default()
     }
 
-    /// What the commit wrote.
+    /// Returns what the commit wrote.
     pub(crate) fn writes(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
         let pairs = split_redemptions(self.body).map_or(&[][..], |(_, pairs)| pairs);
         Pairs(pairs).map_while(|pair| pair)
     }
 }
 
-/// The redemptions at the start of a body.
+/// Reads the redemptions at the start of a body.
 fn redemptions(body: &[u8]) -> Option<Vec<Redemption>> {
     let (redemptions, _) = split_redemptions(body)?;
     let redemptions = redemptions.chunks_exact(REDEMPTION_LEN);
@@ -161,7 +163,7 @@ fn split_redemptions(body: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(len)
 }
 
-/// Pairs one after the other; `None` is what is no pair.
+/// Iterates over pairs; `None` for bytes that are no pair.
 struct Pairs<'a>(&'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {
@@ -177,10 +179,10 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// A key and its value, `None` for a deleted one.
+/// A key and its value; `None` for a deleted key.
 pub(crate) type Pair<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// The pair at the start of `bytes`, and what follows it.
+/// Splits off the pair at the start of `bytes`.
 pub(crate) fn split_pair(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     let (key_len, rest) = bytes.split_first_chunk()?;
     let (value_len, rest) = rest.split_first_chunk()?;
@@ -194,11 +196,11 @@ pub(crate) fn split_pair(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     }
 }
 
-/// Appends a pair. A key has less than 64 KiB, a value less than 4 GiB; records
-/// have at most 64 KiB.
+/// Appends a pair. A key must be shorter than 64 KiB, a value shorter than 4
+/// GiB; records have at most 64 KiB.
 ///
 /// # Errors
-/// `None` for what is larger.
+/// `None` for a longer key or value.
 pub(crate) fn push_pair(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) -> Option<()> {
     out.extend_from_slice(&u16::try_from(key.len()).ok()?.to_be_bytes());
     let len = match value {
@@ -213,7 +215,7 @@ pub(crate) fn push_pair(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) -> 
     Some(())
 }
 
-/// What a commit is in the ledger, but for its place in it.
+/// The data of an entry, except its place in the ledger.
 pub(crate) struct Draft<'a> {
     pub(crate) sequence: u64,
     pub(crate) time: Timestamp,
@@ -223,10 +225,10 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// Appends the entry to `out`, and returns its hash.
+    /// Appends the entry to `out` and returns its hash.
     ///
     /// # Errors
-    /// `None` when it is too large for an entry; `out` is as it was.
+    /// `None` if it is too large for an entry; `out` is unchanged.
     pub(crate) fn append<'b>(
         &self,
         out: &mut Vec<u8>,
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_comes_back() {
+    fn an_entry_is_read_back() {
         let (bytes, hash) = sample();
         let entry = Entry::parse(&bytes).unwrap();
         assert_eq!(entry.head.sequence, 7);
@@ -340,7 +342,7 @@ mod tests {
         );
     }
 
-    /// The bytes of the documented format: they must never change.
+    /// The bytes of the documented format. They must never change.
     #[test]
     fn the_format_is_as_documented() {
         let (bytes, _) = sample();
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_makes_no_sense_is_no_entry() {
+    fn an_invalid_body_is_not_an_entry() {
         for body in [&[][..], &[0], &[0, 1], &[0, 0, 0, 9, 0, 0, 0, 0, 1]] {
             let mut bytes = MAGIC.to_vec();
             bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn too_large_an_entry_leaves_nothing() {
+    fn too_large_an_entry_writes_nothing() {
         let draft = Draft {
             sequence: 1,
             time: Timestamp(1),

@@ -5,17 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A fault of the ledger. Damage and I/O errors are never mixed up: damage
-/// stays when the same bytes are read again, an I/O error need not.
+/// A fault of the ledger. Damage and I/O errors are strictly separate: damage
+/// persists when the same bytes are read again, an I/O error may not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// What a file holds is not what was written.
+    /// A file does not hold what was written.
     #[error("{0}")]
     Damage(Damage),
-    /// The records have a layout that only a newer program reads.
+    /// The records have a layout that only a newer program can read.
     #[error("its records have layout {0}, which only a newer program reads")]
     Layout(u32),
-    /// The work was stopped before it was done.
+    /// The work was stopped before it was complete.
     #[error("it was stopped")]
     Stopped,
     /// The operating system refused an operation.
@@ -33,7 +33,7 @@ pub(crate) enum Fault {
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
-    /// The first byte that is wrong, or that is missing.
+    /// The offset of the first byte that is wrong or missing.
     pub offset: u64,
     /// What is wrong there.
     pub detail: String,
@@ -47,7 +47,7 @@ impl fmt::Display for Damage {
 }
 
 impl Fault {
-    /// Damage at `offset` of `path`.
+    /// Creates the fault for damage at `offset` of `path`.
     pub(crate) fn damage(path: &Path, offset: u64, detail: impl Into<String>) -> Self {
         Self::Damage(Damage {
             path: path.to_owned(),
@@ -56,7 +56,7 @@ impl Fault {
         })
     }
 
-    /// The operation `doing` on `path` failed.
+    /// Creates the fault for a failed operation `doing` on `path`.
     pub(crate) fn io<'a>(
         doing: &'static str,
         path: &'a Path,

@@ -13,8 +13,8 @@
 //! | 84 | 12 | 0 |
 //! | 96 | 32 | SHA-256 of the 96 bytes before |
 //!
-//! The file is named by the sequence number of its first entry, in 20 digits,
-//! and ends in `.segment`.
+//! The file is named after the sequence number of its first entry, in 20
+//! digits, and ends in `.segment`.
 
 use std::path::{Path, PathBuf};
 
@@ -28,33 +28,32 @@ use super::{
 };
 use crate::keys;
 
-/// Bytes of a segment's header.
+/// The length of a segment's header.
 pub(crate) const HEADER_LEN: usize = 128;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"ASSAYLDG";
-/// The version of the format whose files name no layout, and the layout that
-/// their records have.
+/// The format version whose files name no layout, and the layout of their
+/// records.
 const VERSION_WITHOUT_LAYOUT: (u32, u32) = (1, 4);
 const VERSION: u32 = 2;
 
-/// How much of a file is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 1024 * 1024;
 
-/// What all files of a ledger have in common.
+/// The fields that all files of a ledger have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Random, new for each database and each restored one.
+    /// Random; new for each new and each restored database.
     pub(crate) database: [u8; 16],
     /// Whether the database was created as a laboratory's.
     pub(crate) laboratory: bool,
-    /// The layout of the records and indexes in it. A program reads files of
-    /// layouts up to its own, and writes to those of its own only.
+    /// The layout of its records and indexes. A program reads layouts up to its
+    /// own, and only writes to files of its own layout.
     pub(crate) layout: u32,
 }
 
 impl Identity {
-    /// Writes into a file's header what segments and checkpoints have in
-    /// common.
+    /// Writes the common fields into a file's header.
     pub(super) fn write_to(&self, header: &mut [u8]) {
         let (version, layout) = match VERSION_WITHOUT_LAYOUT {
             (version, layout) if layout == self.layout => (version, 0),
@@ -66,8 +65,8 @@ impl Identity {
         header[80..84].copy_from_slice(&layout.to_be_bytes());
     }
 
-    /// Reads it from the header of the file at `path`, whose checksum was
-    /// right.
+    /// Reads the common fields from the header of the file at `path`. The
+    /// header's checksum must have been verified.
     pub(super) fn read_from(header: &[u8], path: &Path) -> Result<Self, Fault> {
         let layout = match (u32_at(header, 8), u32_at(header, 80)) {
             (version, 0) if version == VERSION_WITHOUT_LAYOUT.0 => VERSION_WITHOUT_LAYOUT.1,
@@ -95,7 +94,7 @@ impl Identity {
 /// A place between two entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The sequence number of the entry before.
+    /// The sequence number of the previous entry.
     pub(crate) sequence: u64,
     /// Its hash.
     pub(crate) hash: Hash,
@@ -103,7 +102,7 @@ pub(crate) struct Place {
     pub(crate) time: Timestamp,
 }
 
-/// The header of a segment whose first entry comes after `before`.
+/// The header of a segment whose first entry follows `before`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) identity: Identity,
@@ -123,7 +122,7 @@ impl Header {
         bytes
     }
 
-    /// The header of the file at `path`, or what is wrong with it.
+    /// Parses the header of the file at `path`.
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, Fault> {
         let damage = |detail| Err(Fault::damage(path, 0, detail));
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
@@ -149,36 +148,37 @@ impl Header {
     }
 }
 
-/// The file of the segment that begins with the entry `first`.
+/// Returns the path of the segment that begins with the entry `first`.
 pub(crate) fn path(ledger: &Path, first: u64) -> PathBuf {
     ledger.join(format!("{first:020}.segment"))
 }
 
-/// Reads a segment's entries one after the other.
+/// Reads a segment's entries in order.
 pub(crate) struct Reader {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     header: Header,
     buffer: Vec<u8>,
-    /// Where in the buffer the next entry begins.
+    /// Where the next entry begins in the buffer.
     at: usize,
-    /// Where in the file that is.
+    /// Where it begins in the file.
     offset: u64,
-    /// What was read last.
+    /// The place after the last entry that was read.
     place: Place,
-    /// The place within its write of the last entry.
+    /// The last entry's place within its write.
     last_in_write: Option<u16>,
     /// Whether hashes are computed and compared.
     verifies: bool,
 }
 
-/// What comes next in a segment.
+/// The next thing in a segment.
 pub(crate) enum Step<'a> {
     /// An entry that follows the one before.
     Entry(Entry<'a>),
     /// The end of the file, after a whole entry.
     End,
-    /// Something that is no entry, or does not follow the one before.
+    /// Bytes that are no entry, or an entry that does not follow the previous
+    /// one.
     Bad(&'static str),
 }
 
@@ -213,7 +213,7 @@ impl Reader {
         })
     }
 
-    /// The same, without computing the hashes: for entries that were verified
+    /// Opens a segment without checking hashes, for entries that were verified
     /// before.
     pub(crate) fn open_verified(disk: &dyn Disk, ledger: &Path, first: u64) -> Result<Self, Fault> {
         let reader = Self::open(disk, ledger, first)?;
@@ -223,7 +223,8 @@ impl Reader {
         })
     }
 
-    /// Reads a segment whose header is damaged: what its entries say counts.
+    /// Opens a segment whose header is damaged, and takes the metadata from its
+    /// entries.
     pub(crate) fn open_headless(disk: &dyn Disk, ledger: &Path, first: u64) -> Result<Self, Fault> {
         let path = path(ledger, first);
         let file = disk.open(&path).map_err(Fault::io("open", &path))?;
@@ -246,7 +247,7 @@ impl Reader {
             },
             buffer: Vec::new(),
             at: 0,
-            // The header itself is searched for entries too.
+            // The header's bytes are also searched for entries.
             offset: 0,
             place,
             last_in_write: None,
@@ -254,7 +255,7 @@ impl Reader {
         })
     }
 
-    /// Goes to a place that is known to be at `offset`.
+    /// Moves to `place`, which is known to be at `offset`.
     pub(crate) fn seek(&mut self, offset: u64, place: Place) {
         self.buffer.clear();
         (self.at, self.offset, self.place) = (0, offset, place);
@@ -273,18 +274,18 @@ impl Reader {
         self.file.as_ref()
     }
 
-    /// Where the next entry begins.
+    /// Returns where the next entry begins in the file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The place after the last entry that was read.
+    /// Returns the place after the last entry that was read.
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
-    /// Reads until `wanted` bytes from the next entry on are in the buffer, or
-    /// the file ends; returns how many there are.
+    /// Reads until the buffer holds `wanted` bytes of the next entry, or the
+    /// file ends. Returns how many bytes there are.
     fn fill(&mut self, wanted: usize) -> Result<usize, Fault> {
         let have = self.buffer.len() - self.at;
         if have >= wanted {
@@ -302,7 +303,7 @@ impl Reader {
         Ok(self.buffer.len())
     }
 
-    /// The next entry.
+    /// Reads the next entry.
     pub(crate) fn next(&mut self) -> Result<Step<'_>, Fault> {
         let available = self.fill(HEAD_LEN)?;
         if available == 0 {
@@ -346,8 +347,8 @@ impl Reader {
         Ok(Step::Entry(entry))
     }
 
-    /// Goes behind damage, to a whole entry: it counts as the one that follows.
-    /// Whether there is such a one.
+    /// Moves behind damage to a whole entry, which then counts as the following
+    /// one. Returns whether there is one.
     pub(crate) fn skip_to(&mut self, found: &Found) -> Result<bool, Fault> {
         self.seek(found.offset, self.place);
         if self.fill(HEAD_LEN)? < HEAD_LEN {
@@ -361,22 +362,21 @@ impl Reader {
         Ok(true)
     }
 
-    /// Reads the next entry from the file again: a server that runs may have
-    /// been writing it.
+    /// Discards the buffer, so that the next entry is read from the file again:
+    /// a running server may have been writing it.
     pub(crate) fn look_again(&mut self) {
         self.seek(self.offset, self.place);
     }
 
-    /// Damage at the next entry.
+    /// Creates the fault for damage at the next entry.
     pub(crate) fn damage(&self, detail: &str) -> Fault {
         let expected = self.place.sequence + 1;
         let detail = format!("{detail}; commit {expected} was expected");
         Fault::damage(&self.path, self.offset, detail)
     }
 
-    /// The sequence numbers of the first commit of their write, of all whole
-    /// entries after the next one, which is bad. Hides nothing: reads to the
-    /// end of the file.
+    /// Finds all whole entries after the next one, which is bad. Reads to the
+    /// end of the file, so that none is missed.
     pub(crate) fn whole_entries_after(&mut self) -> Result<Vec<Found>, Fault> {
         let len = self.file.len().map_err(Fault::io("read", &self.path))?;
         let rest = len.saturating_sub(self.offset) as usize;
@@ -416,7 +416,7 @@ pub(crate) struct Found {
     pub(crate) first_of_write: u64,
 }
 
-/// Where `bytes` has what an entry begins with.
+/// Finds the magic bytes of an entry in `bytes`.
 fn find(bytes: &[u8]) -> Option<usize> {
     bytes
         .windows(MAGIC.len())

@@ -1,5 +1,5 @@
 //! Sorts any number of writes by key in bounded memory: chunks become sorted
-//! runs on the disk, which are merged.
+//! runs on disk, which are merged.
 
 use std::{
     cmp::Reverse,
@@ -14,16 +14,16 @@ use super::{
     segment::{Identity, Place},
 };
 
-/// What a pair in memory costs beside its bytes, roughly.
+/// The approximate overhead of a pair in memory.
 const PAIR_OVERHEAD: usize = 96;
 
-/// Takes writes in the order in which they were made; of several to one key
-/// the last counts.
+/// Takes writes in chronological order. Of several writes to one key the last
+/// one counts.
 pub(crate) struct Sorter<'a> {
     disk: &'a dyn Disk,
-    /// Where runs are kept: a directory of the sorter's own.
+    /// The directory for runs. Nothing else may be in it.
     dir: PathBuf,
-    /// The bytes that a chunk may take in memory.
+    /// How many bytes a chunk may take in memory.
     chunk_len: usize,
     chunk: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     used: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// Runs, where there are any, are kept in `dir`, which is emptied first.
+    /// Creates a sorter that keeps runs in `dir`, which is emptied first.
     pub(crate) fn new(disk: &'a dyn Disk, dir: &Path, chunk_len: usize) -> Result<Self, Fault> {
         disk.create_dir(dir).map_err(Fault::io("create", dir))?;
         clear(disk, dir)?;
@@ -45,7 +45,7 @@ impl<'a> Sorter<'a> {
         })
     }
 
-    /// Takes a write.
+    /// Adds a write.
     pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Fault> {
         self.used += key.len() + value.map_or(0, <[u8]>::len) + PAIR_OVERHEAD;
         self.chunk.insert(key.to_vec(), value.map(<[u8]>::to_vec));
@@ -61,7 +61,7 @@ impl<'a> Sorter<'a> {
 
     /// Writes the chunk as a run.
     fn spill(&mut self) -> Result<(), Fault> {
-        // A run is of this process alone: nothing is read from its header.
+        // Only this process reads a run, and it ignores the header.
         let identity = Identity {
             database: [0; 16],
             laboratory: false,
@@ -82,14 +82,14 @@ impl<'a> Sorter<'a> {
         Ok(())
     }
 
-    /// Calls `each` with all live pairs by rising key: those of `base`, as the
-    /// writes changed them.
+    /// Calls `each` with all live pairs in the order of their keys: those of
+    /// `base` with the writes applied.
     pub(crate) fn merge(
         mut self,
         base: Option<Walk>,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        // The oldest first: of several with one key the last source counts.
+        // Oldest first: of several sources with one key the last one counts.
         let mut sources: Vec<Source> = base.into_iter().map(Source::Walk).collect();
         for number in 0..self.runs {
             let run = Checkpoint::open_file(self.disk, &self.run_path(number))?;
@@ -121,7 +121,7 @@ impl<'a> Sorter<'a> {
     }
 }
 
-/// Removes all files of a directory of temporary ones.
+/// Removes all files in a directory for temporary files.
 pub(crate) fn clear(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
     for name in disk.list(dir).map_err(Fault::io("list", dir))? {
         let path = dir.join(name);

@@ -1,4 +1,4 @@
-//! What a ledger consists of, found without changing anything on the disk.
+//! Finds out what a ledger consists of, without changing anything on disk.
 
 use std::{
     io,
@@ -17,11 +17,11 @@ use super::{
     watermark::Watermark,
 };
 
-/// How often files that a running server merged meanwhile are looked for again.
+/// How often to look again for files that a running server merged meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// Reads a ledger that a running server may be merging: where a file went
-/// meanwhile, `read` begins anew, and finds the others.
+/// Reads a ledger that a running server may be merging: if a file is gone,
+/// `read` starts again and finds the new files.
 pub(crate) fn beside_a_server<T>(mut read: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let mut attempts = 0;
     loop {
@@ -36,7 +36,7 @@ pub(crate) fn beside_a_server<T>(mut read: impl FnMut() -> Result<T, Fault>) -> 
     }
 }
 
-/// How often a bad end is looked at again: a server may be writing there.
+/// How often a bad end is read again, since a server may be writing there.
 pub(crate) const LOOKS: u32 = 3;
 
 /// The files of a ledger.
@@ -46,15 +46,16 @@ pub(crate) struct Survey {
     pub(crate) checkpoint: Checkpoint,
     /// The segments after it, oldest first.
     pub(crate) segments: Vec<Segment>,
-    /// Segments whose entries the checkpoint holds, by their first entries.
+    /// Segments whose entries the checkpoint contains, named by their first
+    /// entries.
     pub(crate) older_segments: Vec<u64>,
     /// Older checkpoints.
     pub(crate) older_checkpoints: Vec<u64>,
-    /// The last commit that was acknowledged, as far as it was noted.
+    /// The last commit that is known to be acknowledged.
     pub(crate) acknowledged: u64,
 }
 
-/// A segment, its header verified.
+/// A segment with a verified header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) first: u64,
@@ -62,7 +63,7 @@ pub(crate) struct Segment {
     pub(crate) len: u64,
 }
 
-/// Where to begin to read.
+/// Where to start reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     /// The first entry of the segment.
@@ -71,12 +72,12 @@ pub(crate) struct Start {
     pub(crate) place: Place,
 }
 
-/// Where a ledger ends.
+/// The end of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) place: Place,
-    /// What a write that was never acknowledged left behind: the file, and the
-    /// length that it should have.
+    /// The rest of an unacknowledged write: the file, and the length to cut it
+    /// to.
     pub(crate) tear: Option<(PathBuf, u64)>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct End {
 pub(crate) struct Names {
     pub(crate) checkpoints: Vec<u64>,
     pub(crate) segments: Vec<u64>,
-    /// Anything else.
+    /// Other names.
     pub(crate) other: Vec<String>,
 }
 
@@ -110,7 +111,7 @@ impl Names {
 }
 
 impl Survey {
-    /// Looks at the ledger of the database in `db`: all headers, the
+    /// Surveys the ledger of the database in `db`: all headers, the
     /// checkpoint's index, the watermark.
     pub(crate) fn take(disk: &dyn Disk, db: &Path) -> Result<Self, Fault> {
         let ledger = super::path(db);
@@ -150,18 +151,18 @@ impl Survey {
         })
     }
 
-    /// Commits up to `sequence` were acknowledged, as something else than the
-    /// watermark says.
+    /// Records that commits up to `sequence` were acknowledged, from another
+    /// source than the watermark.
     pub(crate) fn raise_acknowledged(&mut self, sequence: u64) {
         self.acknowledged = self.acknowledged.max(sequence);
     }
 
-    /// Whose ledger it is.
+    /// Returns the identity of the ledger's database.
     pub(crate) fn identity(&self) -> Identity {
         self.checkpoint.identity()
     }
 
-    /// The beginning of what is not in the checkpoint.
+    /// Returns where the entries after the checkpoint begin.
     pub(crate) fn start(&self) -> Start {
         Start {
             segment: self.checkpoint.place().sequence + 1,
@@ -170,10 +171,10 @@ impl Survey {
         }
     }
 
-    /// Where to begin to read so that all after `flushed` is verified: there,
-    /// or, where no segment begins with the next entry yet, at the beginning of
-    /// the one before, so that its end is seen. `None` when the files cannot be
-    /// those that `flushed` was noted of.
+    /// Returns where to start reading so that everything after `flushed` is
+    /// verified. This is `flushed` itself, or the start of the segment before
+    /// if no segment begins with the next entry yet, so that its end is
+    /// checked. `None` if `flushed` cannot belong to these files.
     pub(crate) fn resume_at(&self, flushed: Start) -> Option<Start> {
         let is_there = |segment: &&Segment| segment.first == flushed.segment;
         if let Some(segment) = self.segments.iter().find(is_there) {
@@ -189,12 +190,12 @@ impl Survey {
                 offset: HEADER_LEN as u64,
                 place: segment.header.before,
             }),
-            // All is in the checkpoint.
+            // The checkpoint contains everything.
             None => (self.checkpoint.place() == flushed.place).then(|| self.start()),
         }
     }
 
-    /// The nonces that commits redeemed, at least of those from `since` to
+    /// Returns the redeemed nonces, at least those of commits from `since` to
     /// `now`, the latest time of all commits.
     pub(crate) fn redemptions(
         &self,
@@ -204,19 +205,20 @@ impl Survey {
     ) -> Result<Vec<Redemption>, Fault> {
         let mut all: Vec<u64> = self.older_segments.clone();
         all.extend(self.segments.iter().map(|segment| segment.first));
-        // The first segment that may hold any: the one after it begins later.
+        // The first segment that may hold one: the next one begins later.
         let mut from = all.len();
         while from > 0 {
             from -= 1;
             let reader = Reader::open(disk, &self.ledger, all[from])?;
-            // A time that is yet to come was taken back: its nonces are void.
+            // A time in the future was taken back: its nonces are void.
             if !(since..=now).contains(&reader.header().before.time) {
                 break;
             }
         }
         let mut redeemed = Vec::new();
         for first in &all[from.min(all.len())..] {
-            // What is bad was found before, or is a tear.
+            // Damage was found before, or it is the rest of an unacknowledged
+            // write.
             let mut reader = Reader::open_verified(disk, &self.ledger, *first)?;
             while let Step::Entry(entry) = reader.next()? {
                 let found = entry.redemptions();
@@ -226,12 +228,12 @@ impl Survey {
         Ok(redeemed)
     }
 
-    /// Verifies and gives `each` all entries from `start` on, with where the
-    /// next one begins, and finds the end.
+    /// Reads and verifies all entries from `start` on. Calls `each` with every
+    /// entry and where the next one begins, and finds the end.
     ///
     /// # Errors
-    /// Damage, unless it is only the rest of a last write that was never
-    /// acknowledged; [`End::tear`] tells that.
+    /// Damage, unless it is only the rest of an unacknowledged last write; then
+    /// it is in [`End::tear`].
     pub(crate) fn read(
         &self,
         disk: &dyn Disk,
@@ -313,7 +315,7 @@ impl Survey {
         Ok(is_tear(torn, self.acknowledged, &later))
     }
 
-    /// That acknowledged commits after `last` are missing.
+    /// Returns the fault for missing acknowledged commits after `last`.
     fn too_short(&self, last: u64) -> Fault {
         let acknowledged = self.acknowledged;
         let detail = format!(
@@ -329,12 +331,12 @@ impl Survey {
     }
 }
 
-/// Whether the bad entry `torn` at the end of the last segment was never
-/// acknowledged: it lies above the last acknowledged commit, and no later write
-/// succeeded.
+/// Returns whether the bad entry `torn` at the end of the last segment was
+/// never acknowledged: it is above the last acknowledged commit, and no later
+/// write succeeded.
 pub(crate) fn is_tear(torn: u64, acknowledged: u64, later: &[Found]) -> bool {
-    // Entries of the same write may have reached the disk without it. One of a
-    // later write shows that this one was durable once.
+    // Entries of the same write may have reached the disk without it. An entry
+    // of a later write proves that this one was durable once.
     torn > acknowledged && later.iter().all(|found| found.first_of_write <= torn)
 }
 

@@ -1,9 +1,9 @@
 //! The number of the last durable commit, in a file beside the ledger.
 //!
-//! It is written after the ledger's fdatasync and has none of its own: after a
-//! power cut it may be older than the ledger, never newer. A ledger that ends
-//! before it lost commits that were acknowledged; what is bad above it was
-//! never acknowledged.
+//! It is written after the ledger's fdatasync, without an fdatasync of its own:
+//! after a power loss it may be older than the ledger, never newer. If a ledger
+//! ends before it, acknowledged commits are lost. Damage above it concerns only
+//! commits that were never acknowledged.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use super::{
 const NAME: &str = "watermark";
 const LEN: usize = 16;
 
-/// No database has so many commits: what is larger is no number of ours.
+/// The upper limit of a valid number; no database has this many commits.
 const LARGEST: u64 = 1 << 62;
 
-/// The most by which a write raises the number.
+/// The maximum by which one write raises the number.
 pub(crate) const MAX_RISE: u64 = 256;
 
 /// The open file.
@@ -28,12 +28,12 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
-    /// The file in `db`.
+    /// Returns the path of the file in `db`.
     pub(crate) fn path(db: &Path) -> PathBuf {
         db.join(NAME)
     }
 
-    /// Creates the file, durable, but for its name.
+    /// Creates the file and makes its content durable, but not its name.
     pub(crate) fn create(disk: &dyn Disk, db: &Path, sequence: u64) -> Result<Self, Fault> {
         let path = Self::path(db);
         let file = disk.create(&path).map_err(Fault::io("create", &path))?;
@@ -43,8 +43,9 @@ impl Watermark {
         Ok(watermark)
     }
 
-    /// Writes the file anew, whatever is in its place, durable with its name.
-    /// Killed in between, the file is missing, which the same repair mends.
+    /// Replaces the file, whatever is in its place, and makes it and its name
+    /// durable. After a kill in between the file is missing, which the same
+    /// repair fixes.
     pub(crate) fn replace(disk: &dyn Disk, db: &Path, sequence: u64) -> Result<(), Fault> {
         let path = Self::path(db);
         match disk.remove(&path) {
@@ -57,7 +58,7 @@ impl Watermark {
         disk.sync_dir(db).map_err(Fault::io("synchronise", db))
     }
 
-    /// Opens the file to write to it.
+    /// Opens the file for writing.
     pub(crate) fn open(disk: &dyn Disk, db: &Path) -> Result<Self, Fault> {
         let path = Self::path(db);
         let file = disk
@@ -66,7 +67,7 @@ impl Watermark {
         Ok(Self { file, path })
     }
 
-    /// What the file says.
+    /// Reads the number.
     pub(crate) fn read(disk: &dyn Disk, db: &Path) -> Result<u64, Fault> {
         let path = Self::path(db);
         let file = match disk.open(&path) {
@@ -80,9 +81,9 @@ impl Watermark {
         let count = read_up_to(file.as_ref(), &mut bytes, 0).map_err(Fault::io("read", &path))?;
         let number = u128::from_be_bytes(bytes);
         let (high, low) = ((number >> 64) as u64, number as u64);
-        // A write that was cut short left a part of the new number. The smaller
-        // of both is then at least the old number, which was acknowledged, and
-        // at most the new one, which is durable.
+        // An interrupted write left a part of the new number. The smaller of
+        // both numbers is then at least the old one, which was acknowledged,
+        // and at most the new one, which is durable.
         if count == LEN && high.abs_diff(low) <= MAX_RISE && high < LARGEST {
             Ok(high.min(low))
         } else {
@@ -90,7 +91,7 @@ impl Watermark {
         }
     }
 
-    /// The number twice, so that a part of a write shows.
+    /// Writes the number twice, so that a partial write is noticed.
     pub(crate) fn write(&self, sequence: u64) -> Result<(), Fault> {
         let number = u128::from(sequence) << 64 | u128::from(sequence);
         self.file

@@ -10,15 +10,15 @@ use crate::{keys, ledger::fault::Fault};
 pub enum OpenMode {
     /// Any.
     Any,
-    /// Only one that was created as a laboratory's: for settings that must
-    /// never meet production data.
+    /// Only laboratory databases, for settings that must never be used with
+    /// production data.
     Laboratory,
-    /// Only one that was not created as a laboratory's.
+    /// Only databases that are not a laboratory's.
     Production,
 }
 
 impl OpenMode {
-    /// Refuses the database in `dir` where its mark is another one.
+    /// Refuses the database in `dir` if its mark does not match.
     pub(super) fn check(self, dir: &Path, laboratory: bool) -> Result<(), OpenError> {
         match self {
             Self::Laboratory if !laboratory => Err(OpenError::NotLaboratory(dir.to_owned())),
@@ -31,16 +31,16 @@ impl OpenMode {
 /// Why a database could not be opened or created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Files of the database are not as they were written. Nothing was changed.
+    /// Files of the database are damaged. Nothing was changed.
     #[error(
         "the database in {} cannot be opened: {detail}. Nothing was changed. `assay store check` \
-         lists all damage, `assay store repair` mends what can be mended, or restore a backup",
+         lists all damage, `assay store repair` repairs what it can, or restore a backup",
         dir.display()
     )]
     Damaged {
         /// The directory.
         dir: PathBuf,
-        /// Which file is damaged, where and how.
+        /// Which file is damaged, at which byte and how.
         detail: String,
     },
     /// There is a database already.
@@ -56,18 +56,18 @@ pub enum OpenError {
         .0.display()
     )]
     InUse(PathBuf),
-    /// Something is where a file or directory of the database should be.
+    /// Another file is in the place of a file or directory of the database.
     #[error(
         "{} is in the way, where {wanted} should be: move it away, then try again; {then}. Nothing \
          was changed",
         path.display()
     )]
     InTheWay {
-        /// What is there.
+        /// The path of the other file.
         path: PathBuf,
         /// What should be there.
         wanted: &'static str,
-        /// What happens once it is gone.
+        /// What happens once it is moved away.
         then: &'static str,
     },
     /// The directory or its files cannot be read or written.
@@ -75,9 +75,9 @@ pub enum OpenError {
     Io {
         /// The directory.
         dir: PathBuf,
-        /// What kind of fault it was.
+        /// The kind of the error.
         kind: io::ErrorKind,
-        /// What the system said.
+        /// The error text of the operating system.
         detail: String,
     },
     /// The database was created as a laboratory's.
@@ -93,26 +93,26 @@ pub enum OpenError {
         .0.display()
     )]
     Missing(PathBuf),
-    /// A laboratory's database was asked for, and this is none.
+    /// A laboratory database was requested, but this is not one.
     #[error(
         "the database in {} was not created as a laboratory's, which cannot be changed: \
          use another directory for laboratory settings",
         .0.display()
     )]
     NotLaboratory(PathBuf),
-    /// The database has an older layout, and is only migrated by `serve`.
+    /// The database has an older layout, which only `serve` migrates.
     #[error(
         "the database in {} is of an older layout: start `assay serve` once, which migrates it",
         .0.display()
     )]
     NotMigrated(PathBuf),
-    /// The caller refuses to have a database of an older layout migrated.
+    /// The caller's check refused the migration of an older layout.
     #[error(
         "{0}. The database is of an older layout, and was not migrated: nothing was changed, and \
          the program that wrote it still opens it"
     )]
     NotToMigrate(String),
-    /// The layout is not the one of this program.
+    /// This program does not support the layout.
     #[error(
         "the database in {} has layout {found}, this program reads layouts up to {}: use the \
          version of the program that wrote it",
@@ -134,7 +134,7 @@ pub enum OpenError {
     Unfinished(PathBuf),
 }
 
-/// What to do about an error of the operating system.
+/// Returns what to do about an error of the operating system.
 fn remedy(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
         IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
@@ -161,7 +161,7 @@ impl OpenError {
         }
     }
 
-    /// A fault of the files in `dir`.
+    /// Converts a fault of the files in `dir`.
     pub(crate) fn fault(dir: &Path, fault: Fault) -> Self {
         match fault {
             Fault::Damage(damage) => Self::Damaged {

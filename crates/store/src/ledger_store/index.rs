@@ -1,5 +1,5 @@
 //! The index: sled, with all live pairs. It can be rebuilt from the ledger at
-//! any time, and is whenever it cannot be believed.
+//! any time, and is rebuilt whenever it cannot be trusted.
 
 use std::{
     any::Any,
@@ -26,28 +26,28 @@ use crate::{
     },
 };
 
-/// sled's cache, in bytes: an idle server stays under 30 MiB. The kernel
-/// caches the file anyway.
+/// The size of sled's cache in bytes: an idle server stays below 30 MiB. The
+/// kernel caches the file in any case.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Pairs that go into the index at once while it is rebuilt, and their bytes: no
-/// more than a batch of the writer's, for the same reason.
+/// How many pairs, and how many bytes, a rebuild writes at once: at most as
+/// much as a batch of the writer, for the same reason.
 const REBUILD_BATCH: usize = 1000;
 const REBUILD_BYTES: usize = 1024 * 1024;
 
-/// How often, and how far apart, it is looked whether sled is closed: 5 s in
-/// all.
+/// How often, and at what interval, to check whether sled is closed: 5 s in
+/// total.
 const CLOSE_TRIES: u32 = 1000;
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
-/// What an index is called while it is not complete yet.
+/// The name of an index that is not complete yet.
 const BUILDING: &str = "building";
-/// What an index is called that is of no use any more.
+/// The name of an index that is no longer used.
 const ASIDE: &str = "aside";
 
 /// Why an index could not be opened.
 pub(super) enum Refusal {
-    /// The operating system refused something that is no fault of the index.
+    /// The operating system refused something; the index may be good.
     Io(Fault),
     /// The index is broken.
     Broken(String),
@@ -62,7 +62,7 @@ fn path(index: &Path, generation: u64) -> PathBuf {
     index.join(generation.to_string())
 }
 
-/// Runs what calls sled, which panics on some damaged files.
+/// Runs code that calls sled, which panics on some damaged files.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|error| in_words(&error)),
@@ -70,8 +70,8 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, sled::Error>) -> Result
     }
 }
 
-/// A fault of sled in the operator's words: sled's own texts speak of its
-/// insides. They go to the log of level debug.
+/// Describes an error of sled for operators. sled's own text, which names its
+/// internals, is logged at the debug level.
 pub(super) fn in_words(error: &sled::Error) -> String {
     tracing::debug!(%error, "the index's library returned an error");
     match error {
@@ -83,10 +83,10 @@ pub(super) fn in_words(error: &sled::Error) -> String {
     }
 }
 
-/// What is said where sled gives up.
+/// The description when sled gives up.
 pub(super) const PANICKED: &str = "the library that reads it stopped with an internal error";
 
-/// A panic of sled, the same way.
+/// Describes a panic of sled in the same way.
 fn of_panic(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<String>()
@@ -96,13 +96,13 @@ fn of_panic(panic: &(dyn Any + Send)) -> String {
     PANICKED.to_owned()
 }
 
-/// What sled says where another handle holds its lock.
+/// sled's error text when another handle holds its lock.
 const LOCKED: &str = "could not acquire lock";
 
-/// How often an index whose lock is held is opened again, and the pause between.
+/// How often an index with a held lock is opened again, and the interval.
 const LOCK_TRIES: (usize, Duration) = (100, Duration::from_millis(10));
 
-/// Opens sled at `path`. After a handle was dropped, threads of sled hold the
+/// Opens sled at `path`. After a handle was dropped, sled's threads hold the
 /// lock of its file a little longer.
 pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     let (tries, pause) = LOCK_TRIES;
@@ -117,8 +117,8 @@ pub(super) fn open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     try_open_sled(path)
 }
 
-/// On a thread of its own: sled's threads take after the one that first needs
-/// them.
+/// Opens sled on a new thread: sled's own threads inherit the priority of the
+/// thread that first needs them.
 fn try_open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     let config = sled::Config::new()
         .path(path)
@@ -152,8 +152,8 @@ fn try_open_sled(path: &Path) -> Result<sled::Db, Refusal> {
     }
 }
 
-/// Opens generation `generation` and brings it up to the ledger's end: it was
-/// flushed up to `flushed`. Returns the nonce key in it, too.
+/// Opens generation `generation`, which was flushed up to `flushed`, and
+/// applies the rest of the ledger. Returns the nonce key in it, too.
 pub(super) fn open(
     disk: &dyn Disk,
     survey: &Survey,
@@ -163,7 +163,7 @@ pub(super) fn open(
     end: &End,
 ) -> Result<(sled::Db, Option<[u8; 32]>), Refusal> {
     let path = path(index, generation);
-    // sled would make each of its files anew where one is missing.
+    // If one of its files is missing, sled would create it anew.
     if !path.join("db").is_file() || !path.join("conf").is_file() {
         return Err(Refusal::Broken("its files are missing".to_owned()));
     }
@@ -180,8 +180,9 @@ pub(super) fn open(
     }
 }
 
-/// Whether an index was made for the records of this layout. The note says which
-/// ledger it belongs to, and a migrated one is of the same database.
+/// Checks that an index was made for the records of this layout. The note only
+/// says which ledger it belongs to, and a migrated ledger is of the same
+/// database.
 fn check_layout(tree: &sled::Db) -> Result<(), Refusal> {
     let layout = guarded(|| tree.get(keys::SCHEMA)).map_err(Refusal::Broken)?;
     match layout {
@@ -217,7 +218,7 @@ fn catch_up(
     }
 }
 
-/// Applies a commit that the index may hold already, or one after it.
+/// Applies a commit that the index may already hold.
 fn apply_again(tree: &sled::Db, entry: &Entry<'_>) -> Result<(), Fault> {
     let mut replaced = Pieces::default();
     let mut batch = Batch::default();
@@ -229,7 +230,7 @@ fn apply_again(tree: &sled::Db, entry: &Entry<'_>) -> Result<(), Fault> {
     apply(tree, batch)
 }
 
-/// The last commit that was applied.
+/// Returns the last applied commit.
 fn last_commit(tree: &sled::Db) -> Result<u64, Refusal> {
     let number = guarded(|| tree.get(keys::SEQUENCE)).map_err(Refusal::Broken)?;
     number
@@ -237,7 +238,7 @@ fn last_commit(tree: &sled::Db) -> Result<u64, Refusal> {
         .ok_or_else(|| Refusal::Broken("it does not say how far it goes".to_owned()))
 }
 
-/// The nonce key of the database.
+/// Returns the nonce key of the database.
 pub(super) fn nonce_key(tree: &sled::Db) -> Result<Option<[u8; 32]>, Refusal> {
     let key = guarded(|| tree.get(keys::NONCE_KEY)).map_err(Refusal::Broken)?;
     Ok(key.and_then(|key| key.as_ref().try_into().ok()))
@@ -256,14 +257,15 @@ fn not_applied(detail: String) -> Fault {
     }
 }
 
-/// A handle of sled writes when it is dropped: after a fault it must not.
+/// Leaks a handle of sled, which would write when dropped: after a fault it
+/// must not.
 pub(crate) fn leak(tree: sled::Db) {
     std::mem::forget(tree);
 }
 
 /// Makes durable what was applied. After some failed writes sled's flush never
-/// returns, and blocks every writer: after `timeout` it counts as failed, and its
-/// thread keeps a handle.
+/// returns and blocks every writer. Therefore it counts as failed after
+/// `timeout`, and its thread keeps a handle.
 pub(super) fn flush(tree: &sled::Db, timeout: Duration) -> Result<(), String> {
     let (sender, flushed) = mpsc::channel();
     let tree = tree.clone();
@@ -271,7 +273,8 @@ pub(super) fn flush(tree: &sled::Db, timeout: Duration) -> Result<(), String> {
         .name("assay-flush".to_owned())
         .spawn(move || {
             let result = guarded(|| tree.flush().map(drop));
-            // Before the answer: the last handle is the one that is closed.
+            // Before the answer: the last handle must be the one that is
+            // closed.
             drop(tree);
             let _ = sender.send(result);
         })
@@ -281,9 +284,9 @@ pub(super) fn flush(tree: &sled::Db, timeout: Duration) -> Result<(), String> {
         .unwrap_or_else(|_| Err(format!("it did not end within {} s", timeout.as_secs())))
 }
 
-/// Closes sled at `path`, which writes, and panics when it cannot synchronise.
-/// Its threads may hold on to it for a moment: until its own lock is free it may
-/// still write.
+/// Closes sled at `path`, which writes, and panics if it cannot synchronise.
+/// Its threads may hold it a little longer: until its lock is free it may still
+/// write.
 pub(super) fn close(tree: sled::Db, path: &Path) -> Result<(), Fault> {
     let file = path.join("db");
     let fault = |error| Fault::io("close", &file)(error);
@@ -303,8 +306,8 @@ pub(super) fn close(tree: sled::Db, path: &Path) -> Result<(), Fault> {
     Err(fault(io::ErrorKind::TimedOut.into()))
 }
 
-/// Builds a new generation of the index from the ledger, and sets the ones
-/// before aside. Returns its number, the open sled and the ledger's end.
+/// Builds a new generation of the index from the ledger, and sets older ones
+/// aside. Returns its number, the open sled and the ledger's end.
 pub(super) fn rebuild(
     disk: &dyn Disk,
     survey: &Survey,
@@ -333,9 +336,9 @@ pub(super) fn rebuild(
         Ok(end) => end,
         Err(fault) => {
             leak(tree);
-            // The next rebuild removes what cannot be removed now.
+            // What cannot be removed now, the next rebuild removes.
             let _ = fs::remove_dir_all(&building);
-            // A database that is refused stays as it is.
+            // A refused database stays unchanged.
             if is_new {
                 let _ = fs::remove_dir(index);
             }
@@ -350,9 +353,10 @@ pub(super) fn rebuild(
     set_aside(disk, index, generation)?;
     disk.sync_dir(index)
         .map_err(Fault::io("synchronise", index))?;
-    // Opening writes a snapshot, which spares the next start reading it all.
+    // Opening writes a snapshot, so that the next start need not read
+    // everything.
     let tree = open_sled(&path).map_err(Refusal::into_fault)?;
-    // sled takes what it cannot read for the end of its log.
+    // sled takes unreadable bytes for the end of its log.
     let last = end.place.sequence;
     let complete = last_commit(&tree).and_then(|applied| match applied == last {
         true => Ok(()),
@@ -414,7 +418,7 @@ fn fill(
     let layout = keys::SCHEMA_VERSION.to_be_bytes();
     filling.batch.insert(keys::SCHEMA, &layout);
     filling.apply()?;
-    // A slow disk may have much of it to write yet: a second for each MiB.
+    // A slow disk may still have much to write: a second for each MiB.
     let timeout = flush_timeout + Duration::from_secs(total >> 20);
     flush(tree, timeout).map_err(|detail| Fault::Io {
         doing: "flush",
@@ -426,18 +430,19 @@ fn fill(
     Ok(end)
 }
 
-/// A new index that takes pairs, of several with one key the last.
+/// A new index that is being filled. Of several pairs with one key the last one
+/// counts.
 struct Filling<'a> {
     tree: &'a sled::Db,
     batch: Batch,
-    /// Of all values so far.
+    /// Those of all values so far.
     pieces: Pieces,
     pairs: usize,
     bytes: usize,
 }
 
 impl Filling<'_> {
-    /// Takes a pair; whether others went into the index with it.
+    /// Adds a pair. Returns whether a batch was written to the index.
     fn put(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Fault> {
         self.pieces.put(&mut self.batch, key, value);
         self.pairs += 1;
@@ -455,8 +460,8 @@ impl Filling<'_> {
     }
 }
 
-/// Renames all generations but `generation`, and removes what was set aside
-/// before: one is enough to look into.
+/// Renames all generations but `generation`, and removes those that were set
+/// aside before: one is enough for an analysis.
 fn set_aside(disk: &dyn Disk, index: &Path, generation: u64) -> Result<(), Fault> {
     let names = disk.list(index).map_err(Fault::io("list", index))?;
     let others: Vec<&String> = (names.iter())
@@ -479,7 +484,7 @@ fn set_aside(disk: &dyn Disk, index: &Path, generation: u64) -> Result<(), Fault
     Ok(())
 }
 
-/// Whether a name in the directory of indexes is that of one without use.
+/// Returns whether a name in the index directory belongs to an unused index.
 pub(crate) fn is_set_aside(name: &str) -> bool {
     let ending = name.split_once('.').map(|(_, ending)| ending);
     matches!(ending, Some(ASIDE | BUILDING))

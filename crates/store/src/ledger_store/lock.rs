@@ -1,4 +1,4 @@
-//! The lock that keeps other processes out of a database.
+//! The lock that allows only one process to use a database.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -9,22 +9,24 @@ use std::{
 use super::error::OpenError;
 use crate::ledger::fault::Fault;
 
-/// An exclusive `flock` on a file in the directory of a database. sled has one
-/// too, but does not tell it from other faults.
+/// An exclusive `flock` on a file in the database's directory. sled has a lock,
+/// too, but does not distinguish it from other faults.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock(File);
 
 impl DirectoryLock {
+    /// Takes the lock.
+    ///
     /// # Errors
-    /// [`OpenError::InUse`] while another handle has it.
+    /// [`OpenError::InUse`] if another handle holds it.
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = Self::path(dir);
         let failed = |doing, error| OpenError::fault(dir, Fault::io(doing, &path)(error));
         if path.is_dir() {
             return Err(OpenError::InTheWay {
                 path,
-                wanted: "the file that keeps other processes out",
-                then: "it is made anew",
+                wanted: "the lock file",
+                then: "it is created again",
             });
         }
         loop {
@@ -33,7 +35,7 @@ impl DirectoryLock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                // A pipe in its place must not block.
+                // If there is a pipe instead, opening it must not block.
                 .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
                 .open(&path)
                 .map_err(|error| failed("open", error))?;
@@ -43,8 +45,9 @@ impl DirectoryLock {
                 Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
             }
             let lock = Self(file);
-            // A start that was refused may have removed the file in between: a
-            // lock on a file without a name keeps no process out.
+            // A refused start may have removed the file meanwhile. Another
+            // process can take a lock on a new file of the same name, so this
+            // one would protect nothing.
             let ours = lock.0.metadata().map_err(|error| failed("read", error))?;
             match fs::metadata(&path) {
                 Ok(named) if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) => {
@@ -55,18 +58,17 @@ impl DirectoryLock {
         }
     }
 
-    /// The file of the lock in `dir`.
+    /// Returns the path of the lock file in `dir`.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join("lock")
     }
 }
 
 impl Drop for DirectoryLock {
-    /// Releases the lock itself, not only this handle: a child process that is
-    /// between `fork` and `exec` has a copy of the handle, and the lock would
-    /// last until it is closed there.
+    /// Releases the lock itself, not only this handle: a child process between
+    /// `fork` and `exec` has a copy of the handle, which would keep the lock.
     fn drop(&mut self) {
-        // It fails only where there is no lock to release.
+        // Unlocking fails only if there is no lock.
         let _ = self.0.unlock();
     }
 }
@@ -83,7 +85,7 @@ mod tests {
         let lock = DirectoryLock::take(dir.path()).unwrap();
         let in_use = OpenError::InUse(dir.path().to_owned());
         assert_eq!(DirectoryLock::take(dir.path()).unwrap_err(), in_use);
-        // What a child process has until it runs its program.
+        // A child process has such a copy until it calls `exec`.
         let copy = lock.0.try_clone().unwrap();
         drop(lock);
         DirectoryLock::take(dir.path()).unwrap();

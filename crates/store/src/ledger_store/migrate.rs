@@ -1,20 +1,22 @@
-//! From older layouts to the present one.
+//! Migrates older layouts to the current one.
 //!
-//! A ledger names the layout of its records. One of an older layout is read
-//! whole and written anew as a ledger of one checkpoint, with indexes made from
-//! the records; the old one stays in `ledger.before-layout-N`. A later layout
-//! needs no more than its number and, where records change, a step in
-//! [`upgrade_record`].
+//! A ledger names the layout of its records. A ledger of an older layout is
+//! read completely and written again as a ledger with one checkpoint, with
+//! indexes made from the records; the old one stays in
+//! `ledger.before-layout-N`. A later layout only needs its number and, if
+//! records change, a step in [`upgrade_record`].
 //!
-//! Layouts 1 to 3 were one sled in `db/`. Their old files are read from a copy, since opening a sled writes. Their
-//! records become the first checkpoint; the indexes are made anew from the
-//! records. Then the old files move to `db/before-ledger/`, and a small sled that
-//! says the present layout takes their place, so that an older program refuses the
-//! database instead of making a new one.
+//! Layouts 1 to 3 were one sled in `db/`. Opening sled writes, so the old files
+//! are read from a copy. Their records become the first checkpoint, and the
+//! indexes are made again from the records. Then the old files move to
+//! `db/before-ledger/`, and a small sled that names the current layout replaces
+//! them, so that an older program refuses the database instead of creating a
+//! new one.
 //!
-//! Killed at any point, the next start goes on: until `ledger.unfinished` is
-//! complete, which the empty file `migrated` in it says, everything begins
-//! anew from the old files; after that, only what is left is done.
+//! After a kill at any point the next start continues. Until
+//! `ledger.unfinished` is complete, which the empty file `migrated` in it
+//! marks, it starts again from the old files; after that it only does the
+//! remaining steps.
 
 use std::{
     fs, io,
@@ -54,24 +56,24 @@ const LAST_OF_SLED: u32 = 3;
 const LABORATORY: &[u8] = b"mlaboratory";
 const LATEST_TIME: &[u8] = b"mtime";
 
-/// Where the old files are kept.
+/// The directory of the old files.
 pub(crate) const BEFORE_LEDGER: &str = "before-ledger";
 
-/// What is in front of the number of the layout that replaced a ledger.
+/// The prefix of a replaced ledger's name, before the number of its layout.
 pub(crate) const BEFORE_LAYOUT: &str = "ledger.before-layout-";
 
-/// What says that a new ledger is complete.
+/// The name of the file that marks a new ledger as complete.
 const COMPLETE: &str = "migrated";
 
-/// Whether `dir` holds a database of a layout before the ledger.
+/// Returns whether `dir` holds a database of a layout before the ledger.
 pub(crate) fn is_older_layout(dir: &Path) -> bool {
-    // With an index beside it, `db` is the mark for older programs.
+    // If there is an index, `db` is the mark for older programs.
     let has_index = note::path(&index::directory(dir)).exists();
     let is_sled = dir.join("db").is_file() && !has_index;
     is_sled || complete_ledger(dir).is_some()
 }
 
-/// A ledger that is complete and not in its place yet.
+/// Returns a ledger that is complete but not in its final place yet.
 fn complete_ledger(dir: &Path) -> Option<PathBuf> {
     let ledger = dir.join(format!("ledger.{UNFINISHED}"));
     ledger.join(COMPLETE).is_file().then_some(ledger)
@@ -92,8 +94,8 @@ pub(super) fn run(
             ledger
         }
         None => convert(dir, mode, options, check).inspect_err(|_| {
-            // A database that is refused stays as it is. What cannot be removed
-            // now, the next start removes.
+            // A refused database stays unchanged. What cannot be removed now,
+            // the next start removes.
             for name in UNFINISHED_OF_CONVERT {
                 let _ = fs::remove_dir_all(dir.join(format!("{name}.{UNFINISHED}")));
             }
@@ -102,7 +104,7 @@ pub(super) fn run(
     finish(disk, dir, &ledger).map_err(|fault| OpenError::fault(dir, fault))
 }
 
-/// Brings the ledger in `dir` to the present layout.
+/// Upgrades the ledger in `dir` to the current layout.
 pub(super) fn upgrade(
     dir: &Path,
     survey: &Survey,
@@ -113,8 +115,8 @@ pub(super) fn upgrade(
     let older = describe(options.disk.as_ref(), survey).map_err(damaged)?;
     check(&older).map_err(OpenError::NotToMigrate)?;
     write_anew(dir, survey, options).map_err(|fault| {
-        // What is half made would keep the older program from starting on a full
-        // disk; once the old ledger has moved, it is the database.
+        // Incomplete files would prevent the older program from starting on a
+        // full disk. But once the old ledger has moved, they are the database.
         if crate::ledger::path(dir).is_dir() {
             for name in ["ledger", "records"] {
                 let _ = fs::remove_dir_all(dir.join(format!("{name}.{UNFINISHED}")));
@@ -124,7 +126,7 @@ pub(super) fn upgrade(
     })
 }
 
-/// What a ledger of an older layout says of itself.
+/// Describes a ledger of an older layout.
 fn describe(disk: &dyn Disk, survey: &Survey) -> Result<OlderDatabase, Fault> {
     let identity = survey.identity();
     let mut older = OlderDatabase::new(identity.layout, identity.laboratory, Timestamp(0));
@@ -140,7 +142,7 @@ fn describe(disk: &dyn Disk, survey: &Survey) -> Result<OlderDatabase, Fault> {
     Ok(older)
 }
 
-/// Writes the ledger in `dir` anew, in the present layout.
+/// Writes the ledger in `dir` again in the current layout.
 fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Fault> {
     let disk = options.disk.as_ref();
     let old = survey.identity();
@@ -182,29 +184,29 @@ fn write_anew(dir: &Path, survey: &Survey, options: &Options) -> Result<(), Faul
                 .map_err(|error| Fault::damage(Path::new("the ledger"), 0, error.0))?;
             (upgraded.iter()).try_for_each(|(key, value)| into.push(key, Some(value)))
         })?;
-        // The new ledger does not know which nonces were redeemed last: none
-        // that was issued before counts any more.
+        // The new ledger does not know the last redeemed nonces, so all nonces
+        // issued before must become invalid.
         into.push(keys::NONCE_KEY, Some(&open::random::<32>()))
     })?;
     fs::remove_dir_all(&runs).map_err(Fault::io("remove", &runs))?;
     mark_complete(disk, dir, &unfinished)?;
-    // First: an index of the older layout must not be believed beside the new
-    // ledger, wherever a kill comes.
+    // First, so that after a kill at any point an index of the older layout is
+    // never trusted beside the new ledger.
     forget_index(disk, dir)?;
     let ledger = crate::ledger::path(dir);
     let kept = dir.join(format!("{BEFORE_LAYOUT}{}", keys::SCHEMA_VERSION));
     disk.rename(&ledger, &kept)
         .map_err(Fault::io("rename", &ledger))?;
-    // Killed from here on, the next start goes on.
+    // After a kill from here on, the next start continues.
     finish(disk, dir, &unfinished)
 }
 
 /// A key and its value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// The record under `key` of an older layout as the present one has it, with its
-/// index entries; nothing for what is no record. Up to layout 6 no record
-/// changed: what an older one lacks counts as absent.
+/// Converts the record under `key` of an older layout to the current one, with
+/// its index entries; returns nothing if it is not a record. Up to layout 6 no
+/// record changed: a field that an older record lacks counts as absent.
 fn upgrade_record(key: &[u8], value: &[u8], layout: u32) -> Result<Vec<Pair>, StoreError> {
     if !record::is_record(key) {
         return Ok(Vec::new());
@@ -216,7 +218,7 @@ fn upgrade_record(key: &[u8], value: &[u8], layout: u32) -> Result<Vec<Pair>, St
     Ok(pairs)
 }
 
-/// What a conversion makes beside the old files.
+/// The directories that a conversion makes beside the old files.
 const UNFINISHED_OF_CONVERT: [&str; 2] = ["copy", "ledger"];
 
 /// Reads the old database and writes the ledger.
@@ -283,8 +285,7 @@ fn convert(
     Ok(ledger)
 }
 
-/// Notes that a new ledger is complete: a start that finds it goes on from
-/// there.
+/// Marks a new ledger as complete: a start that finds it continues from there.
 pub(crate) fn mark_complete(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Result<(), Fault> {
     let complete = ledger.join(COMPLETE);
     let file = (disk.create(&complete)).map_err(Fault::io("create", &complete))?;
@@ -294,11 +295,11 @@ pub(crate) fn mark_complete(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Resul
     disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))
 }
 
-/// Puts the old files aside and a complete ledger into its place.
+/// Moves the old files aside and a complete ledger to its place.
 pub(crate) fn finish(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Result<(), Fault> {
     let aside = dir.join(BEFORE_LEDGER);
     // A repaired database has an index, and no files of an older layout. `db`
-    // last: once it has moved, what is in its place is the mark.
+    // goes last: once it has moved, the mark takes its place.
     if !index::directory(dir).exists() && !aside.join("db").exists() {
         disk.create_dir(&aside)
             .map_err(Fault::io("create", &aside))?;
@@ -329,8 +330,8 @@ pub(crate) fn finish(disk: &dyn Disk, dir: &Path, ledger: &Path) -> Result<(), F
         .map_err(Fault::io("remove", &complete))
 }
 
-/// Makes a sled in `db/` that holds nothing but the number of this layout: a
-/// program that knows sled alone reads it, and refuses the database.
+/// Creates a sled in `db/` that holds only the number of this layout: a program
+/// that only knows sled reads it, and refuses the database.
 pub(crate) fn mark_for_older_programs(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
     let mark = dir.join(format!("mark.{UNFINISHED}"));
     if mark.exists() {
@@ -350,7 +351,7 @@ pub(crate) fn mark_for_older_programs(disk: &dyn Disk, dir: &Path) -> Result<(),
     index::sync(&mark)?;
     for name in disk.list(&mark).map_err(Fault::io("list", &mark))? {
         let (from, to) = (mark.join(&name), dir.join(&name));
-        // A mark that a crash left half made.
+        // A crash left an incomplete mark.
         if to.is_dir() {
             fs::remove_dir_all(&to).map_err(Fault::io("remove", &to))?;
         }
@@ -361,7 +362,7 @@ pub(crate) fn mark_for_older_programs(disk: &dyn Disk, dir: &Path) -> Result<(),
     disk.sync_dir(dir).map_err(Fault::io("synchronise", dir))
 }
 
-/// Copies the files that are sled's own.
+/// Copies sled's own files.
 pub(super) fn copy_sled(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -381,7 +382,7 @@ pub(super) fn copy_sled(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What an old database says of itself.
+/// The metadata of an old database.
 struct Old {
     layout: u32,
     laboratory: bool,
@@ -394,7 +395,7 @@ impl Old {
         let layout = layout.ok_or_else(|| OpenError::Unfinished(dir.to_owned()))?;
         let layout = u32::from_be_bytes(layout);
         if layout == keys::SCHEMA_VERSION {
-            // A mark for older programs, and nothing behind it.
+            // Only the mark for older programs, and no ledger.
             return Err(OpenError::Unfinished(dir.to_owned()));
         }
         if !(1..=LAST_OF_SLED).contains(&layout) {
@@ -406,7 +407,7 @@ impl Old {
         let number = |key| {
             meta(dir, tree, key)?
                 .map(u64::from_be_bytes)
-                .ok_or_else(|| damaged(dir, "a number of its own is missing".to_owned()))
+                .ok_or_else(|| damaged(dir, "a metadata value is missing".to_owned()))
         };
         let [laboratory] = meta(dir, tree, LABORATORY)?
             .ok_or_else(|| damaged(dir, "its laboratory mark is missing".to_owned()))?;
@@ -443,7 +444,7 @@ impl Old {
     }
 }
 
-/// The value under a key of the old store's own.
+/// Reads a metadata value of the old store.
 fn meta<const N: usize>(
     dir: &Path,
     tree: &sled::Db,
@@ -453,7 +454,7 @@ fn meta<const N: usize>(
     value
         .map(|value| {
             <[u8; N]>::try_from(value.as_ref())
-                .map_err(|_| damaged(dir, "a number of its own has a wrong length".to_owned()))
+                .map_err(|_| damaged(dir, "a metadata value has the wrong length".to_owned()))
         })
         .transpose()
 }

@@ -1,9 +1,9 @@
-//! What is known about the index without opening it: which of its generations
-//! is in use, up to which commit it was flushed, and whether it was closed.
+//! What is known about the index without opening it: its current generation, up
+//! to which commit it was flushed, and whether it was closed.
 //!
-//! The file `db/index/note` has two slots of 512 bytes, which are written in
-//! turn, so that a write that is cut short leaves the one before. Of the whole
-//! ones the higher counter counts.
+//! The file `db/index/note` has two slots of 512 bytes that are written in
+//! turn, so that an interrupted write leaves the other slot. Of the valid slots
+//! the one with the higher counter counts.
 //!
 //! | offset in a slot | bytes | what |
 //! |---|---|---|
@@ -38,28 +38,28 @@ const MAGIC: [u8; 8] = *b"ASSAYIDX";
 const LEN: usize = 160;
 const SLOT: u64 = 512;
 
-/// What became of the index since it was opened.
+/// The state of the index since it was last opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// It was closed cleanly.
     Closed = 0,
     /// It is open, or its process was killed.
     Open = 1,
-    /// It failed: it must not be believed again.
+    /// It failed and must not be trusted again.
     Failed = 2,
-    /// An operator asked for a rebuild.
+    /// An operator requested a rebuild.
     Asked = 3,
 }
 
-/// A slot's content.
+/// The content of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) generation: u64,
     pub(super) state: State,
-    /// The machine's boot id, where the system tells it.
+    /// The machine's boot id, if the system provides it.
     pub(super) boot: Option<[u8; 16]>,
     pub(super) database: [u8; 16],
-    /// What was applied and flushed, and where the ledger goes on.
+    /// Up to where it was applied and flushed, and where the ledger continues.
     pub(super) flushed: Start,
 }
 
@@ -71,8 +71,7 @@ pub(super) struct NoteFile {
 }
 
 impl NoteFile {
-    /// The file in `index`, which is created where it is missing, and the
-    /// newest note in it.
+    /// Opens the file in `index`, or creates it, and reads its newest note.
     pub(super) fn open(disk: &dyn Disk, index: &Path) -> Result<(Self, Option<Note>), Fault> {
         let path = index.join(NAME);
         let file = match disk.open_to_write(&path) {
@@ -111,12 +110,12 @@ impl NoteFile {
     }
 }
 
-/// The file of notes in `index`.
+/// Returns the path of the note file in `index`.
 pub(crate) fn path(index: &Path) -> std::path::PathBuf {
     index.join(NAME)
 }
 
-/// The newest note in `index`; nothing is created.
+/// Reads the newest note in `index`; creates nothing.
 pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault> {
     let path = index.join(NAME);
     match disk.open(&path) {
@@ -126,20 +125,21 @@ pub(super) fn read(disk: &dyn Disk, index: &Path) -> Result<Option<Note>, Fault>
     }
 }
 
-/// Whose index is in `index`, and up to where it was flushed: that was durable
-/// in the ledger before.
+/// Returns which database the index in `index` belongs to, and up to where it
+/// was flushed: the ledger was durable up to there before.
 pub(crate) fn flushed(disk: &dyn Disk, index: &Path) -> Result<Option<([u8; 16], Place)>, Fault> {
     let note = read(disk, index)?;
     Ok(note.map(|note| (note.database, note.flushed.place)))
 }
 
-/// Where the ledger ended when the database was last closed, if that is the last
-/// that happened to it: what was acknowledged, to the commit. `None` where that
+/// Returns where the ledger ended when the database was last closed, if nothing
+/// happened to it since. That is exactly what was acknowledged. `None` if that
 /// is not proven.
 ///
-/// A note is written "open", durably, before the first commit of a process and
-/// "closed" after its last one. The two slots are written in turn: a slot that
-/// cannot be read might be a later "open", so that both must be whole, the
+/// A note "open" is durably written before the first commit of a process, and
+/// "closed" after its last one. The two slots are written in turn, and a slot
+/// that cannot be read might be a later "open". Therefore both must be valid,
+/// and the closed one must directly follow the other.
 /// closed one the very next.
 pub(crate) fn closed_at(disk: &dyn Disk, index: &Path) -> Result<Option<([u8; 16], Place)>, Fault> {
     let path = index.join(NAME);
@@ -233,23 +233,23 @@ impl Note {
         Some((u64_at(bytes, 8), note))
     }
 
-    /// Why the index that this is about must be made anew; `None` when it can
-    /// be believed up to where it was flushed.
+    /// Returns why the index must be rebuilt; `None` if it can be trusted up to
+    /// where it was flushed.
     pub(super) fn doubt(&self, database: [u8; 16], boot: Option<[u8; 16]>) -> Option<&'static str> {
         match self.state {
             _ if self.database != database => Some("the index is of another database"),
             State::Failed => Some("writing to or reading from the index failed before"),
             State::Asked => Some("`assay store rebuild` asked for it"),
             State::Closed => None,
-            // Killed: the kernel had everything that was written. After a
-            // power loss nobody knows what reached the disk.
+            // Killed: the kernel had everything that was written. After a power
+            // loss it is unknown what reached the disk.
             State::Open if boot.is_some() && self.boot == boot => None,
             State::Open => Some("the machine stopped or lost power while the database was open"),
         }
     }
 }
 
-/// The id of the machine's present boot, where the system tells it.
+/// Returns the id of the machine's current boot, if the system provides it.
 pub(super) fn boot_id() -> Option<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_comes_back_and_no_flipped_bit_is_believed() {
+    fn a_note_is_read_back_and_no_flipped_bit_is_trusted() {
         let bytes = note(State::Open).encode(4);
         assert_eq!(Note::parse(&bytes), Some((4, note(State::Open))));
         for bit in 0..bytes.len() * 8 {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_believed_after_a_close_or_a_kill_only() {
+    fn an_index_is_trusted_only_after_a_close_or_a_kill() {
         let (database, boot) = ([8; 16], Some([7; 16]));
         assert_eq!(note(State::Closed).doubt(database, None), None);
         assert_eq!(note(State::Open).doubt(database, boot), None);

@@ -1,4 +1,4 @@
-//! What a database of an older layout says of itself, before it is migrated.
+//! The description of a database of an older layout before its migration.
 
 use std::path::Path;
 
@@ -11,14 +11,15 @@ use crate::{
     record::{self, KeyCache, StoredCertificate},
 };
 
-/// Says why a database of an older layout must stay as it is, where it must.
+/// Returns an error with the reason if a database of an older layout must not
+/// be migrated.
 pub type MigrationCheck<'a> = dyn Fn(&OlderDatabase) -> Result<(), String> + 'a;
 
-/// How many certificates are looked at: serial numbers are random, so that they
-/// are a sample of all.
+/// How many certificates are read. Serial numbers are random, so the first ones
+/// are a random sample.
 pub(super) const SAMPLE: usize = 1000;
 
-/// What decides whether a database of an older layout is migrated.
+/// What decides whether a database of an older layout may be migrated.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OlderDatabase {
@@ -28,8 +29,8 @@ pub struct OlderDatabase {
     pub laboratory: bool,
     /// The latest time of all commits.
     pub latest_time: Timestamp,
-    /// The key of the CA that issues for it, where it was noted: the SHA-256 of
-    /// its SubjectPublicKeyInfo.
+    /// The recorded key of the CA that issues for it: the SHA-256 of its
+    /// SubjectPublicKeyInfo.
     pub issuer: Option<[u8; 32]>,
     /// A sample of its certificates.
     pub certificates: Vec<Certificate>,
@@ -46,7 +47,7 @@ impl OlderDatabase {
         }
     }
 
-    /// Takes what a pair of it says; a later one of the same key counts.
+    /// Notes a pair; a later one with the same key replaces it.
     pub(super) fn note(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Fault> {
         if key == keys::ISSUER {
             self.issuer = value.and_then(|value| value.try_into().ok());

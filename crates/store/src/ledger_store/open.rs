@@ -30,16 +30,16 @@ use crate::{
     },
 };
 
-/// A database that is ready.
+/// An open database.
 pub(super) struct Opened {
-    /// Keeps other processes out while it is open.
+    /// Locks the directory against other processes while the database is open.
     pub(super) lock: DirectoryLock,
     pub(super) identity: Identity,
     pub(super) survey: Survey,
     pub(super) end: End,
     pub(super) tree: sled::Db,
     pub(super) nonce_key: Option<[u8; 32]>,
-    /// Whether all of the ledger was read.
+    /// Whether the whole ledger was read.
     pub(super) verified: bool,
     pub(super) notes: NoteFile,
     pub(super) note: Note,
@@ -88,8 +88,8 @@ pub(super) fn create(dir: &Path, laboratory: bool, options: &Options) -> Result<
     Ok(())
 }
 
-/// Makes a ledger in the new directory `ledger`: a checkpoint at `place` with
-/// the pairs that `fill` gives.
+/// Creates a ledger in the new directory `ledger`: a checkpoint at `place` with
+/// the pairs that `fill` adds.
 pub(crate) fn begin_ledger(
     disk: &dyn Disk,
     ledger: &Path,
@@ -113,7 +113,7 @@ pub(crate) fn begin_ledger(
     Ok(())
 }
 
-/// Puts a ledger that was made in `from` into its place. From then on the
+/// Moves a ledger that was made in `from` to its final place. From then on the
 /// database exists.
 pub(crate) fn finish_ledger(
     disk: &dyn Disk,
@@ -150,7 +150,7 @@ pub(super) fn open(
     let locked_before = DirectoryLock::path(dir).exists();
     let lock = DirectoryLock::take(dir)?;
     open_locked(dir, lock, mode, options, check).inspect_err(|_| {
-        // A database that is refused stays as it is, without a lock as well.
+        // A refused database stays unchanged, without a lock file, too.
         if !locked_before {
             let _ = fs::remove_file(DirectoryLock::path(dir));
         }
@@ -206,8 +206,8 @@ fn open_locked(
     }
 }
 
-/// Refuses something else in the place of the index: nothing is moved away
-/// that the store did not make.
+/// Refuses anything else in place of the index: the store moves nothing away
+/// that it did not create.
 fn check_place(index: &Path) -> Result<(), OpenError> {
     match fs::symlink_metadata(index) {
         Ok(found) if !found.is_dir() && !index.is_dir() => Err(OpenError::InTheWay {
@@ -219,10 +219,10 @@ fn check_place(index: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// A survey of the ledger in `dir`. What the index was flushed up to counts as
-/// acknowledged too: a ledger that ends before it is an older copy.
+/// Surveys the ledger in `dir`. Commits up to the last index flush count as
+/// acknowledged, too: a ledger that ends before them is an older copy.
 pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
-    // Before the ledger is looked at: a running server only goes on.
+    // Before the ledger is read: meanwhile a running server only adds to it.
     let flushed = note::flushed(disk, &index::directory(dir))?;
     let mut survey = Survey::take(disk, dir)?;
     if let Some((database, place)) = flushed
@@ -233,7 +233,7 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, Fault> {
     Ok(survey)
 }
 
-/// Why there is no ledger in `dir` that could be read.
+/// Returns why there is no readable ledger in `dir`.
 pub(crate) fn no_ledger(dir: &Path) -> OpenError {
     let ledger = ledger::path(dir);
     match fs::symlink_metadata(&ledger) {
@@ -242,7 +242,7 @@ pub(crate) fn no_ledger(dir: &Path) -> OpenError {
         Ok(_) => {
             return OpenError::Damaged {
                 dir: dir.to_owned(),
-                detail: format!("{} is no directory", ledger.display()),
+                detail: format!("{} is not a directory", ledger.display()),
             };
         }
     }
@@ -258,13 +258,13 @@ pub(crate) fn no_ledger(dir: &Path) -> OpenError {
     OpenError::Missing(dir.to_owned())
 }
 
-/// How far back redeemed nonces are read, in seconds: they live for 15 minutes.
+/// How many seconds of redeemed nonces are read: nonces live for 15 minutes.
 const REDEMPTIONS_FOR: u64 = 15 * 60;
 
-/// An index that is open and holds what the ledger holds.
+/// An open index that holds everything that the ledger holds.
 struct Ready {
     tree: sled::Db,
-    /// Whether all of the ledger was read.
+    /// Whether the whole ledger was read.
     verified: bool,
     nonce_key: Option<[u8; 32]>,
     generation: u64,
@@ -272,8 +272,8 @@ struct Ready {
 }
 
 impl Ready {
-    /// The index, as it is where it can be believed, rebuilt otherwise. Changes
-    /// nothing before the ledger was found whole.
+    /// Opens the index if it can be trusted, else rebuilds it. Changes nothing
+    /// until the ledger has proved to be complete.
     fn find(
         disk: &dyn Disk,
         dir: &Path,
@@ -285,13 +285,13 @@ impl Ready {
             None => "there is no index",
             Some(note) => match note.doubt(survey.identity().database, options.boot_id) {
                 Some(doubt) => doubt,
-                None => match Self::believe(disk, &index, survey, note, options.boot_id)? {
+                None => match Self::trust(disk, &index, survey, note, options.boot_id)? {
                     Ok(ready) => return Ok(ready),
                     Err(doubt) => doubt,
                 },
             },
         };
-        // A new database's index holds a key of its own, and nothing else.
+        // The index of a new database holds only one key of its own.
         let is_new = survey.checkpoint.pairs() <= 1 && survey.segments.is_empty();
         if !is_new {
             tracing::warn!(
@@ -333,8 +333,9 @@ impl Ready {
         }
     }
 
-    /// The index that `note` is about; or why it cannot be believed after all.
-    fn believe(
+    /// Opens the index that `note` describes, or returns why it cannot be
+    /// trusted.
+    fn trust(
         disk: &dyn Disk,
         index: &Path,
         survey: &Survey,
@@ -354,8 +355,8 @@ impl Ready {
         });
         let end = match read {
             Ok(end) if met => end,
-            // Whether the ledger is damaged is for the rebuild to find out,
-            // which reads all of it.
+            // The rebuild reads the whole ledger and finds out whether it is
+            // damaged.
             Ok(_) => {
                 return Ok(Err(
                     "the ledger does not hold the commit up to which the index was flushed",
@@ -397,7 +398,7 @@ impl Ready {
         }
     }
 
-    /// Notes that the index is open and holds everything.
+    /// Notes that the index is open and complete.
     fn note(
         &self,
         disk: &dyn Disk,
@@ -410,7 +411,7 @@ impl Ready {
             state: State::Open,
             boot,
             database: identity.database,
-            // The next entry begins a segment.
+            // The next entry begins a new segment.
             flushed: Start {
                 segment: self.end.place.sequence + 1,
                 offset: HEADER_LEN as u64,
@@ -423,13 +424,13 @@ impl Ready {
     }
 }
 
-/// Random bytes of the operating system.
+/// Returns random bytes of the operating system.
 #[expect(
     clippy::expect_used,
-    reason = "without random bytes there must be no new database"
+    reason = "a new database must not exist without random bytes"
 )]
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives no random bytes");
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system's CSPRNG failed");
     bytes
 }

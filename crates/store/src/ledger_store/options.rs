@@ -5,38 +5,37 @@ use assay_engine::health::Health;
 use super::note;
 use crate::ledger::disk::{Disk, SystemDisk};
 
-/// How a database is opened.
+/// Options for opening a database.
 #[derive(Clone)]
 pub struct Options {
-    /// How long closed segments are kept beside the checkpoint that holds what
-    /// they hold, in seconds.
+    /// How long closed segments are kept after a checkpoint contains them, in
+    /// seconds.
     pub keep_ledger: u64,
-    /// Where the store reports that it was opened, and damage that is found
-    /// later.
+    /// Where the store reports that it is open, and damage that it finds later.
     pub health: Arc<Health>,
-    /// Is called while the index is rebuilt: what was read, and of how much, in
-    /// bytes.
+    /// A callback during a rebuild of the index, with the bytes read so far and
+    /// the total.
     pub on_rebuild: Arc<dyn Fn(u64, u64) + Send + Sync>,
-    /// How long flushing the index may take: sled waits indefinitely after
-    /// some faults, which then count as a failure of the index.
+    /// The timeout for a flush of the index: after some faults sled waits
+    /// indefinitely, which counts as a failure of the index.
     pub flush_timeout: Duration,
     /// Sizes.
     pub sizes: Sizes,
-    /// The id of the machine's present boot, where it is known: an index that
-    /// was left open in another one is not believed.
+    /// The id of the machine's current boot, if known: an index that was left
+    /// open in another boot is not trusted.
     pub boot_id: Option<[u8; 16]>,
     pub(crate) disk: Arc<dyn Disk>,
 }
 
-/// Sizes in bytes; tests choose small ones.
+/// Sizes in bytes. Tests choose small ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// The length at which a segment is closed.
     pub segment: u64,
-    /// The closed segments that make a new checkpoint worthwhile; half of the
-    /// live data, if that is more.
+    /// The total size of closed segments that starts a merge; half of the live
+    /// data, if that is more.
     pub merge: u64,
-    /// What a merge sorts in memory at once.
+    /// How much a merge sorts in memory at once.
     pub chunk: usize,
 }
 

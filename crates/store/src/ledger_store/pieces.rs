@@ -1,16 +1,17 @@
-//! Large values in the index, each over several keys.
+//! Large values in the index, each split over several keys.
 //!
-//! sled writes a page of more than 128 KiB to a file of its own. Where such a
-//! file is missing it opens all the same, and shows the page as it was before:
-//! ADR 0019. A page has some twenty values, so that none of more than a piece
-//! keeps pages below that size.
+//! sled writes a page of more than 128 KiB to its own file. If such a file is
+//! missing, sled still opens and shows the older content of the page: ADR 0019.
+//! A page holds some twenty values, so that pieces of this size keep pages
+//! below that limit.
 //!
-//! A value of at most [`WHOLE_LEN`] bytes lies under its key. Of a larger one
-//! the head lies there: its first [`WHOLE_LEN`] bytes, and in two more how many
-//! further pieces there are. These lie under `ff`, the key and their number in
-//! two bytes, from 1 on; no key of the layout begins with `ff`.
+//! A value of at most [`WHOLE_LEN`] bytes is stored under its key. For a larger
+//! one the key holds the head: the first [`WHOLE_LEN`] bytes, and in two more
+//! bytes the number of further pieces. These are stored under `ff`, the key and
+//! the piece's number in two bytes, from 1 on. No key of the layout begins with
+//! `ff`.
 //!
-//! The ledger knows nothing of this: it holds whole values.
+//! The ledger always holds whole values.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +19,25 @@ use sled::{Batch, IVec};
 
 use crate::{ledger::entry::MAX_BODY, map::Pair, record};
 
-/// The longest value that lies under its key whole, and the longest piece, in
-/// bytes.
+/// The maximum length of a value that is not split, and of a piece, in bytes.
 const WHOLE_LEN: usize = 4096;
 
-/// The length of a head: no other value has it.
+/// The length of a head. No other value has this length.
 const HEAD_LEN: usize = WHOLE_LEN + 2;
 
-/// What the keys of further pieces begin with.
+/// The first byte of the keys of further pieces.
 const FURTHER: u8 = 0xff;
 
-// Every value that the ledger can hold has a number of pieces.
+// Every value that fits into the ledger has a valid number of pieces.
 const _: () = assert!(MAX_BODY / WHOLE_LEN < u16::MAX as usize);
 
-/// How many further pieces a value of `len` bytes has.
+/// Returns how many further pieces a value of `len` bytes has.
 fn further(len: usize) -> u16 {
     let further = len.saturating_sub(WHOLE_LEN).div_ceil(WHOLE_LEN);
     u16::try_from(further).unwrap_or(u16::MAX)
 }
 
-/// How many further pieces belong to what lies under a key; `None` for a whole
+/// Returns how many further pieces a stored value announces; `None` for a whole
 /// value.
 fn of_head(found: &[u8]) -> Option<u16> {
     let (_, count) = found.split_last_chunk()?;
@@ -48,7 +48,7 @@ fn key_of(key: &[u8], number: u16) -> Vec<u8> {
     [&[FURTHER], key, &number.to_be_bytes()].concat()
 }
 
-/// The value under `key`.
+/// Reads the value under `key`.
 pub(super) fn get(tree: &sled::Tree, key: &[u8]) -> sled::Result<Option<Vec<u8>>> {
     loop {
         let Some(found) = tree.get(key)? else {
@@ -63,8 +63,8 @@ pub(super) fn get(tree: &sled::Tree, key: &[u8]) -> sled::Result<Option<Vec<u8>>
     }
 }
 
-/// A pair that a scan found, its value whole; `None` for a further piece, and
-/// for a pair that went meanwhile.
+/// Completes a pair that a scan found. `None` for a further piece, and for a
+/// pair that was removed meanwhile.
 pub(super) fn whole(
     tree: &sled::Tree,
     found: sled::Result<(IVec, IVec)>,
@@ -85,7 +85,8 @@ pub(super) fn whole(
     }
 }
 
-/// The value whose head is `head`; `None` when another was written meanwhile.
+/// Assembles the value with the head `head`; `None` if another one was written
+/// meanwhile.
 fn assemble(
     tree: &sled::Tree,
     key: &[u8],
@@ -101,8 +102,9 @@ fn assemble(
             None => is_whole = false,
         }
     }
-    // Only records are as large as this, and each write of one has a version of
-    // its own in its first bytes: between two equal heads none was written.
+    // Only records are this large, and each write of a record has a unique
+    // version in its first bytes: if the head is unchanged, nothing was written
+    // meanwhile.
     if tree.get(key)?.as_ref() != Some(head) {
         return Ok(None);
     }
@@ -112,14 +114,14 @@ fn assemble(
     }
 }
 
-/// How many further pieces values have that are about to be replaced: those
-/// that the new value has no use for go with it.
+/// Counts the further pieces of values that are about to be replaced, so that
+/// superfluous ones are removed with them.
 #[derive(Default)]
 pub(super) struct Pieces(BTreeMap<Vec<u8>, u16>);
 
 impl Pieces {
-    /// Takes down what the index holds under `key`. A large value that is
-    /// written over without this leaves pieces that no head counts: they take
+    /// Notes what the index holds under `key`. If a large value is overwritten
+    /// without this, its pieces stay, without a head that counts them, and take
     /// space until the next rebuild.
     pub(super) fn note(&mut self, key: &[u8], value: &[u8]) {
         let count = further(value.len());

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 use crate::ledger::survey::Start;
 
-/// How far the store is, and whether it failed.
+/// The last applied commit, and whether the store has failed.
 pub(super) struct Progress {
-    /// The last commit that is applied, and where the ledger goes on.
+    /// The last applied commit, and where the ledger continues.
     applied: Mutex<Start>,
     poison: watch::Sender<Option<StoreError>>,
 }
@@ -21,7 +21,7 @@ impl Progress {
         }
     }
 
-    /// All commits up to there are durable and applied.
+    /// Notes that all commits up to `applied` are durable and applied.
     pub(super) fn set_applied(&self, applied: Start) {
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
     }
@@ -34,7 +34,8 @@ impl Progress {
         self.applied().place.time
     }
 
-    /// Nothing is to be read or written any more. The first reason stays.
+    /// Poisons the store: from now on nothing is read or written. The first
+    /// reason stays.
     pub(super) fn poison(&self, reason: StoreError) {
         tracing::error!(event = "store_poisoned", %reason, "the store is poisoned: nothing more is accepted");
         self.poison.send_modify(|poison| {
@@ -42,7 +43,7 @@ impl Progress {
         });
     }
 
-    /// Fails once the store is poisoned.
+    /// Returns an error if the store is poisoned.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match &*self.poison.borrow() {
             Some(reason) => Err(reason.clone()),
@@ -50,8 +51,8 @@ impl Progress {
         }
     }
 
-    /// The reason of the poisoning, once it happens. Pends indefinitely when
-    /// the store is closed without one.
+    /// Completes with the reason when the store is poisoned. Pends indefinitely
+    /// if the store is closed without being poisoned.
     pub(super) fn poisoned(&self) -> impl Future<Output = StoreError> + Send + use<> {
         let mut receiver = self.poison.subscribe();
         async move {

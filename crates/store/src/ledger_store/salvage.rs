@@ -1,4 +1,4 @@
-//! What the maintenance of a database needs of its index.
+//! What maintenance commands need of the index.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ use crate::{
     map::Pair,
 };
 
-/// Has the next start rebuild the index.
+/// Makes the next start rebuild the index.
 pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
     if !crate::ledger::path(dir).is_dir() {
         return Err(open::no_ledger(dir));
@@ -44,12 +44,12 @@ pub(crate) fn distrust_index(dir: &Path) -> Result<(), OpenError> {
     noted.map_err(|fault| OpenError::fault(dir, fault))
 }
 
-/// Removes what is noted of the index: the next start makes a new one.
+/// Removes the note of the index, so that the next start makes a new index.
 pub(crate) fn forget_index(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
     let index = index::directory(dir);
     let note = note::path(&index);
     match disk.remove(&note) {
-        // A note that came back after a power loss would be believed.
+        // If the note came back after a power loss, it would be trusted.
         Ok(()) => (disk.sync_dir(&index)).map_err(Fault::io("synchronise", &index)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Fault::io("remove", &note)(error)),
@@ -59,16 +59,16 @@ pub(crate) fn forget_index(disk: &dyn Disk, dir: &Path) -> Result<(), Fault> {
 /// A copy of an index.
 pub(crate) struct IndexCopy {
     pub(crate) tree: sled::Db,
-    /// The last commit in it.
+    /// The last applied commit.
     pub(crate) applied: u64,
-    /// Whose database it is.
+    /// The database that it belongs to.
     pub(crate) identity: Identity,
     /// The latest time up to where it was flushed.
     pub(crate) time: Timestamp,
 }
 
 impl IndexCopy {
-    /// All pairs in it, but for those that are in sled only.
+    /// Returns all its pairs, except those that exist only in sled.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = sled::Result<Pair>> {
         let whole = (self.tree.iter()).filter_map(|found| pieces::whole(&self.tree, found));
         whole.filter(|found| {
@@ -78,8 +78,8 @@ impl IndexCopy {
     }
 }
 
-/// A copy of the index in `copy`, opened; or why there is none that can be
-/// believed.
+/// Copies the index to `copy` and opens the copy. Returns the reason if there
+/// is no index that can be trusted.
 pub(crate) fn copy_of_index(
     disk: &dyn Disk,
     dir: &Path,
@@ -91,10 +91,10 @@ pub(crate) fn copy_of_index(
         return Ok(Err("there is no index".to_owned()));
     };
     let Some(identity) = identity(disk, dir, note.database) else {
-        return Ok(Err("no file of the ledger says whose it is".to_owned()));
+        return Ok(Err("no file of the ledger has a valid header".to_owned()));
     };
     if let Some(doubt) = note.doubt(identity.database, boot) {
-        return Ok(Err(format!("the index cannot be believed: {doubt}")));
+        return Ok(Err(format!("the index cannot be trusted: {doubt}")));
     }
     if copy.exists() {
         fs::remove_dir_all(copy).map_err(Fault::io("remove", copy))?;
@@ -120,7 +120,7 @@ pub(crate) fn copy_of_index(
         })),
         Ok(_) => {
             index::leak(tree);
-            broken("it does not say how far it goes".to_owned())
+            broken("its last commit is missing".to_owned())
         }
         Err(detail) => {
             index::leak(tree);
@@ -129,7 +129,7 @@ pub(crate) fn copy_of_index(
     }
 }
 
-/// What the headers of the ledger say of `database`.
+/// Returns what the ledger's headers say about `database`.
 fn identity(disk: &dyn Disk, dir: &Path, database: [u8; 16]) -> Option<Identity> {
     let ledger = crate::ledger::path(dir);
     let names = Names::list(disk, &ledger).ok()?;

@@ -1,4 +1,4 @@
-//! Faults of the disk, and what readers see before it is done.
+//! Faults of the disk, and what readers see before a commit is durable.
 
 mod faults;
 mod faulty_disk;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A disk whose fdatasync of segments does as it is told.
+/// A disk on which the fdatasync of a segment behaves as the test says.
 #[derive(Clone, Default)]
 struct TestDisk(Arc<Inner>);
 
@@ -73,7 +73,7 @@ impl DiskFile for TestFile {
         self.file.write_all_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
-        // The header's does not count.
+        // The sync of the header does not count.
         if self.file.len()? == HEADER_LEN as u64 {
             return self.file.sync();
         }
@@ -86,7 +86,7 @@ impl DiskFile for TestFile {
             .unwrap();
         match behaviour {
             Behaviour::Fails => Err(io::Error::from(io::ErrorKind::StorageFull)),
-            Behaviour::Panics => panic!("as it was told"),
+            Behaviour::Panics => panic!("on purpose"),
             Behaviour::Hangs | Behaviour::Works => Ok(()),
         }
     }
@@ -110,7 +110,7 @@ impl Disk for TestDisk {
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = SystemDisk.create(path)?;
-        // Segments begin with another name than checkpoints: the first is 1.
+        // Segments have other names than checkpoints: the first one is 1.
         let name = path.file_name().unwrap().to_str().unwrap();
         let is_segment = !name.contains("checkpoint") && name.ends_with("unfinished");
         Ok(
@@ -140,7 +140,7 @@ impl Disk for TestDisk {
     }
 }
 
-/// All files below a directory.
+/// Reads all files below a directory.
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -164,7 +164,7 @@ fn store() -> (Arc<LedgerStore>, TestDisk, TempDir) {
     (Arc::new(store), disk, dir)
 }
 
-/// Starts a commit on another task, and returns when `disk` has got it.
+/// Starts a commit on another task. Returns when `disk` has received it.
 async fn start_commit(
     store: &Arc<LedgerStore>,
     disk: &TestDisk,
@@ -184,7 +184,7 @@ async fn is_pending(future: impl Future) -> bool {
 }
 
 #[tokio::test]
-async fn no_reader_sees_what_is_not_durable() {
+async fn no_reader_sees_a_commit_before_it_is_durable() {
     let (store, disk, _dir) = store();
     let changes = vec![
         Change::InsertAccount(account(1)),
@@ -203,7 +203,7 @@ async fn no_reader_sees_what_is_not_durable() {
     ];
     let task = start_commit(&store, &disk, changes).await;
 
-    // What changed, what came and what went: all of it is as before.
+    // Changed, added and deleted records are all as before.
     let first = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!((first.value, first.version), (order(1), Version(1)));
     let by_key = async |n| {
@@ -287,10 +287,10 @@ async fn later_commits_of_a_batch_are_checked_against_earlier_ones() {
     assert_eq!(won, 1);
 }
 
-/// Large records that are replaced and deleted by commits of one batch, some of
-/// them twice, leave no piece in the index that no record counts.
+/// Commits of one batch replace and delete large records, some of them twice.
+/// No piece without a head stays in the index.
 #[tokio::test]
-async fn commits_leave_no_piece_of_what_they_replace() {
+async fn commits_leave_no_piece_of_replaced_values() {
     let (store, disk, _dir) = store();
     let with_tbs = |n, len| in_state(order(n), processing(n, len));
     let changes = (1..9).map(|n| insert_order(with_tbs(n, 60_000))).collect();
@@ -312,7 +312,7 @@ async fn commits_leave_no_piece_of_what_they_replace() {
         let store = Arc::clone(&store);
         rest.push(tokio::spawn(async move { commit(&*store, changes).await }));
     }
-    // Of version 3, which the first of them will have.
+    // Version 3 is that of the first of them.
     let changes = vec![Change::UpdateOrder(with_tbs(1, 5_000), Version(3))];
     let again = Arc::clone(&store);
     rest.push(tokio::spawn(async move { commit(&*again, changes).await }));
@@ -399,7 +399,7 @@ async fn a_failing_disk_poisons_the_store() {
         );
         assert_eq!(disk.syncs(), syncs);
 
-        // What was acknowledged is there after a restart.
+        // Acknowledged commits are still there after a restart.
         drop(store);
         let store = LedgerStore::open(dir.path(), OpenMode::Any).unwrap();
         assert!(store.order(order_id(1)).await.unwrap().is_some());

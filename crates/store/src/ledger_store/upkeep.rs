@@ -1,5 +1,5 @@
-//! What goes on in the background: the index is flushed, closed segments
-//! become checkpoints, and what a checkpoint holds goes.
+//! Background work: flushes the index, merges closed segments into checkpoints,
+//! and removes segments that a checkpoint contains.
 
 use std::{
     path::PathBuf,
@@ -29,24 +29,25 @@ use crate::ledger::{
     survey::{Segment, Survey},
 };
 
-/// What to do after a fault of the index.
+/// What to do after a failure of the index.
 pub(super) const REBUILT: &str = "start the server again, the index is then rebuilt from the \
                                   ledger, which holds all that was acknowledged";
 
-/// How often the index is flushed at most.
+/// The minimum interval between two flushes of the index.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether kept segments may go.
+/// How often kept segments are checked for removal.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 
-/// How long segments stay at least: nonces that were redeemed are read from
-/// them. Their 15 minutes, and some time for clocks.
+/// The minimum time that segments are kept, since redeemed nonces are read from
+/// them: 15 minutes, and a margin for clocks.
 const KEEP_AT_LEAST: u64 = 20 * 60;
 
-/// The most closed segments before a merge: each start begins a new one.
+/// The number of closed segments that starts a merge: each start begins a new
+/// segment.
 const MAX_SEGMENTS: usize = 200;
 
-/// What the threads of the background share with the writer.
+/// The state that the background threads share with the writer.
 pub(super) struct Upkeep {
     progress: Arc<Progress>,
     work: Mutex<Work>,
@@ -54,27 +55,27 @@ pub(super) struct Upkeep {
     stopping: Arc<AtomicBool>,
 }
 
-/// What there is to do.
+/// Pending work.
 #[derive(Default)]
 struct Work {
-    /// Commits were applied since the last flush.
+    /// Whether commits were applied since the last flush.
     dirty: bool,
-    /// Segments that were closed, and their lengths.
+    /// Closed segments and their lengths.
     closed: Vec<(u64, u64)>,
-    /// Up to where the index was flushed.
+    /// Up to which commit the index was flushed.
     flushed: u64,
     index_failed: bool,
     stop: bool,
 }
 
-/// The files that the background looks after.
+/// The files that the background threads maintain.
 pub(super) struct Files {
     pub(super) options: Options,
     pub(super) ledger: PathBuf,
     pub(super) checkpoint: Checkpoint,
     /// Closed segments after the checkpoint.
     pub(super) segments: Vec<Closed>,
-    /// Closed segments whose entries the checkpoint holds.
+    /// Closed segments whose entries the checkpoint contains.
     pub(super) older: Vec<u64>,
     /// Whether the start read all of them.
     pub(super) verified: bool,
@@ -114,7 +115,7 @@ impl Upkeep {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits became durable and were applied.
+    /// Notes that commits became durable and were applied.
     pub(super) fn appended(&self, appended: Appended) {
         let mut work = self.lock();
         let idle = !work.dirty;
@@ -125,18 +126,18 @@ impl Upkeep {
         }
     }
 
-    /// The index must not be believed again, and nothing more is read or
-    /// written, for this reason.
+    /// Marks the index as failed, so that it is never trusted again, and
+    /// poisons the store with `reason`.
     pub(super) fn index_failed(&self, reason: StoreError) {
         let mut work = self.lock();
         work.index_failed = true;
-        // Under the lock: when the flusher finds the store poisoned, the flag is
-        // set.
+        // Under the lock, so that the flusher sees the flag when it finds the
+        // store poisoned.
         self.progress.poison(reason);
         self.changed.notify_all();
     }
 
-    /// The index failed while it was read.
+    /// Marks the index as failed because a read failed.
     pub(super) fn read_failed(&self, detail: &str) -> StoreError {
         let reason = StoreError(format!(
             "reading from the index failed: {detail}; {REBUILT}"
@@ -145,15 +146,15 @@ impl Upkeep {
         reason
     }
 
-    /// Has both threads end.
+    /// Stops both threads.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.lock().stop = true;
         self.changed.notify_all();
     }
 
-    /// Starts the thread that flushes the index. It returns the file of notes
-    /// when it is stopped in good order, the index flushed.
+    /// Starts the thread that flushes the index. If it is stopped without a
+    /// fault, it returns the note file, with the index flushed.
     pub(super) fn flush_in_background(
         self: &Arc<Self>,
         tree: sled::Db,
@@ -196,7 +197,7 @@ impl Upkeep {
                 if self.lock().index_failed {
                     note.state = State::Failed;
                     if let Err(fault) = notes.write_durably(&note) {
-                        tracing::error!(event = "index_not_noted", %fault, "cannot note that the index failed");
+                        tracing::error!(event = "index_not_noted", %fault, "cannot record that the index failed");
                     }
                 }
                 return None;
@@ -204,7 +205,7 @@ impl Upkeep {
             note.flushed = at;
             if let Err(fault) = notes.write(&note) {
                 // Only the next start takes longer.
-                tracing::warn!(event = "index_not_noted", %fault, "cannot note how far the index was flushed");
+                tracing::warn!(event = "index_not_noted", %fault, "cannot record how far the index was flushed");
             }
             self.lock().flushed = at.place.sequence;
             self.changed.notify_all();
@@ -215,7 +216,7 @@ impl Upkeep {
         }
     }
 
-    /// Lets commits come together before the next flush.
+    /// Waits so that more commits come together before the next flush.
     fn pause(&self) {
         let work = self.lock();
         let waited = self
@@ -234,14 +235,14 @@ impl Upkeep {
             .name("assay-merge".to_owned())
             .spawn(move || {
                 give_way();
-                // Twice: nothing waits for a merge.
+                // Called twice: nothing waits for a merge.
                 give_way();
                 upkeep.merge(files);
             })
     }
 
-    /// Reads what the start did not need to read, because the index holds it:
-    /// as long as that can be believed, damage can be mended without a loss.
+    /// Reads what the start skipped because the index has it. As long as the
+    /// index can be trusted, damage can be repaired without loss.
     fn verify(&self, files: &Files) -> Result<(), Fault> {
         let go_on = || match self.stopping.load(Ordering::Relaxed) {
             true => Err(Fault::Stopped),
@@ -297,7 +298,7 @@ impl Upkeep {
                     tracing::error!(
                         event = "ledger_not_merged",
                         %fault,
-                        "cannot make a checkpoint: the ledger grows; trying again later"
+                        "cannot make a checkpoint: the ledger grows; retrying later"
                     );
                 }
                 Ok(()) if !is_damaged => health.recover(Part::Store),
@@ -354,15 +355,15 @@ impl Upkeep {
         self.remove_old(files)
     }
 
-    /// Removes segments that a checkpoint holds, once they are old enough and
-    /// the index was flushed beyond them.
+    /// Removes segments that a checkpoint contains, once they are old enough
+    /// and the index was flushed beyond them.
     fn remove_old(&self, files: &mut Files) -> Result<(), Fault> {
         let disk = files.options.disk.as_ref();
         let keep = files.options.keep_ledger.max(KEEP_AT_LEAST);
         let now = self.progress.latest_time();
         let limit = now.minus(keep);
         while let [first, rest @ ..] = files.older.as_slice() {
-            // The one after begins with the latest time of this one.
+            // The following segment begins with the latest time of this one.
             let next = match rest.first().copied() {
                 Some(next) => next,
                 None => files.checkpoint.place().sequence + 1,
@@ -377,7 +378,7 @@ impl Upkeep {
                 }
                 None => files.checkpoint.place().time,
             };
-            // A time that is yet to come was taken back.
+            // A time in the future was taken back.
             if (limit.plus(1)..=now).contains(&last) {
                 break;
             }
@@ -389,7 +390,7 @@ impl Upkeep {
     }
 }
 
-/// Removes what a crash left of a merge: older checkpoints beside the newest.
+/// Removes older checkpoints that a crash during a merge left behind.
 pub(super) fn remove_older_checkpoints(options: &Options, survey: &Survey) -> Result<(), Fault> {
     let disk = options.disk.as_ref();
     for sequence in &survey.older_checkpoints {

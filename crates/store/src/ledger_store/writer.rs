@@ -28,30 +28,30 @@ use crate::{
     transaction::Prepared,
 };
 
-/// Commits that become durable together at most.
+/// The maximum number of commits that become durable together.
 const BATCH_LEN: usize = 256;
 const _: () = assert!(BATCH_LEN as u64 <= MAX_RISE);
 
-/// The bytes of entries from which on no more commits join a batch. sled writes
-/// its log in pieces of 512 KiB, on a pool of seven threads. Each of them can wait
-/// for what one applying thread holds, and that one for a job that has no thread
-/// any more: seen with 8 MiB under way, and it never ends.
+/// The size in bytes at which a batch takes no more commits. sled writes its
+/// log in pieces of 512 KiB on a pool of seven threads. Each can wait for a
+/// lock of the thread that applies the batch, while that thread waits for a job
+/// that has no thread left. This deadlock was observed with 8 MiB in flight.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long a batch waits for more commits while several are under way: making
-/// a batch durable costs more processor time than a signature, and is the same
-/// for one commit and for many.
+/// How long a batch waits for more commits while several are under way. Making
+/// a batch durable costs more processor time than a signature, and costs the
+/// same for one commit and for many.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How much more the threads of the store give way than the rest of the
-/// process (nice(2)).
+/// How much lower the priority of the store's threads is than that of the rest
+/// of the process (nice(2)).
 const NICENESS: i32 = 5;
 
-/// Has this thread, and those that it starts from then on, give way to others:
-/// on a processor that is busy more commits come together in a batch, on an
-/// idle one none waits longer.
+/// Lowers the priority of this thread, and of those that it starts afterwards.
+/// On a busy processor more commits come together in a batch; on an idle one
+/// none waits longer.
 pub(super) fn give_way() {
-    // Elsewhere the whole process would give way.
+    // On other systems this would affect the whole process.
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::nice(NICENESS)
     {
@@ -59,39 +59,39 @@ pub(super) fn give_way() {
     }
 }
 
-/// A commit that waits for its turn.
+/// A commit in the queue.
 pub(super) struct Job {
     pub(super) name: &'static str,
     pub(super) prepared: Prepared,
     pub(super) answer: Answer,
 }
 
-/// Where the caller of a commit waits.
+/// The channel to the caller of a commit.
 type Answer = oneshot::Sender<Result<Version, CommitError>>;
 
-/// The one thread that writes.
+/// The only thread that writes.
 pub(super) struct Writer {
     pub(super) ledger: Ledger,
     pub(super) tree: sled::Db,
     pub(super) progress: Arc<Progress>,
     pub(super) upkeep: Arc<Upkeep>,
-    /// The callers of commits that failed with the store: they learn of it once
-    /// the reason is known.
+    /// The callers of commits that failed with the store. They are answered
+    /// once the reason is known.
     pub(super) failed: Vec<Answer>,
 }
 
-/// Commits that are checked, not yet durable.
+/// Commits that are checked but not yet durable.
 #[derive(Default)]
 struct Checked {
-    /// Their entries.
+    /// Their encoded entries.
     entries: Vec<u8>,
     count: u16,
 }
 
 impl Writer {
-    /// Serves the queue until it closes or the store is poisoned. On every
-    /// other way out than closing, the store is poisoned: no caller waits
-    /// without result.
+    /// Serves the queue until it closes or the store is poisoned. On every exit
+    /// but the close of the queue the store is poisoned, so that no caller
+    /// waits indefinitely.
     pub(super) fn run(mut self, queue: mpsc::Receiver<Job>) {
         give_way();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(queue)));
@@ -99,7 +99,7 @@ impl Writer {
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
             Err(_) => {
-                // Perhaps sled did, and its index is as it left it.
+                // Perhaps sled panicked, and its index is in an unknown state.
                 let reason = format!("the database panicked; {}", upkeep::REBUILT);
                 self.upkeep.index_failed(StoreError(reason.clone()));
                 reason
@@ -107,22 +107,22 @@ impl Writer {
         };
         index::leak(self.tree);
         self.progress.poison(StoreError(format!(
-            "{reason}; no more is read or written: see to the disk, then start the server again, \
-             all that was acknowledged is on the disk"
+            "{reason}; nothing is read or written any more: check the disk, then start the server again; \
+             all acknowledged commits are on the disk"
         )));
     }
 
     fn serve(&mut self, mut queue: mpsc::Receiver<Job>) -> Result<(), String> {
         let mut several = false;
         while let Some(first) = queue.blocking_recv() {
-            // A commit that comes alone, as a lone device's do, never waits.
+            // A single commit, as from a single device, never waits.
             if several {
                 thread::sleep(GATHER);
             }
-            // The index failed: nothing may be promised any more.
+            // The index failed: no commit may be confirmed any more.
             self.progress.check().map_err(|reason| reason.0)?;
-            // Each commit is checked against the state that the earlier ones
-            // of its batch leave.
+            // Each commit is checked against the state after the earlier ones
+            // of its batch.
             let tree = sled::Tree::clone(&self.tree);
             let replaced = RefCell::default();
             let index = IndexMap {
@@ -143,8 +143,8 @@ impl Writer {
                 next = has_room.then(|| queue.try_recv().ok()).flatten();
             }
             several = answers.len() > 1;
-            // Reading from the index failed: what it said before is no ground
-            // for a commit.
+            // A read of the index failed, so earlier reads may not be used for
+            // a commit either.
             self.progress.check().map_err(|reason| reason.0)?;
             if checked.count > 0 {
                 let writes = batch.into_writes();
@@ -154,9 +154,10 @@ impl Writer {
                     return Err(reason);
                 }
             }
-            // A conflict too is news of this batch, so that it waited as well.
+            // A conflict may result from this batch, so it is answered only
+            // after the batch is durable.
             for (answer, result) in answers {
-                // The caller may have gone away.
+                // The caller may be gone.
                 let _ = answer.send(result);
             }
         }
@@ -188,7 +189,7 @@ impl Writer {
 }
 
 impl Checked {
-    /// Checks a commit over `batch`, and adds its entry and its writes.
+    /// Checks a commit against `batch`, and adds its entry and its writes.
     fn add(
         &mut self,
         prepared: Prepared,

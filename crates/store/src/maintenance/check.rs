@@ -1,4 +1,4 @@
-//! Reads all of a database's ledger, and lists all damage.
+//! Reads a database's whole ledger and lists all damage.
 
 use std::{ops::RangeInclusive, path::Path};
 
@@ -19,51 +19,51 @@ use crate::{
     record,
 };
 
-/// What [`check`] found.
+/// The result of [`check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whether the database was created as a laboratory's.
     pub laboratory: bool,
-    /// The commit of the checkpoint, and its pairs.
+    /// The commit of the checkpoint, and its number of pairs.
     pub checkpoint: Option<(u64, u64)>,
-    /// Bytes of all keys and values in the checkpoint.
+    /// The total length of all keys and values in the checkpoint.
     pub live_bytes: u64,
-    /// Bytes of the checkpoint's file and of all segments.
+    /// The total length of the checkpoint's file and all segments.
     pub bytes: u64,
-    /// How many segments there are, those that are only kept among them.
+    /// The number of segments, including those that are only kept.
     pub segments: usize,
-    /// The last whole commit, and the latest time of all commits.
+    /// The last whole commit.
     pub last: u64,
     /// The latest time of all commits.
     pub time: Timestamp,
-    /// The last commit that was acknowledged, as far as it was noted.
+    /// The last commit that is known to be acknowledged.
     pub acknowledged: Option<u64>,
     /// The hash of the last whole commit's entry.
     pub(super) hash: [u8; 32],
-    /// The id of the database, where the checkpoint says it.
+    /// The id of the database, if the checkpoint can be read.
     pub(super) database: Option<[u8; 16]>,
     /// All damage.
     pub damage: Vec<Damage>,
-    /// The commits that are missing.
+    /// The missing commits.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// What a write left that was never acknowledged: the next start cuts it.
+    /// The rest of an unacknowledged write: the next start cuts it.
     pub tear: Option<Damage>,
 }
 
 impl Report {
-    /// Whether nothing is damaged or missing.
+    /// Returns whether nothing is damaged or missing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.missing.is_empty()
     }
 }
 
-/// Reads everything in the ledger of the database in `dir`, and changes
-/// nothing. A server may be running. `progress` is told what was read, and of
-/// how much, in bytes.
+/// Reads the whole ledger of the database in `dir` and changes nothing. A
+/// server may be running. Calls `progress` with the bytes read so far and the
+/// total.
 ///
 /// # Errors
-/// When there is no database, or the disk cannot be read.
+/// There is no database, or the disk cannot be read.
 pub fn check(dir: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, OpenError> {
     if !ledger::path(dir).is_dir() {
         return Err(no_ledger(dir));
@@ -107,7 +107,8 @@ impl Check<'_> {
     }
 
     fn run(&mut self, dir: &Path) -> Result<(), Fault> {
-        // Before the files are listed: a running server only goes on.
+        // Before the files are listed: meanwhile a running server only adds to
+        // them.
         let flushed = flushed(self.disk, &index_directory(dir))?;
         let acknowledged = self.note(Watermark::read(self.disk, dir))?;
         self.report.acknowledged = acknowledged;
@@ -187,7 +188,7 @@ impl Check<'_> {
         (report.last, report.time, report.hash) = (place.sequence, place.time, place.hash);
     }
 
-    /// Every block, and every record in it.
+    /// Checks every block, and every record in it.
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
         let mut pairs = 0;
         for number in 0..checkpoint.blocks() {
@@ -204,7 +205,7 @@ impl Check<'_> {
         self.done = checkpoint.len();
         if pairs != checkpoint.pairs() && self.report.damage.is_empty() {
             let (path, should) = (checkpoint.path(), checkpoint.pairs());
-            let detail = format!("it holds {pairs} pairs, and should hold {should}");
+            let detail = format!("it holds {pairs} pairs instead of {should}");
             self.note::<()>(Err(Fault::damage(path, 0, detail)))?;
         }
         Ok(())
@@ -223,7 +224,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every entry; behind damage it goes on with the next whole one.
+    /// Checks every entry. Behind damage it continues with the next whole one.
     fn segment(
         &mut self,
         mut reader: Reader,

@@ -1,4 +1,4 @@
-//! Removes what was set aside and is of no use to a server any more.
+//! Removes files that were set aside and that a server no longer needs.
 
 use std::{fs, io, path::Path};
 
@@ -8,24 +8,24 @@ use crate::{
     ledger_store::{self, BEFORE_LAYOUT, BEFORE_LEDGER, DirectoryLock},
 };
 
-/// What is in front of the number of a ledger that was replaced.
+/// The prefix of a replaced ledger's name, before its number.
 pub(super) const DAMAGED: &str = "ledger.damaged-";
 
-/// Something that was set aside.
+/// A file or directory that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
     /// Its name within the database's directory.
     pub name: String,
-    /// How many bytes its files have.
+    /// The total length of its files in bytes.
     pub bytes: u64,
 }
 
-/// Removes what was set aside in the database in `dir`: indexes that were
-/// replaced, the files of an older layout, damaged ledgers that were repaired,
-/// and what a crash left unfinished. Returns what was removed.
+/// Removes what was set aside in the database in `dir`: replaced indexes, the
+/// files of an older layout, damaged ledgers that were repaired, and incomplete
+/// files of a crash. Returns what was removed.
 ///
 /// # Errors
-/// When there is no database, a server runs, or a file cannot be removed.
+/// There is no database, a server is running, or a file cannot be removed.
 pub fn clean(dir: &Path) -> Result<Vec<Leftover>, OpenError> {
     if !path(dir).is_dir() {
         return Err(ledger_store::no_ledger(dir));

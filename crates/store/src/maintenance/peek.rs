@@ -1,4 +1,4 @@
-//! What a database says of itself before it is opened.
+//! Reads facts about a database before it is opened.
 
 use std::path::Path;
 
@@ -16,27 +16,27 @@ use crate::{
     ledger_store,
 };
 
-/// What decides whether a server may start on a database.
+/// What decides whether a server may start with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Whether the database was created as a laboratory's.
     pub laboratory: bool,
     /// The latest time of all commits.
     pub latest_time: Timestamp,
-    /// The key of the CA that issues for it, where it was noted: the SHA-256 of
-    /// its SubjectPublicKeyInfo.
+    /// The recorded key of the CA that issues for it: the SHA-256 of its
+    /// SubjectPublicKeyInfo.
     pub issuer: Option<[u8; 32]>,
 }
 
-/// Reads the ledger of the database in `dir` where it has no index yet, so that
-/// a start which is refused need not make one. Changes nothing. `None` where
-/// there is an index, or where the database must be migrated first.
+/// Reads the ledger of the database in `dir` if it has no index yet, so that a
+/// start that is refused need not build one. Changes nothing. `None` if there
+/// is an index, or if the database must be migrated first.
 ///
 /// # Errors
-/// [`OpenError`], as the start would have it.
+/// [`OpenError`], as the start would return it.
 pub fn peek(dir: &Path) -> Result<Option<Facts>, OpenError> {
     let index = ledger_store::index_directory(dir);
-    // What is in the place of the index is for the start to name.
+    // If another file is in the place of the index, the start reports it.
     let in_the_way = index.exists() && !index.is_dir();
     if in_the_way || ledger_store::note_path(&index).exists() || !ledger::path(dir).is_dir() {
         return Ok(None);
@@ -46,11 +46,11 @@ pub fn peek(dir: &Path) -> Result<Option<Facts>, OpenError> {
         .map_err(|fault| OpenError::fault(dir, fault))
 }
 
-/// Checks that there is a database in `dir`, of whichever layout, without
-/// reading it. Changes nothing.
+/// Checks that there is a database of any layout in `dir`, without reading it.
+/// Changes nothing.
 ///
 /// # Errors
-/// [`OpenError`], as the start would have it.
+/// [`OpenError`], as the start would return it.
 pub fn check_present(dir: &Path) -> Result<(), OpenError> {
     match ledger::path(dir).is_dir() {
         true => Ok(()),

@@ -4,11 +4,11 @@ use super::check;
 use crate::{LedgerStore, OpenError, OpenMode, Options, ledger_store};
 
 /// Rebuilds the index of the database in `dir` from its ledger, whether it can
-/// be believed or not. The one before is set aside. Where the ledger is damaged
-/// nothing is changed: the index may be what mends it.
+/// be trusted or not. The old index is set aside. If the ledger is damaged
+/// nothing is changed: the index may be needed for the repair.
 ///
 /// # Errors
-/// [`OpenError`], whose message says what to do.
+/// [`OpenError`], whose text says what to do.
 pub fn rebuild(dir: &Path, options: Options) -> Result<(), OpenError> {
     let report = check(dir, &|_, _| {})?;
     if !report.is_whole() {

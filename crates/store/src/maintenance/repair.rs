@@ -1,5 +1,5 @@
-//! Mends a damaged ledger: from the index, where that holds all that was
-//! acknowledged, or by giving up what is damaged.
+//! Repairs a damaged ledger: from the index if that holds all acknowledged
+//! commits, else by giving up what is damaged.
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -29,24 +29,24 @@ use crate::{
     record,
 };
 
-/// What [`repair`] did.
+/// The result of [`repair`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repaired {
     /// Nothing was damaged, and nothing was changed.
     Nothing,
     /// Only the file `watermark` was damaged or missing. The index was closed
-    /// in good order where the ledger ends: nothing else can have been
-    /// acknowledged, and the file was written anew.
+    /// cleanly where the ledger ends, so nothing else can have been
+    /// acknowledged, and the file was written again.
     Watermark {
         /// The last commit.
         last: u64,
     },
-    /// All that was acknowledged was in the index.
+    /// The index had all acknowledged commits.
     FromIndex {
         /// The last commit.
         last: u64,
     },
-    /// What is damaged was given up.
+    /// The damaged parts were given up.
     WithLoss {
         /// The last commit.
         last: u64,
@@ -55,30 +55,31 @@ pub enum Repaired {
         /// How many blocks of the checkpoint are lost.
         blocks: usize,
     },
-    /// Mending would lose something, and that was not accepted: nothing was
-    /// changed. The reason why the index does not serve.
+    /// The repair would lose data, which was not accepted: nothing was changed.
+    /// Contains why the index cannot be used.
     Refused(String),
 }
 
-/// Where a new ledger begins, and whose it is.
+/// Where a new ledger begins, and its identity.
 struct Base {
     identity: Identity,
     place: Place,
 }
 
-/// Mends the ledger of the database in `dir`. The damaged one is kept beside
-/// it. With `accept_loss`, what cannot be mended is given up: every intact
-/// entry is kept, and the database is marked as restored.
+/// Repairs the ledger of the database in `dir`. The damaged one is kept beside
+/// it. With `accept_loss` damage that cannot be repaired is given up: every
+/// intact entry is kept, and the database is marked as restored.
 ///
 /// # Errors
-/// [`OpenError`], when the disk fails or nothing can be kept.
+/// [`OpenError`] if the disk fails or nothing can be kept.
 pub fn repair(
     dir: &Path,
     accept_loss: bool,
     options: &Options,
 ) -> Result<(Report, Repaired), OpenError> {
     let checked = check(dir, &|_, _| {})?;
-    // A running server's database is not to be mended, nor called whole.
+    // The database of a running server must not be repaired, nor reported as
+    // intact.
     let _lock = DirectoryLock::take(dir)?;
     let report = checked;
     if report.is_whole() {
@@ -112,14 +113,15 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Whether the watermark is all that is damaged, and the index proves that
-    /// the ledger holds all that was acknowledged.
+    /// Returns whether only the watermark is damaged, and the index proves that
+    /// the ledger holds everything that was acknowledged.
     ///
     /// The proof is a clean close: the process that closed the index had
-    /// acknowledged exactly what it noted, hash of the last entry included, and
-    /// no process committed anything since, or its note would be there. After a
-    /// kill the note is only a lower bound: commits after it may have been
-    /// acknowledged, and a ledger cut short at the end of an entry looks whole.
+    /// acknowledged exactly what it noted, including the hash of the last
+    /// entry, and no later process committed anything, or its note would be
+    /// there. After a kill the note is only a lower bound: commits after it may
+    /// have been acknowledged, and a ledger that was cut at the end of an entry
+    /// looks complete.
     fn lacks_only_its_watermark(&self) -> Result<bool, Fault> {
         let report = self.report;
         let watermark = Watermark::path(self.dir);
@@ -141,10 +143,10 @@ impl Repair<'_> {
             .is_some_and(|(database, place)| report.database == Some(database) && place == end))
     }
 
-    /// Makes a new ledger from the index, if it holds all commits up to the
-    /// last one that was acknowledged, or at least all up to where the ledger
-    /// is whole again; or why not. With `accept_loss`, also if it only reaches
-    /// further than the ledger.
+    /// Makes a new ledger from the index if it holds all commits up to the last
+    /// acknowledged one, or at least up to where the ledger is intact again;
+    /// otherwise returns why not. With `accept_loss` it is enough that the
+    /// index reaches further than the ledger.
     fn by_index(&self, accept_loss: bool) -> Result<Result<Repaired, String>, Fault> {
         if self.report.acknowledged.is_none() && !accept_loss {
             return Ok(Err(
@@ -178,7 +180,7 @@ impl Repair<'_> {
             .iter()
             .map(|missing| *missing.end())
             .max();
-        // The entries after what the index holds, all whole and in order.
+        // The entries after those in the index, all whole and in order.
         let mut place = Place {
             sequence: applied,
             hash: [0; 32],
@@ -215,7 +217,7 @@ impl Repair<'_> {
             true => None,
             false => Some(self.marked(reached, place.time)?),
         };
-        // What was acknowledged and is lost keeps its numbers.
+        // Lost acknowledged commits keep their numbers.
         place.sequence = reached.max(needed);
         let mut broken = None;
         let base = Base { identity, place };
@@ -261,7 +263,7 @@ impl Repair<'_> {
     fn with_loss(&self) -> Result<Repaired, Fault> {
         let ledger = ledger::path(self.dir);
         let names = Names::list(self.disk, &ledger)?;
-        // The newest that can be read at all.
+        // The newest one that can be read at all.
         let checkpoint = (names.checkpoints.iter().rev())
             .find_map(|sequence| Checkpoint::open(self.disk, &ledger, *sequence).ok());
         let Some(checkpoint) = checkpoint else {
@@ -272,8 +274,8 @@ impl Repair<'_> {
             ));
         };
         let at = checkpoint.place();
-        // Ranges of keys whose block is lost: entries before the checkpoint may
-        // still tell them.
+        // Key ranges of lost blocks: entries before the checkpoint may still
+        // have the values.
         let mut lost = Vec::new();
         for number in 0..checkpoint.blocks() {
             if checkpoint.block(number).is_err() {
@@ -344,7 +346,7 @@ impl Repair<'_> {
         })
     }
 
-    /// The mark of a database that lost what was committed after `sequence`.
+    /// Creates the mark of a database that lost the commits after `sequence`.
     fn marked(&self, sequence: u64, time: Timestamp) -> Result<Vec<u8>, Fault> {
         let restored = Restored {
             from: RestoredFrom::Loss,
@@ -359,7 +361,8 @@ impl Repair<'_> {
         })
     }
 
-    /// Gives `each` all whole entries, of kept segments too, oldest first.
+    /// Calls `each` with all whole entries, also of kept segments, oldest
+    /// first.
     fn entries(
         &self,
         identity: Option<Identity>,
@@ -368,7 +371,7 @@ impl Repair<'_> {
         let ledger = ledger::path(self.dir);
         for first in Names::list(self.disk, &ledger)?.segments {
             let mut reader = match Reader::open(self.disk, &ledger, first) {
-                // A file of another database has nothing of this one.
+                // A file of another database has no entries of this one.
                 Ok(reader) if identity.is_some_and(|ours| ours != reader.header().identity) => {
                     continue;
                 }
@@ -393,8 +396,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Puts a new ledger with what `fill` gives in the place of the damaged
-    /// one, which is kept.
+    /// Replaces the damaged ledger, which is kept, with a new one that holds
+    /// what `fill` adds.
     fn replace(
         &self,
         base: &Base,
@@ -427,9 +430,9 @@ impl Repair<'_> {
         self.disk
             .rename(&ledger, &kept)
             .map_err(Fault::io("rename", &ledger))?;
-        // An index that reaches further than the new ledger is of no use.
+        // An index that reaches further than the new ledger cannot be used.
         ledger_store::forget_index(self.disk, self.dir)?;
-        // Killed from here on, the next start goes on.
+        // After a kill from here on, the next start continues.
         ledger_store::finish(self.disk, self.dir, &unfinished)
     }
 }
@@ -441,8 +444,8 @@ fn push_all(block: &mut Block, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Keeps a record that can be read, and makes its index entries anew: after a
-/// loss, entries may lead to nothing.
+/// Keeps a record that can be read, and makes its index entries again: after a
+/// loss, old entries may lead to missing records.
 fn push_record(key: &[u8], value: &[u8], layout: u32, into: &mut Sorter<'_>) -> Result<(), Fault> {
     if [keys::NONCE_KEY, keys::ISSUER].contains(&key) {
         return into.push(key, Some(value));

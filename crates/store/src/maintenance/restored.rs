@@ -1,25 +1,25 @@
-//! What is kept of a restore or of a loss until an operator has acknowledged
-//! it.
+//! What is stored about a restore or a loss until an operator acknowledges it.
 
 use assay_engine::ports::StoreError;
 use assay_proto::Timestamp;
 use minicbor::{Decode, Encode};
 
-/// How a database came to lack what was committed once.
+/// How a database came to lack commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoredFrom {
-    /// It is a backup, restored: what was committed after it is not known.
+    /// It was restored from a backup: the commits after the backup are unknown.
     Backup,
-    /// It was damaged, and repaired without what was lost.
+    /// It was damaged, and repaired with data loss.
     Loss,
-    /// It was lost, and began anew beside its CA: nothing of before is known.
+    /// It was lost and created again beside its CA: all earlier commits are
+    /// unknown.
     Anew,
 }
 
-/// That a database was restored, and what from.
+/// A restore of a database, and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// How.
+    /// The source.
     pub from: RestoredFrom,
     /// The last commit of the backup, or before the loss.
     pub sequence: u64,
@@ -51,7 +51,8 @@ impl Restored {
         minicbor::to_vec(stored).map_err(|error| StoreError(error.to_string()))
     }
 
-    /// What cannot be read counts as a restore of nobody knows what.
+    /// Decodes a stored restore. Unreadable bytes count as a restore with
+    /// unknown details.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let stored = minicbor::decode(bytes).unwrap_or(Stored {
             from: 1,
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restore_comes_back() {
+    fn a_restore_is_read_back() {
         for from in [RestoredFrom::Backup, RestoredFrom::Loss, RestoredFrom::Anew] {
             let restored = Restored {
                 from,

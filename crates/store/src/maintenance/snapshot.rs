@@ -1,5 +1,5 @@
-//! A consistent copy of a database, while a server may be running; and a
-//! database made from one.
+//! Makes a consistent copy of a database while a server may be running, and a
+//! database from such a copy.
 
 use std::{
     io::{self, Read},
@@ -25,8 +25,8 @@ use crate::{
     ledger_store,
 };
 
-/// The files of a ledger at one commit, all open: what happens to their names
-/// does not matter any more.
+/// The open files of a ledger at one commit. Renaming or removing them has no
+/// effect on the snapshot.
 pub struct Snapshot {
     /// The last commit.
     pub sequence: u64,
@@ -34,28 +34,28 @@ pub struct Snapshot {
     pub time: Timestamp,
     /// Whether the database was created as a laboratory's.
     pub laboratory: bool,
-    /// The files: checkpoint and segments.
+    /// The checkpoint and the segments.
     pub files: Vec<SnapshotFile>,
     survey: Survey,
     end: Place,
 }
 
-/// A file of a [`Snapshot`]; reading gives its content.
+/// A file of a [`Snapshot`]. Reading returns its content.
 pub struct SnapshotFile {
     /// Its name in the ledger's directory.
     pub name: String,
-    /// Its length: what a running server appends later is not part of it.
+    /// Its length, without what a running server appends later.
     pub len: u64,
     file: Box<dyn DiskFile>,
     offset: u64,
 }
 
 impl Snapshot {
-    /// Opens the files of the database in `dir`, and verifies them: a damaged
-    /// database makes no backup.
+    /// Opens and verifies the files of the database in `dir`: a damaged
+    /// database must not become a backup.
     ///
     /// # Errors
-    /// [`OpenError`], whose message says what to do.
+    /// [`OpenError`], whose text says what to do.
     pub fn take(dir: &Path) -> Result<Self, OpenError> {
         if !ledger::path(dir).is_dir() {
             return Err(ledger_store::no_ledger(dir));
@@ -82,7 +82,7 @@ impl Snapshot {
             last = Some(next);
             Ok(())
         })?;
-        // The server may have written more since the files were looked at.
+        // The server may have written more since the survey.
         if let (Some(file), Some(segment)) = (files.last_mut(), survey.segments.last()) {
             file.len = match last {
                 Some(last) if last.segment == segment.first => last.offset,
@@ -101,8 +101,8 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// The same without the key of nonces, also those that were replaced:
-    /// written into `scratch` as one checkpoint.
+    /// Returns a copy without the current and earlier nonce keys, written into
+    /// `scratch` as one checkpoint.
     ///
     /// # Errors
     /// [`OpenError::Io`]
@@ -133,7 +133,7 @@ impl Snapshot {
     }
 }
 
-/// Gives `sorter` all pairs of a ledger.
+/// Adds all pairs of a ledger to `sorter`.
 fn copy_pairs(disk: &dyn Disk, survey: &Survey, sorter: &mut Sorter<'_>) -> Result<(), Fault> {
     let mut walk = Walk::new(Checkpoint::open_file(disk, survey.checkpoint.path())?)?;
     while let Some((key, value)) = walk.peek() {
@@ -172,9 +172,9 @@ impl Read for SnapshotFile {
     }
 }
 
-/// Makes a new database in `dir` from the files of a [`Snapshot`], which lie in
-/// `from/ledger/`: with an id and a nonce key of its own, and an entry that
-/// says what it was restored from. Nothing in `from` is of use afterwards.
+/// Makes a new database in `dir` from the files of a [`Snapshot`], which are in
+/// `from/ledger/`. It gets a new id and nonce key, and an entry that says what
+/// it was restored from. The files in `from` cannot be used afterwards.
 ///
 /// # Errors
 /// [`OpenError`]: damage, or a ledger that does not end with `sequence`.
@@ -188,7 +188,7 @@ pub fn restore(from: &Path, sequence: u64, dir: &Path) -> Result<Restored, OpenE
     let identity = Identity {
         database: ledger_store::random(),
         laboratory: survey.identity().laboratory,
-        // One of an older layout is migrated when it is opened, below.
+        // An older layout is migrated when the database is opened, below.
         layout: survey.identity().layout,
     };
     disk.create_dir(dir).map_err(io)?;
@@ -199,14 +199,14 @@ pub fn restore(from: &Path, sequence: u64, dir: &Path) -> Result<Restored, OpenE
         let last = end.place.sequence;
         return Err(OpenError::Damaged {
             dir: from.to_owned(),
-            detail: format!("the backup ends with commit {last}, and should with {sequence}"),
+            detail: format!("the backup ends with commit {last} instead of {sequence}"),
         });
     }
     let place = end.place;
     let ledger = dir.join(format!("ledger.{}", ledger::compact::UNFINISHED));
     ledger_store::begin_ledger(disk, &ledger, identity, place, &options, |sorter| {
         copy_pairs(disk, &survey, sorter)?;
-        // Nonces of the database that was copied must not count here.
+        // Nonces of the copied database must not be valid here.
         let nonce_key: [u8; 32] = ledger_store::random();
         sorter.push(keys::NONCE_KEY, Some(&nonce_key))
     })

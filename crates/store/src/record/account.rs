@@ -26,7 +26,7 @@ pub(crate) struct StoredAccount {
     created: u64,
     #[n(6)]
     deactivated: Option<u64>,
-    /// Until layout 4 when it first ordered: such an account counts as
+    /// The time of its first order until layout 4: such an account counts as
     /// established.
     #[n(7)]
     established: Option<u64>,

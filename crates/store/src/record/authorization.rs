@@ -54,7 +54,7 @@ struct StoredChallenge {
     state: StoredState,
 }
 
-/// How far a challenge is.
+/// The state of a challenge.
 #[derive(Decode, Encode)]
 enum StoredState {
     #[n(0)]
@@ -152,7 +152,7 @@ impl From<Authorization> for StoredAuthorization {
 }
 
 impl StoredAuthorization {
-    /// When the next attempt at a validation is due:
+    /// Returns when the next attempt at a validation is due:
     /// [`Authorization::in_validation`].
     fn next_attempt(&self) -> Option<u64> {
         let mut next = None;
@@ -171,8 +171,8 @@ impl StoredAuthorization {
         next.filter(|_| self.deactivated.is_none())
     }
 
-    /// The entries by which an order is found by what its evidence attests, too:
-    /// by the ordered name it is anyway.
+    /// Returns the index entries by the names that the evidence attests. The
+    /// order has an entry by the ordered name in any case.
     fn attested(&self) -> impl Iterator<Item = IndexEntry> {
         let ordered = self.identifier.device();
         let order = OrderId::from_bytes(self.order);
@@ -209,7 +209,7 @@ impl Record for StoredAuthorization {
         let mut entries: Vec<IndexEntry> = self.attested().collect();
         entries
             .extend((self.next_attempt()).map(|next| IndexEntry::bare(keys::validation(next, id))));
-        // The first challenge is found by its authorization's name.
+        // The first challenge is found by its authorization's id.
         let others = self.challenges.iter().filter(|one| one.id != self.id);
         entries.extend(others.map(|one| IndexEntry {
             key: keys::challenge(ChallengeId::from_bytes(one.id)),
@@ -378,8 +378,8 @@ impl TryFrom<StoredEvidence> for EvidenceRecord {
     }
 }
 
-/// Copies all facts from one type to the other; a fact that is added to one
-/// alone does not compile.
+/// Copies all facts from one type to the other. A fact that exists in only one
+/// of them does not compile.
 macro_rules! convert_facts {
     ($from:ident => $to:ident: $($fact:ident),*) => {
         impl From<$from> for $to {

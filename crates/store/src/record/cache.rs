@@ -7,16 +7,16 @@ use assay_engine::{PublicKey, Thumbprint};
 
 use super::Damage;
 
-/// How many keys are remembered: a few hundred KiB.
+/// The number of cached keys: a few hundred KiB.
 const CAPACITY: usize = 512;
 
-/// Account keys that were parsed before: to import one costs a good part of
-/// what its signature's verification does.
+/// Caches parsed account keys: importing a key costs a large part of the time
+/// of a signature verification.
 #[derive(Default)]
 pub(crate) struct KeyCache(Mutex<HashMap<Thumbprint, PublicKey>>);
 
 impl KeyCache {
-    /// The key with this SubjectPublicKeyInfo, whose thumbprint must be
+    /// Returns the key with this SubjectPublicKeyInfo, whose thumbprint must be
     /// `thumbprint`.
     pub(super) fn key(&self, thumbprint: Thumbprint, spki: &[u8]) -> Result<PublicKey, Damage> {
         let known = self.lock(|keys| keys.get(&thumbprint).cloned());
@@ -30,7 +30,7 @@ impl KeyCache {
             return Err(Damage::Field("thumbprint"));
         }
         self.lock(|keys| {
-            // Any one makes room: the map's order is as good as chance.
+            // Evict an arbitrary key: the map's order is as good as random.
             if keys.len() >= CAPACITY
                 && let Some(victim) = keys.keys().next().copied()
             {

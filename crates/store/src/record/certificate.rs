@@ -29,7 +29,7 @@ pub(crate) struct StoredCertificate {
     revocation: Option<StoredRevocation>,
 }
 
-/// Whom a certificate was issued to.
+/// The holder that a certificate was issued to.
 #[derive(Decode, Encode)]
 enum StoredHolder {
     #[n(0)]
@@ -45,7 +45,7 @@ enum StoredHolder {
     Server,
 }
 
-/// A revocation; its reason by its code.
+/// A revocation, with its reason as a code.
 #[derive(Decode, Encode)]
 struct StoredRevocation {
     #[n(0)]
@@ -56,7 +56,7 @@ struct StoredRevocation {
     by: StoredRevoker,
 }
 
-/// Who had a certificate revoked.
+/// The party that revoked a certificate.
 #[derive(Decode, Encode)]
 enum StoredRevoker {
     #[n(0)]
@@ -65,7 +65,7 @@ enum StoredRevoker {
     CertificateKey,
 }
 
-/// The intent of a certificate for this server's own TLS end.
+/// The intent of a TLS certificate for this server.
 #[derive(Decode, Encode)]
 pub(crate) struct StoredServerIntent {
     #[cbor(n(0), with = "minicbor::bytes")]

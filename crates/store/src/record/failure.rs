@@ -4,9 +4,9 @@ use minicbor::{Decode, Encode};
 
 use super::{Damage, StoredIdentifier, clip};
 
-/// The longest text of a failure that is kept, in bytes: a few sentences that
+/// The maximum length of a stored failure text, in bytes: a few sentences that
 /// quote the longest identifier twice. A failure must always fit beside the
-/// largest order: an order that cannot be failed is stuck.
+/// largest order, because an order that cannot be failed is stuck.
 const MAX_TEXT: usize = 1000;
 
 /// Why a challenge or an order is invalid.
@@ -26,7 +26,7 @@ pub(super) struct StoredFailure {
     at: u64,
 }
 
-/// A problem document; types by their names in the ACME namespace.
+/// A problem document, with types by their names in the ACME namespace.
 #[derive(Decode, Encode)]
 pub(super) struct StoredProblem {
     #[n(0)]

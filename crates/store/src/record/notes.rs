@@ -5,14 +5,15 @@ use minicbor::{Decode, Encode};
 use super::{Damage, KeyCache, Record, clip};
 use crate::keys;
 
-/// The longest reason of a note that is kept, in bytes: a word of ours.
+/// The maximum length of a note's reason, in bytes: it is one of the engine's
+/// reason names.
 const MAX_REASON: usize = 64;
 
-/// The longest explanation of a note that is kept, in bytes, as a failure's.
+/// The maximum length of a note's explanation, in bytes, as for a failure.
 const MAX_DETAIL: usize = 1000;
 
-/// All notes of an order: not in the order's own record, which may be as large
-/// as a record may be.
+/// All notes of an order. They are not in the order's record, which may already
+/// have the maximum size.
 #[derive(Decode, Encode)]
 pub(crate) struct StoredNotes {
     #[cbor(n(0), with = "minicbor::bytes")]
@@ -32,7 +33,7 @@ struct StoredNote {
 }
 
 impl StoredNotes {
-    /// The notes of `order`, oldest first.
+    /// Creates the record of the notes of `order`, oldest first.
     pub(crate) fn new(order: OrderId, notes: Vec<Note>) -> Self {
         Self {
             order: *order.as_bytes(),

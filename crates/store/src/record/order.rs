@@ -50,8 +50,8 @@ pub(crate) struct StoredOrder {
     profile: Option<String>,
 }
 
-/// The value of an entry in the list of an identifier's unproven orders:
-/// whether the order is pending, its creation in 8 big-endian bytes, its origin.
+/// The value of an entry in an identifier's list of unproven orders: whether
+/// the order is pending, its creation in 8 big-endian bytes, its origin.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unproven {
     pub(crate) pending: bool,
@@ -64,7 +64,7 @@ impl Unproven {
         [&[u8::from(pending)], &created.to_be_bytes()[..], origin].concat()
     }
 
-    /// `None` for what was never written.
+    /// Returns `None` for invalid bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (pending, rest) = bytes.split_first()?;
         let (created, origin) = rest.split_first_chunk()?;
@@ -79,7 +79,7 @@ impl Unproven {
     }
 }
 
-/// How far an order is.
+/// The state of an order.
 #[derive(Decode, Encode)]
 enum StoredState {
     #[n(0)]
@@ -176,8 +176,8 @@ impl From<Processing> for StoredProcessing {
 }
 
 impl StoredOrder {
-    /// The lists of open orders that it belongs to while it is open: its
-    /// account's, and of these one for each identifier.
+    /// Returns the lists of open orders that it belongs to while it is open:
+    /// its account's list, and one for each identifier.
     pub(crate) fn open_lists(&self) -> (Vec<u8>, impl Iterator<Item = Vec<u8>>) {
         let account = AccountId::from_bytes(self.account);
         let of_identifiers = self.identifiers.iter().map(move |identifier| {
@@ -187,15 +187,15 @@ impl StoredOrder {
         (keys::open_orders(account, None), of_identifiers)
     }
 
-    /// The lists of all accounts' unproven orders that it belongs to while it is
-    /// one: one for each identifier.
+    /// Returns the lists of all accounts' unproven orders that it belongs to
+    /// while it is unproven: one for each identifier.
     pub(crate) fn unproven_lists(&self) -> impl Iterator<Item = Vec<u8>> {
         (self.identifiers.iter())
             .map(|one| keys::unproven_orders(&keys::identifier_hash(&one.kind, &one.value)))
     }
 
-    /// Whether one of its authorizations was ever valid. An order that was
-    /// written before that was noted counts as such if it may be one.
+    /// Returns whether one of its authorizations was ever valid. An order of an
+    /// older version, which did not record this, counts as proven if it may be.
     fn is_proven(&self) -> bool {
         self.proven.unwrap_or_else(|| {
             let is_pending = matches!(self.state, StoredState::Pending);

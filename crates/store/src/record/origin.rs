@@ -1,5 +1,5 @@
-//! The stored form of the network that a request came from: the 4 bytes of an
-//! IPv4 address, or the first 8 of an IPv6 address.
+//! The stored form of the network of a request: the 4 bytes of an IPv4 address,
+//! or the first 8 of an IPv6 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub(crate) fn encode(origin: Origin) -> Vec<u8> {
     }
 }
 
-/// `None` for what was never written.
+/// Returns `None` for invalid bytes.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Origin> {
     let address = if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
         IpAddr::V4(Ipv4Addr::from(octets))
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_comes_back() {
+    fn an_origin_is_read_back() {
         for (address, len) in [("192.0.2.7", 4), ("2001:db8:1:2::", 8), ("::", 8)] {
             let origin = Origin::of(address.parse().unwrap());
             let bytes = encode(origin);

@@ -3,7 +3,7 @@ use assay_engine::{domain::ServerIntent, ports::Versioned};
 use super::*;
 use crate::common;
 
-/// An encoded record that decodes.
+/// Returns the key and the bytes of a valid record.
 fn encoded() -> (Vec<u8>, Vec<u8>) {
     let record = StoredServerIntent::from(common::server_intent(1));
     let mut bytes = encode(&record).unwrap();
@@ -35,7 +35,8 @@ fn a_record_under_another_key_is_damage() {
     assert!(error.0.contains("it belongs under another key"), "{error}");
 }
 
-/// Records of before have no names in them, and others would only be longer.
+/// Records of earlier versions have no names, and the names would only make
+/// records longer.
 #[test]
 fn default_names_are_not_written() {
     let fields = |bytes: Vec<u8>| bytes[HEADER_LEN] - 0x80;
@@ -117,7 +118,7 @@ struct IntentWithoutLease {
 }
 
 #[test]
-fn an_intent_of_an_earlier_version_has_a_lease_that_is_over() {
+fn an_intent_of_an_earlier_version_has_an_expired_lease() {
     let intent = common::server_intent(1);
     let key = keys::server_intent(intent.serial.as_bytes());
     let mut bytes = vec![FORMAT; 1];
@@ -140,8 +141,8 @@ fn an_intent_of_an_earlier_version_has_a_lease_that_is_over() {
     );
 }
 
-/// What is begun can be recorded, signed and failed: the largest order, its
-/// certificate and its failure leave most of a record free.
+/// Everything that was begun can be recorded, signed and failed: the largest
+/// order, with its certificate and its failure, leaves most of a record free.
 #[test]
 fn the_largest_order_at_each_stage_is_far_from_the_limit() {
     use assay_engine::issuance::MAX_TBS;

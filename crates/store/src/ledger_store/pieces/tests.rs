@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::ledger_store::index;
 
-/// Lengths around every boundary.
+/// The lengths around every boundary.
 const LENGTHS: [usize; 11] = [
     0,
     9,
@@ -30,12 +30,12 @@ fn tree() -> (sled::Db, TempDir) {
     (tree, dir)
 }
 
-/// A record's key.
+/// Returns a record's key.
 fn order(number: u16) -> Vec<u8> {
     [b"o".as_slice(), &number.to_be_bytes()].concat()
 }
 
-/// The bytes of a record, no two of which are the same.
+/// Returns the bytes of a record, which differ for each version and length.
 fn value(version: u64, len: usize) -> Vec<u8> {
     let bytes = version.to_be_bytes().into_iter().cycle();
     [&[1], &version.to_be_bytes()[..]]
@@ -46,8 +46,8 @@ fn value(version: u64, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Writes as the start does that replays a commit. Only so much is under way at
-/// once as a writer allows.
+/// Writes a value like a start that replays a commit. It keeps no more in
+/// flight than a writer does.
 fn write(tree: &sled::Db, key: &[u8], value: Option<&[u8]>) {
     let (mut pieces, mut batch) = (Pieces::default(), Batch::default());
     pieces.look(tree, key).unwrap();
@@ -79,9 +79,9 @@ fn further_pieces(tree: &sled::Tree) -> usize {
 }
 
 #[test]
-fn values_of_every_length_come_back_after_every_other_and_leave_nothing() {
+fn values_of_every_length_replace_each_other_without_remains() {
     let (tree, _dir) = tree();
-    // Two neighbours, whose keys begin alike, stay as they are.
+    // Two neighbours with similar keys stay unchanged.
     let neighbours = [
         [order(7), vec![0]].concat(),
         [order(7), vec![0, 1]].concat(),
@@ -177,12 +177,12 @@ fn a_reader_beside_a_writer_sees_one_version_or_none() {
     });
 }
 
-/// What this module is for.
+/// The purpose of this module.
 #[test]
 fn sled_writes_no_page_to_a_file_of_its_own() {
     let (tree, dir) = tree();
     let mut version = 0;
-    // Many at once, then each for itself, small ones and large ones mixed.
+    // Many at once, then one by one, small and large ones mixed.
     for at_once in 0..10 {
         let (mut pieces, mut batch) = (Pieces::default(), Batch::default());
         for number in 15 * at_once..15 * (at_once + 1) {

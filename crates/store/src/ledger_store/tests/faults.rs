@@ -1,6 +1,6 @@
-//! A fault of the disk at every operation of creating, filling, opening and
-//! rebuilding: nothing that was acknowledged is lost, and an I/O error is never
-//! taken for damage.
+//! A fault of the disk at every operation while a database is created, filled,
+//! opened and rebuilt: no acknowledged commit is lost, and an I/O error is
+//! never taken for damage.
 
 use std::{collections::BTreeMap, fs, ops::Range, sync::mpsc as channel};
 
@@ -13,17 +13,17 @@ use crate::{
     maintenance::check,
 };
 
-/// The orders that a database is filled with.
+/// The orders that fill a database.
 const FILL: Range<u8> = 1..13;
-/// Those that are added after it was opened again.
+/// The orders that are added after it was opened again.
 const MORE: Range<u8> = 20..24;
-/// The order that is added to see that a database goes on.
+/// The order that is added to check that the database still works.
 const LAST: u8 = 40;
 
-/// Another boot of the machine than this one.
+/// The id of another boot than the current one.
 const OTHER_BOOT: [u8; 16] = [9; 16];
 
-/// Segments that are closed after two commits, and merged after five.
+/// Segments are closed after two commits and merged after five.
 fn small(disk: Arc<dyn Disk>) -> Options {
     Options {
         sizes: Sizes {
@@ -36,7 +36,7 @@ fn small(disk: Arc<dyn Disk>) -> Options {
     }
 }
 
-/// Runs `work` on another thread; a hang is a failure.
+/// Runs `work` on another thread, and fails if it hangs.
 fn in_time<T: Send + 'static>(what: String, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel::channel();
     let thread = thread::spawn(move || sender.send(work()).is_ok());
@@ -58,8 +58,8 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Commits `orders`, ten minutes after each other, until one fails; returns
-/// those that were acknowledged.
+/// Commits `orders` at intervals of ten minutes until a commit fails. Returns
+/// the acknowledged ones.
 fn fill(store: &LedgerStore, orders: Range<u8>) -> Vec<u8> {
     let mut acknowledged = Vec::new();
     runtime().block_on(async {
@@ -76,7 +76,7 @@ fn fill(store: &LedgerStore, orders: Range<u8>) -> Vec<u8> {
     acknowledged
 }
 
-/// Waits until a merge was done, or has failed.
+/// Waits until a merge is done or has failed.
 fn wait_for_a_merge(dir: &Path) {
     for _ in 0..60 {
         let names = Names::list(&SystemDisk, &crate::ledger::path(dir)).unwrap();
@@ -87,7 +87,7 @@ fn wait_for_a_merge(dir: &Path) {
     }
 }
 
-/// What the ledger consists of, and the watermark.
+/// Reads the files of the ledger, and the watermark.
 fn record(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut record = contents(dir);
     record.retain(|path, _| {
@@ -111,8 +111,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Has the note of a closed index say what one says that was left open in the
-/// boot `boot`, flushed up to the beginning of the last segment.
+/// Changes the note of a closed index to that of an index that was left open in
+/// the boot `boot`, flushed up to the beginning of the last segment.
 fn leave_open(dir: &Path, boot: Option<[u8; 16]>) {
     let index = index::directory(dir);
     let (mut notes, note) = NoteFile::open(&SystemDisk, &index).unwrap();
@@ -136,7 +136,7 @@ fn leave_open(dir: &Path, boot: Option<[u8; 16]>) {
 enum Work {
     /// A database is created and filled.
     Create,
-    /// One whose process was killed is opened, and more is committed.
+    /// A database is opened after a kill, and more is committed.
     AfterKill,
     /// The same after a power loss, so that the index is rebuilt.
     AfterPowerLoss,
@@ -144,7 +144,7 @@ enum Work {
 
 const WORKS: [Work; 3] = [Work::Create, Work::AfterKill, Work::AfterPowerLoss];
 
-/// What the work begins with.
+/// The state before the work.
 struct Base {
     dir: TempDir,
     orders: Vec<u8>,
@@ -172,9 +172,9 @@ impl Base {
     }
 }
 
-/// Does `work` on a copy of `base`, with a disk that fails, and then opens the
-/// database with one that does not. Returns what failed; `None` when the
-/// work has no such point.
+/// Does `work` on a copy of `base` with a disk that fails, then opens the
+/// database with a disk that works. Returns which operation failed; `None` if
+/// the work has no such operation.
 fn fail_at(work: Work, base: &Base, kind: Kind, at: usize) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     copy(base.dir.path(), dir.path());
@@ -216,15 +216,16 @@ fn fail_at(work: Work, base: &Base, kind: Kind, at: usize) -> Option<String> {
     }
     let failed = disk.failed();
     let what = format!("{work:?}, {kind:?} {at}, {failed:?}");
-    // A handle that was leaked holds sled's lock until the process ends: the
-    // copy is what the next process finds.
+    // A leaked handle holds sled's lock until the process ends. The copy is
+    // what the next process finds.
     let next = dir.path().join("next");
     copy(&db, &next);
     assert_has(&next, &acknowledged, &what);
     failed
 }
 
-/// That the database has these orders and goes on, also without its index.
+/// Asserts that the database has these orders and works, also without its
+/// index.
 fn assert_has(db: &Path, orders: &[u8], what: &str) {
     let report = check(db, &|_, _| {}).unwrap();
     assert!(report.is_whole(), "{what}: {report:?}");
@@ -248,8 +249,9 @@ fn assert_has(db: &Path, orders: &[u8], what: &str) {
     }
 }
 
-/// Lets every `stride`-th operation of a kind fail, one a run; with ASSAY_SOAK
-/// set, each. There are at least `expected` of them.
+/// Lets every `stride`-th operation of a kind fail, one in each run; with
+/// ASSAY_SOAK set, every operation. Asserts that there are at least `expected`
+/// of them.
 fn fail_each(kind: Kind, stride: usize, expected: usize) {
     let stride = match std::env::var_os("ASSAY_SOAK") {
         Some(_) => 1,
@@ -272,7 +274,7 @@ fn fail_each(kind: Kind, stride: usize, expected: usize) {
 }
 
 #[test]
-fn a_failed_read_loses_nothing_and_is_no_damage() {
+fn a_failed_read_loses_nothing_and_is_not_reported_as_damage() {
     fail_each(Kind::Read, 4, 250);
 }
 
@@ -297,6 +299,6 @@ fn a_disk_that_stays_full_loses_nothing() {
 }
 
 #[test]
-fn a_failed_fdatasync_after_which_the_old_bytes_come_back_loses_nothing() {
+fn a_failed_fdatasync_that_restores_the_old_bytes_loses_nothing() {
     fail_each(Kind::Sync, 2, 60);
 }

@@ -1,4 +1,4 @@
-//! A disk that fails at one operation, or from one on.
+//! A disk that fails at one operation, or from one operation on.
 
 use std::{
     io,
@@ -11,38 +11,39 @@ use std::{
 
 use crate::ledger::disk::{Disk, DiskFile, SystemDisk, read_up_to};
 
-/// Which operations are counted, and how the one that was chosen fails.
+/// Which operations are counted, and how the chosen one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Whatever reads fails with EIO.
+    /// Every read fails with EIO.
     Read,
-    /// Whatever changes something fails with EIO, and changes nothing.
+    /// Every change fails with EIO and changes nothing.
     Write,
     /// Half of a write reaches the file, then EIO.
     Short,
-    /// What takes space fails with ENOSPC, after half of a write.
+    /// Every operation that needs space fails with ENOSPC, after half of a
+    /// write.
     Full,
-    /// As [`Kind::Full`], and so does everything after it that takes space.
+    /// Like [`Kind::Full`], and all later operations that need space fail, too.
     StaysFull,
-    /// A fdatasync fails with EIO, and what was written since the last one is
-    /// gone: Linux marks the pages as clean, and may read the old ones again.
+    /// An fdatasync fails with EIO, and the writes since the last one are lost:
+    /// Linux marks the pages as clean, and may read the old ones again.
     Sync,
 }
 
-/// The disk of the operating system, but for one operation.
+/// The real disk, except for one operation.
 #[derive(Clone)]
 pub(super) struct FaultyDisk(Arc<Plan>);
 
 struct Plan {
     kind: Kind,
-    /// The number of the operation that fails, of those of this kind.
+    /// The number of the operation of this kind that fails.
     at: usize,
     count: AtomicUsize,
     failed: Mutex<Option<String>>,
 }
 
 impl FaultyDisk {
-    /// Fails at the operation with the number `at`, from 1 on.
+    /// Creates a disk that fails at operation number `at`, counted from 1.
     pub(super) fn new(kind: Kind, at: usize) -> Self {
         Self(Arc::new(Plan {
             kind,
@@ -52,13 +53,13 @@ impl FaultyDisk {
         }))
     }
 
-    /// What failed, once it did.
+    /// Returns what failed, if something did.
     pub(super) fn failed(&self) -> Option<String> {
         self.0.failed.lock().unwrap().clone()
     }
 
-    /// Counts an operation that fails in runs of `kinds`; whether it is to
-    /// fail.
+    /// Counts an operation that can fail in runs of `kinds`. Returns whether it
+    /// must fail now.
     fn is_due(&self, kinds: &[Kind], what: &str, path: &Path) -> bool {
         let plan = &self.0;
         let lasts = plan.kind == StaysFull;
@@ -142,7 +143,7 @@ struct FaultyFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     disk: FaultyDisk,
-    /// What the file held when it was last made durable.
+    /// The content of the file when it was last made durable.
     synced: Mutex<Vec<u8>>,
 }
 

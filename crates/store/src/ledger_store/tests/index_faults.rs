@@ -1,12 +1,13 @@
-//! Faults of the index while the store is open: it is poisoned, the handle of
-//! the index never writes again, and the next start rebuilds it.
+//! Faults of the index while the store is open: the store is poisoned, the
+//! handle of the index never writes again, and the next start rebuilds the
+//! index.
 
 use std::fs;
 
 use super::*;
 
-/// A database with orders, closed and opened again: nothing of the index is in
-/// memory.
+/// Returns a database with orders that was closed and opened again, so that no
+/// part of the index is in memory.
 async fn reopened() -> (TempDir, Arc<LedgerStore>) {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::create(dir.path(), false).unwrap();
@@ -20,7 +21,7 @@ async fn reopened() -> (TempDir, Arc<LedgerStore>) {
     (dir, Arc::new(store))
 }
 
-/// Overwrites all of sled's file, as a disk may that loses its content.
+/// Overwrites sled's whole file, as a disk may that loses its content.
 fn garble(dir: &Path) {
     let path = dir.join("index/1/db");
     let len = fs::metadata(&path).unwrap().len();
@@ -34,8 +35,8 @@ fn noted(dir: &Path) -> State {
     note.unwrap().state
 }
 
-/// That the store is poisoned and writes nothing any more, and that the next
-/// start makes a new index that holds orders 1 to `count - 1`.
+/// Asserts that the store is poisoned and writes nothing any more, and that the
+/// next start makes a new index with the orders 1 to `count - 1`.
 async fn assert_rebuilt(dir: &Path, store: Arc<LedgerStore>, count: u8) {
     let reason = timeout(Duration::from_secs(10), store.poisoned()).await;
     let reason = reason.unwrap();
@@ -48,7 +49,7 @@ async fn assert_rebuilt(dir: &Path, store: Arc<LedgerStore>, count: u8) {
     while noted(dir) != State::Failed {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // A flush that was under way when the index failed may still write.
+    // A flush that was running when the index failed may still write.
     let mut before = contents(&index.join("1"));
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -79,7 +80,7 @@ async fn assert_rebuilt(dir: &Path, store: Arc<LedgerStore>, count: u8) {
 
 #[tokio::test]
 async fn a_read_that_panics_has_the_index_rebuilt() {
-    // The first commit is flushed at once, perhaps while the read panics; the
+    // The first commit is flushed at once, perhaps while the read panics. The
     // second waits, so that the handle has something to write.
     for round in 0..6 {
         let (dir, store) = reopened().await;

@@ -1,4 +1,4 @@
-//! The record until layout 6: an authorization and its one challenge, in one.
+//! The record until layout 6: an authorization with its only challenge.
 
 use minicbor::{Decode, Encode};
 
@@ -32,7 +32,7 @@ pub(crate) struct OldAuthorization {
     state: OldState,
 }
 
-/// How far a challenge is.
+/// The state of a challenge.
 #[derive(Decode, Encode)]
 enum OldState {
     #[n(0)]
@@ -44,8 +44,7 @@ enum OldState {
 }
 
 impl From<OldAuthorization> for StoredAuthorization {
-    /// The challenge keeps the URL that it has: its authorization's name is its
-    /// own.
+    /// The challenge keeps its URL, since its id is that of its authorization.
     fn from(old: OldAuthorization) -> Self {
         let challenge = StoredChallenge {
             id: old.id,
