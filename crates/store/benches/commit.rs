@@ -1,4 +1,4 @@
-//! What a durable commit costs, alone and in company.
+//! The cost of a durable commit, alone and together with others.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,8 +22,7 @@ use assay_store::LedgerStore;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::{runtime::Runtime, task::JoinSet};
 
-/// The time that `iterations` rounds take in which each of `waiters` commits
-/// a new order.
+/// Measures `iterations` rounds in which each of `waiters` commits a new order.
 async fn rounds(
     store: &Arc<LedgerStore>,
     next: &Arc<AtomicU64>,

@@ -1,15 +1,16 @@
-//! What sled and the store do with large values: the figures of ADR 0019.
+//! Measures how sled and the store handle large values: the figures of ADR
+//! 0019.
 //!
 //! `sled DIR SIZE PIECE` writes values of SIZE bytes to a sled, each over several
 //! keys of at most PIECE bytes (`whole`: under one key), and prints what that
 //! costs. SEGMENT is the size of sled's segments, in bytes.
 //!
 //! `write DIR SIZE PIECE` writes such values until it is killed, and prints the
-//! number of each batch that was flushed. `check DIR SIZE PIECE FILE` opens what
-//! is left, and compares it with the last line of FILE.
+//! number of each flushed batch. `check DIR SIZE PIECE FILE` opens the result
+//! and compares it with the last line of FILE.
 //!
-//! `store DIR SIZE WRITERS` commits orders of SIZE bytes to a store, WRITERS at
-//! once.
+//! `store DIR SIZE WRITERS` commits orders of SIZE bytes to a store, with
+//! WRITERS concurrent writers.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -31,10 +32,10 @@ use assay_store::LedgerStore;
 use sled::Batch;
 use tokio::task::JoinSet;
 
-/// Values that are there, and are updated in turn.
+/// The number of values, and of updates to them in turn.
 const VALUES: u64 = 400;
 const UPDATES: u64 = 4_000;
-/// Batches between two flushes.
+/// The number of batches between two flushes.
 const FLUSH_EVERY: u64 = 16;
 
 fn main() {
@@ -61,7 +62,7 @@ fn main() {
     }
 }
 
-/// As the store opens its index.
+/// Opens sled as the store opens its index.
 fn open(dir: &Path) -> sled::Db {
     sled::Config::new()
         .path(dir)
@@ -80,10 +81,10 @@ struct Values {
 }
 
 impl Values {
-    /// Where a value lies: neighbours of one size, as orders are.
+    /// Returns the key of a value. Neighbours have the same size, like orders.
     fn key(number: u64) -> [u8; 17] {
         let mut key = [b'o'; 17];
-        // Spread, as random names are.
+        // Spread like random ids.
         key[1..9].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         key
     }
@@ -191,7 +192,7 @@ impl Values {
     }
 }
 
-/// How many files a directory has, and their bytes.
+/// Returns how many files a directory has, and their total length.
 fn files(dir: &Path) -> (usize, u64) {
     let files: Vec<u64> = (fs::read_dir(dir).unwrap())
         .map(|file| file.unwrap().metadata().unwrap().len())
@@ -204,7 +205,7 @@ fn at(times: &mut [Duration], percent: usize) -> Duration {
     times[(times.len() - 1) * percent / 100]
 }
 
-/// Commits of one order each, every writer its own.
+/// Measures commits of one order each; every writer has its own orders.
 async fn commits(dir: &Path, size: usize, writers: u32) {
     let store = Arc::new(LedgerStore::create(dir, false).unwrap());
     let began = Instant::now();

@@ -1,13 +1,13 @@
-//! Measures pages of orders, as operators ask for them.
+//! Measures how long pages of orders take for operators.
 //!
 //! ```text
 //! cargo run --release -p assay-store --example list_orders -- DIR COUNT
 //! ```
 //!
-//! Makes a database with COUNT orders in DIR, one a second, and prints how long
-//! the newest hundred take, with and without counting the others: from the open
-//! database as a server has it, and from the ledger as `assay orders list` reads
-//! it where no server runs.
+//! Makes a database with COUNT orders in DIR, one for each second, and prints
+//! how long the newest hundred take, with and without a count of all orders:
+//! from an open database as in a server, and from the ledger as `assay orders
+//! list` reads it without a server.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ use assay_proto::{
 use assay_store::{LedgerStore, LedgerView};
 
 const START: Timestamp = Timestamp(1_800_000_000);
-/// How often each request is made.
+/// How often each request is repeated.
 const TIMES: u32 = 20;
 
 #[tokio::main]

@@ -1,21 +1,20 @@
-//! The parts of the tests that cut the power, kill the process and let its file
-//! operations fail, which `.ci/power-cut`, `.ci/store-kill` and `tests/shim.rs`
-//! put together.
+//! The building blocks of the tests that cut the power, kill the process and
+//! let its file operations fail. `.ci/power-cut`, `.ci/store-kill` and
+//! `tests/shim.rs` combine them.
 //!
-//! `write DIR FIRST [small]` opens a database, or makes it, and commits to it
-//! until it is killed, beginning with enrolment FIRST. Each line that it prints
-//! is a commit that was acknowledged: the enrolment's number and its stage.
-//! With `small` segments are short, so that they are closed and merged all the
-//! time.
+//! `write DIR FIRST [small]` opens or creates a database and commits to it
+//! until it is killed, beginning with enrolment FIRST. Each printed line is an
+//! acknowledged commit: the enrolment's number and its stage. With `small`
+//! segments are short, so that they are closed and merged all the time.
 //!
-//! `some DIR FIRST COUNT` opens a database, or makes it, commits COUNT
-//! enrolments one after the other, closes it and ends: with 0, with 2 if it
-//! cannot be opened, with 3 if a commit fails. It prints what `write` prints.
+//! `some DIR FIRST COUNT` opens or creates a database, commits COUNT enrolments
+//! one after the other, and closes it. The exit code is 0, or 2 if it cannot be
+//! opened, or 3 if a commit fails. It prints the same lines as `write`.
 //! Segments are short.
 //!
-//! `check DIR FILE cut|killed [small]` opens a database, as a power cut or a
-//! kill left it, and compares it with the lines in FILE. After `cut` it does so
-//! as if the machine had started anew.
+//! `check DIR FILE cut|killed [small]` opens a database after a power cut or a
+//! kill, and compares it with the lines in FILE. After `cut` it does so as if
+//! the machine had rebooted.
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -49,7 +48,7 @@ use assay_engine::{
 use assay_store::{LedgerStore, OpenError, OpenMode, Options, Sizes};
 use tokio::task::JoinSet;
 
-/// Enrolments that go on at the same time.
+/// The number of concurrent enrolments.
 const WRITERS: u64 = 64;
 
 #[tokio::main]
@@ -77,7 +76,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Commits a few enrolments, and ends in good order also when that fails.
+/// Commits a few enrolments, and closes the database even if a commit fails.
 async fn some(dir: &Path, first: u64, count: u64) -> ExitCode {
     let mut options = small();
     options.sizes = Sizes {
@@ -129,7 +128,7 @@ fn small() -> Options {
     options
 }
 
-/// The machine after what happened to it.
+/// Returns the options for a machine after a power cut or a kill.
 fn after(how: &str, mut options: Options) -> Options {
     match how {
         "cut" => options.boot_id = Some([1; 16]),
@@ -158,7 +157,7 @@ async fn write(dir: &Path, first: &str, options: Options) {
             }
         });
     }
-    // They end only by a panic.
+    // The writers end only by a panic.
     writers.join_all().await;
 }
 
@@ -211,7 +210,7 @@ async fn check(dir: &str, acknowledged: &str, options: Options) {
         "of {commits} acknowledged commits, so many were lost"
     );
 
-    // And it goes on.
+    // The database still works.
     let enrolment = Enrolment(u64::MAX - commits as u64);
     let changes = enrolment.changes(1, Version(0));
     common::commit(&store, changes).await.unwrap();
@@ -225,12 +224,12 @@ async fn check(dir: &str, acknowledged: &str, options: Options) {
     );
 }
 
-/// The enrolment with this number. It has four stages, each a commit: order,
+/// The enrolment with this number. It has four stages, one commit each: order,
 /// proof, intent, certificate.
 struct Enrolment(u64);
 
 impl Enrolment {
-    /// What the commit to this stage changes, after the one that gave
+    /// Returns the changes of the commit to this stage; the commit before gave
     /// `version`.
     fn changes(&self, stage: u8, version: Version) -> Vec<Change> {
         let order = self.order(stage);
@@ -252,8 +251,8 @@ impl Enrolment {
         }
     }
 
-    /// Reads everything about an enrolment that is listed: it must be exactly
-    /// what it is at one of its stages, which is returned.
+    /// Reads everything about a listed enrolment and asserts that it is exactly
+    /// as at one of its stages. Returns the stage.
     async fn read_whole(&self, store: &dyn Store) -> u8 {
         let number = self.0;
         let order = store.order(self.order_id()).await.unwrap();
@@ -335,7 +334,7 @@ impl Enrolment {
         }
     }
 
-    /// Most records are small. Of some the index keeps several pieces.
+    /// Most records are small; some take several pieces in the index.
     fn tbs_len(&self) -> usize {
         match self.0 % 16 {
             3 => 4_500,

@@ -1,4 +1,4 @@
-//! What the engine relies on, of every store.
+//! What the engine relies on, tested with every store.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 

@@ -1,4 +1,4 @@
-//! Records of up to 64 KiB: merged, replayed, rebuilt, repaired, copied.
+//! Records of up to 64 KiB are merged, replayed, rebuilt, repaired and copied.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -23,13 +23,14 @@ use assay_store::{
 
 use crate::{common::*, files::*};
 
-/// Orders that change in turn.
+/// The number of orders that change in turn.
 const ORDERS: u8 = 12;
 
-/// What each order is, and its version.
+/// The expected orders and their versions.
 type Expected = BTreeMap<u8, (Order, Version)>;
 
-/// Has each order grow and shrink, with `most` as the longest TBSCertificate.
+/// Makes each order grow and shrink; the longest TBSCertificate has `most`
+/// bytes.
 async fn churn(store: &LedgerStore, expected: &mut Expected, most: usize) {
     let lens = [most, 300, 4_000, 20_000, most - 1, 9_000];
     for round in 0..lens.len() {
@@ -43,7 +44,7 @@ async fn churn(store: &LedgerStore, expected: &mut Expected, most: usize) {
             let version = commit(store, vec![change]).await.unwrap();
             expected.insert(n, (next, version));
         }
-        // One goes while it is large.
+        // One order is deleted while it is large.
         let (_, version) = expected.remove(&1).unwrap();
         let gone = vec![Change::DeleteOrder(order_id(1), version)];
         commit(store, gone).await.unwrap();
@@ -63,13 +64,13 @@ async fn assert_is(store: &dyn Store, expected: &Expected, what: &str) {
     assert_eq!(listed.len(), expected.len(), "{what}");
 }
 
-/// The longest TBSCertificate that fits into the record of any order; those with
-/// short names have some bytes more.
+/// Returns the length of the longest TBSCertificate that fits into the record
+/// of any order. Orders with short names have room for some bytes more.
 async fn longest() -> usize {
     longest_tbs(&MemoryStore::new(), order(200)).await - 4
 }
 
-/// Segments of some records, merges all the time.
+/// Segments of a few records, and merges all the time.
 fn short() -> Options {
     let mut options = small();
     options.sizes.segment = 200_000;
@@ -78,12 +79,12 @@ fn short() -> Options {
     options
 }
 
-/// Closes a store. Not in an asynchronous place: it waits for its threads.
+/// Closes a store outside of asynchronous code, since it waits for its threads.
 async fn close(store: LedgerStore) {
     (tokio::task::spawn_blocking(move || drop(store)).await).unwrap();
 }
 
-/// The index's files that are of one page each.
+/// Returns the index's files that hold a single page each.
 fn blobs(db: &Path) -> Vec<PathBuf> {
     let generations = fs::read_dir(db.join("index")).unwrap();
     (generations.map(|entry| entry.unwrap().path().join("blobs")))
@@ -106,8 +107,8 @@ async fn large_records_survive_merges_kills_power_losses_and_rebuilds() {
         "without an index",
     )
     .await;
-    // What a kill leaves, so that what the index was not flushed up to is
-    // applied again. Before it the index may hold later commits already.
+    // The state after a kill: what was not flushed to the index is applied
+    // again. The index may already hold later commits.
     let killed = copy(dir.path());
     for at in ["killed", "killed again"] {
         let store = LedgerStore::open_with(killed.path(), OpenMode::Any, short()).unwrap();
@@ -166,7 +167,7 @@ async fn a_commit_of_many_large_records_is_whole_or_refused() {
     let most = longest().await;
     let large = |n| in_state(order(n), processing(n, most));
     let many = |orders: std::ops::Range<u8>| orders.map(|n| insert_order(large(n)));
-    // 250 with all of their index entries are 15.7 MiB, 256 would be 16.1.
+    // 250 records with all their index entries are 15.7 MiB, 256 would be 16.1.
     let too_many = many(0..255).chain([Change::InsertServerIntent(server_intent(1))]);
     let second = Change::InsertCertificate(assay_engine::domain::Certificate {
         der: vec![0x30; most],

@@ -1,4 +1,4 @@
-//! What only a database on the disk has: opening, failing to open, damage.
+//! What only a database on disk has: opening, refusals, damage.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{common::*, files::*};
 
-/// A directory with a database that holds an order.
+/// Returns a directory with a database that holds one order.
 async fn filled(laboratory: bool) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::create(dir.path(), laboratory).unwrap();
@@ -32,7 +32,7 @@ fn open(dir: &Path) -> Result<LedgerStore, OpenError> {
     LedgerStore::open(dir, OpenMode::Any)
 }
 
-/// The error of an open that must fail.
+/// Returns the error of an open that must fail.
 fn refusal(dir: &Path) -> OpenError {
     match open(dir) {
         Ok(_) => panic!("the database was opened"),
@@ -40,8 +40,8 @@ fn refusal(dir: &Path) -> OpenError {
     }
 }
 
-/// Changes a value of the index behind the store's back. Its file of notes says
-/// that it was closed, so that it is believed.
+/// Changes a value of the index without the store. The note says that the index
+/// was closed, so that it is trusted.
 fn overwrite(dir: &Path, key: &[u8], change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
     let tree = sled::open(dir.join("index/1")).unwrap();
     let old = tree.get(key).unwrap().unwrap().to_vec();
@@ -75,7 +75,7 @@ async fn scenario_64_a_ready_order_outlives_a_restart() {
     );
     let open_orders = store.open_orders(account_id(1), NOW, 9).await;
     assert_eq!(open_orders, Ok(vec![order_id(1)]));
-    // Versions go on where they were.
+    // Versions continue from their old values.
     let changes = vec![Change::UpdateOrder(found.value, found.version)];
     assert_eq!(commit(&store, changes).await, Ok(Version(2)));
 }
@@ -95,7 +95,7 @@ async fn the_laboratory_mark_stays() {
 }
 
 #[tokio::test]
-async fn create_never_touches_what_is_there() {
+async fn create_never_changes_an_existing_database() {
     let dir = filled(false).await;
     for laboratory in [false, true] {
         let refused = LedgerStore::create(dir.path(), laboratory).map(drop);
@@ -127,7 +127,7 @@ fn open_never_makes_a_database() {
 }
 
 #[tokio::test]
-async fn a_second_handle_is_kept_out() {
+async fn a_second_handle_is_refused() {
     let dir = filled(false).await;
     let store = open(dir.path()).unwrap();
     let in_use = OpenError::InUse(dir.path().to_owned());
@@ -143,8 +143,8 @@ async fn a_damaged_record_is_an_error_of_that_read() {
     for (message, len, format) in [
         ("its format is 9, this program reads 1", 0, 9),
         ("it is too short", i32::MIN, 1),
-        ("it is not the CBOR that was written", -1, 1),
-        ("it is not the CBOR that was written: bytes follow it", 1, 1),
+        ("its CBOR is invalid", -1, 1),
+        ("its CBOR is invalid: bytes follow it", 1, 1),
     ] {
         let dir = filled(false).await;
         overwrite(dir.path(), &order_key, |mut old| {
@@ -164,7 +164,7 @@ async fn a_damaged_record_is_an_error_of_that_read() {
     }
 }
 
-/// A database of some commits: the files of its ledger.
+/// Returns a database with `count - 1` orders, and the files of its ledger.
 async fn with_orders(count: u8) -> (TempDir, Vec<PathBuf>) {
     let dir = filled(false).await;
     let store = open(dir.path()).unwrap();
@@ -181,7 +181,7 @@ async fn every_flipped_byte_of_the_ledger_is_named_and_nothing_is_changed() {
     let (dir, files) = with_orders(6).await;
     let damaged = copy(dir.path());
     lose_power(damaged.path());
-    // A check reads what opening reads; opening takes longer.
+    // A check reads what opening reads, and opening takes longer.
     let stride = match std::env::var_os("ASSAY_SOAK") {
         Some(_) => 1,
         None => 20,
@@ -220,7 +220,7 @@ async fn every_flipped_byte_of_the_ledger_is_named_and_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_lost_or_broken_is_rebuilt() {
+async fn a_missing_or_broken_index_is_rebuilt() {
     let (dir, _) = with_orders(20).await;
     let garbage: Vec<u8> = (0..600_000_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -281,7 +281,8 @@ async fn bytes_of_the_index_are_flipped_and_nothing_is_lost() {
                 Err(_) => failed = true,
             }
         }
-        // What was found only while reading: the next start rebuilds.
+        // Damage that was found only by a read: the next start rebuilds the
+        // index.
         drop(store);
         if failed {
             let store = open(damaged.path()).unwrap();
@@ -291,7 +292,7 @@ async fn bytes_of_the_index_are_flipped_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_segment_that_is_missing_is_named() {
+async fn a_missing_segment_is_named() {
     let (dir, files) = with_orders(8).await;
     let segments: Vec<&PathBuf> = (files.iter())
         .filter(|file| file.extension().is_some_and(|ending| ending == "segment"))
@@ -307,8 +308,8 @@ async fn a_segment_that_is_missing_is_named() {
             fs::remove_file(damaged.path().join(name)).unwrap();
             let before = contents(damaged.path());
             let opened = open(damaged.path());
-            // An index that was closed knows all: the first segment is missed
-            // by `store check` and by merges only.
+            // An index that was closed has everything: only `store check` and
+            // merges notice that the first segment is missing.
             if opened.is_ok() && !power_lost && *missing == segments[0] {
                 continue;
             }
@@ -331,7 +332,7 @@ async fn a_tear_above_the_watermark_is_cut_and_damage_is_not() {
     let last = files.last().unwrap();
     let name = last.strip_prefix(dir.path()).unwrap();
     let bytes = fs::read(last).unwrap();
-    // The last entry's start: orders are of one length.
+    // The start of the last entry: orders have the same length.
     let entries = bytes.windows(4).enumerate();
     let starts: Vec<usize> = entries
         .filter(|(_, window)| window == b"ENTR")
@@ -347,7 +348,8 @@ async fn a_tear_above_the_watermark_is_cut_and_damage_is_not() {
         damaged
     };
 
-    // The last write reached the disk in part, and was never acknowledged.
+    // Only a part of the last write reached the disk, and it was never
+    // acknowledged.
     for len in [last_start + 1, last_start + 70, bytes.len() - 1] {
         let torn = case(&bytes[..len], 6);
         let store = open(torn.path()).unwrap();
@@ -361,7 +363,8 @@ async fn a_tear_above_the_watermark_is_cut_and_damage_is_not() {
         lose_power(torn.path());
         assert_orders(&open(torn.path()).unwrap(), 8, "after a tear").await;
     }
-    // The same, acknowledged; or below what was.
+    // The same for an acknowledged write, and a loss below the acknowledged
+    // commits.
     for (content, acknowledged) in [(&bytes[..bytes.len() - 1], 7), (&bytes[..last_start], 7)] {
         let damaged = case(content, acknowledged);
         assert!(matches!(refusal(damaged.path()), OpenError::Damaged { .. }));
@@ -393,7 +396,7 @@ async fn a_database_without_its_watermark_is_not_opened() {
         };
         assert!(detail.contains(said), "{detail}");
     }
-    // What a power cut may leave: an older number.
+    // A power cut may leave an older number.
     fs::write(&watermark, [0; 16]).unwrap();
     drop(open(dir.path()).unwrap());
     fs::remove_file(&watermark).unwrap();

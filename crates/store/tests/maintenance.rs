@@ -1,4 +1,4 @@
-//! Merges, migration, and what an operator does with a database.
+//! Merges, migrations, and the maintenance commands.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -34,7 +34,7 @@ fn open(dir: &Path) -> Result<LedgerStore, OpenError> {
     LedgerStore::open(dir, OpenMode::Any)
 }
 
-/// A database with the orders 1 to `count - 1`, closed.
+/// Returns a closed database with the orders 1 to `count - 1`.
 async fn with_orders(count: u8, options: Options) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::create_with(dir.path(), false, options).unwrap();
@@ -71,7 +71,7 @@ async fn closed_segments_become_checkpoints_and_nothing_is_lost() {
     for n in 1..200 {
         commit(&store, vec![insert_order(order(n))]).await.unwrap();
     }
-    // Orders change and accounts go: a checkpoint holds what is live.
+    // Orders change and accounts are deleted: a checkpoint holds what is live.
     commit(&store, vec![Change::InsertAccount(account(1))])
         .await
         .unwrap();
@@ -105,7 +105,7 @@ async fn closed_segments_become_checkpoints_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn segments_go_once_a_checkpoint_holds_them_and_they_are_old_enough() {
+async fn old_segments_are_removed_once_a_checkpoint_has_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = small();
     options.keep_ledger = 3600;
@@ -128,7 +128,7 @@ async fn segments_go_once_a_checkpoint_holds_them_and_they_are_old_enough() {
         let name = segments[0].file_stem().unwrap().to_str().unwrap();
         name.parse::<u64>().unwrap()
     };
-    // An hour, a minute a commit: 60 of them stay at least.
+    // One commit for each minute, kept for an hour: at least 60 stay.
     wait_for("the removal", || first() > last - 120);
     assert!(first() <= last - 60, "{} of {last}", first());
     drop(store);
@@ -151,7 +151,7 @@ async fn a_view_shows_what_the_store_shows_and_changes_nothing() {
         );
     }
     assert!(view.order(order_id(200)).await.unwrap().is_none());
-    // Backwards, in pages that end within blocks and between them.
+    // In reverse order, in pages that end within and between blocks.
     for limit in [1, 7, 999] {
         let (mut back, mut before) = (Vec::new(), None);
         loop {
@@ -197,7 +197,7 @@ async fn a_check_lists_all_damage_and_changes_nothing() {
     let report = whole(dir.path());
     assert_eq!((report.last, report.acknowledged), (59, Some(59)));
     assert!(report.checkpoint.is_some());
-    // A byte in the middle of every file.
+    // One byte in the middle of every file.
     let mut files = ledger_files(dir.path(), "segment");
     files.extend(ledger_files(dir.path(), "checkpoint"));
     assert!(files.len() > 2);
@@ -217,7 +217,7 @@ async fn a_check_lists_all_damage_and_changes_nothing() {
     assert_eq!(contents(dir.path()), before);
 }
 
-/// Damages the first entry of the last segment but one.
+/// Damages the first entry of the second to last segment.
 fn damage_an_entry(dir: &Path) {
     let segments = ledger_files(dir, "segment");
     let file = &segments[segments.len() - 2];
@@ -287,7 +287,7 @@ async fn a_loss_is_accepted_explicitly_named_and_marked() {
         let found = store.order(order_id(n)).await.unwrap();
         assert_eq!(found.is_none(), u64::from(n) == lost, "order {n}");
     }
-    // No list leads to what is lost.
+    // No list leads to a lost record.
     assert_eq!(
         store
             .orders(OrderList::All, None, Direction::Newer, 99)
@@ -327,7 +327,7 @@ async fn scenario_130_a_snapshot_of_a_running_store_is_restored() {
     let store = open(dir.path()).unwrap();
     let snapshot = Snapshot::take(dir.path()).unwrap();
     assert_eq!((snapshot.sequence, snapshot.time), (39, NOW));
-    // What comes later is not part of it.
+    // Later commits are not part of the snapshot.
     commit(&store, vec![insert_order(order(99))]).await.unwrap();
     let from = tempfile::tempdir().unwrap();
     fs::create_dir(from.path().join("ledger")).unwrap();
@@ -368,7 +368,7 @@ async fn scenario_130_a_snapshot_of_a_running_store_is_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_reads_beside_a_running_store_never_sees_damage() {
+async fn readers_beside_a_running_store_never_see_damage() {
     let dir = tempfile::tempdir().unwrap();
     let store = std::sync::Arc::new(LedgerStore::create_with(dir.path(), false, small()).unwrap());
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

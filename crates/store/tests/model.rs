@@ -1,4 +1,4 @@
-//! Random commits on sled, held against a few lines that say what they mean.
+//! Compares random commits on sled with a small model of their meaning.
 
 #![allow(clippy::unwrap_used, reason = "a test ends with a panic")]
 
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::common::*;
 
-/// One change of a set. `fresh`: names the present version.
+/// One change of a set. `fresh` means that it names the current version.
 #[derive(Clone, Debug)]
 enum Step {
     AddNote { order: u8, reason: u8 },
@@ -35,26 +35,26 @@ impl Step {
     }
 }
 
-/// What an account looks like: its key, and whether it is established.
+/// An account's key, and whether the account is established.
 type Shape = (u8, bool);
 
-/// What happens to the store.
+/// An operation on the store.
 #[derive(Clone, Debug)]
 enum Operation {
     Commit(Vec<Step>),
     Reopen,
 }
 
-/// What the store should hold: values and their versions.
+/// The expected content of the store: values and their versions.
 #[derive(Clone, Default)]
 struct Model {
     sequence: u64,
-    /// Account to shape.
+    /// Maps accounts to shapes.
     accounts: BTreeMap<u8, (Shape, u64)>,
     intents: BTreeMap<u8, u64>,
-    /// Order to account and state.
+    /// Maps orders to accounts and states.
     orders: BTreeMap<u8, (u8, u8, u64)>,
-    /// Order to the reasons of its notes.
+    /// Maps orders to the reasons of their notes.
     notes: BTreeMap<u8, Vec<u8>>,
 }
 
@@ -62,12 +62,12 @@ impl Model {
     fn version(&self, version: Option<u64>, fresh: bool) -> Version {
         match version {
             Some(version) if fresh => Version(version),
-            // A number that is never given.
+            // A number that is never assigned.
             _ => Version(self.sequence + 100),
         }
     }
 
-    /// The change that a step means while the model is as it is.
+    /// Returns the change of a step in the model's current state.
     fn change(&self, step: &Step) -> Change {
         match *step {
             Step::AddNote { order, reason } => Change::AddNote(order_id(order), note(reason)),
@@ -108,7 +108,7 @@ impl Model {
         }
     }
 
-    /// Makes the changes of a set; on an error `self` is of no more use.
+    /// Applies the changes of a set. After an error `self` must not be used.
     fn apply(&mut self, steps: &[Step]) -> Result<Version, ConflictOn> {
         let before = self.clone();
         self.sequence += 1;
@@ -195,7 +195,7 @@ impl Model {
         Ok(())
     }
 
-    /// Asks the store everything.
+    /// Compares the results of all queries.
     async fn compare(&self, store: &LedgerStore) {
         for n in 0..4 {
             let found = store.account(account_id(n)).await.unwrap();
@@ -325,13 +325,13 @@ fn an_account(n: u8, (with, established): Shape) -> Account {
     }
 }
 
-/// The longest TBSCertificate of an order: the record is then the largest, of
-/// some orders a byte less.
+/// Returns the length of an order's longest TBSCertificate: its record then has
+/// the maximum length, or one byte less for some orders.
 fn longest() -> usize {
     static LONGEST: OnceLock<usize> = OnceLock::new();
     *LONGEST.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        // Within the runtime of the test none may be entered.
+        // The test's runtime does not allow another one on this thread.
         let found = thread::spawn(|| {
             (runtime.unwrap()).block_on(longest_tbs(&MemoryStore::new(), order(1)))
         });
@@ -339,8 +339,9 @@ fn longest() -> usize {
     })
 }
 
-/// How long the TBSCertificate of an order in a state of processing is: from the
-/// usual one to the longest, around records of 4 KiB, and one too long.
+/// Returns the length of the TBSCertificate of an order in a processing state:
+/// the usual one, the longest, some around records of 4 KiB, and one that is
+/// too long.
 fn tbs(state: u8) -> Option<usize> {
     let of_4_kib = longest() - 60 * 1024;
     match state {
@@ -355,14 +356,14 @@ fn tbs(state: u8) -> Option<usize> {
     }
 }
 
-/// The state of an order whose record is some bytes too large.
+/// The state of an order whose record is a few bytes too large.
 const TOO_LARGE: u8 = 11;
 
 fn is_open(state: u8) -> bool {
     state < 2 || tbs(state).is_some()
 }
 
-/// State 5 is that of an order that ended with evidence.
+/// State 5 is an order that ended with evidence.
 fn an_order(n: u8, account: u8, state: u8) -> Order {
     let state = match (state, tbs(state)) {
         (_, Some(len)) => processing(n, len),

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::{common::*, files::*};
 
-/// A database with the orders 1 to 39, closed.
+/// Returns a closed database with the orders 1 to 39.
 async fn closed() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = LedgerStore::create_with(dir.path(), false, small()).unwrap();
@@ -36,7 +36,7 @@ async fn close(store: LedgerStore) {
     closed.await.unwrap();
 }
 
-/// Everything below a directory, folders too, with the content of files.
+/// Lists everything below a directory, and reads the files.
 fn everything(dir: &Path) -> (BTreeSet<PathBuf>, impl PartialEq + std::fmt::Debug) {
     fn names(dir: &Path, into: &mut BTreeSet<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -59,9 +59,9 @@ fn flip(file: &Path, offset: usize) {
 }
 
 #[tokio::test]
-async fn a_start_that_is_refused_makes_nothing() {
+async fn a_refused_start_creates_nothing() {
     let right = closed().await;
-    // As a copy of the record alone.
+    // Like a copy of the ledger without the index.
     fs::remove_dir_all(right.path().join("index")).unwrap();
     fs::remove_file(right.path().join("lock")).unwrap();
     let segment = |dir: &Path| ledger_files(dir, "segment").pop().unwrap();
@@ -93,12 +93,12 @@ async fn a_start_that_is_refused_makes_nothing() {
         assert_eq!(after.0, before.0, "{what}");
         assert_eq!(after.1, before.1, "{what}");
     }
-    // It is the record of a whole database.
+    // The ledger is that of a complete database.
     drop(LedgerStore::open(right.path(), OpenMode::Production).unwrap());
 }
 
 #[test]
-fn a_database_that_is_refused_is_not_migrated_either() {
+fn a_refused_database_is_not_migrated_either() {
     let dir = older(3);
     let db = dir.path().join("db");
     let laboratory = {
@@ -110,7 +110,7 @@ fn a_database_that_is_refused_is_not_migrated_either() {
         true => (OpenMode::Production, OpenError::IsLaboratory(db.clone())),
         false => (OpenMode::Laboratory, OpenError::NotLaboratory(db.clone())),
     };
-    // The lock is older than the refusal: programs of every version make one.
+    // Programs of every version create the lock before they refuse.
     fs::write(db.join("lock"), "").unwrap();
     let before = everything(&db);
     assert_eq!(LedgerStore::open(&db, other).map(drop), Err(expected));
@@ -118,7 +118,7 @@ fn a_database_that_is_refused_is_not_migrated_either() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_place_of_a_part_is_named_with_what_to_do() {
+async fn a_file_in_the_place_of_a_part_is_named_with_the_remedy() {
     for (name, is_file) in [("index", true), ("lock", false)] {
         let dir = closed().await;
         let path = dir.path().join(name);
@@ -136,7 +136,7 @@ async fn what_is_in_the_place_of_a_part_is_named_with_what_to_do() {
         assert!(said.contains("move it away, then try again"), "{said}");
         assert_eq!(everything(dir.path()).0, before.0, "{name}");
         assert_eq!(peek(dir.path()), Ok(None), "{name}");
-        // And that is what to do.
+        // The advice in the error works.
         fs::rename(&path, dir.path().join("moved")).unwrap();
         let store = LedgerStore::open(dir.path(), OpenMode::Any).unwrap();
         assert_orders(&store, 40, name).await;
@@ -144,7 +144,7 @@ async fn what_is_in_the_place_of_a_part_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_damaged_watermark_alone_is_written_anew_after_a_clean_close() {
+async fn a_damaged_watermark_alone_is_replaced_after_a_clean_close() {
     for bytes in [Some(&b"garbage"[..]), Some(&[0xff; 16]), Some(&[]), None] {
         let dir = closed().await;
         let watermark = dir.path().join("watermark");
@@ -164,7 +164,7 @@ async fn a_damaged_watermark_alone_is_written_anew_after_a_clean_close() {
     }
 }
 
-/// Cuts the last entry off, so that what is left looks whole.
+/// Cuts off the last entry, so that the rest looks complete.
 fn cut_the_last_entry(dir: &Path) {
     let file = ledger_files(dir, "segment").pop().unwrap();
     let bytes = fs::read(&file).unwrap();
@@ -179,7 +179,7 @@ fn cut_the_last_entry(dir: &Path) {
 }
 
 #[tokio::test]
-async fn a_damaged_watermark_is_not_written_anew_where_nothing_proves_the_rest() {
+async fn a_damaged_watermark_is_not_replaced_without_a_proof_of_the_rest() {
     let right = closed().await;
     // Killed: commits after the last note may have been acknowledged.
     let killed = {
@@ -203,7 +203,7 @@ async fn a_damaged_watermark_is_not_written_anew_where_nothing_proves_the_rest()
         ("another fault", right.path(), &|dir| {
             flip(&ledger_files(dir, "segment").pop().unwrap(), 128 + 70);
         }),
-        // The slot before might have been a later one.
+        // The unreadable slot might have been a later one.
         ("a slot", right.path(), &|dir| {
             let counters = slots(dir);
             let older = usize::from(counters[1] < counters[0]) * 512;
@@ -213,7 +213,7 @@ async fn a_damaged_watermark_is_not_written_anew_where_nothing_proves_the_rest()
             let bytes = fs::read(dir.join("index/note")).unwrap();
             let counters = slots(dir);
             let newer = usize::from(counters[1] > counters[0]) * 512;
-            // Twice the same: no "open" before it.
+            // The same slot twice: there was no "open" before it.
             let slot = bytes[newer..newer + 160].to_vec();
             let mut twice = vec![0; 1024];
             twice[..160].copy_from_slice(&slot);

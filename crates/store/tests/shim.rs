@@ -1,5 +1,5 @@
-//! Faults of the index's own files, beneath sled, and kills at each change of a
-//! file: whatever happens after them, nothing that was acknowledged is lost.
+//! Faults in the index's own files, below sled, and kills at each change of a
+//! file: no acknowledged commit is lost after them.
 //!
 //! The program is `examples/power_cut.rs`, with `shim/shim.c` preloaded.
 
@@ -29,11 +29,12 @@ use tempfile::TempDir;
 
 use crate::files::*;
 
-/// Enrolments in a database before the fault, and those of the run with it.
+/// The number of enrolments before the run with the fault, and in it.
 const BEFORE: &str = "12";
 const DURING: &str = "10";
 
-/// The example, which cargo builds into a directory beside this program's.
+/// Returns the example's path. cargo builds it into a directory beside this
+/// program's.
 fn program() -> PathBuf {
     let this = env::current_exe().unwrap();
     let profile = this.parent().and_then(Path::parent).unwrap();
@@ -59,7 +60,7 @@ fn compile(dir: &Path) -> PathBuf {
     library
 }
 
-/// Runs a command; a hang is a failure.
+/// Runs a command, and fails if it hangs.
 fn run(command: &mut Command, what: &str) -> Output {
     let mut child = command
         .stdout(Stdio::piped())
@@ -77,30 +78,30 @@ fn run(command: &mut Command, what: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What a database was before the run with the fault.
+/// The state of the database before the run with the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// Not there.
+    /// Missing.
     Missing,
     /// Closed.
     Closed,
-    /// Without a note of its index, so that it is rebuilt.
+    /// Without the note of its index, so that the index is rebuilt.
     Distrusted,
 }
 
 struct Test {
-    /// Where the library is.
+    /// The directory of the library.
     _dir: TempDir,
     program: PathBuf,
     library: PathBuf,
-    /// Which files' operations are counted.
+    /// Selects the files whose operations are counted.
     path: &'static str,
     kind: &'static str,
     errno: &'static str,
 }
 
 impl Test {
-    /// Faults of the index.
+    /// Creates a test of faults in the index.
     fn new(kind: &'static str, errno: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
@@ -113,7 +114,7 @@ impl Test {
         }
     }
 
-    /// Kills.
+    /// Creates a test of kills.
     fn kills() -> Self {
         Self {
             path: "/db/",
@@ -121,7 +122,7 @@ impl Test {
         }
     }
 
-    /// The program, which commits `count` enrolments.
+    /// Returns the command that commits `count` enrolments.
     fn some(&self, db: &Path, first: &str, count: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("some").arg(db).args([first, count]);
@@ -141,7 +142,7 @@ impl Test {
         command
     }
 
-    /// The database that runs begin with, and what was acknowledged in it.
+    /// Returns the database that runs begin with, and its acknowledged commits.
     fn base(&self, before: Before) -> (TempDir, String) {
         let base = tempfile::tempdir().unwrap();
         if before == Before::Missing {
@@ -156,9 +157,9 @@ impl Test {
         (base, String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Lets the operation with the number `at` fail on a copy of `base`, and
-    /// compares what is there afterwards. Returns what failed; `None` when
-    /// there is no such operation.
+    /// Lets operation number `at` fail on a copy of `base`, and compares the
+    /// result. Returns which operation failed; `None` if there is no such
+    /// operation.
     fn fail_at(
         &self,
         before: Before,
@@ -184,7 +185,7 @@ impl Test {
         let mut acknowledged = acknowledged.to_owned();
         acknowledged += std::str::from_utf8(&faulty.stdout).unwrap();
         if acknowledged.is_empty() {
-            // It was not created, or its first commit failed.
+            // The database was not created, or its first commit failed.
             assert!(code != Some(0), "{what}: {faulty:?}");
             return failed;
         }
@@ -192,8 +193,8 @@ impl Test {
         assert!(report.is_whole(), "{what}: {report:?}");
         let mut how = "killed";
         if self.kind == "kill" {
-            // It goes on, so that segments are closed and merged, and loses its
-            // power.
+            // More commits follow, so that segments are closed and merged; then
+            // the power fails.
             how = "cut";
             let next = run(&mut self.some(&db, "2000", DURING), &what);
             assert!(next.status.success(), "{what}: {next:?}");
@@ -217,8 +218,9 @@ impl Test {
         failed
     }
 
-    /// Lets the first `early` operations and every `stride`-th later one fail, one
-    /// a run; with ASSAY_SOAK set, each. There are at least `expected` of them.
+    /// Lets the first `early` operations and every `stride`-th later one fail,
+    /// one in each run; with ASSAY_SOAK set, every operation. Asserts that
+    /// there are at least `expected` of them.
     fn fail_each(&self, early: usize, stride: usize, expected: usize) {
         let stride = match env::var_os("ASSAY_SOAK") {
             Some(_) => 1,
@@ -265,7 +267,7 @@ fn a_kill_at_any_change_of_a_file_loses_nothing() {
     Test::kills().fail_each(8, 24, 1000);
 }
 
-/// All that a database holds.
+/// Returns everything that a database holds.
 async fn records(db: &Path) -> Vec<String> {
     let view = LedgerView::open(db).unwrap();
     assert!(view.is_laboratory());
@@ -295,7 +297,8 @@ async fn records(db: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn scenario_147_a_kill_at_any_change_of_a_migration_loses_nothing() {
-    // The last of one sled and ledgers more often than the oldest.
+    // The last sled layout and the ledger layouts at more points than the
+    // oldest one.
     for (layout, stride, points) in [
         (1, 9, 60),
         (2, 9, 60),
@@ -319,7 +322,7 @@ async fn kill_at_any_change_of_a_migration_from(layout: u32, stride: usize, poin
     let db = migrated.path().join("db");
     assert_eq!(start(&db, 0), Some(0));
     let expected = records(&db).await;
-    // Two orders, one of them with a certificate; layout 6 has a third one.
+    // Two orders, one of them with a certificate. Layout 6 has a third order.
     let count = if layout < 6 { 7 } else { 10 };
     assert_eq!(expected.len(), count, "{expected:?}");
 

@@ -1,4 +1,4 @@
-//! Values to store.
+//! Sample values to store.
 
 #![allow(dead_code, reason = "each test binary uses a part of these")]
 
@@ -18,7 +18,7 @@ use assay_proto::{
     ChallengeType, Contact, Identifier, Problem, ProblemType, Subproblem, Timestamp, WireIdentifier,
 };
 
-/// The moment at which the tests begin.
+/// The time at which the tests begin.
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// Commits `changes` at [`NOW`].
@@ -38,7 +38,7 @@ pub(crate) async fn commit_at(
     store.commit("test", ChangeSet::new(now, changes)).await
 }
 
-/// Inserts an order however many are open.
+/// Inserts an order without a limit on open orders.
 pub(crate) fn insert_order(order: Order) -> Change {
     let limits = OpenOrders {
         of_account: usize::MAX,
@@ -48,8 +48,8 @@ pub(crate) fn insert_order(order: Order) -> Change {
     Change::InsertOrder(order, limits)
 }
 
-/// The longest TBSCertificate that fits into the record of `order`: what the
-/// refusal of a longer one says.
+/// Returns the length of the longest TBSCertificate that fits into the record
+/// of `order`, from the error for a longer one.
 pub(crate) async fn longest_tbs(store: &dyn Store, order: Order) -> usize {
     let tried = 0xffff;
     let changes = vec![insert_order(in_state(order, processing(1, tried)))];
@@ -65,7 +65,7 @@ pub(crate) async fn longest_tbs(store: &dyn Store, order: Order) -> usize {
     tried - (found - most)
 }
 
-/// Order `n`, some of whose records are large.
+/// Returns order `n`. Some orders have large records.
 pub(crate) fn order_of_some_size(n: u8) -> Order {
     match n % 8 {
         3 => in_state(order(n), processing(n, 4_500)),
@@ -75,8 +75,8 @@ pub(crate) fn order_of_some_size(n: u8) -> Order {
     }
 }
 
-/// How many of the account's orders that name `identifier` are open at `now`:
-/// where the limit is, by commits that change nothing.
+/// Returns how many of the account's orders that name `identifier` are open at
+/// `now`. It finds the limit by commits that change nothing.
 pub(crate) async fn open_orders_naming(
     store: &dyn Store,
     account: AccountId,
@@ -103,7 +103,7 @@ pub(crate) async fn open_orders_naming(
     }
 }
 
-/// Ed25519 keys, as many as wanted: one is as good as any other 32 bytes.
+/// Returns an Ed25519 key. Any 32 bytes serve as one.
 pub(crate) fn key(n: u8) -> PublicKey {
     let x = data_encoding::BASE64URL_NOPAD.encode(&[[n; 16], [7; 16]].concat());
     let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
@@ -139,7 +139,7 @@ pub(crate) fn authorization_id(n: u8) -> AuthorizationId {
     AuthorizationId::from_bytes([n; 16])
 }
 
-/// Serial number `n`; even ones need a sign octet in DER.
+/// Returns serial number `n`; even ones need a sign octet in DER.
 pub(crate) fn serial(n: u8) -> SerialNumber {
     SerialNumber::from_der_content(&[0, 0x80 | n, n, n]).unwrap()
 }
@@ -156,7 +156,7 @@ pub(crate) fn identifier(kind: &str, value: &str) -> Identifier {
     .unwrap()
 }
 
-/// IPv4 for even numbers, IPv6 for odd ones.
+/// Returns an IPv4 origin for even numbers, an IPv6 origin for odd ones.
 pub(crate) fn origin(n: u8) -> Origin {
     Origin::of(match n % 2 {
         0 => [192, 0, 2, n].into(),
@@ -164,7 +164,7 @@ pub(crate) fn origin(n: u8) -> Origin {
     })
 }
 
-/// Account `n` with key `n`.
+/// Returns account `n` with key `n`.
 pub(crate) fn account(n: u8) -> Account {
     Account {
         id: account_id(n),
@@ -179,7 +179,8 @@ pub(crate) fn account(n: u8) -> Account {
     }
 }
 
-/// Order `n` of account 1 for the device `n`, pending, ending an hour later.
+/// Returns the pending order `n` of account 1 for the device `n`, which ends an
+/// hour later.
 pub(crate) fn order(n: u8) -> Order {
     Order::new(OrderDetails {
         id: order_id(n),
@@ -196,14 +197,14 @@ pub(crate) fn order(n: u8) -> Order {
     })
 }
 
-/// An order with other details, in the state that it has.
+/// Returns the order with changed details, in the same state.
 pub(crate) fn with(order: Order, change: impl FnOnce(&mut OrderDetails)) -> Order {
     let (mut details, state, proven) = order.into_parts();
     change(&mut details);
     Order::restore(details, state, proven)
 }
 
-/// How far an order is.
+/// The state of an order.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Pending,
@@ -211,11 +212,11 @@ pub(crate) enum Stage {
     Processing(Processing),
     Valid(Processing),
     Invalid,
-    /// Invalid, and one of its authorizations was valid before.
+    /// Invalid, but one of its authorizations was valid before.
     InvalidOnceProven,
 }
 
-/// The order on its way from being pending to a state.
+/// Takes a pending order to a state.
 pub(crate) fn in_state(order: Order, state: Stage) -> Order {
     let pending = Order::new(order.into_parts().0);
     let begun = |processing| {
@@ -261,7 +262,7 @@ pub(crate) fn invalid() -> Stage {
     Stage::Invalid
 }
 
-/// A failure that uses every field.
+/// Returns a failure that uses every field.
 pub(crate) fn failure() -> Failure {
     Failure {
         problem: Problem {
@@ -282,7 +283,7 @@ pub(crate) fn failure() -> Failure {
     }
 }
 
-/// A note of reason `n`.
+/// Returns a note with reason `n`.
 pub(crate) fn note(n: u8) -> Note {
     Note {
         at: NOW.plus(n.into()),
@@ -291,7 +292,7 @@ pub(crate) fn note(n: u8) -> Note {
     }
 }
 
-/// Authorization `n` of order `n`, pending, with one challenge.
+/// Returns the pending authorization `n` of order `n`, with one challenge.
 pub(crate) fn authorization(n: u8) -> Authorization {
     authorization_with(n, |_| {})
 }
@@ -320,7 +321,7 @@ pub(crate) fn authorization_with(
     Authorization::new(details, NOW.plus(3600), vec![first])
 }
 
-/// Authorization `n` with a second challenge, of this number.
+/// Returns authorization `n` with a second challenge, of number `second`.
 pub(crate) fn authorization_of_two(n: u8, second: u8) -> Authorization {
     let (details, mut state) = authorization(n).into_parts();
     let second = Challenge::new(challenge_id(second), ChallengeType::Test01, token());
@@ -332,12 +333,12 @@ fn token() -> Token {
     Token::from_stored("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA".to_owned())
 }
 
-/// The name of a challenge that is not the first of its authorization.
+/// Returns the id of a challenge that is not the first of its authorization.
 pub(crate) fn challenge_id(n: u8) -> ChallengeId {
     ChallengeId::from_bytes([0xc0 | n; 16])
 }
 
-/// A validation whose next attempt is due at `next_attempt`.
+/// Returns a validation whose next attempt is due at `next_attempt`.
 pub(crate) fn validating(next_attempt: Timestamp) -> Validating {
     Validating {
         since: NOW,
@@ -347,7 +348,7 @@ pub(crate) fn validating(next_attempt: Timestamp) -> Validating {
     }
 }
 
-/// The authorization with its first challenge fulfilled by this evidence.
+/// Fulfils the first challenge of the authorization with this evidence.
 pub(crate) fn fulfilled(authorization: Authorization, evidence: EvidenceRecord) -> Authorization {
     let first = authorization.challenges()[0].id();
     authorization
@@ -355,13 +356,13 @@ pub(crate) fn fulfilled(authorization: Authorization, evidence: EvidenceRecord) 
         .unwrap()
 }
 
-/// The authorization with its first challenge failed.
+/// Fails the first challenge of the authorization.
 pub(crate) fn refused(authorization: Authorization, failure: Failure) -> Authorization {
     let first = authorization.challenges()[0].id();
     authorization.fail(first, failure).unwrap()
 }
 
-/// Evidence whose textual facts have `len` bytes.
+/// Returns evidence whose textual facts have `len` bytes.
 pub(crate) fn evidence(len: usize) -> EvidenceRecord {
     let text = || Some("x".repeat(len));
     EvidenceRecord {
@@ -384,7 +385,7 @@ pub(crate) fn evidence(len: usize) -> EvidenceRecord {
     }
 }
 
-/// Certificate `n` of a device.
+/// Returns certificate `n` of a device.
 pub(crate) fn certificate(n: u8) -> Certificate {
     Certificate {
         serial: serial(n),

@@ -1,4 +1,4 @@
-//! Challenges are found by their names, and validations by when they are due.
+//! Challenges are found by their ids, and validations by when they are due.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use assay_proto::Timestamp;
 
 use crate::common::*;
 
-/// Which authorization has the challenge.
+/// Returns the authorization that has the challenge.
 async fn owner(store: &dyn Store, id: ChallengeId) -> Option<(Authorization, Version)> {
     let found = store.authorization_of_challenge(id).await.unwrap();
     found.map(|found| (found.value, found.version))
 }
 
-/// Authorization `n` with its second challenge in validation.
+/// Returns authorization `n` with its second challenge in validation.
 fn in_validation(n: u8, next_attempt: Timestamp) -> Authorization {
     let begun = authorization_of_two(n, n).begin(challenge_id(n), validating(next_attempt));
     begun.unwrap()
@@ -48,13 +48,13 @@ pub(crate) async fn each_challenge_is_found_by_its_name(store: Arc<dyn Store>) {
     for id in [first, challenge_id(1)] {
         assert_eq!(owner(&*store, id).await, Some((one.clone(), version)));
     }
-    // An authorization of one challenge has no other, and no other's.
+    // An authorization with one challenge has no second one.
     let other = authorization(2);
     let other_version = insert(&*store, other.clone()).await;
     let of_other = ChallengeId::first_of(authorization_id(2));
     assert_eq!(owner(&*store, of_other).await, Some((other, other_version)));
     assert_eq!(owner(&*store, challenge_id(2)).await, None);
-    // It stays through the states.
+    // The challenge is found in every state.
     let begun = one.begin(challenge_id(1), validating(NOW)).unwrap();
     let version = update(&*store, begun.clone(), version).await;
     assert_eq!(
@@ -122,7 +122,7 @@ pub(crate) async fn validations_are_listed_by_their_next_attempt(store: Arc<dyn 
     assert_eq!(listed(9).await, [two, one, three]);
     assert_eq!(listed(2).await, [two, one]);
     assert_eq!(listed(0).await, []);
-    // After an attempt it has another place.
+    // After an attempt it has another position.
     let again = in_validation(2, NOW.plus(60_000));
     versions[1] = update(&*store, again, versions[1]).await;
     let two = due(2, NOW.plus(60_000));
@@ -153,7 +153,7 @@ pub(crate) async fn what_is_decided_is_no_validation_any_more(store: Arc<dyn Sto
         version = update(&*store, decided, version).await;
         assert_eq!(store.validations(9).await, Ok(vec![]));
     }
-    // A commit that fails lists nothing, and a deletion leaves nothing.
+    // A failed commit lists nothing, and a deletion leaves nothing.
     let stale = vec![Change::UpdateAuthorization(begun(), Version(version.0 + 9))];
     assert!(commit(&*store, stale).await.is_err());
     assert_eq!(store.validations(9).await, Ok(vec![]));

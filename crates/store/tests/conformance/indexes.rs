@@ -27,7 +27,7 @@ async fn update(store: &dyn Store, n: u8, state: Stage) {
     commit(store, changes).await.unwrap();
 }
 
-/// The account's open orders, and those of them that name the device.
+/// Counts the account's open orders, and those of them that name the device.
 async fn open(store: &dyn Store, device: u8, now: Timestamp) -> (usize, usize) {
     let account = account_id(1);
     let device = permanent(&format!("DEVICE{device}"));
@@ -95,7 +95,7 @@ pub(crate) async fn lists_follow_the_states_of_orders(store: Arc<dyn Store>) {
     );
 }
 
-/// Every page of a list, from one end to the other.
+/// Returns all pages of a list, from one end to the other.
 async fn all(store: &dyn Store, list: OrderList<'_>, direction: Direction) -> Vec<OrderId> {
     let (mut seen, mut from) = (Vec::new(), None);
     loop {
@@ -110,8 +110,8 @@ async fn all(store: &dyn Store, list: OrderList<'_>, direction: Direction) -> Ve
 }
 
 pub(crate) async fn orders_come_in_pages_in_both_directions(store: Arc<dyn Store>) {
-    // Later ids are older, so that the order is by creation; two are of one
-    // second and go by id.
+    // Later ids are older, so that the order is by creation; two have the same
+    // timestamp and are ordered by id.
     for (n, age) in [(5, 0), (6, 10), (7, 10), (8, 300)] {
         let order = with(order(n), |order| order.created = NOW.minus(age));
         insert(&*store, order).await;
@@ -131,7 +131,7 @@ pub(crate) async fn orders_come_in_pages_in_both_directions(store: Arc<dyn Store
         for direction in [Direction::Newer, Direction::Older] {
             assert_eq!(store.orders(list, None, direction, 0).await, Ok(vec![]));
         }
-        // An order that is not there is a place all the same.
+        // A cursor may name an order that does not exist.
         let between = OrderCursor {
             created: NOW.minus(10),
             id: order_id(0xff),
@@ -157,7 +157,8 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
         let listed = listed.into_iter().map(|one| (one.created.0, one.id));
         listed.collect()
     }
-    // Two names of the same device in one order, and one of another account.
+    // Two names of the same device in one order, and an order of another
+    // account.
     let both = with(order(1), |both| {
         both.identifiers = vec![
             permanent("DEVICE1"),
@@ -184,7 +185,7 @@ pub(crate) async fn orders_of_a_device_are_found_by_each_of_its_names(store: Arc
     assert_eq!(page.len(), 1);
     assert_eq!(found(&*store, "device1").await, []);
 
-    // What is attested, once it is: the ordered name is not listed twice.
+    // The attested name once it is known: the ordered name is not listed twice.
     let mut attested = evidence(1);
     attested.facts.serial = Some("DEVICE3".to_owned());
     attested.facts.udid = Some("UDID3".to_owned());
@@ -238,7 +239,7 @@ pub(crate) async fn a_processing_order_is_open_too(store: Arc<dyn Store>) {
     update(&*store, 1, processing(1, 600)).await;
     assert_eq!(open(&*store, 1, expires.minus(1)).await, (1, 1));
     assert_eq!(open(&*store, 1, expires).await, (0, 0));
-    // It is still there to be completed.
+    // It can still be completed.
     assert_eq!(store.orders_in_processing().await, Ok(vec![order_id(1)]));
     update(&*store, 1, valid(1)).await;
     assert_eq!(open(&*store, 1, Timestamp(0)).await, (0, 0));
@@ -282,18 +283,18 @@ pub(crate) async fn open_orders_are_limited_within_the_commit(store: Arc<dyn Sto
     assert_eq!(commit(&*store, vec![naming(3, "A")]).await, full);
     commit(&*store, vec![naming(3, "B")]).await.unwrap();
     assert_eq!(commit(&*store, vec![naming(4, "C")]).await, full);
-    // One that is done within the commit makes room.
+    // An order that is completed within the commit makes room.
     let found = store.order(order_id(1)).await.unwrap().unwrap();
     let done = Change::UpdateOrder(in_state(found.value, valid(1)), found.version);
     commit(&*store, vec![done, naming(4, "A")]).await.unwrap();
     assert_eq!(commit(&*store, vec![naming(5, "A")]).await, full);
-    // Time makes room too: the commit's own.
+    // Time also makes room: the time of the commit itself.
     let late = order(2).expires;
     commit_at(&*store, late, vec![naming(5, "A")])
         .await
         .unwrap();
 
-    // Many at once, which one batch may hold.
+    // Many at once, which may be in one batch.
     let many: Vec<_> = (10..40_u8)
         .map(|n| {
             let order = with(order(n), |order| order.account = account_id(9));
@@ -356,7 +357,7 @@ pub(crate) async fn provisional_accounts_are_listed_until_they_are_established(
         .await
         .unwrap();
     assert_eq!(listed(None).await, [entry(4), entry(2)]);
-    // One that is deleted leaves neither its key nor its place.
+    // A deleted one leaves neither its key nor its list entry.
     let gone = vec![Change::DeleteAccount(account_id(4), version)];
     commit(&*store, gone).await.unwrap();
     assert_eq!(listed(None).await, [entry(2), entry(1)]);
@@ -379,7 +380,7 @@ pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Stor
     for n in 1..=4_u8 {
         let entry = entry(n, true);
         let order = with(order(n), |order| {
-            // Of whichever account.
+            // Of any account.
             order.account = account_id(n);
             (order.created, order.expires, order.origin) =
                 (entry.created, entry.expires, entry.origin);
@@ -397,7 +398,7 @@ pub(crate) async fn unproven_orders_are_listed_by_identifier(store: Arc<dyn Stor
         let others = store.unproven_orders(&permanent(other), None, 9).await;
         assert_eq!(others, Ok(vec![]));
     }
-    // One that ended stays in it, one that was proven does not.
+    // One that ended stays in the list, one that was proven does not.
     update(&*store, 1, invalid()).await;
     let found = store.order(order_id(3)).await.unwrap().unwrap();
     let proven = Change::UpdateOrder(in_state(found.value, ready()), found.version);
@@ -433,7 +434,7 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
         .await
         .unwrap();
     assert_eq!(commit(&*store, vec![naming(5, &["A"])]).await, full);
-    // So does one that is proven, and time.
+    // So does one that is proven, and the passing of time.
     let found = store.order(order_id(2)).await.unwrap().unwrap();
     let proven = Change::UpdateOrder(found.value.prove().unwrap(), found.version);
     commit(&*store, vec![proven, naming(5, &["A"])])
@@ -479,7 +480,7 @@ pub(crate) async fn open_orders_of_all_accounts_come_in_pages(store: Arc<dyn Sto
     for n in 1..8 {
         let order = with(order(n), |order| {
             order.account = account_id(n % 3 + 1);
-            // Also such as have expired.
+            // Expired ones, too.
             order.expires = Timestamp(NOW.0 - 100 + 37 * u64::from(n));
         });
         expected.push(OpenOrder {
@@ -515,7 +516,7 @@ pub(crate) async fn a_lease_is_found_by_its_work(store: Arc<dyn Store>) {
     let version = commit(&*store, insert()).await.unwrap();
     let found = store.lease(Work::Recovery).await.unwrap().unwrap();
     assert_eq!((found.value, found.version), (lease.clone(), version));
-    // A node that did not see it is second.
+    // A node that did not read the lease comes too late.
     let second = commit(&*store, insert()).await;
     assert_eq!(second, Err(CommitError::Conflict(ConflictOn::Value)));
     let taken = lease.take(node(2), NOW.plus(Lease::TERM)).unwrap();

@@ -1,4 +1,4 @@
-//! What goes in comes out.
+//! Every stored value is read back unchanged.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use assay_proto::{Contact, ProblemType, RevocationReason};
 
 use crate::common::*;
 
-/// All that there is of an account; its key prints as its thumbprint.
+/// Formats an account. Its key is printed as its thumbprint.
 fn print(account: Option<Versioned<Account>>) -> String {
     format!("{account:?}")
 }
@@ -44,7 +44,7 @@ pub(crate) async fn every_account_comes_back(store: Arc<dyn Store>) {
             value: account.clone(),
             version,
         }));
-        // The second time the key comes from the cache.
+        // The second read takes the key from the cache.
         for _ in 0..2 {
             let found = store.account(account.id).await.unwrap();
             assert_eq!(found.as_ref().unwrap().value.key, account.key);
@@ -98,7 +98,7 @@ pub(crate) async fn every_authorization_comes_back(store: Arc<dyn Store>) {
 }
 
 pub(crate) async fn notes_come_back_and_go_with_their_order(store: Arc<dyn Store>) {
-    // Of an order that is not there nothing is kept.
+    // Notes of a missing order are not kept.
     let changes = vec![Change::AddNote(order_id(1), note(9))];
     assert_eq!(commit(&*store, changes).await, Ok(Version(1)));
     assert_eq!(store.notes(order_id(1)).await, Ok(vec![]));
@@ -109,7 +109,7 @@ pub(crate) async fn notes_come_back_and_go_with_their_order(store: Arc<dyn Store
         Change::AddNote(order_id(1), note(1)),
     ];
     let version = commit(&*store, changes).await.unwrap();
-    // The order's own version stays: a note is no change of it.
+    // The order's own version stays: a note does not change the order.
     let changes = vec![
         Change::AddNote(order_id(1), note(2)),
         Change::AddNote(order_id(2), note(3)),
@@ -119,7 +119,7 @@ pub(crate) async fn notes_come_back_and_go_with_their_order(store: Arc<dyn Store
     let found = store.order(order_id(1)).await.unwrap().unwrap();
     assert_eq!((found.value, found.version), (order(1), version));
 
-    // A commit that fails adds none.
+    // A commit that fails adds no note.
     let changes = vec![
         Change::AddNote(order_id(1), note(4)),
         Change::UpdateOrder(order(1), Version(1)),
@@ -153,7 +153,8 @@ pub(crate) async fn notes_are_bounded_in_number_and_length(store: Arc<dyn Store>
         assert!((60..=64).contains(&note.reason.len()), "{}", note.reason);
         assert_eq!(note.detail, "é".repeat(500));
     }
-    // One of the same reason gives way, and is the newest.
+    // An older note with the same reason is replaced, and the new one is the
+    // newest.
     for n in [30, 31, 30] {
         let changes = vec![Change::AddNote(order_id(1), note(n))];
         commit(&*store, changes).await.unwrap();
@@ -333,7 +334,7 @@ pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
         "an order of 65537 bytes is larger than the 65536 that are stored: nothing was changed"
     );
     assert!(store.account(account_id(1)).await.unwrap().is_none());
-    // The store is as well as before.
+    // The store still works.
     let changes = vec![
         Change::InsertAccount(account(1)),
         insert_order(with_tbs(most)),
@@ -341,7 +342,7 @@ pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
     assert_eq!(commit(&*store, changes).await, Ok(Version(1)));
     let found = store.order(order_id(1)).await.unwrap().unwrap();
     assert!(found.value == with_tbs(most));
-    // Nor does an update that is too large.
+    // An update that is too large changes nothing either.
     let changes = vec![Change::UpdateOrder(with_tbs(most + 1), Version(1))];
     assert!(commit(&*store, changes).await.is_err());
     let found = store.order(order_id(1)).await.unwrap().unwrap();
@@ -351,14 +352,14 @@ pub(crate) async fn too_large_a_record_changes_nothing(store: Arc<dyn Store>) {
 pub(crate) async fn an_order_grows_and_shrinks_through_every_size(store: Arc<dyn Store>) {
     let most = longest_tbs(&*store, order(1)).await;
     let with_tbs = |len| in_state(order(1), processing(1, len));
-    // Beside others, whose names follow it.
+    // Beside others, whose keys follow it.
     let changes = vec![
         insert_order(with_tbs(300)),
         insert_order(order(2)),
         insert_order(in_state(order(3), processing(3, most))),
     ];
     let mut version = commit(&*store, changes).await.unwrap();
-    // Around records of 4 KiB, and of multiples of it.
+    // Around records of 4 KiB, and multiples of it.
     let around = |len: usize| len - 2..=len + 2;
     let lens = around(most - 61_440)
         .chain([most, 300, 20_000])

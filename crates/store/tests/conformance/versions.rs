@@ -1,4 +1,4 @@
-//! Who is first, wins.
+//! The first of several concurrent commits wins.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
         Ok(Version(2))
     );
     let stale = updates(Version(1));
-    // The intent is gone, so that its delete is stale in another way.
+    // The intent no longer exists, so that its delete conflicts in another way.
     for stale in stale {
         let changes = vec![
             Change::InsertAccount(account(2)),
@@ -89,7 +89,7 @@ pub(crate) async fn a_stale_version_changes_nothing_of_the_set(store: Arc<dyn St
     );
     assert_eq!(store.server_intents().await, Ok(Vec::new()));
     assert_eq!(store.latest_time().await.unwrap(), NOW);
-    // No number was spent.
+    // No version number was used up.
     let changes = vec![insert_order(order(2))];
     assert_eq!(commit(&*store, changes).await, Ok(Version(3)));
 }
@@ -143,7 +143,7 @@ pub(crate) async fn twenty_parallel_new_accounts_with_one_key_make_one(store: Ar
 }
 
 pub(crate) async fn a_key_has_an_account_in_each_directory(store: Arc<dyn Store>) {
-    // One name begins with the other.
+    // One name is a prefix of the other.
     let names = ["a", "a-b"].map(|name| DirectoryName::parse(name).unwrap());
     let directories = [DirectoryName::DEFAULT, names[0], names[1]];
     let in_directory = |n: u8, directory| Account {
@@ -167,7 +167,8 @@ pub(crate) async fn a_key_has_an_account_in_each_directory(store: Arc<dyn Store>
     for (n, directory) in (1..).zip(directories) {
         assert_eq!(holder(directory).await, Some(account_id(n)));
     }
-    // One leaves after the other, and the key is an account's to the last.
+    // They are deleted one after the other, and the key is in use until the
+    // last.
     for ((n, directory), version) in (1..).zip(directories).zip(versions) {
         assert_eq!(store.is_account_key(thumbprint).await, Ok(true));
         let update = match n {

@@ -1,4 +1,4 @@
-//! Files of a database, as tests damage, copy and compare them.
+//! Helpers that damage, copy and compare the files of a database.
 
 #![allow(dead_code, reason = "each test binary uses a part of these")]
 
@@ -17,12 +17,12 @@ use crate::common::*;
 /// The layout that this program writes.
 pub(crate) const LAYOUT: u32 = 7;
 
-/// Where a migration keeps a ledger of an older layout.
+/// Returns where a migration keeps a ledger of an older layout.
 pub(crate) fn before_layout() -> String {
     format!("ledger.before-layout-{LAYOUT}")
 }
 
-/// Options under which segments are closed and merged all the time.
+/// Returns options with which segments are closed and merged all the time.
 pub(crate) fn small() -> Options {
     let mut options = Options::default();
     options.sizes = Sizes {
@@ -33,7 +33,7 @@ pub(crate) fn small() -> Options {
     options
 }
 
-/// The files in a directory, sorted.
+/// Returns the files in a directory, sorted.
 pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(dir)
         .unwrap()
@@ -44,14 +44,14 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The files of a ledger with this ending.
+/// Returns the files of a ledger with this ending.
 pub(crate) fn ledger_files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut files = files(&dir.join("ledger"));
     files.retain(|file| file.extension().is_some_and(|found| found == ending));
     files
 }
 
-/// All files below a directory, with their content.
+/// Reads all files below a directory.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -65,7 +65,7 @@ pub(crate) fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// A copy of a database.
+/// Copies a database.
 pub(crate) fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for (path, content) in contents(from) {
@@ -76,8 +76,8 @@ pub(crate) fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// A database as a program of this layout left it, in `db` within the directory,
-/// and what that program listed.
+/// Returns a database as a program of this layout left it, in `db` within the
+/// directory, and what that program listed.
 pub(crate) fn older(layout: u32) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let archive = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -97,7 +97,7 @@ pub(crate) fn older(layout: u32) -> TempDir {
     dir
 }
 
-/// The machine lost its power: the index is not to be believed.
+/// Simulates a power loss: the index must not be trusted.
 pub(crate) fn lose_power(dir: &Path) {
     fs::remove_file(dir.join("index/note")).unwrap();
 }

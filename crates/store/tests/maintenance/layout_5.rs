@@ -1,4 +1,4 @@
-//! From layout 5 to the present one.
+//! Migration from layout 5 to the current one.
 
 use super::*;
 

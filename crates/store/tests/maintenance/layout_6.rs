@@ -1,12 +1,13 @@
-//! From layout 6 to the present one.
+//! Migration from layout 6 to the current one.
 
 use assay_engine::{domain::Attribute, ids::ChallengeId};
 use assay_proto::OrderStatus;
 
 use super::*;
 
-/// In layout 6 an authorization had one challenge, in its own record. There is an
-/// order with a certificate, a refused one, and one whose CSR was refused, which
+/// In layout 6 an authorization had one challenge, in its own record. The
+/// database has an order with a certificate, a refused order, an order whose
+/// CSR was refused, which is a note, and an account without an order.
 /// is a note; and an account without an order.
 #[tokio::test]
 async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
@@ -24,12 +25,13 @@ async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
     assert_migrated(&db, &listed).await;
     let kept = contents(&db.join(before_layout()));
     assert!(kept.values().eq(before.values()));
-    // From the ledger alone, then from an index that is made anew.
+    // From the ledger alone, then from an index that is rebuilt.
     assert_records(&LedgerView::open(&db).unwrap()).await;
     lose_power(&db);
     let store = open(&db).unwrap();
     assert_records(&store).await;
-    // Its program kept no number of the orders: the first commit counts them.
+    // The older program stored no number of orders: the first commit counts
+    // them.
     assert_eq!(store.count_orders().await, Ok(3));
     let inserted = commit(&store, vec![insert_order(order(9))]).await.unwrap();
     assert_eq!(store.count_orders().await, Ok(4));
@@ -37,7 +39,7 @@ async fn scenario_147_a_ledger_of_layout_6_is_migrated_with_all_its_records() {
     commit(&store, deleted).await.unwrap();
     assert_eq!(store.count_orders().await, Ok(3));
     let certificates = store.certificates(9).unwrap();
-    // The server's own, which init made, is one of them.
+    // The server's own certificate, which init made, is one of them.
     assert_eq!(certificates.len(), 2);
 }
 
@@ -64,7 +66,7 @@ async fn assert_records(store: &dyn Store) {
         let id = order.authorizations[0];
         let authorization = store.authorization(id).await.unwrap().unwrap().value;
         assert_eq!(authorization.admitted.attribute, Attribute::Serial);
-        // The URL that clients have of it.
+        // Clients know the challenge by this URL.
         let challenges = authorization.challenges();
         assert_eq!(challenges.len(), 1);
         assert_eq!(challenges[0].id(), ChallengeId::first_of(id));

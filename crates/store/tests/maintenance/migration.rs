@@ -1,8 +1,8 @@
-//! From every older layout to the present one.
+//! Migration from every older layout to the current one.
 
 use super::*;
 
-/// What the program of an older layout listed.
+/// Reads what the program of an older layout listed.
 pub(crate) fn listed(dir: &Path) -> serde_json::Value {
     let orders = fs::read_to_string(dir.join("orders.json")).unwrap();
     serde_json::from_str(&orders).unwrap()
@@ -69,7 +69,7 @@ async fn scenario_147_every_older_layout_is_migrated_and_its_files_are_kept() {
         ));
         assert_migrated(&db, &listed).await;
         assert_eq!(fs::read(db.join("before-ledger/db")).unwrap(), before);
-        // What an older program reads in the old place.
+        // What an older program finds in the old place.
         let mark = copy(&db);
         let mark = sled::open(mark.path()).unwrap();
         assert_eq!(mark.get("mschema").unwrap().unwrap(), LAYOUT.to_be_bytes());
@@ -103,7 +103,7 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
         assert_eq!((bytes[11], &bytes[80..84]), (2, &LAYOUT.to_be_bytes()[..]));
     }
     let store = open(&db).unwrap();
-    // Accounts that had ordered count as established, the other does not.
+    // Accounts that had ordered count as established, the other one does not.
     let provisional = store.provisional_accounts(None, 9).await.unwrap();
     assert_eq!(provisional.len(), 1);
     let account = provisional[0].cursor.id;
@@ -132,7 +132,7 @@ async fn scenario_147_a_ledger_of_an_older_layout_is_migrated_and_kept() {
     assert_migrated(&db, &listed).await;
 }
 
-/// A step of the migration that was the last before a kill.
+/// The last step of the migration before a kill.
 #[tokio::test]
 async fn scenario_147_a_migration_of_a_ledger_that_was_killed_goes_on() {
     for layout in 4..LAYOUT {
@@ -144,7 +144,7 @@ async fn scenario_147_a_migration_of_a_ledger_that_was_killed_goes_on() {
             let dir = older(layout);
             let db = dir.path().join("db");
             if begun && !moved {
-                // Half made, and not said to be complete.
+                // Incomplete, and not marked as complete.
                 fs::create_dir(db.join("ledger.unfinished")).unwrap();
                 fs::write(db.join("ledger.unfinished/junk"), b"junk").unwrap();
                 fs::create_dir(db.join("records.unfinished")).unwrap();
@@ -168,7 +168,7 @@ async fn scenario_147_a_migration_of_a_ledger_that_was_killed_goes_on() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_a_newer_layout_is_refused_and_never_mended() {
+async fn a_ledger_of_a_newer_layout_is_refused_and_never_repaired() {
     let dir = with_orders(3, Options::default()).await;
     let mut files = ledger_files(dir.path(), "segment");
     files.extend(ledger_files(dir.path(), "checkpoint"));
@@ -199,7 +199,7 @@ async fn a_ledger_of_a_newer_layout_is_refused_and_never_mended() {
 }
 
 #[test]
-fn a_layout_that_is_not_known_is_refused() {
+fn an_unknown_layout_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let tree = sled::open(dir.path()).unwrap();
     tree.insert("mschema", &[0, 0, 0, 9]).unwrap();
@@ -212,9 +212,9 @@ fn a_layout_that_is_not_known_is_refused() {
     assert_eq!(open(dir.path()).map(drop), Err(expected));
 }
 
-/// Before `serve` migrates it, or where it cannot, since it is damaged.
+/// Before `serve` migrates it, or if `serve` cannot because it is damaged.
 #[tokio::test]
-async fn a_ledger_of_an_older_layout_is_checked_and_repaired_as_what_it_is() {
+async fn a_ledger_of_an_older_layout_is_checked_and_repaired_in_its_layout() {
     for layout in 4..LAYOUT {
         let dir = older(layout);
         let db = dir.path().join("db");

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 
 #[tokio::test]
-async fn what_must_not_be_migrated_stays_as_it_is() {
+async fn a_database_that_must_not_be_migrated_is_unchanged() {
     for layout in 1..LAYOUT {
         let dir = older(layout);
         let listed = listed(dir.path());
@@ -23,7 +23,7 @@ async fn what_must_not_be_migrated_stays_as_it_is() {
         assert!(contents(&db) == before, "{layout}");
         let older = seen.lock().unwrap().take().unwrap();
         assert_eq!((older.layout, older.laboratory), (layout, true));
-        // Where it is agreed to, it is what the migrated one says.
+        // After the check agrees, the migrated database has the same data.
         let store = open(&db).unwrap();
         assert_eq!(older.latest_time, store.recorded_time(), "{layout}");
         assert_eq!(older.issuer, store.issuer().unwrap(), "{layout}");
@@ -34,7 +34,7 @@ async fn what_must_not_be_migrated_stays_as_it_is() {
         }
         drop(store);
         assert_migrated(&db, &listed).await;
-        // One of the present layout is not asked about.
+        // The check is not called for the current layout.
         let options = Options::default();
         LedgerStore::open_checked(&db, OpenMode::Any, options, &check).unwrap();
     }
