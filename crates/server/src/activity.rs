@@ -10,7 +10,7 @@ use std::{
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
-/// How long the shutdown waits for a connection without a whole request,
+/// How long the shutdown waits for a connection without a complete request,
 /// counted from its last activity: its acceptance, the head of a request or an
 /// answer. So a device in a handshake or between two requests of an enrolment
 /// gets its answer: Apple's client does not retry. A connection that was idle
@@ -25,7 +25,7 @@ pub(crate) struct Activity(Mutex<State>);
 struct State {
     /// Requests without an answer.
     open: usize,
-    /// Those of them whose body has not arrived whole.
+    /// Those of them whose body has not arrived completely.
     arriving: usize,
     /// The time of the last activity.
     since: Instant,
@@ -59,7 +59,7 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    /// Wraps the body of a request to note when it has arrived whole.
+    /// Wraps the body of a request to note when it has arrived completely.
     pub(crate) fn arriving(self: &Arc<Self>, body: Incoming) -> Arriving {
         let pending = (!body.is_end_stream()).then(|| {
             self.lock().arriving += 1;
@@ -78,7 +78,7 @@ impl Activity {
         self.lock().open
     }
 
-    /// Waits until every whole request has its answer.
+    /// Waits until every complete request has its answer.
     pub(crate) async fn answered(&self) {
         loop {
             {
@@ -113,7 +113,7 @@ impl Activity {
         }
     }
 
-    /// Waits until the connection can be cut: every whole request has its
+    /// Waits until the connection can be cut: every complete request has its
     /// answer, and there was no activity for [`GRACE`].
     pub(crate) async fn can_be_cut(&self) {
         loop {
@@ -153,7 +153,7 @@ impl Drop for Busy {
     }
 }
 
-/// A body that has not arrived whole.
+/// A body that has not arrived completely.
 struct Pending(Arc<Activity>);
 
 impl Drop for Pending {
@@ -162,7 +162,7 @@ impl Drop for Pending {
     }
 }
 
-/// A body that notes when it has arrived whole or is given up.
+/// A body that notes when it has arrived completely or is given up.
 pub(crate) struct Arriving {
     body: Incoming,
     pending: Option<Pending>,

@@ -15,14 +15,14 @@ use tokio::net::TcpListener;
 
 use crate::brief;
 
-/// Tells whether requests are served.
+/// The path of the check whether requests are served.
 pub(crate) const HEALTH: &str = "/healthz";
 
-/// Tells whether the process lives. It also answers while the server cannot
-/// serve yet.
+/// The path of the check whether the process lives. It also answers while the
+/// server cannot serve yet.
 pub(crate) const LIVE: &str = "/livez";
 
-/// Tells whether devices can enrol, and which parts work.
+/// The path of the check whether devices can enrol, and which parts work.
 pub(crate) const READY: &str = "/readyz";
 
 /// Returns the current state of all parts, reasons included.

@@ -179,8 +179,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // RFC 8555 section 7.3.3: "This response MUST include a Link header field
-        // with link relation "terms-of-service" and the latest
+        // RFC 8555 section 7.3.3: "This response MUST include a Link header
+        // field with link relation "terms-of-service" and the latest
         // terms-of-service URL."
         let terms = match (self.problem.kind, &self.problem.instance) {
             (ProblemType::UserActionRequired, Some(terms)) => {

@@ -48,7 +48,7 @@ impl Server {
             .then(|| ProxyProtocol::new(config.trusted_proxies.clone()));
         // With the PROXY protocol no proxy writes X-Forwarded-For, so only the
         // client can have set it.
-        let believed = match config.proxy_protocol {
+        let trusted = match config.proxy_protocol {
             true => Vec::new(),
             false => config.trusted_proxies.clone(),
         };
@@ -63,7 +63,7 @@ impl Server {
             Memory::new(exempt, crowd),
             engine,
             Arc::clone(&request_log),
-            believed,
+            trusted,
             config.rate_limits,
         )
         .with_access_log(config.access_log);
@@ -83,9 +83,9 @@ impl Server {
     }
 
     /// Serves until `shutdown`. Then it accepts no more connections, closes
-    /// idle and slow ones, and answers requests that have arrived whole within
-    /// the drain timeout. Tasks that were started for a request, with their
-    /// commits, run to completion.
+    /// idle and slow ones, and answers requests that have arrived completely
+    /// within the drain timeout. Tasks that were started for a request, with
+    /// their commits, run to completion.
     ///
     /// # Errors
     /// None at present: an error of one connection ends only that one, and an

@@ -117,8 +117,8 @@ async fn scenario_105_a_certificate_comes_with_its_issuer_and_without_the_root()
     );
 }
 
-/// RFC 8555 section 9.1: "The textual encoding of certificates in this file MUST
-/// use the strict encoding and MUST NOT include explanatory text."
+/// RFC 8555 section 9.1: "The textual encoding of certificates in this file
+/// MUST use the strict encoding and MUST NOT include explanatory text."
 #[tokio::test]
 async fn the_download_is_strict_pem_and_nothing_else() {
     let world = World::new();

@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Longer than the shutdown waits for a connection without a whole request.
+/// Longer than the shutdown waits for a connection without a complete request.
 const LONG: Duration = Duration::from_millis(1_300);
 /// Much shorter than that.
 const SHORT: Duration = Duration::from_millis(200);

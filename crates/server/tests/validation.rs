@@ -1,4 +1,5 @@
-//! Challenges that are validated in the background, over HTTP (RFC 8555 sections
+//! Challenges that are validated in the background, over HTTP (RFC 8555
+//! sections
 //! 7.1.5, 7.5.1 and 8.2).
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
