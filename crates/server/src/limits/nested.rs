@@ -16,7 +16,7 @@ use governor::{
     nanos::Nanos,
 };
 
-use super::{Rate, buckets::Buckets};
+use super::{buckets::Buckets, rates::Rate};
 
 /// The factors by which wider networks have a higher rate than one address. A
 /// host can take any address of its /64, a home connection has a /56 and a site

@@ -1,4 +1,4 @@
-use std::{net::Ipv6Addr, time::Duration};
+use std::{net::Ipv6Addr, num::NonZeroU32, time::Duration};
 
 use governor::clock::FakeRelativeClock;
 use tokio::sync::mpsc;
