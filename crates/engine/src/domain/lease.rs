@@ -51,8 +51,8 @@ impl fmt::Display for Work {
 }
 
 impl Lease {
-    /// The term of a lease in seconds. Background work stops that long after
-    /// its node died.
+    /// The term of a lease in seconds. After a node dies, its background work
+    /// pauses for this long.
     pub const TERM: u64 = 60;
 
     /// Returns a lease on work that never had one.
