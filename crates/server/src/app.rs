@@ -13,7 +13,7 @@ use crate::{
     work::Work,
 };
 
-/// What all requests share.
+/// The state that all requests share.
 pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
@@ -26,7 +26,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Charges a request to a limit of its sender's.
+    /// Charges a request to a limit of its sender.
     ///
     /// # Errors
     /// 429.
@@ -35,10 +35,10 @@ impl App {
     }
 
     /// Charges a request that failed, and ends its connection. Once its sender
-    /// may not fail any more, a request without a genuine nonce is told so; one
-    /// with such a nonce is told what is wrong, since it may be a device's that
-    /// shares its address with the sender of junk. Neither gets another nonce:
-    /// it would be one for three more failures.
+    /// has no tokens for failures left, a request without a genuine nonce gets
+    /// 429. A request with one still gets the exact error, because a device may
+    /// share its address with the sender of junk. Neither gets a new nonce,
+    /// which would allow three more failures.
     pub(crate) fn fail(&self, client: IpAddr, refusal: Refusal, genuine_nonce: bool) -> Refusal {
         if refusal.is_fault() {
             return refusal;

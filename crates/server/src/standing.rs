@@ -23,12 +23,12 @@ pub(crate) const STREAMS_IN_CROWD: u32 = 2;
 /// How long a request waits for an ordinary place.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
-/// Why a request may not enter now.
+/// Why a request must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotEntered {
     /// Its connection has no place.
     NoPlace,
-    /// Its connection has too many requests under way.
+    /// Its connection has too many concurrent requests.
     TooManyStreams,
 }
 

@@ -42,10 +42,10 @@ use crate::{
     work::Work,
 };
 
-/// The header of a refused request's name, which the log has, too.
+/// The header of a refused request's id, which is also in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Everything that is served, without sockets.
+/// The whole HTTP interface without sockets.
 #[derive(Clone)]
 pub struct Surface {
     access_log: bool,
@@ -55,7 +55,7 @@ pub struct Surface {
 }
 
 impl Surface {
-    /// `trusted_proxies` are the peers whose X-Forwarded-For is believed.
+    /// `trusted_proxies` are the peers whose X-Forwarded-For is trusted.
     #[must_use]
     pub fn new(
         engine: Arc<Engine>,
@@ -72,19 +72,19 @@ impl Surface {
             rate_limits,
         );
         Self {
-            // A replay's answers are the same each time.
+            // The answers of a replay must be the same each time.
             request_ids: Arc::new(RequestIds::repeatable()),
             ..surface
         }
     }
 
-    /// The same, with a line of the access log for each request, or without.
+    /// Sets whether each request gets an access log line.
     #[must_use]
     pub fn with_access_log(self, access_log: bool) -> Self {
         Self { access_log, ..self }
     }
 
-    /// The same, with this memory for what nobody signed for.
+    /// Creates a surface with this memory budget for unauthenticated requests.
     pub(crate) fn within(
         memory: Arc<Memory>,
         engine: Arc<Engine>,
@@ -110,8 +110,8 @@ impl Surface {
         }
     }
 
-    /// Answers a request. Its [`Peer`](crate::Peer) extension tells the other
-    /// end of its connection.
+    /// Answers a request. Its [`Peer`](crate::Peer) extension holds the peer of
+    /// its connection.
     pub async fn answer(&self, request: Request) -> Response {
         if matches!(request.uri().path(), HEALTH | LIVE | READY) {
             self.handle(request).await
@@ -120,18 +120,19 @@ impl Surface {
         }
     }
 
-    /// Whether a peer is a proxy, whose connections are many clients'.
+    /// Returns whether a peer is a trusted proxy, whose connections carry many
+    /// clients.
     pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
         is_in(&self.app.trusted_proxies, peer)
     }
 
-    /// Ends once no task runs that outlives its request.
+    /// Waits until no task runs that outlives its request.
     pub(crate) async fn work_ended(&self) {
         self.app.work.ended().await;
     }
 
-    /// What is the same for every request, known and unknown: the log's span,
-    /// the client's address, the catching of panics and the headers, Date among
+    /// Does what is the same for every request, known or unknown: the log span,
+    /// the client's address, catching panics, and the header fields, Date among
     /// them.
     async fn wrap(&self, mut request: Request) -> Response {
         let client = ClientAddress::of(
@@ -156,13 +157,13 @@ impl Surface {
         let current = Current::new(log, id, client.0, connection.clone());
         let path = request.uri().path();
         let access = (self.access_log).then(|| Access::begin(&current, &method, place.clone()));
-        // At the level of errors, so that no filter takes from a line what it is
-        // about.
+        // At the error level, so that no filter removes the span's fields from
+        // a line.
         let span = tracing::error_span!(
             "request",
             client = %client.0,
             method = %method,
-            // A path at which there is nothing stays as it is.
+            // An unknown path is logged as it is.
             path = place.as_ref().map_or(path, Place::pattern),
             request_id = %id,
             account = Empty,
@@ -184,7 +185,7 @@ impl Surface {
         response
     }
 
-    /// Answers once there is a place and memory for the request.
+    /// Answers once the request has a place and memory.
     async fn enter(
         &self,
         mut request: Request,
@@ -204,7 +205,7 @@ impl Surface {
         self.guard(request).await
     }
 
-    /// A handler's answer; a panic costs its request, not the connection.
+    /// Calls the handler. A panic fails only its request, not the connection.
     async fn guard(&self, request: Request) -> Response {
         // RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request)
         // status code to any HTTP/1.1 request message that lacks a Host header
@@ -222,8 +223,8 @@ impl Surface {
         let mut running = pin!(self.handle(request));
         let response = poll_fn(|context| {
             // Unwind safety: the future is not polled again after a panic, and
-            // what it shares with other requests is guarded by locks that say
-            // so.
+            // the locks around state that it shares with other requests handle
+            // poisoning.
             match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
                 Ok(poll) => poll,
                 Err(panic) => Poll::Ready(Refusal::panicked(message(&*panic)).into_response()),
@@ -234,7 +235,7 @@ impl Surface {
         response
     }
 
-    /// Whether there are many connections, or little memory.
+    /// Tracks whether there are many connections, or little memory.
     pub(crate) fn crowd(&self) -> &Arc<Crowd> {
         self.app.memory.crowd()
     }
@@ -270,8 +271,7 @@ fn finish(app: &App, method: &Method, place: Option<&Place>, mut response: Respo
         withholds_nonce, ..
     } = aftermath.unwrap_or_default();
     let headers = response.headers_mut();
-    // hyper leaves a Date alone that is there already: the engine's clock
-    // decides here as well.
+    // hyper keeps an existing Date. The engine's clock decides here, too.
     if let Ok(date) = HeaderValue::try_from(date(engine.now())) {
         headers.insert(DATE, date);
     }
@@ -311,7 +311,7 @@ fn help(app: &App) -> String {
     }
 }
 
-/// `now` as RFC 9110 section 5.6.7 writes it.
+/// Formats `now` as in RFC 9110 section 5.6.7.
 fn date(now: Timestamp) -> String {
     // The years of an HTTP date have four digits.
     let since = Duration::from_secs(now.min(Timestamp::MAX).0);

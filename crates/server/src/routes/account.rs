@@ -13,7 +13,7 @@ use crate::{
     app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
 };
 
-/// newAccount (RFC 8555 section 7.3).
+/// Answers newAccount (RFC 8555 section 7.3).
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     request: Signed<PublicKey>,
@@ -21,7 +21,8 @@ pub(super) async fn create(
     request.charge(&app, Limit::NewAccount)?;
     let new: proto::NewAccount = request.payload.read()?;
     let context = request.context;
-    // To the end: what becomes of the account that gives way must be known.
+    // In its own task: the outcome for the account that is evicted must be
+    // known.
     let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
         .to_the_end(async move {
@@ -38,7 +39,7 @@ pub(super) async fn create(
         .await
 }
 
-/// An account: read, updated or deactivated by its holder (RFC 8555 sections
+/// Reads, updates or deactivates an account for its holder (RFC 8555 sections
 /// 7.3.2 and 7.3.6).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
@@ -57,7 +58,7 @@ pub(super) async fn post(
     Ok(Json(render::account(directory.urls(), &account)))
 }
 
-/// The account in a URL must be the one that signed.
+/// Checks that the account in the URL is the one that signed.
 pub(super) fn check_holder(id: Named<AccountId>, signer: &Account) -> Result<(), Error> {
     if id.known()? == signer.id {
         Ok(())

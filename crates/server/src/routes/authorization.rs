@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 
 use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
 
-/// An authorization: read (RFC 8555 section 7.5) or deactivated (7.5.2).
+/// Reads (RFC 8555 section 7.5) or deactivates (7.5.2) an authorization.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     id: Named<AuthorizationId>,

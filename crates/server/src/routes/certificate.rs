@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{app::App, named::Named, refusal::Refusal, signed::Signed};
 
-/// A certificate with its chain (RFC 8555 section 7.4.2).
+/// Reads a certificate with its chain (RFC 8555 section 7.4.2).
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     serial: Named<SerialNumber>,
@@ -22,9 +22,9 @@ pub(super) async fn read(
     Ok((media_type, chain.pem))
 }
 
-/// revokeCert (RFC 8555 section 7.6), signed by an account or by the
-/// certificate's own key. To the end: who hangs up must not have a certificate
-/// revoked that the log does not tell of.
+/// Answers revokeCert (RFC 8555 section 7.6), signed by an account or by the
+/// certificate's own key. Runs in its own task: if the client hangs up, a
+/// revocation must still be logged.
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     request: Signed<Requester>,

@@ -11,8 +11,8 @@ use axum::{
 
 use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
 
-/// A challenge: read by an empty payload, answered by any other (RFC 8555
-/// section 7.5.1).
+/// Reads a challenge if the payload is empty, else answers it (RFC 8555 section
+/// 7.5.1).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     id: Named<ChallengeId>,

@@ -13,7 +13,7 @@ use crate::{
     signed::{Signed, directory_of},
 };
 
-/// The directory (RFC 8555 section 7.1.1).
+/// Returns the directory (RFC 8555 section 7.1.1).
 pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Json<Directory> {
     Json(body(&directory_of(request.extensions(), &app)))
 }

@@ -7,18 +7,18 @@ use axum::{
 
 use crate::{address::ClientAddress, app::App, body::discard, refusal::Refusal};
 
-/// Anything that is not there.
+/// Answers requests for unknown paths.
 pub(super) async fn not_found(State(app): State<Arc<App>>, request: Request) -> Refusal {
-    let detail = "there is nothing at this path: the directory lists what there is";
+    let detail = "there is no resource at this path: the directory lists the URLs";
     refuse_unread(&app, request, StatusCode::NOT_FOUND, detail).await
 }
 
-/// Anything that is there, by a method that it does not take.
+/// Answers requests with a method that the resource does not support.
 pub(super) async fn method_not_allowed(State(app): State<Arc<App>>, request: Request) -> Refusal {
     // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
     // return an error with status code 405 (Method Not Allowed) and type
     // "malformed"."
-    let detail = "this resource does not take this method: use POST, or POST-as-GET to read";
+    let detail = "this resource does not support this method: use POST, or POST-as-GET to read";
     refuse_unread(&app, request, StatusCode::METHOD_NOT_ALLOWED, detail).await
 }
 

@@ -7,7 +7,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use super::order::reply;
 use crate::{app::App, named::Named, refusal::Refusal, signed::Signed};
 
-/// An order, finalized (RFC 8555 section 7.4).
+/// Finalizes an order (RFC 8555 section 7.4).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     id: Named<OrderId>,

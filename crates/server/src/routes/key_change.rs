@@ -5,7 +5,7 @@ use axum::{Json, extract::State, http::header::LOCATION, response::IntoResponse}
 
 use crate::{app::App, limits::Limit, refusal::Refusal, render, signed::Signed};
 
-/// keyChange (RFC 8555 section 7.3.5).
+/// Answers keyChange (RFC 8555 section 7.3.5).
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,

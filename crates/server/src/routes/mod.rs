@@ -1,6 +1,5 @@
-//! One file per resource, named as the use-case in the engine that answers for
-//! it. A handler takes a request apart, asks the engine and renders what comes
-//! back.
+//! One file per resource, named after the engine's use-case that it calls. A
+//! handler parses a request, calls the engine and renders the result.
 
 mod account;
 mod authorization;
@@ -28,7 +27,8 @@ use crate::{
     health::{HEALTH, LIVE, READY, ready, well},
 };
 
-/// The handlers of all routes, in each directory: paths are the engine's table.
+/// Returns the handlers of all routes in each directory. The paths come from
+/// the engine's table.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let engine = Arc::clone(&app.engine);
     let mut router = Router::new();
@@ -41,13 +41,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(fallback::method_not_allowed)
         .fallback(fallback::not_found)
         .with_state(app)
-        // Behind the fallbacks: its refusals are none of ACME's.
+        // Behind the fallbacks: its refusals are not ACME problems.
         .route(HEALTH, get(async || well()))
         .route(LIVE, get(async || well()))
         .route(READY, get(async move || ready(engine.readiness().public())))
 }
 
-/// What answers at a route, by method.
+/// Returns the handlers of a route, by method.
 fn handlers(route: Route) -> MethodRouter<Arc<App>> {
     match route {
         Route::Account => post(account::post),

@@ -33,7 +33,7 @@ pub(super) async fn get(
     Ok((StatusCode::NO_CONTENT, nonce(&app, client)?))
 }
 
-/// POST-as-GET; every answer to a POST carries a nonce anyway.
+/// Answers POST-as-GET. Every answer to a POST carries a nonce in any case.
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,

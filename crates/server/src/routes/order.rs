@@ -23,14 +23,14 @@ use crate::{
     app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
 };
 
-/// newOrder (RFC 8555 section 7.4).
+/// Answers newOrder (RFC 8555 section 7.4).
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
     let new = request.payload.read::<NewOrder>();
     if let Ok(new) = &new {
-        // A refusal for the rate names them, too.
+        // Noted before the limit, so that its refusal names them, too.
         current::note_identifiers(&new.identifiers);
     }
     if let Err(too_fast) = request.charge(&app, Limit::NewOrder) {
@@ -49,7 +49,7 @@ pub(super) async fn create(
     Ok(reply(&app.engine, urls, StatusCode::CREATED, &order))
 }
 
-/// An order, read (RFC 8555 section 7.4).
+/// Reads an order (RFC 8555 section 7.4).
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     id: Named<OrderId>,
@@ -58,7 +58,7 @@ pub(super) async fn read(
     let id = id.known()?;
     request.payload.expect_empty()?;
     let context = request.context;
-    // To the end, since an interrupted issuance may come to its end here.
+    // In its own task, since this may complete an interrupted issuance.
     let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
         .to_the_end(async move {
@@ -69,7 +69,7 @@ pub(super) async fn read(
         .await
 }
 
-/// One page of an account's orders (RFC 8555 section 7.1.2.1).
+/// Reads one page of an account's orders (RFC 8555 section 7.1.2.1).
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     id: Named<AccountId>,
@@ -96,7 +96,7 @@ pub(super) async fn list(
     Ok((AppendHeaders(next), Json(OrdersList { orders })))
 }
 
-/// An order and where it is.
+/// Renders an order and its URL.
 pub(super) fn reply(engine: &Engine, urls: &Urls, status: StatusCode, order: &Order) -> Response {
     let body = render::order(urls, order, engine.now());
     // RFC 8555 section 7.4: "processing": The certificate is being issued. Send
