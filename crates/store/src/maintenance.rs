@@ -1,4 +1,4 @@
-//! Offline operations on a database: check, repair, rebuild the index, clean
+//! Maintenance operations on a database: check, repair, rebuild the index, clean
 //! up, back up and restore.
 
 mod check;

@@ -235,7 +235,7 @@ fn last_commit(tree: &sled::Db) -> Result<u64, Refusal> {
     let number = guarded(|| tree.get(keys::SEQUENCE)).map_err(Refusal::Broken)?;
     number
         .and_then(|number| Some(u64::from_be_bytes(number.as_ref().try_into().ok()?)))
-        .ok_or_else(|| Refusal::Broken("it does not say how far it goes".to_owned()))
+        .ok_or_else(|| Refusal::Broken("the number of its last commit is missing".to_owned()))
 }
 
 /// Returns the nonce key of the database.

@@ -91,7 +91,9 @@ pub(crate) fn copy_of_index(
         return Ok(Err("there is no index".to_owned()));
     };
     let Some(identity) = identity(disk, dir, note.database) else {
-        return Ok(Err("no file of the ledger has a valid header".to_owned()));
+        return Ok(Err(
+            "no readable file of the ledger is of the same database".to_owned(),
+        ));
     };
     if let Some(doubt) = note.doubt(identity.database, boot) {
         return Ok(Err(format!("the index cannot be trusted: {doubt}")));
@@ -120,7 +122,7 @@ pub(crate) fn copy_of_index(
         })),
         Ok(_) => {
             index::leak(tree);
-            broken("its last commit is missing".to_owned())
+            broken("it lacks the last flushed commit".to_owned())
         }
         Err(detail) => {
             index::leak(tree);

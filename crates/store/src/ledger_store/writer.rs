@@ -107,8 +107,8 @@ impl Writer {
         };
         index::leak(self.tree);
         self.progress.poison(StoreError(format!(
-            "{reason}; nothing is read or written any more: check the disk, then start the server again; \
-             all acknowledged commits are on the disk"
+            "{reason}; nothing is read or written any more: check the disk, then start the server \
+             again; all acknowledged commits are on the disk"
         )));
     }
 
