@@ -79,17 +79,13 @@ impl Envelope {
         let signature = decode(&signature).ok_or(EnvelopeError::SignatureEncoding)?;
         let header = Header::parse(place, &header_json)?;
 
-        let mut signing_input = protected.into_owned();
-        signing_input.reserve_exact(1 + payload_text.len());
-        signing_input.push('.');
-        signing_input.push_str(&payload_text);
         Ok(Self {
             algorithm: header.algorithm,
             nonce: header.nonce,
             payload,
             signature,
             signer: header.signer,
-            signing_input,
+            signing_input: [&*protected, ".", &*payload_text].concat(),
             url: header.url,
         })
     }

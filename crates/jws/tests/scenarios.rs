@@ -30,6 +30,19 @@ fn rfc_8555_section_7_3_sample_nonce_is_accepted() {
     assert_eq!(envelope.nonce(), sample);
 }
 
+/// RFC 4648 section 3.2: without padding, no octets encode to 4n + 1 characters.
+#[test]
+fn a_nonce_of_a_length_that_no_octets_encode_to_is_malformed() {
+    let client = Client::new(Algorithm::Es256);
+    for length in 1..=24 {
+        let header = client.kid_header().replace(NONCE, &"A".repeat(length));
+        let body = client.sign(&header, b"{}").json();
+        let refused = Envelope::parse(body.as_bytes()).err();
+        let expected = (length % 4 == 1).then_some(EnvelopeError::NonceEncoding);
+        assert_eq!(refused, expected, "{length}");
+    }
+}
+
 #[test]
 fn rfc_8555_section_7_3_5_sample_nests_two_envelopes() {
     let (old, new) = (Client::new(Algorithm::Es256), Client::new(Algorithm::Es256));
@@ -54,10 +67,21 @@ fn debug_output_does_not_disclose_the_payload() {
     let body = client.sign(&client.kid_header(), b"{}").json();
     let full = Envelope::parse(body.as_bytes()).unwrap();
     assert_eq!(format!("{empty:?}"), format!("{full:?}"));
+    assert_eq!(
+        format!("{full:?}"),
+        format!(
+            r#"Envelope {{ algorithm: Es256, signer: Kid("{}"), url: "{URL}", .. }}"#,
+            client.kid()
+        )
+    );
     let key = client.key();
     let (empty, full) = (empty.verify(&key).unwrap(), full.verify(&key).unwrap());
     assert_ne!(empty, full);
     assert_eq!(format!("{empty:?}"), format!("{full:?}"));
+    assert_eq!(
+        format!("{full:?}"),
+        format!(r#"Verified {{ padded_signature: false, url: "{URL}", .. }}"#)
+    );
 }
 
 /// An envelope of `testdata/jws` and its account's key. A signature that starts

@@ -60,6 +60,18 @@ fn rfc_8037_appendix_a3_thumbprint() {
     assert_eq!(key.to_jwk(), jwk);
 }
 
+/// Log lines name a key by its thumbprint, as clients and RFC 7638 do.
+#[test]
+fn debug_output_names_the_key_by_its_thumbprint() {
+    let key = PublicKey::from_jwk(ed25519(&[7; 32]).as_bytes()).unwrap();
+    let thumbprint = format!("Thumbprint({})", key.thumbprint());
+    assert_eq!(format!("{:?}", key.thumbprint()), thumbprint);
+    assert_eq!(
+        format!("{key:?}"),
+        format!("PublicKey {{ algorithm: EdDsa, thumbprint: {thumbprint} }}")
+    );
+}
+
 #[test]
 fn members_that_do_not_concern_the_key_are_ignored() {
     let plain = PublicKey::from_jwk(ec("P-256", P256_X, P256_Y).as_bytes()).unwrap();
@@ -234,6 +246,19 @@ fn ed25519_points_are_canonical_and_of_large_order() {
         assert_eq!(
             refusal(&ed25519(&point)),
             KeyError::Ed25519Point,
+            "{point:x?}"
+        );
+    }
+    // Below the field's end by the first octet, by the last, or by any between.
+    let mut below = vec![one(0xeb, 0xff, 0x7f), one(0xff, 0xff, 0x7e)];
+    below.extend((1..31).map(|index| {
+        let mut point = one(0xff, 0xff, 0x7f);
+        point[index] = 0xfe;
+        point
+    }));
+    for point in below {
+        assert!(
+            PublicKey::from_jwk(ed25519(&point).as_bytes()).is_ok(),
             "{point:x?}"
         );
     }
