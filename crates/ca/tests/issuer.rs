@@ -10,9 +10,14 @@ use assay_ca::{
     authority::{self, Authority, AuthorityPlan, Host, KeyType},
     certificate_pem,
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer as _},
     pkcs8::{DecodePrivateKey, EncodePublicKey},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod,
+    KeyPair, KeyUsagePurpose,
 };
 
 use support::{DAY, NOW, der, issuer, leaf, plan, serial};
@@ -80,6 +85,21 @@ fn with_subject(attribute: SubjectAttribute) -> LeafTemplate {
     }
 }
 
+/// A CA of its own, with this key.
+fn self_signed(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Issuer {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    change(&mut params);
+    let certificate = params.self_signed(key).unwrap();
+    let signer = FileSigner::from_pkcs8_pem(&key.serialize_pem()).unwrap();
+    Issuer::new(certificate.der(), Box::new(signer)).unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    digest(&SHA256, bytes).as_ref().try_into().unwrap()
+}
+
 #[test]
 fn a_resumed_certificate_is_the_same_certificate() {
     let material = cas().issuing;
@@ -95,6 +115,7 @@ fn a_resumed_certificate_is_the_same_certificate() {
     let template = named(SubjectAltName::Uri("urn:device:1".to_owned()));
     let prepared = open().prepare(&template, serial()).unwrap();
     let recorded = prepared.tbs_der().to_vec();
+    assert_eq!(prepared.not_after(), NOW + 365 * DAY);
     let issued = open().sign(prepared).unwrap();
     assert_eq!(issued.serial(), &serial());
     assert_eq!(
@@ -110,6 +131,88 @@ fn a_resumed_certificate_is_the_same_certificate() {
     assert_eq!(resumed.serial(), &serial());
     assert_eq!(resumed.issuer_id(), restarted.id());
     assert_eq!(restarted.sign(resumed), Ok(issued));
+}
+
+#[test]
+fn an_issuer_is_what_its_certificate_says() {
+    let authority = cas();
+    let issuing = issuer(&authority.issuing);
+    assert_eq!(issuing.name(), "CN=Example Corp Issuing CA,O=Example Corp");
+    assert_eq!(issuing.certificate_pem(), authority.issuing.certificate_pem);
+    let certificate = der(&authority.issuing.certificate_pem);
+    assert_eq!(issuing.certificate_der(), certificate);
+    assert_eq!(issuing.id(), sha256(&certificate));
+    let signer = FileSigner::from_pkcs8_pem(&authority.issuing.key_pem).unwrap();
+    assert_eq!(issuing.spki_sha256(), sha256(signer.spki_der()));
+    assert!(!issuing.may_block());
+    let blocking = Issuer::new(&certificate, Box::new(Broken(signer.spki_der().to_vec())));
+    assert!(blocking.unwrap().may_block());
+    // The TLS CA alone is bound to its host.
+    assert!(!issuing.has_name_constraints());
+    assert!(issuer(&authority.tls).has_name_constraints());
+}
+
+/// RFC 5280 section 4.2.1.12: "If a CA includes extended key usages to satisfy
+/// such applications, but does not wish to restrict usages of the key, the CA
+/// can include the special KeyPurposeId anyExtendedKeyUsage".
+#[test]
+fn an_issuer_certifies_within_its_own_extended_key_usage() {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+
+    let key = KeyPair::generate().unwrap();
+    for (usages, client, server) in [
+        (vec![], true, true),
+        (vec![ClientAuth], true, false),
+        (vec![ServerAuth], false, true),
+        (vec![ServerAuth, ClientAuth], true, true),
+        (vec![Any], true, true),
+    ] {
+        let issuing = self_signed(&key, |params| params.extended_key_usages = usages.clone());
+        for (usage, allowed) in [
+            (LeafUsage::ClientAuth, client),
+            (LeafUsage::ServerAuth, server),
+        ] {
+            assert_eq!(issuing.may_certify(usage), allowed, "{usages:?} {usage:?}");
+            let template = LeafTemplate { usage, ..leaf() };
+            let prepared = issuing.prepare(&template, serial()).map(drop);
+            let refused = Err(PrepareError::UsageOutsideIssuer);
+            assert_eq!(prepared, if allowed { Ok(()) } else { refused });
+        }
+    }
+}
+
+/// What a renewed CA certificate keeps, and another CA does not have: the name
+/// and the key.
+#[test]
+fn a_certificate_names_its_issuer_by_name_and_key() {
+    let key = KeyPair::generate().unwrap();
+    let ca = |name: &str, key_id: u8| {
+        self_signed(&key, |params| {
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.key_identifier_method = KeyIdMethod::PreSpecified(vec![key_id; 20]);
+        })
+    };
+    let issuing = ca("One", 1);
+    let issued_by = |issuer: &Issuer| {
+        let prepared = issuer.prepare(&leaf(), serial()).unwrap();
+        issuer.sign(prepared).unwrap().der().to_vec()
+    };
+    for (name, key_id, expected) in [
+        ("One", 1, true),
+        ("One", 2, false),
+        ("Two", 1, false),
+        ("Two", 2, false),
+    ] {
+        let certificate = issued_by(&ca(name, key_id));
+        assert_eq!(
+            issuing.is_named_by(&certificate),
+            expected,
+            "{name} {key_id}"
+        );
+    }
+    // Its own certificate names no key.
+    assert!(!issuing.is_named_by(issuing.certificate_der()));
+    assert!(!issuing.is_named_by(b"junk"));
 }
 
 #[test]
@@ -404,4 +507,9 @@ fn no_debug_output_shows_a_key() {
     );
     let shown = format!("{material:?} {:?}", issuer(&material));
     assert!(!shown.contains("PRIVATE"), "{shown}");
+    let certificate = format!(
+        "Issuer {{ certificate_pem: {:?}, .. }}",
+        material.certificate_pem
+    );
+    assert!(shown.contains(&certificate), "{shown}");
 }

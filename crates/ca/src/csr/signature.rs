@@ -153,3 +153,76 @@ fn check_rsa_key(der: &[u8]) -> Result<(), CsrError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use const_oid::ObjectIdentifier;
+    use der::{Encode, asn1::AnyRef};
+
+    use super::*;
+
+    fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+        RsaPublicKey {
+            modulus: UintRef::new(modulus).unwrap(),
+            public_exponent: UintRef::new(exponent).unwrap(),
+        }
+        .to_der()
+        .unwrap()
+    }
+
+    /// NIST SP 800-57 part 1 revision 5 table 2 counts 2048 bits as the least,
+    /// FIPS 186-5 section A.1.1 wants an odd exponent above 2^16.
+    #[test]
+    fn rsa_keys_have_2048_to_4096_bits_and_a_large_odd_exponent() {
+        let modulus = |first: u8, octets: usize| {
+            let mut modulus = vec![0xff; octets];
+            modulus[0] = first;
+            modulus
+        };
+        let usual: &[u8] = &[1, 0, 1];
+        for (modulus, exponent, expected) in [
+            (modulus(0x7f, 256), usual, Err(CsrError::WeakKey)),
+            (modulus(0x80, 256), usual, Ok(())),
+            (modulus(0x01, 257), usual, Ok(())),
+            (modulus(0xff, 512), usual, Ok(())),
+            (modulus(0x01, 513), usual, Err(CsrError::UnsupportedKey)),
+            (modulus(0xff, 256), &[3], Err(CsrError::WeakKey)),
+            (modulus(0xff, 256), &[0xff, 0xff], Err(CsrError::WeakKey)),
+            (modulus(0xff, 256), &[1, 0, 0], Err(CsrError::WeakKey)),
+            (modulus(0xff, 256), &[1, 0, 2], Err(CsrError::WeakKey)),
+            (modulus(0xff, 256), &[1, 0, 3], Ok(())),
+            (modulus(0xff, 256), &[0xff; 4], Ok(())),
+            (
+                modulus(0xff, 256),
+                &[1, 0, 0, 0, 1],
+                Err(CsrError::UnsupportedKey),
+            ),
+        ] {
+            let checked = check_rsa_key(&rsa_key(&modulus, exponent));
+            let bits = modulus.len() * 8;
+            assert_eq!(checked, expected, "{bits} bits or less, {exponent:x?}");
+        }
+    }
+
+    #[test]
+    fn parameters_and_length_are_those_of_the_kind_of_key() {
+        let rsa = rsa_key(&[0xff; 256], &[1, 0, 1]);
+        let null = AnyRef::NULL;
+        let octets = AnyRef::from_der(&[0x04, 0]).unwrap();
+        let read = |oid: ObjectIdentifier, parameters, key: &[u8]| {
+            let info = SubjectPublicKeyInfoRef {
+                algorithm: AlgorithmIdentifierRef { oid, parameters },
+                subject_public_key: BitStringRef::from_bytes(key).unwrap(),
+            };
+            read_key(&info).map(drop)
+        };
+        let unsupported = Err(CsrError::UnsupportedKey);
+        assert_eq!(read(RSA_ENCRYPTION, Some(null), &rsa), Ok(()));
+        assert_eq!(read(RSA_ENCRYPTION, Some(octets), &rsa), unsupported);
+        assert_eq!(read(RSA_ENCRYPTION, None, &rsa), unsupported);
+        assert_eq!(read(ID_ED_25519, None, &[7; 32]), Ok(()));
+        assert_eq!(read(ID_ED_25519, None, &[7; 31]), unsupported);
+        assert_eq!(read(ID_ED_25519, None, &[7; 33]), unsupported);
+        assert_eq!(read(ID_ED_25519, Some(null), &[7; 32]), unsupported);
+    }
+}

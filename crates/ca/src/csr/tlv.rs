@@ -144,6 +144,8 @@ mod tests {
             (&[0x05, 0][..], 0x05, 0),
             (&[0x1c, 4, 0, 0, 0, 0x41], 0x1c, 4),
             (&[0xa3, 0], 0xa3, 0),
+            // [31], the first that one octet cannot say, and [129].
+            (&[0x1f, 0x1f, 1, 7], 0x1f, 1),
             (&[0x1f, 0x81, 0x01, 1, 7], 0x1f, 1),
         ] {
             let mut elements = Elements::of(der);
@@ -192,5 +194,8 @@ mod tests {
         let known = ObjectIdentifier::new_unwrap("1.2.16388");
         assert_eq!(spelling(&[0x2a, 0x81, 0x80, 0x04], &known), Spelling::Same);
         assert_eq!(spelling(&[0x2a, 0x81, 0x04], &known), Spelling::Other);
+        // Nor are two: 1.2.2097156.
+        let longer = [0x2a, 0x81, 0x80, 0x80, 0x04];
+        assert_eq!(spelling(&longer, &known), Spelling::Other);
     }
 }
