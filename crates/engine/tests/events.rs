@@ -7,15 +7,18 @@
 
 mod support;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use assay_engine::{
-    Error,
-    domain::{Attribute, Authorization, Order, ServerIntent},
-    events::{Judged, Kind},
-    ports::Answer,
+    CsrRefusal, Error, IssuanceRefusal,
+    domain::{Attribute, Authorization, Gate, Order, ServerIntent},
+    events::{Event, Judged, Kind},
+    ports::{Answer, Observer},
 };
-use assay_proto::{AttestationResponse, OrderStatus};
+use assay_proto::{AttestationResponse, OrderStatus, ProblemType};
 use support::{
     Harness, SERIAL, START, Settings, csr, device, eventful,
     faulty_store::CommitFault,
@@ -297,4 +300,60 @@ async fn what_a_failed_commit_would_have_made_true_is_not_seen() {
         let seen = harness.observer.kinds();
         assert!(!seen.contains(&missing), "{commit}: {seen:?}");
     }
+}
+
+/// What was refused: the gate, the problem, the identifiers and the reason.
+#[derive(Default)]
+struct Refusals(Mutex<Vec<(Gate, ProblemType, String, String)>>);
+
+impl Observer for Refusals {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::Refused(refused) = event {
+            self.0.lock().unwrap().push((
+                refused.gate,
+                refused.kind,
+                refused.identifier.to_owned(),
+                refused.reason.to_owned(),
+            ));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_at_finalize_is_seen_with_the_devices_and_the_reason() {
+    let refusals = Arc::new(Refusals::default());
+    let harness = Harness::with(Settings {
+        observers: vec![Arc::clone(&refusals) as _],
+        ..Settings::default()
+    });
+    let account = harness.account().await;
+    let (order, own) = harness.ready(&account).await;
+    let of_two = harness.order(&account, &["D1", "D2"]).await.unwrap();
+    for (index, serial) in ["D1", "D2"].into_iter().enumerate() {
+        harness
+            .answer(&of_two, index, &device(serial))
+            .await
+            .unwrap();
+    }
+    let refused = harness.finalize(&of_two, &own).await.unwrap_err();
+    assert_eq!(refused, Error::Csr(CsrRefusal::KeyNotAttested));
+    harness.inventory.serials.lock().unwrap().clear();
+    let refused = harness.finalize(&order, &own).await.unwrap_err();
+    let no_longer = IssuanceRefusal::NoLongerAdmitted;
+    assert_eq!(refused, Error::Issuance(no_longer));
+    let seen = |kind, identifiers: &str, reason: &str| {
+        let (identifiers, reason) = (identifiers.to_owned(), reason.to_owned());
+        (Gate::Issuance, kind, identifiers, reason)
+    };
+    assert_eq!(
+        *refusals.0.lock().unwrap(),
+        [
+            seen(
+                ProblemType::BadCsr,
+                "D1, D2",
+                CsrRefusal::KeyNotAttested.as_str()
+            ),
+            seen(ProblemType::Unauthorized, SERIAL, no_longer.as_str()),
+        ]
+    );
 }

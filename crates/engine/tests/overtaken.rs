@@ -7,10 +7,14 @@ use assay_ca::SerialNumber;
 use assay_engine::{
     AccountContext, Error, Payload, Request,
     domain::{Account, Failure, Gate, Intent, Processing},
+    operator::{Running, Sources, answer},
     ports::{Change, ChangeSet, Store, Versioned},
 };
 use assay_jws::PublicKey;
-use assay_proto::{AccountUpdate, Contact, OrderStatus, Problem, ProblemType};
+use assay_proto::{
+    AccountUpdate, Contact, OrderStatus, Problem, ProblemType,
+    admin::{self as operator, CommitCount},
+};
 use assay_simulator::{AccountKey, Algorithm, Jws};
 use serde_json::json;
 use support::{Harness, START, account_key, public};
@@ -157,4 +161,46 @@ async fn a_finalize_that_recovery_overtook_returns_the_stored_order() {
     let returned = harness.finalize(&order, &device).await.unwrap();
     assert_eq!(returned.status(START), OrderStatus::Invalid);
     assert_eq!(harness.read(&order).await, returned);
+}
+
+/// A decision that is overtaken again and again is given up, and counted.
+#[tokio::test]
+async fn a_decision_is_tried_eight_times() {
+    let harness = Harness::new();
+    let account = harness.account().await;
+    harness.store.overtake_all("update-account");
+    let update = AccountUpdate {
+        contact: Some(vec!["mailto:a@example.org".to_owned()]),
+        ..AccountUpdate::default()
+    };
+    let before = harness.store.commits();
+    let context = harness.authenticated(&account).await;
+    let given_up = harness.engine.update_account(&context, &update).await;
+    assert_eq!(given_up.unwrap_err(), Error::Contention);
+    assert_eq!(harness.store.commits() - before, 8);
+
+    let sources = Sources {
+        store: &*harness.store,
+        running: Some(Running {
+            engine: &harness.engine,
+            uptime_seconds: 0,
+            version: "1.2.3",
+        }),
+    };
+    let answered = answer(sources, &operator::Request::Status, harness.engine.now());
+    let operator::Response::Status(status) = answered.await.unwrap() else {
+        panic!("another answer");
+    };
+    let count = |attempts, conflicts| CommitCount {
+        attempts,
+        conflicts,
+    };
+    let counted = [
+        ("new-account", count(1, 0)),
+        ("update-account", count(8, 8)),
+    ];
+    assert_eq!(
+        status.commits,
+        counted.map(|(name, count)| (name.to_owned(), count)).into()
+    );
 }

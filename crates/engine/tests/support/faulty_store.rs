@@ -11,9 +11,9 @@ use assay_engine::{
     ids::{AccountId, AuthorizationId, ChallengeId, OrderId},
     names::DirectoryName,
     ports::{
-        AccountCursor, ChangeSet, CommitError, Direction, DueValidation, OpenOrder, OrderCursor,
-        OrderList, ProvisionalAccount, Redemption, Store, StoreError, TimeReset, UnprovenOrder,
-        Version, Versioned,
+        AccountCursor, ChangeSet, CommitError, ConflictOn, Direction, DueValidation, OpenOrder,
+        OrderCursor, OrderList, ProvisionalAccount, Redemption, Store, StoreError, TimeReset,
+        UnprovenOrder, Version, Versioned,
     },
 };
 use assay_jws::Thumbprint;
@@ -44,8 +44,14 @@ pub struct FaultyStore {
     made: Mutex<Vec<&'static str>>,
     /// Makes the recorded time unreadable.
     pub timeless: AtomicBool,
+    /// Makes every account unreadable.
+    pub accounts_unreadable: AtomicBool,
     /// Makes the orders of a device unreadable, once.
     device_orders_unreadable: AtomicBool,
+    /// The name of the commits that always conflict.
+    contended: Mutex<Option<&'static str>>,
+    /// The nonces that came with the requested commits.
+    redeemed: Mutex<Vec<Redemption>>,
 }
 
 impl FaultyStore {
@@ -62,6 +68,18 @@ impl FaultyStore {
     pub fn overtake_next(&self, name: &'static str, changes: ChangeSet) {
         let mut planned = (self.overtaking.lock()).unwrap_or_else(PoisonError::into_inner);
         *planned = Some((name, changes));
+    }
+
+    /// Makes every commit of this name conflict with another one.
+    pub fn overtake_all(&self, name: &'static str) {
+        let mut contended = (self.contended.lock()).unwrap_or_else(PoisonError::into_inner);
+        *contended = Some(name);
+    }
+
+    /// The nonces that came with the requested commits.
+    pub fn redeemed(&self) -> Vec<Redemption> {
+        let redeemed = self.redeemed.lock();
+        redeemed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of commits requested.
@@ -137,6 +155,9 @@ fn gone() -> StoreError {
 #[async_trait]
 impl Store for FaultyStore {
     async fn account(&self, id: AccountId) -> Result<Option<Versioned<Account>>, StoreError> {
+        if self.accounts_unreadable.load(Ordering::Relaxed) {
+            return Err(gone());
+        }
         self.inner.account(id).await
     }
     async fn account_by_key(
@@ -262,6 +283,18 @@ impl Store for FaultyStore {
         self.commits.fetch_add(1, Ordering::Relaxed);
         // Let other tasks run between a decision and its commit.
         tokio::task::yield_now().await;
+        {
+            let mut redeemed = self.redeemed.lock().unwrap_or_else(PoisonError::into_inner);
+            redeemed.extend_from_slice(&changes.redeemed);
+        }
+        if *self
+            .contended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            == Some(name)
+        {
+            return Err(CommitError::Conflict(ConflictOn::Value));
+        }
         if let Some(overtaking) = self.take_overtaking(name) {
             self.inner.commit("overtaking", overtaking).await?;
         }
