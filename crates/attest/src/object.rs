@@ -224,7 +224,6 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(),
         Type::ArrayIndef | Type::BytesIndef | Type::MapIndef | Type::StringIndef => {
             return length(None).map(drop);
         }
-        Type::Bytes => return decoder.bytes().map(drop).map_err(not_cbor),
         Type::String => return read_text(decoder).map(drop),
         // The decoder would pass over both.
         Type::Break | Type::Unknown(_) => {
@@ -250,7 +249,7 @@ fn skip(decoder: &mut Decoder<'_>, depth: usize, left: &mut usize) -> Result<(),
                 ),
             ));
         }
-        // Numbers and simple values: no item within them.
+        // Numbers, bytes and simple values: no item within them.
         _ => return decoder.skip().map_err(not_cbor),
     };
     if depth >= MAX_CBOR_DEPTH {

@@ -124,6 +124,8 @@ fn parse_rsa(der: &[u8]) -> Option<PublicKey<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use der::Encode;
+
     use super::*;
 
     /// RSAPublicKey with a modulus of so many bytes, the first and last given.
@@ -172,6 +174,46 @@ mod tests {
                 accepted,
                 "first byte {first:x}, end {end:x?}"
             );
+        }
+    }
+
+    /// RFC 3279 section 2.3.1: RSA's parameters are NULL. RFC 5480 section 2.1.1:
+    /// the curve is named; section 2.2: 0x04 announces both coordinates.
+    #[test]
+    fn a_key_has_the_parameters_and_the_length_of_its_kind() {
+        let of = |tag, content: &[u8]| AnyRef::new(tag, content).unwrap().to_der().unwrap();
+        let kind = |algorithm: ObjectIdentifier, parameters: Vec<u8>, key: &[u8]| {
+            let identifier = [algorithm.to_der().unwrap(), parameters].concat();
+            let key = of(Tag::BitString, &[&[0], key].concat());
+            let spki = [of(Tag::Sequence, &identifier), key].concat();
+            match PublicKey::parse(&of(Tag::Sequence, &spki)) {
+                Some(PublicKey::P256(_)) => "P-256",
+                Some(PublicKey::P384(_)) => "P-384",
+                Some(PublicKey::Rsa { .. }) => "RSA",
+                None => "",
+            }
+        };
+        let curve = |curve: ObjectIdentifier| curve.to_der().unwrap();
+        let null = || of(Tag::Null, &[]);
+        let key = rsa(256, 0x80, 1, &[1, 0, 1]);
+        assert_eq!(kind(RSA_ENCRYPTION, null(), &key), "RSA");
+        assert_eq!(kind(RSA_ENCRYPTION, of(Tag::OctetString, &[]), &key), "");
+        assert_eq!(kind(RSA_ENCRYPTION, Vec::new(), &key), "");
+        assert_eq!(kind(EC_PUBLIC_KEY, null(), &key), "");
+        for (length, of_256, of_384) in [
+            (33, "", ""),
+            (64, "", ""),
+            (65, "P-256", ""),
+            (66, "", ""),
+            (96, "", ""),
+            (97, "", "P-384"),
+            (98, "", ""),
+        ] {
+            let mut point = vec![4; length];
+            assert_eq!(kind(EC_PUBLIC_KEY, curve(P256), &point), of_256, "{length}");
+            assert_eq!(kind(EC_PUBLIC_KEY, curve(P384), &point), of_384, "{length}");
+            point[0] = 2;
+            assert_eq!(kind(EC_PUBLIC_KEY, curve(P256), &point), "", "{length}");
         }
     }
 }

@@ -187,6 +187,11 @@ mod tests {
             let der = hex::decode(bad).unwrap();
             assert!(Elements::of(&der).next().is_err(), "{bad}");
         }
+        // A field that is not there is called so.
+        for short in [&[][..], &[0x05]] {
+            let fault = Elements::of(short).next().err();
+            assert_eq!(fault, Some(Malformed("an element is missing")), "{short:?}");
+        }
     }
 
     /// The `der` crate, which is slower, takes the same and no more.
@@ -210,11 +215,14 @@ mod tests {
     #[test]
     fn identifiers_have_one_encoding() {
         assert!(is_minimal(&[0x55, 0x1d, 0x13]) && is_minimal(&[0x2a, 0x81, 0x80, 0x04]));
+        // Zero septets within an arc are none of its padding.
+        assert!(is_minimal(&[0x2a, 0x81, 0x80, 0x80, 0x04]));
         for bad in [
             &[][..],
             &[0x80, 1],
             &[0x55, 0x80, 0x13],
             &[0x55, 0x1d, 0x93],
+            &[0x55, 0x1d, 0x81, 0x80],
         ] {
             assert!(!is_minimal(bad), "{bad:02x?}");
         }

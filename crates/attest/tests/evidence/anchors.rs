@@ -53,6 +53,7 @@ fn each_of_two_roots_of_one_name_vouches_for_its_own() {
         TrustAnchor::laboratory(laboratory.authority.root_der(), "one of two").unwrap()
     });
     let verifier = Verifier::new(anchors.to_vec(), Box::new(RustCrypto));
+    assert_eq!(verifier.anchors(), anchors);
     for laboratory in [&first, &second] {
         let chain = vec![
             laboratory.good_leaf(),
@@ -62,6 +63,7 @@ fn each_of_two_roots_of_one_name_vouches_for_its_own() {
             .verify_object(&object(chain), &FRESHNESS, NOW)
             .unwrap();
         let root = TrustAnchor::laboratory(laboratory.authority.root_der(), "").unwrap();
+        assert_eq!(root.der(), laboratory.authority.root_der());
         assert_eq!(device.root_sha256, *root.sha256());
     }
 }

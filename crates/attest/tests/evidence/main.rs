@@ -8,6 +8,7 @@
 mod anchors;
 mod backends;
 mod bit_flips;
+mod boundaries;
 mod checks;
 mod committed;
 mod corpus;

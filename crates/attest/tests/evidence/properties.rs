@@ -1,6 +1,6 @@
 //! What a policy may ask of an attested property.
 
-use assay_attest::{Attested, AttestedDevice, Attribute, IdentityFault};
+use assay_attest::{Attested, AttestedDevice, Attribute, IdentityFault, SecureBoot};
 use assay_simulator::evidence::DeviceProperties;
 
 use crate::laboratory::{Laboratory, SERIAL, UDID, object};
@@ -26,6 +26,26 @@ fn a_version_without_numbers_is_attested_and_bad() {
     assert_eq!(sepos.as_str(), "15.5 (24F74)");
     assert!(sepos.at_least(&"15.5".parse().unwrap()));
     assert_eq!(device.llb_version, Attested::NotAttested);
+}
+
+#[test]
+fn only_full_security_is_good() {
+    for (text, expected) in [
+        ("Full Security", Attested::Good(SecureBoot::Full)),
+        ("Reduced Security", Attested::Bad(SecureBoot::Reduced)),
+        ("Permissive Security", Attested::Bad(SecureBoot::Permissive)),
+        (
+            "full security",
+            Attested::Bad(SecureBoot::Other("full security".to_owned())),
+        ),
+        (" ", Attested::NotAttested),
+    ] {
+        let device = attested(&DeviceProperties {
+            secure_boot: Some(text.to_owned()),
+            ..DeviceProperties::mac(SERIAL, UDID)
+        });
+        assert_eq!(device.secure_boot, expected);
+    }
 }
 
 #[test]

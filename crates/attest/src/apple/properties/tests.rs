@@ -123,8 +123,10 @@ fn scenarios_24_and_25_integers_have_one_encoding() {
         b"\x02\x81\x01\x00",
         b"\x0a\x01\x00",
     ];
+    // X.690 section 10.1: 0x80 announces an indefinite length, not 128 bytes.
+    let indefinite = [&[0x02, 0x80], [1; 128].as_slice()].concat();
     for oid in ["1.2.840.113635.100.8.13.1", "1.2.840.113635.100.8.13.3"] {
-        for value in malformed {
+        for value in malformed.into_iter().chain([&*indefinite]) {
             assert_eq!(
                 read(oid, value).map_err(|refusal| refusal.reason),
                 Err(Reason::PropertyMalformed),
@@ -141,6 +143,7 @@ fn numbers_without_a_documented_meaning_are_not_the_good_state() {
         b"\x02\x01\xff",
         b"\x02\x02\x01\x00",
         b"\x02\x02\x00\x80",
+        b"\x02\x02\xff\x7f",
     ] {
         assert_eq!(
             read("1.2.840.113635.100.8.13.1", value).unwrap().sip,
@@ -183,4 +186,27 @@ fn only_apples_arc_is_read() {
     for oid in ["1.2.840.113635.100.6.1", "1.2.840.113635.100.80.9.1"] {
         assert_eq!(read(oid, b"C02"), Ok(Properties::default()), "{oid}");
     }
+}
+
+/// The nonce of the WebAuthn format is known, and no evidence of this one has it.
+#[test]
+fn what_is_documented_has_a_name_and_is_understood() {
+    for (oid, expected) in [
+        (WEBAUTHN_NONCE, "WebAuthn nonce"),
+        (SERIAL, "serial number"),
+        (UDID, "UDID"),
+        (MODEL, "model"),
+        (OS_VERSION, "OS version"),
+        (SEPOS_VERSION, "sepOS version"),
+        (LLB_VERSION, "LLB version"),
+        (FRESHNESS, "freshness code"),
+        (SIP, "System Integrity Protection"),
+        (SECURE_BOOT, "secure boot"),
+        (KERNEL_EXTENSIONS, "third-party kernel extensions"),
+    ] {
+        assert_eq!(name(oid), Some(expected), "{oid}");
+        assert_eq!(is_understood(oid), oid != WEBAUTHN_NONCE, "{oid}");
+    }
+    let unknown = ObjectIdentifier::new("1.2.840.113635.100.8.9.99").unwrap();
+    assert_eq!((name(unknown), is_understood(unknown)), (None, false));
 }
