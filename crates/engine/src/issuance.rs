@@ -1,4 +1,4 @@
-//! The third gate, at finalize: does the CSR fit, and what goes into the
+//! Third gate, at finalize: does the CSR match, and what goes into the
 //! certificate?
 
 mod certificate;
@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// Checks that the CSR is for the key that every authorization attests, and
-/// asks for nothing that the order does not have. Returns the evidence for that
+/// requests nothing that the order does not have. Returns the evidence for that
 /// key.
 ///
 /// # Errors
-/// [`CsrRefusal`]; the order stays ready, since only the device can mend its
+/// [`CsrRefusal`]; the order stays ready, because only the device can fix its
 /// CSR and its attestation was costly.
 pub fn check_csr<'a>(
     csr: &Csr,
@@ -42,7 +42,7 @@ pub fn check_csr<'a>(
     Ok(evidence)
 }
 
-/// The evidence for the key of this SHA-256.
+/// Returns the evidence for the key with this SHA-256.
 fn evidence_for<'a>(
     spki_sha256: &[u8; 32],
     authorizations: &'a [Authorization],
@@ -55,10 +55,10 @@ fn evidence_for<'a>(
     for authorization in authorizations {
         match authorization.basis(now) {
             Some(Basis::Evidence(record)) if record.spki_sha256 == *spki_sha256 => {
-                // With several roots in play, the one of the first is recorded.
+                // With evidence under several roots, the first one is recorded.
                 evidence.get_or_insert(record);
             }
-            // Control over a name says nothing of a key.
+            // Control over a name proves no key.
             Some(Basis::Control { .. } | Basis::Evidence(_)) | None => {
                 return Err(CsrRefusal::KeyNotAttested);
             }
@@ -67,12 +67,13 @@ fn evidence_for<'a>(
     evidence.ok_or(CsrRefusal::KeyNotAttested)
 }
 
-/// Checks that all evidence is of one device: a key is in one alone, and what
-/// the certificate says of it must not depend on which evidence is read.
+/// Checks that all evidence is for the same device. A key is in only one
+/// device, and the content of the certificate must not depend on which evidence
+/// is used.
 ///
 /// # Errors
-/// [`IssuanceRefusal::EvidenceDisagrees`]; only an authority that attests
-/// falsely can bring it about.
+/// [`IssuanceRefusal::EvidenceDisagrees`]; only a wrong attestation by the
+/// authority can cause it.
 pub fn check_one_device(
     authorizations: &[Authorization],
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! What goes into a certificate, and the certificate before its signature.
+//! The content of a certificate, and the certificate before it is signed.
 
 use assay_ca::{
     Csr, Issuer, LeafTemplate, LeafUsage, PrepareError, PreparedCert, SerialNumber, SubjectAltName,
@@ -12,18 +12,18 @@ use crate::{
     profile::{Attested, Profile, SanRule, legible},
 };
 
-/// The longest TBSCertificate, in bytes: with any signature the certificate has
-/// at most 16 KiB, which is the most that `assay-attest` reads of one, and what
-/// one TLS record holds. An order that holds it beside five of the longest
-/// identifiers, and the signed certificate, are far below the 64 KiB of a
-/// record: what could be begun and not finished is never begun.
+/// The longest TBSCertificate, in bytes. With any signature the certificate has
+/// at most 16 KiB: the most that `assay-attest` reads, and the size of one TLS
+/// record. An order with it and five of the longest identifiers, and the signed
+/// certificate, are far below the 64 KiB limit of a record, so an issuance that
+/// was begun can be completed.
 pub const MAX_TBS: usize = 15 * 1024;
 
-/// What the certificate will say. Nothing of it comes from the CSR but the
-/// key, which is the attested one.
+/// Builds the content of the certificate. From the CSR it takes only the key,
+/// which is the attested one.
 ///
 /// # Errors
-/// When the profile names what was not attested.
+/// When the profile names an attribute that was not attested.
 pub fn leaf(
     csr: &Csr,
     order: &Order,
@@ -45,10 +45,11 @@ pub fn leaf(
     })
 }
 
-/// A certificate for `leaf`, ready to be recorded and then signed.
+/// Prepares a certificate for `leaf`, to be recorded and then signed.
 ///
 /// # Errors
-/// [`Error::Issuance`] where what is attested fits no certificate, faults.
+/// [`Error::Issuance`] if an attested value is not allowed in a certificate;
+/// faults.
 pub(crate) fn prepare(
     issuer: &Issuer,
     leaf: &LeafTemplate,
@@ -69,7 +70,8 @@ pub(super) fn recordable(
     }
 }
 
-/// Why no certificate can be built: of what is attested, or a fault of ours.
+/// Converts the error of a build: an attested value is not allowed, or a fault
+/// of the server.
 pub(super) fn not_prepared(fault: PrepareError) -> Error {
     match fault {
         PrepareError::BadSubject(place) | PrepareError::BadName(place) => {
@@ -79,7 +81,7 @@ pub(super) fn not_prepared(fault: PrepareError) -> Error {
     }
 }
 
-/// The subject that the profile asks for.
+/// The subject required by the profile.
 pub(super) fn subject(
     profile: &Profile,
     attested: &Attested<'_>,
@@ -92,7 +94,7 @@ pub(super) fn subject(
         .map_err(Error::Issuance)
 }
 
-/// The names that the profile asks for.
+/// The names required by the profile.
 pub(super) fn names(
     profile: &Profile,
     identifiers: &[Identifier],
@@ -114,7 +116,7 @@ pub(super) fn names(
     Ok(names)
 }
 
-/// The name of an ordered identifier, where the rule is for its type.
+/// The name of an ordered identifier, if the rule is for its type.
 pub(super) fn ordered(
     rule: &SanRule,
     identifier: &Identifier,

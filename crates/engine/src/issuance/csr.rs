@@ -1,4 +1,4 @@
-//! What a CSR may ask for.
+//! What a CSR may request.
 
 use assay_ca::RequestedNames;
 use assay_proto::Identifier;
@@ -9,7 +9,7 @@ use crate::{
     profile::{CsrNames, Profile},
 };
 
-/// Checks that the CSR asks for no name that the order does not have.
+/// Checks that the CSR requests no name that the order does not have.
 pub(super) fn check_names(
     names: &RequestedNames,
     order: &Order,

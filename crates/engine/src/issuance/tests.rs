@@ -30,7 +30,7 @@ fn attested(key: [u8; 32]) -> Authorization {
     valid_by(Basis::Evidence(evidence(key)))
 }
 
-/// An authorization that holds evidence of a device with these names.
+/// An authorization with evidence of a device with these names.
 fn of_device(serial: Option<&str>, udid: Option<&str>) -> Authorization {
     let mut record = evidence(KEY);
     record.facts.serial = serial.map(str::to_owned);

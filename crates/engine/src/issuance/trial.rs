@@ -1,4 +1,4 @@
-//! Whether a CA and a profile can issue at all, asked before a server starts.
+//! Checks before a server starts whether a CA and a profile can issue.
 
 use assay_ca::{Issuer, LeafTemplate, LeafUsage, PrepareError, SerialNumber, SubjectAltName};
 
@@ -10,7 +10,7 @@ use crate::{
     sha256,
 };
 
-/// A P-256 key that nobody holds: the generator of the group.
+/// A P-256 key without a known private key: the generator of the group.
 pub(super) const SAMPLE_SPKI: [u8; 91] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1,
@@ -20,11 +20,11 @@ pub(super) const SAMPLE_SPKI: [u8; 91] = [
     0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
 ];
 
-/// Whether certificates of this profile can be built: with an Apple device's
-/// usual serial number and UDID, under this issuer.
+/// Checks that certificates of this profile can be built under this issuer, for
+/// an Apple device's usual serial number and UDID.
 ///
 /// # Errors
-/// Why not, for whoever wrote the profile.
+/// When they cannot, for the author of the profile.
 pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
     let facts = DeviceFacts {
         serial: Some("C02ABCDEFGHJ".to_owned()),
@@ -45,16 +45,16 @@ pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
         usage: LeafUsage::ClientAuth,
     };
     match issuer.prepare(&leaf, SerialNumber::from_random([1; 16])) {
-        // The names that only an order brings are not there to be seen.
+        // Names that come from an order are not available here.
         Err(PrepareError::NoName) => Ok(()),
         prepared => recordable(prepared).map(drop),
     }
 }
 
-/// Whether a CA may issue TLS certificates to servers, its names apart.
+/// Checks that a CA may issue TLS server certificates, apart from the names.
 ///
 /// # Errors
-/// Why not, for the operator.
+/// When it may not, for the operator.
 pub fn try_server_certificates(issuer: &Issuer) -> Result<(), PrepareError> {
     let not_before = issuer.not_before();
     let leaf = LeafTemplate {

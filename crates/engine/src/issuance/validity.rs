@@ -1,11 +1,11 @@
-//! How long a certificate is valid, within what its issuer is.
+//! The validity of a certificate, within the issuer's own.
 
 use assay_ca::{Issuer, authority::BACKDATE};
 use assay_proto::Timestamp;
 
 use crate::error::{Error, IssuanceRefusal};
 
-/// The validity that certificates may have.
+/// The limits on the validity of certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValidityLimits {
     /// The longest lifetime, in seconds.
@@ -17,13 +17,13 @@ pub struct ValidityLimits {
 }
 
 impl ValidityLimits {
-    /// Judges the validity that an order asks for. No certificate outlives one
-    /// that is issued at `now` and valid from now on: one day's proof is no
-    /// supply of certificates for years.
+    /// Checks the validity that an order requests. No certificate outlives one
+    /// issued at `now` and valid from now on: otherwise one attestation could
+    /// get a supply of certificates for years.
     ///
     /// # Errors
-    /// [`Error::Validity`] naming the limit: what was asked for is honoured
-    /// exactly or refused, never bent.
+    /// [`Error::Validity`] with the exceeded limit: a request is honoured
+    /// exactly or refused, never adjusted.
     pub fn check(
         &self,
         not_before: Option<Timestamp>,
@@ -52,12 +52,12 @@ impl ValidityLimits {
         Ok(())
     }
 
-    /// The validity of a certificate that is issued at `now`. Only what was
-    /// not asked for is clamped.
+    /// Returns the validity of a certificate issued at `now`. Only values that
+    /// were not requested are clamped.
     ///
     /// # Errors
-    /// [`IssuanceRefusal::ValidityOutOfReach`] when what was asked for could be
-    /// had once, and the profile is another one now.
+    /// [`IssuanceRefusal::ValidityOutOfReach`] when the request was possible
+    /// once, but the profile has changed.
     pub fn of(
         &self,
         not_before: Option<Timestamp>,
@@ -78,10 +78,11 @@ impl ValidityLimits {
     }
 }
 
-/// The end of a CA, of this name, that still may sign at `now`.
+/// Returns the end of a CA's validity if it may still sign at `now`; `name` is
+/// for the error.
 ///
 /// # Errors
-/// That it has ended, for the operator.
+/// When it has expired, for the operator.
 pub fn end_of_ca(name: &str, issuer: &Issuer, now: Timestamp) -> Result<Timestamp, String> {
     let end = Timestamp(issuer.not_after());
     if now < end {
@@ -94,7 +95,7 @@ pub fn end_of_ca(name: &str, issuer: &Issuer, now: Timestamp) -> Result<Timestam
     }
 }
 
-/// What to do about a CA that has ended.
+/// Returns what to do about an expired CA.
 #[must_use]
 pub fn renew_ca(name: &str) -> &'static str {
     match name {
