@@ -18,22 +18,23 @@ pub use self::{
     parse::ListReading,
 };
 
-/// Devices that are named in a [`Difference`].
+/// The most devices named in a [`Difference`].
 const MAX_NAMED: usize = 10;
 
-/// A list of devices in the form of CSV: the header `serial,udid,comment`,
-/// then a line a device with at least one of serial and UDID.
+/// A list of devices in CSV: the header `serial,udid,comment`, then one line
+/// per device with a serial, a UDID or both.
 ///
-/// The attribute under which a name is listed is the one that evidence is
-/// compared with. Names are compared octet for octet.
+/// Evidence is compared with the attribute under which a name is listed. Names
+/// are compared octet for octet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceList {
-    /// By the name in upper case: what differs in case only is found at once.
+    /// By the name in upper case, so that names differing only in case are
+    /// found at once.
     names: HashMap<Arc<str>, Places>,
     rows: Vec<Row>,
-    /// How many of the rows have a serial.
+    /// The number of rows with a serial.
     serials: usize,
-    /// How many of the rows have a UDID.
+    /// The number of rows with a UDID.
     udids: usize,
     digest: [u8; 32],
 }
@@ -53,29 +54,29 @@ struct Place {
     attribute: Attribute,
 }
 
-/// The names that differ in case only. Most have none beside them.
+/// Names that differ only in case. Most have no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Places {
     One(Place),
     Many(Vec<Place>),
 }
 
-/// Which devices a list has and another one has not, and the reverse.
+/// The devices added and removed between two lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Those that came.
+    /// Added devices.
     pub added: Named,
-    /// Those that went.
+    /// Removed devices.
     pub removed: Named,
-    /// Of the serials and of the UDIDs of before: how many there were, and how
-    /// many are not there any more.
+    /// For serials and for UDIDs: how many there were before, and how many of
+    /// them were removed.
     pub columns: [(Attribute, usize, usize); 2],
 }
 
-/// Some devices, a few of them by name.
+/// Some devices, with the first few named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
-    /// How many there are.
+    /// The number of devices.
     pub count: usize,
     /// The serial, or else the UDID, of the first ten.
     pub first: Vec<String>,
@@ -85,37 +86,37 @@ impl DeviceList {
     /// The header line.
     pub const HEADER: &str = "serial,udid,comment";
 
-    /// Whether a list may have this name in it.
+    /// Whether a list may contain this name.
     #[must_use]
     pub fn can_hold(name: &str) -> bool {
         !name.is_empty() && !name.contains(parse::is_forbidden)
     }
 
-    /// How many devices there are.
+    /// The number of devices.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list has no devices.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The SHA-256 of the file that the list was read from.
+    /// The SHA-256 of the file of the list.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// Which attribute of a device is `name`.
+    /// Returns which attribute of a device is `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Attribute> {
         self.place(name).map(|place| place.attribute)
     }
 
-    /// What the device that is listed as `name` is listed as beside it.
+    /// Returns the other attribute of the device listed as `name`.
     #[must_use]
     pub fn beside(&self, name: &str) -> Option<(Attribute, &str)> {
         let place = self.place(name)?;
@@ -127,8 +128,7 @@ impl DeviceList {
         Some((attribute, other.as_deref()?))
     }
 
-    /// Why a device may be meant by `name` that is not listed under it, as far
-    /// as the list shows.
+    /// Returns hints for an unlisted `name`, as far as the list shows them.
     #[must_use]
     pub fn hints(&self, name: &str) -> Vec<ListHint> {
         if self.is_empty() {
@@ -157,7 +157,7 @@ impl DeviceList {
         hints
     }
 
-    /// What changes when this list takes the place of `before`.
+    /// Returns what changes when this list replaces `before`.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Difference {
         Difference {
@@ -194,13 +194,13 @@ impl DeviceList {
         missing
     }
 
-    /// Where `name` is, octet for octet.
+    /// Returns the place of `name`, compared octet for octet.
     fn place(&self, name: &str) -> Option<Place> {
         let alike = self.alike(name);
         (alike.iter().copied()).find(|place| self.name(*place).0 == name)
     }
 
-    /// The names that differ from `name` in case only, or not at all.
+    /// Returns the names that differ from `name` only in case, or not at all.
     fn alike(&self, name: &str) -> &[Place] {
         let found = if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
             self.names.get(name.to_ascii_uppercase().as_str())
@@ -218,7 +218,7 @@ impl DeviceList {
         &self.rows[place.row as usize]
     }
 
-    /// A name, and its line.
+    /// Returns a name and its line.
     fn name(&self, place: Place) -> (&str, usize) {
         let row = self.row(place);
         (
@@ -227,8 +227,8 @@ impl DeviceList {
         )
     }
 
-    /// Makes a name of the last row findable. Returns one that differs from it
-    /// in case only.
+    /// Adds a name of the last row to the index. Returns another name that
+    /// differs only in case.
     fn index(&mut self, place: Place) -> Option<Place> {
         match place.attribute {
             Attribute::Serial => self.serials += 1,
@@ -268,14 +268,14 @@ impl Row {
         }
     }
 
-    /// Whether it has this serial and this UDID, where an empty text is none.
+    /// Whether it has this serial and this UDID; an empty text means none.
     fn says(&self, serial: &str, udid: &str) -> bool {
         self.serial.as_deref().unwrap_or_default() == serial
             && self.udid.as_deref().unwrap_or_default() == udid
     }
 }
 
-/// Whether it is more likely cut short than meant.
+/// Whether the loss is so large that the list was probably truncated.
 fn is_great(lost: usize, before: usize) -> bool {
     lost > 10 && lost * 2 > before
 }
@@ -287,17 +287,17 @@ impl Default for Difference {
 }
 
 impl Difference {
-    /// Whether so many devices went that the list is more likely cut short than
-    /// meant: more than 10, and more than half of the `before`. Serials and UDIDs
-    /// count by themselves, too: a column may be lost.
+    /// Whether so many devices were removed that the list was probably
+    /// truncated: more than 10, and more than half of the `before`. Serials and
+    /// UDIDs are also counted separately, because one column may be lost.
     #[must_use]
     pub fn is_great_loss(&self, before: usize) -> bool {
         is_great(self.removed.count, before)
             || (self.columns.iter()).any(|(_, all, lost)| is_great(*lost, *all))
     }
 
-    /// The column that lost so many names, where not as many devices went: its
-    /// name, how many went, and of how many.
+    /// Returns the column that lost this many names although fewer devices were
+    /// removed: its name, how many were removed, and of how many.
     #[must_use]
     pub fn lost_column(&self, before: usize) -> Option<(&'static str, usize, usize)> {
         let mut columns = self.columns.iter();

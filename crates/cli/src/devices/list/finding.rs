@@ -1,15 +1,15 @@
-//! What is found wrong or suspicious in a list of devices, and in which line.
+//! Faults and warnings of a list of devices, with their lines.
 
 use std::fmt;
 
 use assay_engine::{admission::form::Unlikely, domain::Attribute, text::disturbs};
 
-/// The first findings of a kind, and how many there are beside them.
+/// The first findings of a kind, and the number of further ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings<T> {
     /// The first ones, in the order of their lines.
     pub first: Vec<T>,
-    /// How many more there are.
+    /// The number of further ones.
     pub more: usize,
 }
 
@@ -22,7 +22,7 @@ impl<T> Findings<T> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no findings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
@@ -38,7 +38,7 @@ impl<T> Default for Findings<T> {
     }
 }
 
-/// In one line, the findings separated by semicolons.
+/// On one line, separated by semicolons.
 impl<T: fmt::Display> fmt::Display for Findings<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, finding) in self.first.iter().enumerate() {
@@ -51,30 +51,30 @@ impl<T: fmt::Display> fmt::Display for Findings<T> {
     }
 }
 
-/// Why a list of devices cannot be used: all of its faults.
+/// All faults that make a list of devices unusable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{faults}")]
 pub struct UnusableList {
-    /// What is wrong.
+    /// The faults.
     pub faults: Findings<DeviceListFault>,
-    /// What is suspicious.
+    /// The warnings.
     pub warnings: Findings<DeviceListWarning>,
 }
 
-/// What is wrong with a line of a list of devices.
+/// A fault in a line of a list of devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
 pub struct DeviceListFault {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The fault.
     pub kind: FaultKind,
 }
 
 /// Why a line makes a list of devices unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
-    /// The name is in two lines that do not say the same.
+    /// Two lines with the same name contradict each other.
     #[error(
         "{name:?} is listed already in line {first}, with another serial or UDID beside it: one name must mean one device"
     )]
@@ -84,7 +84,7 @@ pub enum FaultKind {
         /// Its first line.
         first: usize,
     },
-    /// A name with a character that no serial or UDID has.
+    /// A name contains a character that no serial or UDID has.
     #[error(
         "{name:?} has U+{:04X}{}, which cannot be in a serial or UDID: remove white space, quotes, \"/\", control and invisible characters", u32::from(*character), if disturbs(*character) { " (invisible)" } else { "" }
     )]
@@ -99,7 +99,7 @@ pub enum FaultKind {
         "a line needs the fields serial and udid, either of which may be empty, and may have a comment"
     )]
     Fields,
-    /// The first line is another one than the header.
+    /// The first line is not the header.
     #[error("the header must be \"serial,udid,comment\", and the line is {0:?}{hint}", hint = header_hint(.0))]
     Header(String),
     /// Text that is not UTF-8.
@@ -110,7 +110,7 @@ pub enum FaultKind {
     /// Neither serial nor UDID.
     #[error("a line needs a serial or a UDID")]
     Nameless,
-    /// A NUL byte, which no text has.
+    /// A NUL byte, which text files do not contain.
     #[error(
         "the file holds a NUL byte: it was not written whole (a power loss, for example). Write it again"
     )]
@@ -120,7 +120,7 @@ pub enum FaultKind {
     Utf16,
 }
 
-/// What a header of another form most likely is.
+/// The probable cause of a wrong header.
 fn header_hint(line: &str) -> &'static str {
     if line.contains(';') || line.contains('\t') {
         ": separate the fields by commas"
@@ -131,20 +131,20 @@ fn header_hint(line: &str) -> &'static str {
     }
 }
 
-/// What is suspicious about a line of a list of devices.
+/// A warning about a line of a list of devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
 pub struct DeviceListWarning {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is suspicious there.
+    /// The warning.
     pub kind: WarningKind,
 }
 
-/// Why a line of a list of devices may not mean what was meant.
+/// Why a line may not mean what its author intended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WarningKind {
-    /// Two names that differ in upper and lower case only.
+    /// Two names that differ only in case.
     #[error(
         "{name:?} differs from {other:?} in line {first} in upper and lower case only: letters count as they are written"
     )]
@@ -156,7 +156,7 @@ pub enum WarningKind {
         /// Its line.
         first: usize,
     },
-    /// The same device again.
+    /// The same device a second time.
     #[error("{name:?} is listed already in line {first}, in the same words: it counts once")]
     Duplicate {
         /// A name of the device.
@@ -164,12 +164,12 @@ pub enum WarningKind {
         /// Its first line.
         first: usize,
     },
-    /// A comment with another device in it.
+    /// A comment that contains another device.
     #[error(
         "the comment {0:?} holds what looks like another device: a line was appended to a line without a newline; append by printf '%s\\n'"
     )]
     RowInComment(String),
-    /// The last line does not end.
+    /// The last line has no newline.
     #[error(
         "the last line has no newline: what is appended next becomes part of it; append by printf '%s\\n'"
     )]
@@ -190,7 +190,7 @@ pub enum WarningKind {
         /// Why not.
         reason: Unlikely,
     },
-    /// A name in the column of UDIDs that has not their form.
+    /// A name in the column of UDIDs without the form of a UDID.
     #[error(
         "{0:?} is in the column udid, and has not the form of a UDID (8 and 16 hex digits with a hyphen, or 40 hex digits)"
     )]

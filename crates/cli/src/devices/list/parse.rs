@@ -1,4 +1,4 @@
-//! Reads a list of devices: all faults and warnings of it in one run.
+//! Parses a list of devices and collects all its faults and warnings.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use super::{
     finding::{DeviceListFault, DeviceListWarning, FaultKind, Findings, UnusableList, WarningKind},
 };
 
-/// Faults that are kept of a list.
+/// The most faults kept of a list.
 const MAX_FAULTS: usize = 20;
-/// Warnings that are kept of a list.
+/// The most warnings kept of a list.
 const MAX_WARNINGS: usize = 100;
-/// Characters that are quoted of a line.
+/// The most characters quoted of a line.
 const MAX_QUOTE: usize = 80;
 
-/// A list of devices, and what is suspicious in it.
+/// A list of devices and its warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListReading {
     /// The list.
     pub list: DeviceList,
-    /// What may not be meant as it is written.
+    /// The warnings.
     pub warnings: Findings<DeviceListWarning>,
 }
 
 impl DeviceList {
-    /// Reads a list. Empty lines and lines that begin with "#" are skipped;
-    /// everything behind the second comma is the comment. Lines that list the
-    /// same device in the same words count once.
+    /// Parses a list. Empty lines and lines that begin with "#" are skipped;
+    /// everything after the second comma is the comment. Lines that list the
+    /// same device with the same words count once.
     ///
     /// # Errors
-    /// All faults of the list, the first 20 in words.
+    /// All faults of the list, the first 20 in full.
     pub fn read(bytes: &[u8]) -> Result<ListReading, UnusableList> {
         let mut parser = Parser::default();
         match decode(bytes) {
@@ -54,10 +54,10 @@ impl DeviceList {
     }
 }
 
-/// The text of a file, without a byte order mark.
+/// Returns the text of a file without a byte order mark.
 fn decode(bytes: &[u8]) -> Result<&str, DeviceListFault> {
-    // UTF-16 of ASCII has a NUL in each pair of bytes. Other NULs are what a disk
-    // has in the place of data that a power loss took.
+    // ASCII in UTF-16 has a NUL in each pair of bytes. Other NULs come from
+    // data that a power loss destroyed.
     let (pairs, _) = bytes.get(..64).unwrap_or(bytes).as_chunks::<2>();
     let is_utf16 = !pairs.is_empty() && pairs.iter().all(|[a, b]| (*a == 0) != (*b == 0));
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_utf16 {
@@ -98,7 +98,7 @@ impl Parser {
         let header = lines.next().map_or("", |(_, line)| line);
         if header.trim_end() != DeviceList::HEADER {
             self.fault(1, FaultKind::Header(quote(header)));
-            // Fields that are separated by something else are all one fault.
+            // Report a wrong separator once, not for every line.
             if header.contains([';', '\t']) {
                 return;
             }
@@ -116,7 +116,8 @@ impl Parser {
     }
 
     fn row(&mut self, line: usize, text: &str) {
-        // No-break spaces and the like stay: they are characters of the name.
+        // No-break spaces and the like are not trimmed: they are characters of
+        // the name.
         let mut fields = text
             .splitn(3, ',')
             .map(|field| field.trim_matches([' ', '\t']));
@@ -145,7 +146,7 @@ impl Parser {
         self.insert(line, serial, udid);
     }
 
-    /// A row with a serial, a UDID or both, which is in the list once.
+    /// Inserts a row with a serial, a UDID or both, once.
     fn insert(&mut self, line: usize, serial: &str, udid: &str) {
         let names = [(serial, Attribute::Serial), (udid, Attribute::Udid)];
         let names = || names.into_iter().filter(|(name, _)| !name.is_empty());
@@ -198,7 +199,7 @@ impl Parser {
         }
     }
 
-    /// Warns of a name that most likely matches no device in this column.
+    /// Warns about a name that probably matches no device in this column.
     fn judge_name(&mut self, line: usize, name: &str, column: Attribute) {
         let is_swapped = match column {
             Attribute::Serial => form::is_udid(name),
@@ -220,7 +221,7 @@ impl Parser {
         }
     }
 
-    /// A row that was commented out is none that was swallowed.
+    /// Warns about a row inside a comment, unless the row was commented out.
     fn comment_line(&mut self, line: usize, comment: &str) {
         let text = comment.trim();
         let first = text.split(',').next().unwrap_or_default().trim();
@@ -239,14 +240,15 @@ impl Parser {
     }
 }
 
-/// Whether a character can be in no serial or UDID, or could not be seen there.
+/// Whether a character cannot be in a serial or UDID, or would be invisible
+/// there.
 pub(super) fn is_forbidden(letter: char) -> bool {
     letter.is_whitespace() || disturbs(letter) || "\"'/".contains(letter)
 }
 
-/// Whether a comment holds `serial,udid` of another device: two commas side by
-/// side, or a field that ends in the form of a serial or a UDID and has a comma
-/// behind it.
+/// Whether a comment contains another device's `serial,udid`: two adjacent
+/// commas, or a field that ends in the form of a serial or a UDID and is
+/// followed by a comma.
 fn looks_like_row(comment: &str) -> bool {
     let mut fields = comment.split(',');
     fields.next_back();
@@ -258,7 +260,7 @@ fn looks_like_row(comment: &str) -> bool {
         })
 }
 
-/// The beginning of a text.
+/// Returns the beginning of a text, for a quote.
 fn quote(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTE) {
         None => text.to_owned(),

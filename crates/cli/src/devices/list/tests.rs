@@ -120,7 +120,7 @@ fn encodings_of_spreadsheets_are_named_with_their_remedy() {
         let said = DeviceList::read(&bytes).unwrap_err().to_string();
         assert!(said.contains("in Excel save as \"CSV UTF-8\""), "{said}");
     }
-    // That one has a byte order mark.
+    // With a byte order mark the text is UTF-8.
     let utf8 = format!("\u{feff}{text}");
     assert_eq!(DeviceList::read(utf8.as_bytes()).unwrap().list.len(), 1);
     let semicolons = DeviceList::read(b"serial;udid;comment\nC02AAA;;\n").unwrap_err();
@@ -140,7 +140,7 @@ fn invisible_characters_are_named_by_their_code_point() {
         ('\u{feff}', "U+FEFF"),
         ('\u{7}', "U+0007"),
     ] {
-        // Within a name and at its end.
+        // Inside a name and at its end.
         for name in [format!("C02{letter}AAA"), format!("C02AAA{letter}")] {
             let text = format!("{HEADER}{name},,\n");
             let said = DeviceList::read(text.as_bytes()).unwrap_err().to_string();
@@ -206,7 +206,7 @@ fn a_line_without_its_newline_and_what_it_swallowed_are_warnings() {
     ] {
         assert_eq!(warnings(rows), [], "{rows}");
     }
-    // It joined the UDID.
+    // The next row joined the UDID.
     let joined = warnings("C02XK0AAJHD2,00008110-000A1B2C3D4E5F60C02XK0AAJHD3,,\n");
     assert!(
         matches!(&joined[..], [(2, WarningKind::NoUdid(_))]),
@@ -236,7 +236,7 @@ fn names_that_can_never_match_are_warnings_with_their_line() {
             assert_eq!(warnings(&row), [(2, unlikely)], "{row}");
         }
     }
-    // With a slash it is not even a name.
+    // With a slash it is not a valid name.
     let text = format!("{HEADER}N/A,,\n");
     assert_eq!(faults(text.as_bytes()).len(), 1);
     assert_eq!(
@@ -341,7 +341,7 @@ fn a_lost_column_is_a_great_loss() {
     assert_eq!(changes.lost_column(both.len()), Some(("udid", 40, 40)));
     let back = both.changes_since(&serials);
     assert!(!back.is_great_loss(serials.len()));
-    // Where the devices went as well, they are what is said.
+    // If the devices were removed too, they are reported instead.
     let none = DeviceList::default().changes_since(&both);
     assert!(none.is_great_loss(both.len()));
     assert_eq!(none.lost_column(both.len()), None);
