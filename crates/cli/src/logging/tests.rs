@@ -18,7 +18,7 @@ use assay_server::RequestLog;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use self::support::{Harness as Glass, Settings as Knobs, TestClock, eventful};
+use self::support::{Harness, Settings, TestClock, eventful};
 use super::{
     LogObserver, Out, events,
     layer::LogLayer,
@@ -112,23 +112,23 @@ fn assert_expected(lines: &[String]) {
 }
 
 /// Server settings with a logger, and its request log.
-fn logging() -> (Knobs, Arc<RequestLog>) {
+fn logging() -> (Settings, Arc<RequestLog>) {
     let log = Arc::new(RequestLog::new(Arc::new(TestClock::starting())));
-    let knobs = Knobs {
+    let settings = Settings {
         observers: vec![Arc::new(LogObserver::new(Arc::clone(&log)))],
-        ..Knobs::default()
+        ..Settings::default()
     };
-    (knobs, log)
+    (settings, log)
 }
 
 #[test]
 fn the_lines_of_the_engines_events_stay_as_they_are() {
     let lines = lines(async || {
         eventful::everything(&logging().0).await;
-        let (knobs, log) = logging();
-        let glass = Glass::with(knobs);
-        eventful::many_accounts(&glass).await;
-        eventful::short_signature(&glass).await;
+        let (settings, log) = logging();
+        let harness = Harness::with(settings);
+        eventful::many_accounts(&harness).await;
+        eventful::short_signature(&harness).await;
         let client = "192.0.2.1".parse().unwrap();
         log.refused_unauthenticated(ProblemType::BadNonce, client);
         for _ in 0..1_001 {
