@@ -7,7 +7,7 @@ mod sketch;
 use std::fmt::Write as _;
 
 use crate::{
-    apple::properties::{self, Property},
+    apple::properties::{self, FRESHNESS},
     check::Check,
     faults::during,
     object,
@@ -190,14 +190,11 @@ fn standard_value(
 }
 
 fn apple_value(extension: &Extension<'_>) -> Result<Option<String>, Finding> {
-    Ok(match properties::property(extension)? {
-        Property::Freshness(code) => (!code.is_empty()).then(|| hexadecimal(code)),
-        Property::KernelExtensions(state) => state.map(|state| state.to_string()),
-        Property::SecureBoot(state) => state.map(|state| state.to_string()),
-        Property::Sip(state) => state.map(|state| state.to_string()),
-        Property::Text(text) => text,
-        Property::Unknown => None,
-    })
+    match (extension.oid, extension.value) {
+        (FRESHNESS, []) => Ok(None),
+        (FRESHNESS, code) => Ok(Some(hexadecimal(code))),
+        _ => properties::shown(extension),
+    }
 }
 
 fn name(der: &[u8]) -> Result<String, Malformed> {

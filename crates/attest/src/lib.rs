@@ -168,7 +168,7 @@ pub use crate::{
     apple::{
         freshness::{Freshness, NonceLength, SentNonce},
         posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
-        properties::UnknownExtension,
+        properties::{Property, UnknownExtension},
     },
     attested::Attested,
     check::{Check, Outcome},

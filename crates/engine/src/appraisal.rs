@@ -1,9 +1,8 @@
 //! Second gate, at the challenge: does the evidence match the order?
 
 use assay_attest::{
-    Attested, AttestedDevice, DEVICE_COULD_NOT_ATTEST, IdentityFault, KernelExtensions,
-    KeyKind as AttestedKeyKind, Reason, Refusal, SystemIntegrityProtection, UnverifiedObject,
-    Verifier,
+    AttestedDevice, DEVICE_COULD_NOT_ATTEST, IdentityFault, KeyKind as AttestedKeyKind, Reason,
+    Refusal, UnverifiedObject, Verifier,
 };
 use assay_proto::{AttestationResponse, Base64Url, Problem, ProblemType, Subproblem, Timestamp};
 
@@ -209,32 +208,11 @@ fn record(device: &AttestedDevice, object_sha256: [u8; 32], at: Timestamp) -> Ev
             AttestedKeyKind::P256 => KeyKind::P256,
             AttestedKeyKind::P384 => KeyKind::P384,
         },
-        facts: DeviceFacts {
-            serial: text(&device.serial),
-            udid: text(&device.udid),
-            model: text(&device.model),
-            os_version: text(&device.os_version),
-            sepos_version: text(&device.sepos_version),
-            llb_version: text(&device.llb_version),
-            sip_enabled: device
-                .sip
-                .attested()
-                .map(|sip| *sip == SystemIntegrityProtection::Enabled),
-            secure_boot: text(&device.secure_boot),
-            kernel_extensions_allowed: device
-                .kernel_extensions
-                .attested()
-                .map(|extensions| *extensions != KernelExtensions::NotAllowed),
-        },
+        facts: DeviceFacts::of(device),
         root_sha256: device.root_sha256,
         object_sha256,
         at,
     }
-}
-
-/// The attested value, good or bad.
-fn text<T: ToString>(property: &Attested<T>) -> Option<String> {
-    property.attested().map(ToString::to_string)
 }
 
 impl Cause {

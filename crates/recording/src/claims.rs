@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use assay_attest::{AttestedDevice, Freshness, KeyKind, limits::MAX_PROPERTY_BYTES};
+use assay_attest::{
+    AttestedDevice, Freshness, KeyKind, limits::MAX_PROPERTY_BYTES, with_properties,
+};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
@@ -39,40 +41,73 @@ pub struct Verdict {
     pub reason: Option<String>,
 }
 
-/// What verified evidence attests. A property that is not attested is absent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the properties are those of AttestedDevice")]
-pub struct Facts {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serial: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub udid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub os_version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sepos_version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub llb_version: Option<String>,
-    /// `enabled`, `disabled` or `unknown`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secure_boot: Option<String>,
-    /// `allowed` or `not allowed`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel_extensions: Option<String>,
-    pub unknown_extensions: Vec<RecordedExtension>,
-    /// Hex.
-    pub spki_sha256: String,
-    /// `p256` or `p384`.
-    pub key: String,
-    /// The leaf's validity, RFC 3339.
-    pub not_before: String,
-    pub not_after: String,
+macro_rules! facts {
+    ($($(#[$doc:meta])* $field:ident: $type:ty, $property:ident, $suffix:literal, $name:literal;)*) => {
+        /// What verified evidence attests. A property that is not attested is
+        /// absent.
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Facts {
+            $(
+                $(#[$doc])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $field: Option<String>,
+            )*
+            /// Apple extensions that are no known property, in the leaf's order.
+            pub unknown_extensions: Vec<RecordedExtension>,
+            /// SHA-256 of the attested key's SubjectPublicKeyInfo, hex.
+            pub spki_sha256: String,
+            /// `p256` or `p384`.
+            pub key: String,
+            /// Start of the leaf's validity, RFC 3339.
+            pub not_before: String,
+            /// End of the leaf's validity, RFC 3339.
+            pub not_after: String,
+        }
+
+        impl Facts {
+            /// The facts of a device.
+            #[must_use]
+            pub fn of(device: &AttestedDevice) -> Self {
+                let extensions = device.unknown_extensions.iter();
+                Self {
+                    $($field: device.$field.attested().map(ToString::to_string),)*
+                    unknown_extensions: extensions
+                        .map(|extension| RecordedExtension {
+                            oid: extension.oid.clone(),
+                            value: BASE64URL_NOPAD.encode(&extension.value),
+                        })
+                        .collect(),
+                    spki_sha256: HEXLOWER.encode(&device.spki_sha256),
+                    key: match device.key {
+                        KeyKind::P256 => "p256",
+                        KeyKind::P384 => "p384",
+                    }
+                    .to_owned(),
+                    not_before: Time::text(device.not_before),
+                    not_after: Time::text(device.not_after),
+                }
+            }
+
+            /// Every fact with the path of its key, in the order of the file.
+            pub(super) fn fields(&self) -> Vec<(&'static str, Option<String>)> {
+                let extensions: Vec<_> = (self.unknown_extensions.iter())
+                    .map(|one| format!("{}={}", plain(&one.oid), plain(&one.value)))
+                    .collect();
+                vec![
+                    $((concat!("facts.", stringify!($field)), self.$field.clone()),)*
+                    (EXTENSIONS, Some(extensions.join(" "))),
+                    ("facts.spki_sha256", Some(self.spki_sha256.clone())),
+                    ("facts.key", Some(self.key.clone())),
+                    ("facts.not_before", Some(self.not_before.clone())),
+                    ("facts.not_after", Some(self.not_after.clone())),
+                ]
+            }
+        }
+    };
 }
+
+with_properties!(facts);
 
 /// An Apple extension that has no other name than its identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -179,62 +214,6 @@ impl fmt::Display for Verdict {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
-    }
-}
-
-impl Facts {
-    /// The facts of a device.
-    #[must_use]
-    pub fn of(device: &AttestedDevice) -> Self {
-        let extensions = device.unknown_extensions.iter();
-        Self {
-            serial: device.serial.attested().cloned(),
-            udid: device.udid.attested().cloned(),
-            model: device.model.attested().cloned(),
-            os_version: device.os_version.attested().map(ToString::to_string),
-            sepos_version: device.sepos_version.attested().map(ToString::to_string),
-            llb_version: device.llb_version.attested().map(ToString::to_string),
-            sip: device.sip.attested().map(ToString::to_string),
-            secure_boot: device.secure_boot.attested().map(ToString::to_string),
-            kernel_extensions: device.kernel_extensions.attested().map(ToString::to_string),
-            unknown_extensions: extensions
-                .map(|extension| RecordedExtension {
-                    oid: extension.oid.clone(),
-                    value: BASE64URL_NOPAD.encode(&extension.value),
-                })
-                .collect(),
-            spki_sha256: HEXLOWER.encode(&device.spki_sha256),
-            key: match device.key {
-                KeyKind::P256 => "p256",
-                KeyKind::P384 => "p384",
-            }
-            .to_owned(),
-            not_before: Time::text(device.not_before),
-            not_after: Time::text(device.not_after),
-        }
-    }
-
-    /// Every fact with the name of its key.
-    pub(super) fn fields(&self) -> [(&'static str, Option<String>); 14] {
-        let extensions: Vec<_> = (self.unknown_extensions.iter())
-            .map(|extension| format!("{}={}", plain(&extension.oid), plain(&extension.value)))
-            .collect();
-        [
-            ("facts.serial", self.serial.clone()),
-            ("facts.udid", self.udid.clone()),
-            ("facts.model", self.model.clone()),
-            ("facts.os_version", self.os_version.clone()),
-            ("facts.sepos_version", self.sepos_version.clone()),
-            ("facts.llb_version", self.llb_version.clone()),
-            ("facts.sip", self.sip.clone()),
-            ("facts.secure_boot", self.secure_boot.clone()),
-            ("facts.kernel_extensions", self.kernel_extensions.clone()),
-            (EXTENSIONS, Some(extensions.join(" "))),
-            ("facts.spki_sha256", Some(self.spki_sha256.clone())),
-            ("facts.key", Some(self.key.clone())),
-            ("facts.not_before", Some(self.not_before.clone())),
-            ("facts.not_after", Some(self.not_after.clone())),
-        ]
     }
 }
 

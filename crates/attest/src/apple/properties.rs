@@ -2,22 +2,12 @@
 //!
 //! The identifiers are documented in Apple's device management schema
 //! (`information.device.yaml`, `DevicePropertiesAttestation`); the encodings
-//! are those of live certificates:
-//!
-//! | suffix | property | extension value |
-//! |---|---|---|
-//! | 9.1 | serial number | raw UTF-8 |
-//! | 9.2 | UDID (on a Mac the provisioning UDID) | raw UTF-8 |
-//! | 9.4 | software update device id (model) | raw UTF-8 |
-//! | 10.1 | OS version | raw UTF-8 |
-//! | 10.2 | sepOS version | raw UTF-8 |
-//! | 10.3 | LLB version | raw UTF-8 |
-//! | 11.1 | freshness code | raw bytes |
-//! | 13.1 | System Integrity Protection | DER INTEGER, 0 = enabled |
-//! | 13.2 | secure boot | raw text |
-//! | 13.3 | third-party kernel extensions | DER INTEGER, 0 = not allowed |
-//!
-//! All others of the arc are kept raw. A blank value is an absent one.
+//! are those of live certificates. [`with_properties`](crate::with_properties)
+//! is the table of the device's properties, [`Value`] their encodings. Beside
+//! them stands the freshness code (11.1, raw bytes). All other extensions of the
+//! arc are kept raw. A blank value is an absent one.
+
+use std::fmt;
 
 use const_oid::ObjectIdentifier;
 
@@ -26,31 +16,293 @@ use super::{
     posture::{KernelExtensions, SecureBoot, SystemIntegrityProtection},
 };
 use crate::reason::{Finding, Reason};
+use crate::version::Version;
 use crate::x509::extension::Extension;
 
-/// The arc of Apple's certificate extensions for attestation.
-const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8");
+/// Passes the table of all attested properties to a macro. One row per property:
+/// documentation, the field's name (also the JSON key in recordings), its type,
+/// the variant of [`Property`](crate::Property), the identifier's suffix in
+/// Apple's arc, and the name for people.
+///
+/// Types with one field per property are defined by it, here and in the crates
+/// above, so that a new property is one row. Code that must decide about a
+/// property matches on `Property`, and the compiler reports what is missing.
+#[macro_export]
+macro_rules! with_properties {
+    ($callback:ident) => {
+        $callback! {
+            /// The serial number (Apple schema: `1.2.840.113635.100.8.9.1`).
+            serial: String, Serial, "9.1", "serial number";
+            /// The UDID, on a Mac the provisioning UDID (`..8.9.2`).
+            udid: String, Udid, "9.2", "UDID";
+            /// The software update device id, e.g. `J413AP` (`..8.9.4`).
+            model: String, Model, "9.4", "model";
+            /// The version of the operating system (`..8.10.1`).
+            os_version: Version, OsVersion, "10.1", "OS version";
+            /// The version of sepOS (`..8.10.2`).
+            sepos_version: Version, SeposVersion, "10.2", "sepOS version";
+            /// The version of the low level bootloader (`..8.10.3`).
+            llb_version: Version, LlbVersion, "10.3", "LLB version";
+            /// System Integrity Protection (`..8.13.1`): good is enabled.
+            sip: SystemIntegrityProtection, Sip, "13.1", "System Integrity Protection";
+            /// The secure boot level (`..8.13.2`): good is full security.
+            secure_boot: SecureBoot, SecureBoot, "13.2", "secure boot";
+            /// Third-party kernel extensions (`..8.13.3`): good is not allowed.
+            kernel_extensions: KernelExtensions, KernelExtensions, "13.3",
+                "third-party kernel extensions";
+        }
+    };
+}
+
+/// Apple's arc of certificate extensions for attestation, to which suffixes are
+/// appended.
+macro_rules! arc {
+    ($($suffix:literal)?) => {
+        concat!("1.2.840.113635.100.8", $(".", $suffix)?)
+    };
+}
+
+const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap(arc!());
 /// The nonce of WebAuthn's anonymous attestation format, which has the name
 /// "apple" too, and another root.
-pub(crate) const WEBAUTHN_NONCE: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.2");
-pub(crate) const SERIAL: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.9.1");
-pub(crate) const UDID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.9.2");
-pub(crate) const MODEL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.9.4");
-pub(crate) const OS_VERSION: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.10.1");
-pub(crate) const SEPOS_VERSION: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.10.2");
-pub(crate) const LLB_VERSION: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.10.3");
-pub(crate) const FRESHNESS: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.11.1");
-pub(crate) const SIP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.13.1");
-pub(crate) const SECURE_BOOT: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.13.2");
-pub(crate) const KERNEL_EXTENSIONS: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("1.2.840.113635.100.8.13.3");
+const WEBAUTHN_NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap(arc!("2"));
+pub(crate) const FRESHNESS: ObjectIdentifier = ObjectIdentifier::new_unwrap(arc!("11.1"));
+
+macro_rules! properties {
+    ($($(#[$doc:meta])* $field:ident: $type:ty, $property:ident, $suffix:literal, $name:literal;)*) => {
+        /// A property that an attestation can state of a device.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Property {
+            $($(#[$doc])* $property,)*
+        }
+
+        impl Property {
+            /// Every property, in the order of recordings.
+            pub const ALL: &[Self] = &[$(Self::$property),*];
+
+            /// The stable name, as recordings have it: for example `os_version`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$property => stringify!($field),)*
+                }
+            }
+
+            /// The name for people.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$property => $name,)*
+                }
+            }
+
+            /// The identifier of the extension that states it, in dotted form.
+            #[must_use]
+            pub const fn oid(self) -> &'static str {
+                match self {
+                    $(Self::$property => arc!($suffix),)*
+                }
+            }
+
+            /// The property that the extension of this identifier states.
+            fn of(oid: ObjectIdentifier) -> Option<Self> {
+                $(
+                    if oid == const { ObjectIdentifier::new_unwrap(arc!($suffix)) } {
+                        return Some(Self::$property);
+                    }
+                )*
+                None
+            }
+
+            /// What its extension says, for people; `None` where it is blank.
+            fn text(self, extension: &Extension<'_>) -> Result<Option<String>, Finding> {
+                Ok(match self {
+                    $(Self::$property => self.stated::<$type>(extension)?
+                        .map(|stated| stated.to_string()),)*
+                })
+            }
+        }
+
+        /// What a leaf states, decoded but not yet believed.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct Properties {
+            $(pub(crate) $field: Option<<$type as Value>::Stated>,)*
+            pub(crate) unknown: Vec<UnknownExtension>,
+        }
+
+        impl Properties {
+            fn set(
+                &mut self,
+                property: Property,
+                extension: &Extension<'_>,
+            ) -> Result<(), Finding> {
+                match property {
+                    $(Property::$property => self.$field = property.stated::<$type>(extension)?,)*
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+with_properties!(properties);
+
+/// How a property of this type is written, and which of its values are good.
+pub(crate) trait Value: Sized {
+    /// The value before it is believed.
+    type Stated: fmt::Display;
+
+    /// Reads an extension's value; `None` where it is blank.
+    fn read(value: &[u8]) -> Result<Option<Self::Stated>, &'static str>;
+
+    /// The value, once every check passed.
+    fn believed(stated: Self::Stated) -> Self;
+
+    /// Whether it is the state that a policy asks for.
+    fn is_good(&self) -> bool;
+}
+
+/// Raw UTF-8.
+impl Value for String {
+    type Stated = Self;
+
+    fn read(value: &[u8]) -> Result<Option<Self>, &'static str> {
+        text(value)
+    }
+
+    fn believed(stated: Self) -> Self {
+        stated
+    }
+
+    fn is_good(&self) -> bool {
+        true
+    }
+}
+
+/// Raw UTF-8. Good is a version whose numbers can be compared; they are read only
+/// of one that is believed.
+impl Value for Version {
+    type Stated = String;
+
+    fn read(value: &[u8]) -> Result<Option<String>, &'static str> {
+        text(value)
+    }
+
+    fn believed(stated: String) -> Self {
+        Self::of(stated)
+    }
+
+    fn is_good(&self) -> bool {
+        self.is_numeric()
+    }
+}
+
+/// DER INTEGER, 0 = enabled.
+impl Value for SystemIntegrityProtection {
+    type Stated = Self;
+
+    fn read(value: &[u8]) -> Result<Option<Self>, &'static str> {
+        Ok(integer(value)?.map(|number| match number {
+            [0] => Self::Enabled,
+            [1] => Self::Disabled,
+            _ => Self::Other,
+        }))
+    }
+
+    fn believed(stated: Self) -> Self {
+        stated
+    }
+
+    fn is_good(&self) -> bool {
+        *self == Self::Enabled
+    }
+}
+
+/// Raw UTF-8.
+impl Value for SecureBoot {
+    type Stated = Self;
+
+    fn read(value: &[u8]) -> Result<Option<Self>, &'static str> {
+        Ok(text(value)?.map(Self::from))
+    }
+
+    fn believed(stated: Self) -> Self {
+        stated
+    }
+
+    fn is_good(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
+/// DER INTEGER, 0 = not allowed.
+impl Value for KernelExtensions {
+    type Stated = Self;
+
+    fn read(value: &[u8]) -> Result<Option<Self>, &'static str> {
+        Ok(integer(value)?.map(|number| match number {
+            [0] => Self::NotAllowed,
+            _ => Self::Allowed,
+        }))
+    }
+
+    fn believed(stated: Self) -> Self {
+        stated
+    }
+
+    fn is_good(&self) -> bool {
+        *self == Self::NotAllowed
+    }
+}
+
+/// An Apple extension that this crate knows nothing about, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownExtension {
+    /// The identifier in dotted form.
+    pub oid: String,
+    /// The extension's value: any bytes.
+    pub value: Vec<u8>,
+}
+
+impl Property {
+    /// The property that the extension of this identifier (in dotted form)
+    /// states.
+    #[must_use]
+    pub fn of_oid(oid: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.oid() == oid)
+    }
+
+    fn stated<T: Value>(self, extension: &Extension<'_>) -> Result<Option<T::Stated>, Finding> {
+        T::read(extension.value).map_err(|fault| {
+            let (name, oid) = (self.name(), extension.oid);
+            Finding::new(
+                Reason::PropertyMalformed,
+                format!("{name} ({oid}): {fault}"),
+            )
+        })
+    }
+}
+
+impl Properties {
+    /// Decodes the properties among a leaf's extensions, which do not repeat.
+    pub(crate) fn read(extensions: &[Extension<'_>]) -> Result<Self, Finding> {
+        let mut properties = Self::default();
+        for extension in extensions.iter().filter(|one| is_apple(one.oid)) {
+            match extension.oid {
+                FRESHNESS => {}
+                WEBAUTHN_NONCE => return Err(webauthn_anonymous()),
+                oid => match Property::of(oid) {
+                    Some(property) => properties.set(property, extension)?,
+                    None => properties.unknown.push(UnknownExtension {
+                        oid: oid.to_string(),
+                        value: extension.value.to_owned(),
+                    }),
+                },
+            }
+        }
+        Ok(properties)
+    }
+}
 
 /// Whether an identifier belongs to Apple's arc.
 pub(crate) fn is_apple(oid: ObjectIdentifier) -> bool {
@@ -59,7 +311,7 @@ pub(crate) fn is_apple(oid: ObjectIdentifier) -> bool {
 
 /// Whether this crate decodes the extension, so that it may be critical.
 pub(crate) fn is_understood(oid: ObjectIdentifier) -> bool {
-    name(oid).is_some() && oid != WEBAUTHN_NONCE
+    oid == FRESHNESS || Property::of(oid).is_some()
 }
 
 /// The reason against a leaf in which this extension is there twice, where it is
@@ -74,122 +326,27 @@ pub(crate) fn repetition(oid: ObjectIdentifier) -> Option<Reason> {
 
 /// What a documented extension states.
 pub(crate) fn name(oid: ObjectIdentifier) -> Option<&'static str> {
-    Some(match oid {
-        WEBAUTHN_NONCE => "WebAuthn nonce",
-        SERIAL => "serial number",
-        UDID => "UDID",
-        MODEL => "model",
-        OS_VERSION => "OS version",
-        SEPOS_VERSION => "sepOS version",
-        LLB_VERSION => "LLB version",
-        FRESHNESS => "freshness code",
-        SIP => "System Integrity Protection",
-        SECURE_BOOT => "secure boot",
-        KERNEL_EXTENSIONS => "third-party kernel extensions",
-        _ => return None,
-    })
-}
-
-/// An Apple extension that this crate knows nothing about, as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownExtension {
-    /// The identifier in dotted form.
-    pub oid: String,
-    /// The extension's value: any bytes.
-    pub value: Vec<u8>,
-}
-
-/// What a leaf states, decoded but not yet believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Properties {
-    pub(crate) serial: Option<String>,
-    pub(crate) udid: Option<String>,
-    pub(crate) model: Option<String>,
-    pub(crate) os_version: Option<String>,
-    pub(crate) sepos_version: Option<String>,
-    pub(crate) llb_version: Option<String>,
-    pub(crate) sip: Option<SystemIntegrityProtection>,
-    pub(crate) secure_boot: Option<SecureBoot>,
-    pub(crate) kernel_extensions: Option<KernelExtensions>,
-    pub(crate) unknown: Vec<UnknownExtension>,
-}
-
-impl Properties {
-    /// Decodes the properties among a leaf's extensions, which do not repeat.
-    pub(crate) fn read(extensions: &[Extension<'_>]) -> Result<Self, Finding> {
-        let mut properties = Self::default();
-        for extension in extensions.iter().filter(|one| is_apple(one.oid)) {
-            match property(extension)? {
-                Property::Freshness(_) => {}
-                Property::KernelExtensions(value) => properties.kernel_extensions = value,
-                Property::SecureBoot(value) => properties.secure_boot = value,
-                Property::Sip(value) => properties.sip = value,
-                Property::Text(value) => match extension.oid {
-                    SERIAL => properties.serial = value,
-                    UDID => properties.udid = value,
-                    MODEL => properties.model = value,
-                    OS_VERSION => properties.os_version = value,
-                    SEPOS_VERSION => properties.sepos_version = value,
-                    _ => properties.llb_version = value,
-                },
-                Property::Unknown => properties.unknown.push(UnknownExtension {
-                    oid: extension.oid.to_string(),
-                    value: extension.value.to_owned(),
-                }),
-            }
-        }
-        Ok(properties)
+    match oid {
+        FRESHNESS => Some("freshness code"),
+        WEBAUTHN_NONCE => Some("WebAuthn nonce"),
+        _ => Property::of(oid).map(Property::name),
     }
 }
 
-/// One extension's meaning; `None` where it is blank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Property<'a> {
-    Freshness(&'a [u8]),
-    KernelExtensions(Option<KernelExtensions>),
-    SecureBoot(Option<SecureBoot>),
-    Sip(Option<SystemIntegrityProtection>),
-    Text(Option<String>),
-    Unknown,
+/// What an extension of Apple's says of the device, for people; `None` where it
+/// says nothing of it that this crate knows.
+pub(crate) fn shown(extension: &Extension<'_>) -> Result<Option<String>, Finding> {
+    match extension.oid {
+        WEBAUTHN_NONCE => Err(webauthn_anonymous()),
+        oid => Property::of(oid).map_or(Ok(None), |property| property.text(extension)),
+    }
 }
 
-/// Decodes one extension of Apple's arc.
-pub(crate) fn property<'a>(extension: &Extension<'a>) -> Result<Property<'a>, Finding> {
-    let value = extension.value;
-    let decoded = match extension.oid {
-        WEBAUTHN_NONCE => {
-            return Err(Finding::new(
-                Reason::WebauthnAnonymous,
-                format!("extension {WEBAUTHN_NONCE} is the nonce of that format"),
-            ));
-        }
-        SERIAL | UDID | MODEL | OS_VERSION | SEPOS_VERSION | LLB_VERSION => {
-            text(value).map(Property::Text)
-        }
-        FRESHNESS => Ok(Property::Freshness(value)),
-        SIP => integer(value).map(|number| {
-            Property::Sip(number.map(|bytes| match bytes {
-                [0] => SystemIntegrityProtection::Enabled,
-                [1] => SystemIntegrityProtection::Disabled,
-                _ => SystemIntegrityProtection::Other,
-            }))
-        }),
-        SECURE_BOOT => text(value).map(|text| Property::SecureBoot(text.map(SecureBoot::from))),
-        KERNEL_EXTENSIONS => integer(value).map(|number| {
-            Property::KernelExtensions(number.map(|bytes| match bytes {
-                [0] => KernelExtensions::NotAllowed,
-                _ => KernelExtensions::Allowed,
-            }))
-        }),
-        _ => Ok(Property::Unknown),
-    };
-    decoded.map_err(|fault| {
-        let oid = extension.oid;
-        Finding::new(
-            Reason::PropertyMalformed,
-            format!("{} ({oid}): {fault}", name(oid).unwrap_or_default()),
-        )
-    })
+fn webauthn_anonymous() -> Finding {
+    Finding::new(
+        Reason::WebauthnAnonymous,
+        format!("extension {WEBAUTHN_NONCE} is the nonce of that format"),
+    )
 }
 
 /// Raw text. Every DER wrapper around a string begins with a control

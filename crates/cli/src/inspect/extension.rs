@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use assay_attest::{Reason, UnverifiedExtension};
+use assay_attest::{Property, Reason, UnverifiedExtension};
 use const_oid::{AssociatedOid, ObjectIdentifier};
 use der::Decode;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName};
@@ -47,10 +47,10 @@ fn one(extension: UnverifiedExtension, repeated: bool) -> Extension {
             None => (decoded.into_iter().collect(), None),
         },
     };
-    let suffix = extension
-        .oid
-        .strip_prefix(APPLE)
-        .filter(|_| fault.is_none() && extension.name.is_some());
+    let is_read = fault.is_none() && extension.name.is_some();
+    // Of what is read in Apple's arc, all but the freshness code is a property.
+    let apple =
+        (is_read && extension.oid.starts_with(APPLE)).then(|| Property::of_oid(&extension.oid));
     Extension {
         name: extension
             .name
@@ -59,8 +59,8 @@ fn one(extension: UnverifiedExtension, repeated: bool) -> Extension {
         critical: extension.critical,
         repeated,
         value: hex::encode(value),
-        encoding: suffix.map(|suffix| encoding(suffix, value)),
-        meaning: suffix.and_then(|suffix| meaning(suffix, decoded.first().map(String::as_str))),
+        encoding: apple.map(|property| encoding(property, value)),
+        meaning: apple.map(|property| meaning(property, decoded.first().map(String::as_str))),
         oid: extension.oid,
         decoded,
         fault,
@@ -102,14 +102,28 @@ fn key_usages(usage: &KeyUsage) -> Vec<String> {
         .collect()
 }
 
-/// How an Apple property that was decoded is written: 11.1 is raw bytes, 13.1
-/// and 13.3 are a DER INTEGER, the others are text.
-fn encoding(suffix: &str, value: &[u8]) -> String {
-    match (suffix, value) {
-        (_, []) => "empty".to_owned(),
-        ("11.1", _) => format!("{} bytes", value.len()),
-        ("13.1" | "13.3", [_, _, byte]) => format!("INTEGER {}", byte.cast_signed()),
-        ("13.1" | "13.3", [_, _, content @ ..]) => format!("INTEGER 0x{}", hex::encode(content)),
-        _ => "text".to_owned(),
+/// How an Apple property (`None`: the freshness code) that was decoded is
+/// written.
+fn encoding(property: Option<Property>, value: &[u8]) -> String {
+    let Some(property) = property else {
+        return match value {
+            [] => "empty".to_owned(),
+            _ => format!("{} bytes", value.len()),
+        };
+    };
+    match property {
+        _ if value.is_empty() => "empty".to_owned(),
+        Property::Sip | Property::KernelExtensions => match value {
+            [_, _, byte] => format!("INTEGER {}", byte.cast_signed()),
+            [_, _, content @ ..] => format!("INTEGER 0x{}", hex::encode(content)),
+            _ => "text".to_owned(),
+        },
+        Property::Serial
+        | Property::Udid
+        | Property::Model
+        | Property::OsVersion
+        | Property::SeposVersion
+        | Property::LlbVersion
+        | Property::SecureBoot => "text".to_owned(),
     }
 }

@@ -1,6 +1,9 @@
 /// The attested attribute that an identifier is compared with. Admission names
 /// it; it is never "serial or UDID, whichever matches".
 pub use assay_attest::Attribute;
+use assay_attest::{
+    AttestedDevice, KernelExtensions, Property, SecureBoot, SystemIntegrityProtection, Version,
+};
 use assay_proto::Timestamp;
 
 /// The kind of an attested key.
@@ -22,27 +25,79 @@ impl KeyKind {
     }
 }
 
-/// What a verified attestation states about the device. `None`: not attested.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFacts {
+/// Defines [`DeviceFacts`]. One row per fact: its name (also the key in an
+/// operator's answers), its type, the attested property, that property's field in
+/// [`AttestedDevice`], and the function that makes the fact of it. The compiler
+/// reports a property without a row.
+macro_rules! facts {
+    ($($(#[$doc:meta])* $fact:ident: $type:ty = $property:ident as $field:ident, $keep:expr;)*) => {
+        /// What a verified attestation states about the device, good or bad.
+        /// `None`: not attested.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct DeviceFacts {
+            $($(#[$doc])* pub $fact: Option<$type>,)*
+        }
+
+        impl DeviceFacts {
+            /// The facts of a verified device.
+            #[must_use]
+            pub fn of(device: &AttestedDevice) -> Self {
+                Self {
+                    $($fact: device.$field.attested().map($keep),)*
+                }
+            }
+
+            /// Every fact with its name, as text.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, Option<String>)> {
+                vec![$((stringify!($fact), self.$fact.as_ref().map(Fact::text)),)*]
+            }
+        }
+
+        const _: fn(Property) = |property| match property {
+            $(Property::$property => {})*
+        };
+    };
+}
+
+facts! {
     /// The serial number.
-    pub serial: Option<String>,
+    serial: String = Serial as serial, String::clone;
     /// The UDID; on a Mac the provisioning UDID.
-    pub udid: Option<String>,
+    udid: String = Udid as udid, String::clone;
     /// The software update device id, for example `J413AP`.
-    pub model: Option<String>,
+    model: String = Model as model, String::clone;
     /// The version of the operating system.
-    pub os_version: Option<String>,
+    os_version: String = OsVersion as os_version, Version::to_string;
     /// The version of the Secure Enclave's operating system.
-    pub sepos_version: Option<String>,
+    sepos_version: String = SeposVersion as sepos_version, Version::to_string;
     /// The version of the low level bootloader.
-    pub llb_version: Option<String>,
+    llb_version: String = LlbVersion as llb_version, Version::to_string;
     /// Whether System Integrity Protection is on.
-    pub sip_enabled: Option<bool>,
+    sip_enabled: bool = Sip as sip, |sip| *sip == SystemIntegrityProtection::Enabled;
     /// The secure boot level, as text.
-    pub secure_boot: Option<String>,
+    secure_boot: String = SecureBoot as secure_boot, SecureBoot::to_string;
     /// Whether third-party kernel extensions are allowed.
-    pub kernel_extensions_allowed: Option<bool>,
+    kernel_extensions_allowed: bool =
+        KernelExtensions as kernel_extensions, |state| *state != KernelExtensions::NotAllowed;
+}
+
+/// How commands show a fact.
+trait Fact {
+    fn text(&self) -> String;
+}
+
+impl Fact for String {
+    fn text(&self) -> String {
+        self.clone()
+    }
+}
+
+/// `yes` or `no`.
+impl Fact for bool {
+    fn text(&self) -> String {
+        if *self { "yes" } else { "no" }.to_owned()
+    }
 }
 
 /// The result of a successful appraisal, kept instead of the evidence.

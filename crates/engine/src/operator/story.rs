@@ -169,25 +169,9 @@ fn evidence(record: &EvidenceRecord) -> EvidenceStory {
 }
 
 fn facts(facts: &DeviceFacts) -> BTreeMap<String, String> {
-    let yes_no =
-        |value: Option<bool>| value.map(|value| if value { "yes" } else { "no" }.to_owned());
-    [
-        ("serial", facts.serial.clone()),
-        ("udid", facts.udid.clone()),
-        ("model", facts.model.clone()),
-        ("os_version", facts.os_version.clone()),
-        ("sepos_version", facts.sepos_version.clone()),
-        ("llb_version", facts.llb_version.clone()),
-        ("sip_enabled", yes_no(facts.sip_enabled)),
-        ("secure_boot", facts.secure_boot.clone()),
-        (
-            "kernel_extensions_allowed",
-            yes_no(facts.kernel_extensions_allowed),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-    .collect()
+    (facts.named().into_iter())
+        .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+        .collect()
 }
 
 fn status(status: AuthorizationStatus) -> &'static str {

@@ -97,26 +97,44 @@ struct StoredEvidence {
     facts: StoredFacts,
 }
 
-#[derive(Decode, Encode)]
-struct StoredFacts {
-    #[n(0)]
-    serial: Option<String>,
-    #[n(1)]
-    udid: Option<String>,
-    #[n(2)]
-    model: Option<String>,
-    #[n(3)]
-    os_version: Option<String>,
-    #[n(4)]
-    sepos_version: Option<String>,
-    #[n(5)]
-    llb_version: Option<String>,
-    #[n(6)]
-    sip_enabled: Option<bool>,
-    #[n(7)]
-    secure_boot: Option<String>,
-    #[n(8)]
-    kernel_extensions_allowed: Option<bool>,
+/// Defines [`StoredFacts`]. One row per fact: its number in the record, its name in
+/// [`DeviceFacts`], its type. A number is never reused for another fact; a record
+/// without the number reads as not attested. A fact that exists in only one of the
+/// two types does not compile.
+macro_rules! stored_facts {
+    ($($number:tt: $fact:ident, $type:ty;)*) => {
+        #[derive(Decode, Encode)]
+        struct StoredFacts {
+            $(
+                #[n($number)]
+                $fact: Option<$type>,
+            )*
+        }
+
+        impl From<DeviceFacts> for StoredFacts {
+            fn from(DeviceFacts { $($fact),* }: DeviceFacts) -> Self {
+                Self { $($fact),* }
+            }
+        }
+
+        impl From<StoredFacts> for DeviceFacts {
+            fn from(StoredFacts { $($fact),* }: StoredFacts) -> Self {
+                Self { $($fact),* }
+            }
+        }
+    };
+}
+
+stored_facts! {
+    0: serial, String;
+    1: udid, String;
+    2: model, String;
+    3: os_version, String;
+    4: sepos_version, String;
+    5: llb_version, String;
+    6: sip_enabled, bool;
+    7: secure_boot, String;
+    8: kernel_extensions_allowed, bool;
 }
 
 impl From<Authorization> for StoredAuthorization {
@@ -377,20 +395,3 @@ impl TryFrom<StoredEvidence> for EvidenceRecord {
         })
     }
 }
-
-/// Copies all facts from one type to the other. A fact that exists in only one
-/// of them does not compile.
-macro_rules! convert_facts {
-    ($from:ident => $to:ident: $($fact:ident),*) => {
-        impl From<$from> for $to {
-            fn from($from { $($fact),* }: $from) -> Self {
-                Self { $($fact),* }
-            }
-        }
-    };
-}
-
-convert_facts!(DeviceFacts => StoredFacts: serial, udid, model, os_version, sepos_version,
-    llb_version, sip_enabled, secure_boot, kernel_extensions_allowed);
-convert_facts!(StoredFacts => DeviceFacts: serial, udid, model, os_version, sepos_version,
-    llb_version, sip_enabled, secure_boot, kernel_extensions_allowed);
