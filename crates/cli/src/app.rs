@@ -100,11 +100,13 @@ impl Parts {
     }
 
     /// The roots that may vouch for devices.
+    #[cfg(feature = "lab")]
     pub fn anchors(&self) -> &[TrustAnchor] {
         &self.anchors
     }
 
     /// Whether its CA says that it is a laboratory's.
+    #[cfg(feature = "lab")]
     pub fn is_laboratory(&self) -> bool {
         self.laboratory
     }

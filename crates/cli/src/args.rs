@@ -9,9 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{
     config::{BaseUrl, Mode, UrlHost},
     inspect::InspectArgs,
-    recording::RecordingCommand,
+    lab::{self, DemoArgs, RecordingCommand, SimulateCommand},
     replay::ReplayArgs,
-    simulate::SimulateCommand,
 };
 
 /// An ACME certificate authority that issues certificates only to devices that
@@ -20,9 +19,10 @@ use crate::{
 #[command(
     name = "assay",
     version,
-    after_help = "Exit codes: 0 done, 1 refused or different, 2 usage or configuration, 3 server or network fault.\n\n\
-                  Examples:\n  assay demo\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
-                  assay --dir /var/lib/assay serve\n  assay --dir /var/lib/assay orders list"
+    after_help = format!(
+        "Exit codes: 0 done, 1 refused or different, 2 usage or configuration, 3 server or network fault.\n\n{}",
+        lab::EXAMPLES
+    )
 )]
 pub struct Cli {
     /// The server's directory.
@@ -45,7 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// Show an enrolment from an empty directory to a certificate, and a
     /// refusal.
-    #[command(after_help = "Example:\n  assay demo --keep")]
+    #[cfg_attr(feature = "lab", command(after_help = "Example:\n  assay demo --keep"))]
+    #[cfg_attr(not(feature = "lab"), command(hide = true, disable_help_flag = true))]
     Demo(DemoArgs),
     /// Create a server: its CAs, its database, its configuration.
     #[command(
@@ -55,9 +56,7 @@ pub enum Command {
     )]
     Init(InitArgs),
     /// Run the server.
-    #[command(
-        after_help = "Examples:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443\n  assay --dir lab serve --replay recording.json"
-    )]
+    #[command(after_help = lab::SERVE_EXAMPLES)]
     Serve(ServeArgs),
     /// Show whether the running server works, and what fails.
     #[command(
@@ -78,13 +77,11 @@ pub enum Command {
     )]
     Inspect(InspectArgs),
     /// Anonymise recordings, so that they can be shared.
-    #[command(subcommand)]
+    #[cfg_attr(feature = "lab", command(subcommand))]
+    #[cfg_attr(not(feature = "lab"), command(hide = true, disable_help_flag = true))]
     Recording(RecordingCommand),
     /// Verify recordings again, and show the differences.
-    #[command(
-        after_help = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
-                      assay replay --end-to-end --transcript sent recording.json"
-    )]
+    #[command(after_help = lab::REPLAY_EXAMPLES)]
     Replay(ReplayArgs),
     /// Write a backup of the server's directory, whether the server runs or
     /// not.
@@ -104,7 +101,8 @@ pub enum Command {
     #[command(subcommand)]
     Tls(TlsCommand),
     /// Simulate a device, an attestation authority, or many devices.
-    #[command(subcommand)]
+    #[cfg_attr(feature = "lab", command(subcommand))]
+    #[cfg_attr(not(feature = "lab"), command(hide = true, disable_help_flag = true))]
     Simulate(SimulateCommand),
 }
 
@@ -135,14 +133,6 @@ pub struct StatusArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-}
-
-/// `assay demo`
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// Keep the directory, and the server running until interrupted.
-    #[arg(long)]
-    pub keep: bool,
 }
 
 /// `assay init`
@@ -190,11 +180,11 @@ pub struct ServeArgs {
     pub listen: Option<SocketAddr>,
     /// Serve a recorded enrolment instead: its token for every challenge, at
     /// its time, from memory. Laboratory servers only.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, hide = cfg!(not(feature = "lab")), value_name = "FILE")]
     pub replay: Option<PathBuf>,
     /// Trust the root that the recording contains: this proves nothing about a
     /// real device.
-    #[arg(long, requires = "replay")]
+    #[arg(long, hide = cfg!(not(feature = "lab")), requires = "replay")]
     pub trust_embedded_roots: bool,
 }
 

@@ -74,12 +74,6 @@ pub fn replace(folder: &Path, name: &OsStr, bytes: &[u8], mode: u32) -> io::Resu
     Ok(())
 }
 
-/// Whether both paths are of one place, or lead through symbolic links to one
-/// file that is there.
-pub fn are_one(a: &Path, b: &Path) -> bool {
-    matches!((place(a), place(b)), (Some(a), Some(b)) if a == b)
-}
-
 /// Where `path` leads to through symbolic links, or where a file would be that is
 /// not there.
 pub fn place(path: &Path) -> Option<PathBuf> {
@@ -116,18 +110,5 @@ mod tests {
         assert!(error(&fifo).ends_with("is not a regular file"));
         std::fs::write(&file, [0xff]).unwrap();
         assert!(read_text(&file, 5).is_err());
-    }
-
-    #[test]
-    fn two_paths_to_one_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let [new, old, link] = ["new", "old", "link"].map(|name| dir.path().join(name));
-        std::fs::write(&old, "").unwrap();
-        std::os::unix::fs::symlink(&old, &link).unwrap();
-        assert!(are_one(&new, &dir.path().join("./new")));
-        assert!(are_one(&old, &link));
-        assert!(!are_one(&new, &old));
-        assert!(!are_one(&dir.path().join("no-folder/new"), &new));
-        assert!(are_one(Path::new("new"), Path::new("./new")));
     }
 }

@@ -12,13 +12,17 @@ mod certificates;
 mod clock;
 mod config;
 mod database;
-mod demo;
 mod devices;
 mod dir;
 mod files;
 mod init;
 mod inspect;
 mod issuer;
+#[cfg(feature = "lab")]
+mod lab;
+#[cfg(not(feature = "lab"))]
+#[path = "no_lab.rs"]
+mod lab;
 mod logging;
 mod notify;
 mod orders;
@@ -26,12 +30,10 @@ mod output;
 mod permissions;
 mod preflight;
 mod progress;
-mod recording;
 mod recordings;
 mod replay;
 mod serve;
 mod signing_threads;
-mod simulate;
 mod socket;
 mod space;
 mod staging;
@@ -149,7 +151,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         Command::Config(ConfigCommand::Check { json }) => preflight::command::run(&dir, json),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
-        Command::Recording(command) => recording::run(&command),
+        Command::Recording(command) => lab::run_recording(&command),
         Command::Tls(command) => tls::command::run(&dir, &command),
         Command::Replay(args) if !args.end_to_end => replay::run(&args),
         Command::Replay(args) => {
@@ -157,7 +159,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_time().build();
             let runtime = runtime.or_fault("cannot start the runtime")?;
-            runtime.block_on(replay::end_to_end::run(&args))
+            runtime.block_on(lab::run_end_to_end(&args))
         }
         command => {
             // While this is the only thread.
@@ -172,11 +174,11 @@ fn run(cli: Cli) -> Result<(), Stop> {
             // handed from there to the runtime's threads, and back.
             let work = async move {
                 match command {
-                    Command::Demo(args) => demo::run(&args).await,
+                    Command::Demo(args) => lab::run_demo(&args).await,
                     Command::Orders(command) => orders::run(&dir, &command).await,
                     Command::Serve(args) => serve::run(&dir, &args, inherited).await,
                     Command::Status(args) => status::run(&dir, &args).await,
-                    Command::Simulate(command) => simulate::run(&command).await,
+                    Command::Simulate(command) => lab::run_simulate(&command).await,
                     Command::Store(StoreCommand::Clock(command)) => {
                         clock::command::run(&dir, &command).await
                     }

@@ -1,13 +1,10 @@
-//! `assay replay`: recordings judged again, and compared with what they say;
-//! or played to a whole server.
+//! `assay replay`: judges recordings again, and compares the verdicts with what
+//! they say.
 
-pub mod bench;
-pub mod end_to_end;
+pub mod batch;
 mod json;
 mod junit;
-mod paths;
-pub mod serve;
-mod stage;
+pub mod paths;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +15,7 @@ use assay_recording::{Difference, Time, Verdict};
 
 use crate::{
     certificates, now, print_json, print_styled,
-    replay::bench::{Bench, When},
+    replay::batch::{Batch, When},
     stop::{OrStop, Stop},
 };
 
@@ -37,10 +34,10 @@ pub struct ReplayArgs {
     pub now: bool,
     /// Plays each to a whole server in this process instead, from newAccount to
     /// the certificate, when it was recorded and with its token.
-    #[arg(long, conflicts_with_all = ["at", "now", "junit"])]
+    #[arg(long, hide = cfg!(not(feature = "lab")), conflicts_with_all = ["at", "now", "junit"])]
     pub end_to_end: bool,
     /// With --end-to-end: writes what the server sent, one file a recording.
-    #[arg(long, value_name = "DIR", requires = "end_to_end")]
+    #[arg(long, hide = cfg!(not(feature = "lab")), value_name = "DIR", requires = "end_to_end")]
     pub transcript: Option<PathBuf>,
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]
@@ -102,8 +99,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
         (None, true) => When::At(now()),
         (None, false) => When::Recorded,
     };
-    let bench = Bench::new(roots, args.trust_embedded_roots, when);
-    let rows = bench.judge_all(&files).or_fault("replay broke off")?;
+    let batch = Batch::new(roots, args.trust_embedded_roots, when);
+    let rows = batch.judge_all(&files).or_fault("replay broke off")?;
     let totals = Totals::of(&rows);
     if let Some(path) = &args.junit {
         std::fs::write(path, junit::report(&rows, &totals))

@@ -22,12 +22,11 @@ use crate::{
     config::{BaseUrl, Config},
     devices::{self, Devices, ListFiles},
     dir::Dir,
+    lab::Replay,
     notify,
     orders::control,
     preflight::{self, Listening},
-    print,
-    replay::serve::Replay,
-    socket, status,
+    print, socket, status,
     stop::{OrStop, Stop},
     tls::{OwnIdentity, TlsEnd},
 };
@@ -44,11 +43,11 @@ pub struct Ready {
 
 /// What clients and `assay orders` get to see: the server itself, or what it
 /// replays. The TLS certificate is the server's own either way.
-struct Served {
-    devices: Option<Arc<Devices>>,
-    engine: Arc<Engine>,
-    request_log: Arc<RequestLog>,
-    store: Arc<dyn Store>,
+pub struct Served {
+    pub devices: Option<Arc<Devices>>,
+    pub engine: Arc<Engine>,
+    pub request_log: Arc<RequestLog>,
+    pub store: Arc<dyn Store>,
 }
 
 /// `assay serve`
@@ -114,7 +113,7 @@ pub async fn prepare(
             Served::own(&app)
         }
         // This server's own orders stay as they are.
-        Some(replay) => Served::replay(replay, &socket.base_url).await?,
+        Some(replay) => replay.start(&socket.base_url).await?,
     };
     answer_operators(dir, &app.engine, &served, &mut background);
     let tls = identity(&app, dir, &socket.base_url, &mut reload, &mut background).await?;
@@ -205,17 +204,6 @@ impl Served {
             request_log: Arc::clone(&app.request_log),
             store: Arc::clone(&app.store) as _,
         }
-    }
-
-    /// A recording.
-    async fn replay(replay: Replay, base_url: &BaseUrl) -> Result<Self, Stop> {
-        let stage = replay.stage(base_url).await?;
-        Ok(Self {
-            devices: None,
-            engine: stage.engine,
-            request_log: stage.request_log,
-            store: stage.store,
-        })
     }
 
     /// The server of it on `listener`.

@@ -110,6 +110,26 @@ pub enum Step {
     Certificate,
 }
 
+impl Step {
+    /// The step in plain words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Connect => "connecting over TLS",
+            Self::Directory => "reading the directory",
+            Self::NewNonce => "fetching a nonce",
+            Self::NewAccount => "making an account",
+            Self::NewOrder => "ordering a certificate",
+            Self::Authorization => "reading the challenge",
+            Self::Attest => "having the key attested, with the challenge's token as freshness",
+            Self::Challenge => "sending the evidence",
+            Self::PollAuthorization => "asking what came of it",
+            Self::Finalize => "sending the CSR, signed with the attested key",
+            Self::PollOrder => "asking for the order",
+            Self::Certificate => "downloading the certificate",
+        }
+    }
+}
+
 /// The result of a successful enrolment.
 #[derive(Clone, Debug)]
 pub struct Enrolled {

@@ -12,12 +12,13 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The targets of this program.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "assay",
     "assay_attest",
     "assay_ca",
     "assay_engine",
     "assay_jws",
+    "assay_lab",
     "assay_proto",
     "assay_server",
     "assay_simulator",

@@ -42,8 +42,8 @@ fn recording(authority: &AttestationAuthority) -> Recording {
     .unwrap()
 }
 
-fn rows(bench: &Bench, files: &[PathBuf]) -> Vec<Row> {
-    bench.judge_all(files).unwrap()
+fn rows(batch: &Batch, files: &[PathBuf]) -> Vec<Row> {
+    batch.judge_all(files).unwrap()
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn scenario_122_a_root_that_a_file_brings_counts_only_where_asked_for_and_is_tol
     fs::write(&own, recording(&authority).to_json()).unwrap();
     let files = [own];
 
-    let distrusted = rows(&Bench::new(Vec::new(), false, When::Recorded), &files);
+    let distrusted = rows(&Batch::new(Vec::new(), false, When::Recorded), &files);
     assert_eq!(distrusted[0].result(), "same");
     let shown = table::report(&distrusted, &Totals::of(&distrusted));
     assert!(!shown.contains("ATTENTION"), "{shown}");
 
-    let trusting = Bench::new(Vec::new(), true, When::Recorded);
+    let trusting = Batch::new(Vec::new(), true, When::Recorded);
     for _ in 0..2 {
         let rows = rows(&trusting, &files);
         let totals = Totals::of(&rows);
@@ -98,7 +98,7 @@ fn scenario_122_a_root_that_a_file_brings_counts_only_where_asked_for_and_is_tol
 
     // A root that was given is nobody's own.
     let root = assay_attest::TrustAnchor::laboratory(authority.root_der(), "given").unwrap();
-    let given = rows(&Bench::new(vec![root], true, When::Recorded), &files);
+    let given = rows(&Batch::new(vec![root], true, When::Recorded), &files);
     assert_eq!(Totals::of(&given).own_root, 0);
     assert!(given[0].replayed.as_ref().unwrap().verdict.is_accepted());
 }
@@ -109,7 +109,7 @@ fn scenario_122_todays_clock_says_expired() {
     let authority = AttestationAuthority::create(TIME).unwrap();
     let path = home.path().join("a.json");
     fs::write(&path, recording(&authority).to_json()).unwrap();
-    let later = Bench::new(Vec::new(), true, When::At(TIME + 365 * 86_400));
+    let later = Batch::new(Vec::new(), true, When::At(TIME + 365 * 86_400));
     let rows = rows(&later, &[path]);
     let replayed = rows[0].replayed.as_ref().unwrap();
     assert_eq!(replayed.verdict.to_string(), "refused: expired");
@@ -132,7 +132,7 @@ fn what_cannot_be_read_is_named_and_the_others_are_judged() {
     let junk = home.path().join("junk.json");
     fs::write(&junk, "[]").unwrap();
     let files = [home.path().join("absent.json"), false_root, good, junk];
-    let rows = rows(&Bench::new(Vec::new(), true, When::Recorded), &files);
+    let rows = rows(&Batch::new(Vec::new(), true, When::Recorded), &files);
     let results: Vec<_> = rows.iter().map(Row::result).collect();
     assert_eq!(
         results,
@@ -175,7 +175,7 @@ fn a_report_for_machines_tells_of_a_root_that_the_file_brings() {
     contents.embedded_root = Some(authority.root_der().to_vec());
     let file = home.path().join("own-root.json");
     fs::write(&file, Recording::new(contents).unwrap().to_json()).unwrap();
-    let rows = rows(&Bench::new(Vec::new(), true, When::Recorded), &[file]);
+    let rows = rows(&Batch::new(Vec::new(), true, When::Recorded), &[file]);
     let told = junit::report(&rows, &Totals::of(&rows));
     assert!(
         told.contains("<system-out>judged under the root that the file brings"),
