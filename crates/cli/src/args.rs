@@ -487,6 +487,9 @@ pub fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 #[cfg(test)]
+mod documentation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -101,45 +101,6 @@ fn init_keeps_what_is_secret_from_others() {
     );
 }
 
-#[test]
-fn every_command_has_help_with_an_example() {
-    for command in [
-        &[][..],
-        &["demo"],
-        &["init"],
-        &["serve"],
-        &["config"],
-        &["config", "check"],
-        &["tls"],
-        &["tls", "host"],
-        &["orders"],
-        &["orders", "list"],
-        &["orders", "show"],
-        &["inspect"],
-        &["replay"],
-        &["simulate"],
-        &["simulate", "authority"],
-        &["simulate", "enroll"],
-        &["simulate", "load"],
-    ] {
-        let output = assay().args(command).arg("--help").output().unwrap();
-        assert_exit(&output, 0);
-        let text = String::from_utf8(output.stdout).unwrap();
-        let usage = ["assay"]
-            .iter()
-            .chain(command)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" ");
-        assert!(text.contains(&format!("Usage: {usage}")), "{text}");
-        // A command that only holds others leaves the examples to them.
-        if !text.contains("Commands:") || command.is_empty() {
-            assert!(text.contains("Example"), "{text}");
-            assert!(text.contains("\n  assay "), "{text}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn exit_codes_tell_refusal_usage_and_fault_apart() {
     let server = SERVER.server();

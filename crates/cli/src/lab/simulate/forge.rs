@@ -159,7 +159,7 @@ mod tests {
     fn two_paths_to_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let [new, old, link] = ["new", "old", "link"].map(|name| dir.path().join(name));
-        std::fs::write(&old, "").unwrap();
+        fs::write(&old, "").unwrap();
         std::os::unix::fs::symlink(&old, &link).unwrap();
         assert!(are_one(&new, &dir.path().join("./new")));
         assert!(are_one(&old, &link));
