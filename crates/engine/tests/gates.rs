@@ -105,7 +105,7 @@ async fn a_certificate_is_read_by_its_account_alone() {
     let harness = &issued.harness;
     let elsewhere = harness.restart(&[&harness.authority], &new_cas());
     let fault = elsewhere.certificate(&owner, issued.serial.clone());
-    assert!(matches!(fault.await, Err(Error::Internal(text)) if text.contains("not loaded")));
+    assert!(matches!(fault.await, Err(Error::Internal(text)) if text.contains("no longer loaded")));
 }
 
 #[tokio::test]
