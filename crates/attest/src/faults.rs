@@ -44,3 +44,55 @@ impl From<Fault> for Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use const_oid::ObjectIdentifier;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_the_reason_of_its_name() {
+        use FaultKind as K;
+
+        for kind in [
+            K::CertificateMalformed,
+            K::CertificateSerialNumber,
+            K::CertificateTooLarge,
+            K::CertificateVersion,
+            K::Expired,
+            K::ExtensionMalformed,
+            K::IssuerMismatch,
+            K::KeyIdentifierMismatch,
+            K::KeyNotSupported,
+            K::KeyUsage,
+            K::LeafIsCa,
+            K::NameConstraints,
+            K::NotACa,
+            K::NotYetValid,
+            K::PathLengthExceeded,
+            K::SignatureAlgorithmMismatch,
+            K::SignatureAlgorithmNotSupported,
+            K::TooManyAttributes,
+            K::TooManyExtensions,
+            K::UnknownCriticalExtension,
+        ] {
+            let finding = Finding::from(Fault::new(kind, "detail"));
+            assert_eq!(format!("{:?}", finding.reason), format!("{kind:?}"));
+            assert_eq!(finding.detail, "detail");
+        }
+    }
+
+    #[test]
+    fn a_repeated_extension_is_refused_for_what_it_is() {
+        for (oid, reason) in [
+            ("1.2.840.113635.100.8.11.1", Reason::FreshnessRepeated),
+            ("1.2.840.113635.100.8.9.1", Reason::PropertyRepeated),
+            ("1.2.840.113635.100.8.99.1", Reason::PropertyRepeated),
+            ("2.5.29.19", Reason::DuplicateExtension),
+        ] {
+            let kind = FaultKind::DuplicateExtension(ObjectIdentifier::new(oid).unwrap());
+            assert_eq!(Finding::from(Fault::new(kind, "")).reason, reason, "{oid}");
+        }
+    }
+}

@@ -1,3 +1,5 @@
+//! What is wrong with a certificate or a path.
+
 use std::fmt;
 
 use const_oid::ObjectIdentifier;

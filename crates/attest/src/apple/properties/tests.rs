@@ -191,22 +191,36 @@ fn only_apples_arc_is_read() {
 /// The nonce of the WebAuthn format is known, and no evidence of this one has it.
 #[test]
 fn what_is_documented_has_a_name_and_is_understood() {
-    for (oid, expected) in [
-        (WEBAUTHN_NONCE, "WebAuthn nonce"),
-        (SERIAL, "serial number"),
-        (UDID, "UDID"),
-        (MODEL, "model"),
-        (OS_VERSION, "OS version"),
-        (SEPOS_VERSION, "sepOS version"),
-        (LLB_VERSION, "LLB version"),
-        (FRESHNESS, "freshness code"),
-        (SIP, "System Integrity Protection"),
-        (SECURE_BOOT, "secure boot"),
-        (KERNEL_EXTENSIONS, "third-party kernel extensions"),
+    for (suffix, expected) in [
+        ("2", "WebAuthn nonce"),
+        ("9.1", "serial number"),
+        ("9.2", "UDID"),
+        ("9.4", "model"),
+        ("10.1", "OS version"),
+        ("10.2", "sepOS version"),
+        ("10.3", "LLB version"),
+        ("11.1", "freshness code"),
+        ("13.1", "System Integrity Protection"),
+        ("13.2", "secure boot"),
+        ("13.3", "third-party kernel extensions"),
     ] {
+        let oid = format!("1.2.840.113635.100.8.{suffix}");
+        let oid = ObjectIdentifier::new(&oid).unwrap();
         assert_eq!(name(oid), Some(expected), "{oid}");
         assert_eq!(is_understood(oid), oid != WEBAUTHN_NONCE, "{oid}");
     }
     let unknown = ObjectIdentifier::new("1.2.840.113635.100.8.9.99").unwrap();
     assert_eq!((name(unknown), is_understood(unknown)), (None, false));
+}
+
+#[test]
+fn a_property_is_found_by_its_identifier() {
+    for property in Property::ALL {
+        assert_eq!(Property::of_oid(property.oid()), Some(*property));
+        let oid = ObjectIdentifier::new(property.oid()).unwrap();
+        assert_eq!(Property::of(oid), Some(*property));
+        assert_eq!(name(oid), Some(property.name()));
+    }
+    assert_eq!(Property::of_oid("1.2.840.113635.100.8.11.1"), None);
+    assert_eq!(Property::OsVersion.as_str(), "os_version");
 }
