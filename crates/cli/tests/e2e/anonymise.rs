@@ -1,6 +1,6 @@
 //! `assay recording anonymise`: another device, the same decision.
 
-mod bench;
+mod laboratory;
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::support::{assay, assert_exit, json_of, message};
 
-use self::bench::*;
+use self::laboratory::*;
 
 fn acme_of(recording: &Recording) -> &Acme {
     match &recording.contents().evidence {
@@ -35,9 +35,9 @@ fn checks<'v>(told: &'v Value, means: &str) -> Vec<&'v str> {
 #[test]
 fn scenario_124_accepted_by_serial_number_with_and_without_csr() {
     for csr in [true, false] {
-        let bench = Bench::mac();
-        let claims = bench.acme(Attribute::Serial, SERIAL, bench.object(|_| {}), csr);
-        let (told, made) = bench.anonymise(&claims, "accepted");
+        let laboratory = Laboratory::mac();
+        let claims = laboratory.acme(Attribute::Serial, SERIAL, laboratory.object(|_| {}), csr);
+        let (told, made) = laboratory.anonymise(&claims, "accepted");
         let acme = acme_of(&made);
         let facts = made.contents().claims.facts.clone().unwrap();
         assert_eq!(facts.serial.as_ref(), Some(&acme.admission.value));
@@ -60,7 +60,7 @@ fn scenario_124_accepted_by_serial_number_with_and_without_csr() {
 
         let mut replay = assay();
         replay.args(["replay", "--end-to-end", "--json", "--trust-embedded-roots"]);
-        let played = json_of(&replay.arg(bench.path("out.json")).output().unwrap());
+        let played = json_of(&replay.arg(laboratory.path("out.json")).output().unwrap());
         let end = if csr { "certificate" } else { "no-csr" };
         assert_eq!(played["results"][0]["end"], end);
     }
@@ -69,9 +69,9 @@ fn scenario_124_accepted_by_serial_number_with_and_without_csr() {
 #[test]
 fn scenario_124_accepted_by_udid_under_a_p384_key() {
     let properties = DeviceProperties::mac(SERIAL, UDID);
-    let bench = Bench::of(properties, KeyType::P384);
-    let claims = bench.acme(Attribute::Udid, UDID, bench.object(|_| {}), true);
-    let (_, made) = bench.anonymise(&claims, "accepted");
+    let laboratory = Laboratory::of(properties, KeyType::P384);
+    let claims = laboratory.acme(Attribute::Udid, UDID, laboratory.object(|_| {}), true);
+    let (_, made) = laboratory.anonymise(&claims, "accepted");
     let facts = made.contents().claims.facts.clone().unwrap();
     assert_eq!(facts.key, "p384");
     assert_eq!(facts.udid.as_ref(), Some(&acme_of(&made).admission.value));
@@ -82,9 +82,9 @@ fn scenario_124_accepted_by_udid_under_a_p384_key() {
 fn scenario_124_a_difference_of_case_or_of_device_stays_one() {
     let lower = SERIAL.to_lowercase();
     for (ordered, case_only) in [(lower.as_str(), true), ("C02XK0AAJHD3", false)] {
-        let bench = Bench::mac();
-        let claims = bench.acme(Attribute::Serial, ordered, bench.object(|_| {}), false);
-        let (told, made) = bench.anonymise(&claims, "refused: identifier-mismatch");
+        let laboratory = Laboratory::mac();
+        let claims = laboratory.acme(Attribute::Serial, ordered, laboratory.object(|_| {}), false);
+        let (told, made) = laboratory.anonymise(&claims, "refused: identifier-mismatch");
         let facts = made.contents().claims.facts.clone().unwrap();
         let (attested, ordered) = (facts.serial.unwrap(), &acme_of(&made).admission.value);
         assert_ne!(&attested, ordered);
@@ -95,9 +95,9 @@ fn scenario_124_a_difference_of_case_or_of_device_stays_one() {
 
 #[test]
 fn scenario_124_user_enrolment_still_has_no_serial_number() {
-    let bench = Bench::of(DeviceProperties::user_enrolment(), KeyType::P256);
-    let claims = bench.acme(Attribute::Serial, SERIAL, bench.object(|_| {}), false);
-    let (_, made) = bench.anonymise(&claims, "refused: serial-not-attested");
+    let laboratory = Laboratory::of(DeviceProperties::user_enrolment(), KeyType::P256);
+    let claims = laboratory.acme(Attribute::Serial, SERIAL, laboratory.object(|_| {}), false);
+    let (_, made) = laboratory.anonymise(&claims, "refused: serial-not-attested");
     let facts = made.contents().claims.facts.clone().unwrap();
     assert_eq!((facts.serial, facts.udid), (None, None));
 }
@@ -116,9 +116,9 @@ fn scenario_124_evidence_that_was_refused_is_refused_for_the_same() {
         }),
     ];
     for (reason, change) in spoil {
-        let bench = Bench::mac();
-        let claims = bench.acme(Attribute::Serial, SERIAL, bench.object(change), false);
-        let (told, _) = bench.anonymise(&claims, &format!("refused: {reason}"));
+        let laboratory = Laboratory::mac();
+        let claims = laboratory.acme(Attribute::Serial, SERIAL, laboratory.object(change), false);
+        let (told, _) = laboratory.anonymise(&claims, &format!("refused: {reason}"));
         let forged = reason == "property-malformed";
         assert_eq!(told["fault"].is_string(), forged, "{reason}");
         assert!(checks(&told, "not-reached").contains(&"signatures"));
@@ -127,18 +127,18 @@ fn scenario_124_evidence_that_was_refused_is_refused_for_the_same() {
 
 #[test]
 fn scenario_124_a_device_that_could_not_attest_still_cannot() {
-    let bench = Bench::mac();
+    let laboratory = Laboratory::mac();
     let sorry = Answer::DeviceError(SORRY.to_owned());
-    let claims = bench.acme(Attribute::Serial, SERIAL, sorry, false);
-    let (told, made) = bench.anonymise(&claims, "refused: device-could-not-attest");
+    let claims = laboratory.acme(Attribute::Serial, SERIAL, sorry, false);
+    let (told, made) = laboratory.anonymise(&claims, "refused: device-could-not-attest");
     let neutral = Answer::DeviceError("anonymised".to_owned());
     assert_eq!(acme_of(&made).answer, neutral);
     assert_eq!(checks(&told, "same"), ["device-error"]);
 
-    let bench = Bench::mac();
+    let laboratory = Laboratory::mac();
     let empty = Answer::Object(Vec::new());
-    let claims = bench.acme(Attribute::Serial, SERIAL, empty.clone(), false);
-    let (_, made) = bench.anonymise(&claims, "refused: object-empty");
+    let claims = laboratory.acme(Attribute::Serial, SERIAL, empty.clone(), false);
+    let (_, made) = laboratory.anonymise(&claims, "refused: object-empty");
     assert_eq!(acme_of(&made).answer, empty);
 }
 
@@ -149,9 +149,9 @@ fn scenario_124_device_information_stays_as_fresh_as_it_was() {
         (&MONDAY[..32], "accepted, cached"),
         (b"yet another", "refused: freshness-mismatch"),
     ] {
-        let bench = Bench::mac();
-        let claims = bench.information(code);
-        let (told, made) = bench.anonymise(&claims, verdict);
+        let laboratory = Laboratory::mac();
+        let claims = laboratory.information(code);
+        let (told, made) = laboratory.anonymise(&claims, verdict);
         let Evidence::DeviceInformation(answer) = &made.contents().evidence else {
             panic!("another source");
         };
@@ -167,9 +167,9 @@ fn scenario_124_device_information_stays_as_fresh_as_it_was() {
 
 #[test]
 fn scenario_124_the_words_say_what_means_something_else() {
-    let bench = Bench::mac();
-    bench.acme(Attribute::Serial, SERIAL, bench.object(|_| {}), true);
-    let output = bench.run(&["--trust-embedded-roots", "in.json", "out.json"]);
+    let laboratory = Laboratory::mac();
+    laboratory.acme(Attribute::Serial, SERIAL, laboratory.object(|_| {}), true);
+    let output = laboratory.run(&["--trust-embedded-roots", "in.json", "out.json"]);
     assert_exit(&output, 0);
     let shown = String::from_utf8(output.stdout).unwrap();
     for line in [
@@ -191,22 +191,22 @@ fn scenario_124_the_words_say_what_means_something_else() {
 
 #[test]
 fn what_is_there_is_not_overwritten_and_what_is_not_true_not_anonymised() {
-    let bench = Bench::mac();
-    bench.acme(Attribute::Serial, SERIAL, bench.object(|_| {}), false);
-    fs::write(bench.path("there.json"), "kept").unwrap();
+    let laboratory = Laboratory::mac();
+    laboratory.acme(Attribute::Serial, SERIAL, laboratory.object(|_| {}), false);
+    fs::write(laboratory.path("there.json"), "kept").unwrap();
     assert_eq!(
-        message(&bench.run(&["in.json", "there.json"]), 2),
+        message(&laboratory.run(&["in.json", "there.json"]), 2),
         "there.json is there already, and nothing is overwritten: name another file"
     );
-    assert_eq!(fs::read(bench.path("there.json")).unwrap(), b"kept");
+    assert_eq!(fs::read(laboratory.path("there.json")).unwrap(), b"kept");
     // Nobody trusts the laboratory's root unless asked to.
     assert_eq!(
-        message(&bench.run(&["in.json", "out.json"]), 1),
+        message(&laboratory.run(&["in.json", "out.json"]), 1),
         "in.json: it does not replay as it says, and only what is true is anonymised: \
          verdict.outcome: recorded \"accepted\", replayed \"refused\""
     );
-    fs::write(bench.path("junk.json"), "{}").unwrap();
-    let error = message(&bench.run(&["junk.json", "out.json"]), 2);
+    fs::write(laboratory.path("junk.json"), "{}").unwrap();
+    let error = message(&laboratory.run(&["junk.json", "out.json"]), 2);
     assert!(error.starts_with("junk.json: not a recording: "), "{error}");
-    assert!(!bench.path("out.json").exists());
+    assert!(!laboratory.path("out.json").exists());
 }

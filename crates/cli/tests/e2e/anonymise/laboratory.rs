@@ -36,13 +36,13 @@ pub(super) const MONDAY: &[u8] = b"the nonce that was sent on Monday";
 pub(super) const TUESDAY: &[u8] = b"and the other one on Tuesday";
 
 /// A laboratory, its device, and a folder for recordings.
-pub(super) struct Bench {
+pub(super) struct Laboratory {
     authority: AttestationAuthority,
     device: Device,
     folder: TempDir,
 }
 
-impl Bench {
+impl Laboratory {
     pub(super) fn of(properties: DeviceProperties, key: KeyType) -> Self {
         Self {
             authority: AttestationAuthority::create(TIME).unwrap(),
