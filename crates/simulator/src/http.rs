@@ -64,7 +64,7 @@ impl Trust {
                 .map_err(|error| refused(error.to_string()))?;
         }
         if roots.is_empty() && !ca_bundle_pem.trim().is_empty() {
-            return Err(refused("it holds no CERTIFICATE block".to_owned()));
+            return Err(refused("it contains no CERTIFICATE block".to_owned()));
         }
         let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()

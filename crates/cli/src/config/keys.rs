@@ -383,7 +383,7 @@ mod tests {
                 {
                     known.insert((heading(parent), (*name).to_owned()));
                 }
-                // Those of an override are those that there are without one.
+                // An override accepts the same limits as [limits].
                 Form::Rate => {
                     let plain = ("[limits]".to_owned(), (*name).to_owned());
                     assert!(documented.contains(&plain), "{name}");

@@ -57,7 +57,7 @@ fn an_unknown_filter_or_format_is_an_error_that_says_what_is_allowed() {
             "verbose",
             "off, error, warn, info, debug, trace",
         ),
-        ("ASSAY_LOG", "assay=loud", "\"loud\" is no level"),
+        ("ASSAY_LOG", "assay=loud", "\"loud\" is not a level"),
         ("ASSAY_LOG_FORMAT", "jsno", "neither \"json\" nor \"text\""),
         ("ASSAY_LOG_FORMAT", "JSON", "neither \"json\" nor \"text\""),
     ] {

@@ -310,7 +310,7 @@ fn what_is_no_url_or_no_bundle_is_refused() {
     assert_eq!(
         Trust::from_pem("not a bundle").err(),
         Some(HttpError::Trust {
-            reason: "it holds no CERTIFICATE block".to_owned()
+            reason: "it contains no CERTIFICATE block".to_owned()
         })
     );
 }
