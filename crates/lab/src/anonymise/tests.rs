@@ -398,7 +398,7 @@ fn scenario_124_a_fault_of_the_path_is_forged_anew_and_named() {
     assert_eq!(
         path.why,
         "refused for the same reason (unknown-critical-extension), by the simulator's fault \
-         unknown-critical-extension: The leaf has a critical extension that nobody knows. \
+         unknown-critical-extension: The leaf has an unknown critical extension. \
          The original's may have been another"
     );
     assert_eq!(means(&made, "freshness").1, Means::Same);
