@@ -59,7 +59,7 @@ pub struct App {
     pub tls: TlsEnd,
 }
 
-/// A database that is open, and the engine that is to run on it.
+/// A database that is open, and the setup of the engine that is to run on it.
 pub struct Opened {
     config: Config,
     devices: Option<Arc<Devices>>,
@@ -130,8 +130,8 @@ impl Parts {
         }
     }
 
-    /// Opens the database and names what goes with it. Blocks. A `replay` keeps no
-    /// recordings, and removes none: it may be playing one of them.
+    /// Opens the database and assembles the engine's setup. Blocks. A `replay`
+    /// keeps no recordings, and removes none: it may be playing one of them.
     /// `on_rebuild` is told how far the index is, where it must be rebuilt.
     pub fn open(
         self,
@@ -148,7 +148,10 @@ impl Parts {
         issuer::check(dir, &self.issuer, store.as_ref())?;
         let (recordings, recording) = match replay {
             true => (None, None),
-            false => self.recordings(dir, free_space, &health)?,
+            false => {
+                let (recordings, observer) = self.recordings(dir, free_space, &health)?;
+                (Some(recordings), observer)
+            }
         };
         let directories = directories::directories(&self.config, base_url, self.devices.as_ref())
             .map_err(Stop::usage)?;
@@ -211,11 +214,10 @@ impl Parts {
         dir: &Dir,
         free_space: u64,
         health: &Arc<Health>,
-    ) -> Result<(Option<Recordings>, Option<Arc<dyn Observer>>), Stop> {
+    ) -> Result<(Recordings, Option<Arc<dyn Observer>>), Stop> {
         let plan = self.recording_plan(dir, free_space);
-        let (recordings, observer) = Recordings::start(plan, Arc::clone(health))
-            .or_fault("cannot start the thread that writes recordings")?;
-        Ok((Some(recordings), observer))
+        Recordings::start(plan, Arc::clone(health))
+            .or_fault("cannot start the thread that writes recordings")
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a server needs of its database beside the engine's [`Store`]. Where the
-//! database lies is decided in one place, `app.rs`.
+//! database lies is decided in one place, `app/ledger.rs`.
 
 use assay_engine::{
     domain::Certificate,

@@ -106,8 +106,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The end where the command line is no command: an error, or what `--help` and
-/// `--version` ask for.
+/// Ends after a command line that is not a command: with an error, or with what
+/// `--help` and `--version` print.
 fn not_parsed(error: clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // A reader that went away is no error.

@@ -177,7 +177,7 @@ impl Socket {
     }
 }
 
-/// Takes up what the database holds of the time before.
+/// Finishes what an earlier process left.
 async fn take_up(engine: &Engine) -> Result<(), Stop> {
     engine
         .record_time("time")
@@ -206,7 +206,7 @@ impl Served {
         }
     }
 
-    /// The server of it on `listener`.
+    /// Makes the server on `listener`.
     fn by(
         self,
         listener: tokio::net::TcpListener,
@@ -227,7 +227,8 @@ impl Served {
     }
 }
 
-/// Answers `assay orders` and `assay status` while the server runs.
+/// Answers operators' commands (`assay orders`, `status`, `store accept-clock`)
+/// while the server runs.
 fn answer_operators(dir: &Dir, engine: &Arc<Engine>, served: &Served, background: &mut Background) {
     match control::listen(dir) {
         Ok(listener) => {

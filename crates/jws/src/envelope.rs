@@ -112,7 +112,7 @@ impl Envelope {
     }
 }
 
-/// Omits the payload: it is not authenticated and may hold a one-time code.
+/// Omits the payload: it is not authenticated and may identify a device.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")

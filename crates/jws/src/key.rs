@@ -53,7 +53,8 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Spki`] unless it is the canonical form of a supported type:
     /// compressed points, explicit curve parameters and absent RSA parameters
-    /// are refused. Otherwise as [`from_jwk`](Self::from_jwk).
+    /// are refused. [`KeyError::CoordinateLength`] where a point is too short or
+    /// too long. Otherwise as [`from_jwk`](Self::from_jwk).
     pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
         spki::import(spki)
     }

@@ -63,7 +63,7 @@ pub fn anonymise(
     }
     let reason = claims.verdict.reason.clone();
     let work = Work::prepare(recording, verifier, claims, at, random)?;
-    let failure = match work.likest()? {
+    let failure = match work.closest()? {
         Some(candidate) => match work.hold(candidate)? {
             Ok(anonymised) => return Ok(anonymised),
             Err(failure) => failure,
@@ -121,9 +121,9 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// What is most like the original: nothing where that is nothing, else its
-    /// leaf made again.
-    fn likest(&self) -> anyhow::Result<Option<Candidate>> {
+    /// The evidence that is closest to the original: empty if that is empty,
+    /// otherwise a rebuilt leaf.
+    fn closest(&self) -> anyhow::Result<Option<Candidate>> {
         let nothing = match &self.recording.contents().evidence {
             Evidence::Acme(acme) => match &acme.answer {
                 Answer::DeviceError(_) => Some(Forgery::Object(Vec::new())),
@@ -196,8 +196,8 @@ impl<'a> Work<'a> {
         Ok(Some(Candidate { evidence, way }))
     }
 
-    /// The recording of a candidate that is judged as the original was, check
-    /// by check; else what is different.
+    /// The recording of a candidate if it is judged as the original was, check by
+    /// check; otherwise what is different.
     fn hold(&self, candidate: Candidate) -> anyhow::Result<Result<Anonymised, String>> {
         let (old, at) = (self.recording, self.at);
         let Candidate { evidence, way } = candidate;
@@ -209,7 +209,7 @@ impl<'a> Work<'a> {
         })?;
         let claims = expected.judge(&self.verifier, at);
         let checks = expected.checks(&self.verifier, at);
-        if let Some(check) = self.turned(checks.as_deref()) {
+        if let Some(check) = self.first_changed(checks.as_deref()) {
             return Ok(Err(format!(
                 "the check {check} means something else for it"
             )));
@@ -227,16 +227,16 @@ impl<'a> Work<'a> {
         }))
     }
 
-    /// The first check that ends otherwise than before.
-    fn turned(&self, checks: Option<&[(Check, Outcome)]>) -> Option<Check> {
+    /// The first check whose outcome is not that of the original.
+    fn first_changed(&self, checks: Option<&[(Check, Outcome)]>) -> Option<Check> {
         let before = self.before.as_deref().unwrap_or_default();
         let now = checks.unwrap_or_default();
         let turned = before.iter().zip(now).find(|(one, other)| one != other);
         turned.map(|((check, _), _)| *check)
     }
 
-    /// What the new recording has to be judged: as the original, of the invented
-    /// device.
+    /// The claims that the new recording must have: the verdict on the original,
+    /// about the invented device.
     fn expected(&self) -> anyhow::Result<Claims> {
         let judged = &self.claims;
         let name = |text: &Option<String>| {

@@ -55,7 +55,7 @@ pub enum Freshness {
     Code(Vec<u8>),
 }
 
-/// An order for evidence.
+/// A request for evidence.
 pub struct Request<'a> {
     /// What is forged.
     pub shape: Shape,

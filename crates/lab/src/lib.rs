@@ -3,8 +3,8 @@
 //! * [`forge`]: evidence of a simulated device, good or with one fault;
 //! * [`anonymise`]: a recording of an invented device that is judged as the
 //!   original was;
-//! * [`replay`]: a server whose clock, random bytes and list of devices are
-//!   those of a recording, and a client that plays the recording to it;
+//! * [`replay`]: a server whose clock, token and list of devices are those of a
+//!   recording, and a client that plays the recording to it;
 //! * [`demo`]: the two devices of `assay demo`.
 //!
 //! Nothing here decides about a certificate that anyone relies on. A production

@@ -120,7 +120,7 @@ pub struct RecordedExtension {
 }
 
 impl Claims {
-    /// Those of a device that was accepted, or refused with this reason.
+    /// The claims for an attested device and this verdict on it.
     #[must_use]
     pub fn of_device(device: &AttestedDevice, verdict: Verdict) -> Self {
         Self {
@@ -217,8 +217,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A claimed text without what stands between texts of a list, so that no two
-/// lists look the same. Identifiers and base64url have nothing of it.
+/// Percent-encodes the separators of a list, so that no two lists look the same.
+/// Identifiers and base64url contain none of them.
 fn plain(text: &str) -> String {
     text.replace('%', "%25")
         .replace(' ', "%20")

@@ -50,7 +50,7 @@ pub struct Acme {
     /// The identifier as it was ordered. It may be of any type and obey no
     /// grammar.
     pub identifier: WireIdentifier,
-    /// Why it might be ordered.
+    /// Why the order was admitted.
     pub admission: Admission,
     /// What the device sent.
     pub answer: Answer,
@@ -69,7 +69,7 @@ pub struct Admission {
     pub value: String,
 }
 
-/// Which devices might order.
+/// Which devices were allowed to order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Every device that proves itself.

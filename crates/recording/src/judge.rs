@@ -41,8 +41,8 @@ fn quoted(text: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 impl Recording {
     /// Judges the evidence as if it came now, at `now` (seconds since the Unix
-    /// epoch), under the verifier's roots. What the recording claims has no
-    /// say, and neither has the root that it brings.
+    /// epoch), under the verifier's roots. The recording's claims and the root
+    /// that it contains are ignored.
     #[must_use]
     pub fn judge(&self, verifier: &Verifier, now: u64) -> Claims {
         match &self.contents().evidence {
@@ -51,9 +51,8 @@ impl Recording {
         }
     }
 
-    /// What became of each check of the evidence, in their order, when it is
-    /// judged so; `None` where the device sent no evidence but an error of its
-    /// own.
+    /// The outcome of each check of the evidence, in order, judged at `now`;
+    /// `None` if the device sent an error instead of evidence.
     #[must_use]
     pub fn checks(&self, verifier: &Verifier, now: u64) -> Option<Vec<(Check, Outcome)>> {
         let refusal = match &self.contents().evidence {

@@ -101,7 +101,7 @@ pub const VERSION: u64 = 1;
 /// beside it.
 pub const MAX_RECORDING_BYTES: usize = 256 * 1024;
 
-/// The most characters of a claim that are told where it differs.
+/// How many characters of a claim a report of a difference quotes.
 const MAX_EXCERPT: usize = 1024;
 
 /// A recording that can be written and read back.
@@ -155,9 +155,9 @@ impl Recording {
         self.0
     }
 
-    /// The recording with its order's CSR. A CSR that was recorded before gives
-    /// way; `None` where a recording has no place for one, or would be too large
-    /// with it.
+    /// The recording with its order's CSR, in the place of one that it may have.
+    /// `None` if this kind of recording has no CSR, or would be too large with
+    /// it.
     #[must_use]
     pub fn with_csr(self, csr: &[u8]) -> Option<Self> {
         let mut contents = self.into_contents();

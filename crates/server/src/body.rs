@@ -16,9 +16,9 @@ use crate::{memory::Held, refusal::Refusal};
 /// object of 64 KiB twice in base64url, takes less than half of it.
 const LIMIT: usize = 256 * 1024;
 
-/// How much of a body beyond that is drained before the answer, in bytes: a
-/// client that is still sending when its connection is closed may never read
-/// the answer.
+/// Up to which total length a larger body is drained before the answer, in
+/// bytes: a client that is still sending when its connection is closed may never
+/// read the answer.
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The time limit for a body.

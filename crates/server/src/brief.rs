@@ -1,6 +1,7 @@
 //! Listeners for short queries: one request and one answer for each connection,
-//! within a time limit. They share nothing with the ACME listener, so that a
-//! flood there does not take their places.
+//! within a time limit. The health listener has its own limit of connections, so
+//! that a flood of the ACME listener does not take its places. During a start
+//! the ACME listener is answered here, too.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -109,8 +110,8 @@ where
     builder.http2().timer(TokioTimer::new());
     let service = service_fn(move |request: Request<Incoming>| {
         let mut response = answer(&request);
-        // The next request may be for another listener, that of the ACME
-        // server.
+        // On the ACME listener the next request may be for the server that has
+        // started meanwhile.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
         async move { Ok::<_, Infallible>(response) }

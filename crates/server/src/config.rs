@@ -45,9 +45,9 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// The default configuration: no TLS, no proxies, 800 connections (what the
-    /// usual limit of 1,024 open files allows), a quarter of them for one
-    /// address, 20 s for a head, 75 s idle, 3 s to drain.
+    /// A configuration for tests and replays: no TLS, no proxies, 800 connections
+    /// (what the usual limit of 1,024 open files allows; the binary's default is
+    /// 4,096), a quarter of them for one address, 20 s for a head, 75 s idle, 3 s to drain.
     #[must_use]
     pub fn new(listen: TcpListener) -> Self {
         Self {

@@ -1,7 +1,8 @@
 //! The HTTP layer: axum on hyper, TLS, one file per ACME resource.
 //!
 //! It parses requests into the engine's types and renders what the engine
-//! returns. It makes no decisions. [`Surface`] is the whole layer without
+//! returns. It decides nothing about accounts, orders or certificates, but who
+//! gets a connection and memory, and how often a client may ask. [`Surface`] is the whole layer without
 //! sockets; [`Server`] accepts connections for it.
 //!
 //! The extractor `Signed` is the only way to a payload. It checks the media

@@ -30,9 +30,10 @@ const BETWEEN_EVICTIONS: Duration = Duration::from_millis(100);
 /// All places: the ordinary ones, and a reserve in which a connection waits for
 /// an ordinary one. Connections in the reserve can ask for the server's health.
 pub(crate) struct Places {
-    /// Networks without a share.
+    /// Networks that no share limits.
     exempt: Vec<IpNet>,
-    /// How many ordinary places one host may have; 0 is no limit.
+    /// How many places one host may have, those in the reserve included; 0 is
+    /// no limit.
     of_host: usize,
     count: usize,
     crowd: Arc<Crowd>,

@@ -27,8 +27,9 @@ struct Rate {
 }
 
 /// An address, its network, and all of IPv4 or IPv6. The last level bounds the
-/// log whatever number of networks a flood comes from: 100 lines a second of at
-/// most a kilobyte are less than 6 MB a minute.
+/// log whatever number of networks a flood comes from: for each topic and each
+/// of IPv4 and IPv6 100 lines a second, of at most a kilobyte, less than 6 MB a
+/// minute.
 const LEVELS: [Level; 3] = [
     Level {
         v4: 32,

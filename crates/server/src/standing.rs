@@ -23,7 +23,7 @@ pub(crate) const STREAMS_IN_CROWD: u32 = 2;
 /// How long a request waits for an ordinary place.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
-/// Why a request must wait.
+/// Why a request is refused before it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotEntered {
     /// Its connection has no place.

@@ -131,7 +131,7 @@ impl Surface {
         self.app.work.ended().await;
     }
 
-    /// Does what is the same for every request, known or unknown: the log span,
+    /// Does what is the same for every request but health checks: the log span,
     /// the client's address, catching panics, and the header fields, Date among
     /// them.
     async fn wrap(&self, mut request: Request) -> Response {

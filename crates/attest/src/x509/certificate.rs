@@ -227,7 +227,7 @@ fn whole_bytes(bits: &[u8]) -> Result<&[u8], Malformed> {
 fn seconds(time: Element<'_>) -> Result<u64, Fault> {
     // RFC 5280 section 4.1.2.5: "CAs conforming to this profile MUST always
     // encode certificate validity dates through the year 2049 as UTCTime".
-    if time.tag == tlv::GENERALIZED_TIME && time.content < b"2050" {
+    if time.tag == tlv::GENERALIZED_TIME && time.content < b"2050".as_slice() {
         return Err(Malformed("a year before 2050 is a GeneralizedTime").into());
     }
     Ok(Time::from_der(time.whole)?.to_unix_duration().as_secs())

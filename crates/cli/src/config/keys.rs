@@ -27,8 +27,8 @@ const TABLES: &[Table] = &[
     ),
     Table::secured(&["admission"], &["mode", "bind", "devices"]),
     Table {
-        // Only these keys of the default profile. Requirements on devices can
-        // only be set in the file.
+        // Of the default profile alone, and of it these keys: what a profile
+        // demands of a device can only be set in the file.
         overridable: &["subject", "san", "lifetime", "csr_names"],
         ..Table::secured(PROFILE, &["subject", "san", "lifetime", "csr_names"])
     },
@@ -78,8 +78,9 @@ struct Table {
     path: &'static [&'static str],
     form: Form,
     keys: &'static [&'static str],
-    /// The keys that environment variables may set: none that weakens security
-    /// when it changes.
+    /// The keys that environment variables may set. They say where and how a
+    /// server is deployed; none of them says who may enrol, what is attested or
+    /// what a certificate contains, but for the default profile's.
     overridable: &'static [&'static str],
 }
 

@@ -25,7 +25,8 @@ impl Background {
         self.tasks.push(tokio::spawn(task));
     }
 
-    /// What every engine needs while it runs: its clock and what it reports.
+    /// What every engine needs while it runs: it keeps time, measures the free
+    /// space and reports what was displaced.
     pub fn keep(&mut self, engine: &Arc<Engine>) {
         self.spawn(clock::keep(Arc::clone(engine)));
         self.spawn(watch(Arc::clone(engine)));
@@ -41,8 +42,8 @@ impl Background {
         }
     }
 
-    /// Ends all tasks, once what they have under way is done: at most a few
-    /// seconds. What takes longer the next start recovers.
+    /// Ends all tasks once what they have under way is done, after a few seconds
+    /// at most. The next start recovers whatever takes longer.
     pub async fn end(self) {
         const PATIENCE: Duration = Duration::from_secs(5);
         let under_way = self.under_way.clone();

@@ -41,7 +41,7 @@ impl Verified {
     }
 }
 
-/// Omits the payload, which may hold a one-time code.
+/// Omits the payload, which may identify a device.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")

@@ -17,8 +17,8 @@ const SHORTEST: usize = 6;
 /// The same in the few texts that are kept as they were.
 const SHORTEST_IN_KEPT: usize = 3;
 
-/// What of the original is left in the new recording, in any encoding: its name,
-/// not its value.
+/// What of the original is left in the new recording, raw, in hexadecimal or in
+/// base64url: its name, not its value.
 pub(super) fn find(old: &Recording, original: &Original, new: &Recording) -> Option<&'static str> {
     let hay: Vec<Vec<u8>> = hay(new)
         .iter()

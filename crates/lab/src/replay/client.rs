@@ -135,7 +135,8 @@ impl Client {
     }
 }
 
-/// A public key pair, whose signatures are deterministic (RFC 8032).
+/// A key pair whose private key is public, with deterministic signatures
+/// (RFC 8032).
 fn account_key() -> anyhow::Result<AccountKey> {
     let key = assay_engine::sha256(b"assay replay account");
     Ok(AccountKey::from_pkcs8_der(

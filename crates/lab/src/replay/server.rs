@@ -1,6 +1,6 @@
-//! The replay server: an engine whose clock, random bytes and list of devices
-//! are those of a recording, whose store is in memory, and whose CA is the same
-//! in every process. Its keys are public: what it issues proves nothing.
+//! The replay server: an engine whose clock, token and list of devices are those
+//! of a recording, whose other random bytes are derived from the token, whose
+//! store is in memory, and whose CA is the same in every process. Its keys are public: what it issues proves nothing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,11 +29,11 @@ use data_encoding::BASE64URL_NOPAD;
 
 /// An engine with the recording's clock and random bytes, and its store.
 pub struct ReplayServer {
-    /// Decides.
+    /// The engine.
     pub engine: Arc<Engine>,
-    /// Counts what is logged.
+    /// Counts what is not logged.
     pub request_log: Arc<RequestLog>,
-    /// Holds the state.
+    /// The engine's store.
     pub store: Arc<MemoryStore>,
 }
 
@@ -121,7 +121,7 @@ pub fn add_embedded_root(
     Ok(true)
 }
 
-/// The bytes that a token of this server is the base64url of.
+/// The 32 bytes that a token encodes in base64url.
 fn token_bytes(token: &str) -> anyhow::Result<[u8; 32]> {
     BASE64URL_NOPAD
         .decode(token.as_bytes())

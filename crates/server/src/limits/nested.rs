@@ -28,8 +28,8 @@ const SITE: u32 = 16;
 const ALL: u32 = 64;
 
 /// How many providers' networks one generation of shares holds. It has room for
-/// every IPv4 /16, so that none is forgotten, and gets its whole share again,
-/// while it is active.
+/// every IPv4 /16, so that no active network is evicted, which would reset its
+/// share.
 const PROVIDERS: usize = 1 << 16;
 
 /// How many addresses one generation of buckets holds. A hash table is at most

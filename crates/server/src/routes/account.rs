@@ -21,7 +21,7 @@ pub(super) async fn create(
     request.charge(&app, Limit::NewAccount)?;
     let new: proto::NewAccount = request.payload.read()?;
     let context = request.context;
-    // In its own task: the outcome for the account that is evicted must be
+    // In its own task: the outcome for the account that is displaced must be
     // known.
     let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work

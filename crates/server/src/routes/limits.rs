@@ -7,7 +7,7 @@ pub(super) async fn get() -> &'static str {
      requests may fail.\n\
      \n\
      A request beyond a limit is answered with 429 and a Retry-After header field: send it again \
-     after that many seconds. Refused requests do not count towards a limit.\n\
+     after that many seconds. A request that is answered with 429 does not count towards a limit.\n\
      \n\
      Many devices behind one address (NAT) may need a higher limit: ask the operator \
      of this server to raise the limits of your network.\n"

@@ -1,5 +1,5 @@
-//! One file per resource, named after the engine's use-case that it calls. A
-//! handler parses a request, calls the engine and renders the result.
+//! One file per resource, named after the engine's use-case that it calls, where
+//! there is one. A handler parses a request, calls the engine and renders the result.
 
 mod account;
 mod authorization;
