@@ -82,11 +82,12 @@ fn main() -> ExitCode {
         _ => Delivery::Direct,
     };
     let started = logging::start(filter, delivery);
-    let ended = panic::catch_unwind(|| started.map_err(Stop::usage).and_then(|()| run(cli))).unwrap_or_else(|_| {
-        Err(Stop::fault(anyhow!(
-            "it broke off: a fault of the program, or a machine without room for it; what was acknowledged is kept"
-        )))
-    });
+    let ended = panic::catch_unwind(|| started.map_err(Stop::usage).and_then(|()| run(cli)))
+        .unwrap_or_else(|_| {
+            Err(Stop::fault(anyhow!(
+                "the program panicked: a bug, or out of memory; what was acknowledged is kept"
+            )))
+        });
     match ended {
         Ok(()) => {
             logging::end(None);

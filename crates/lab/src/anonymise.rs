@@ -59,7 +59,9 @@ pub fn anonymise(
 ) -> anyhow::Result<Anonymised> {
     let claims = recording.judge(verifier, at);
     if let Some(difference) = recording.differences(&claims).first() {
-        bail!("it does not replay as it says, and only what is true is anonymised: {difference}");
+        bail!(
+            "its replay differs from its recorded verdict, and only a true one is anonymised: {difference}"
+        );
     }
     let reason = claims.verdict.reason.clone();
     let work = Work::prepare(recording, verifier, claims, at, random)?;

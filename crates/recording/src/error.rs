@@ -17,7 +17,7 @@ pub enum RecordingError {
     #[error("not a recording: {0}")]
     Json(String),
     /// A key belongs to the other source.
-    #[error("{field:?} does not belong into a recording of source {source_name:?}")]
+    #[error("{field:?} does not belong in a recording of source {source_name:?}")]
     Misplaced {
         /// The key.
         field: &'static str,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const OTHER_SHAPE: &str = "null, or a list in the place of an object, stands somewhere";
+const OTHER_SHAPE: &str = "somewhere a value is null, or an array where an object is required";
 
 /// 2026-11-18T12:26:40Z
 const TIME: u64 = 1_795_004_800;

@@ -86,7 +86,7 @@ impl Wire {
         // serde takes null for an absent key, and a list for an object.
         if serde_json::to_value(&wire).map_err(json)? != value {
             return Err(RecordingError::Json(
-                "null, or a list in the place of an object, stands somewhere".to_owned(),
+                "somewhere a value is null, or an array where an object is required".to_owned(),
             ));
         }
         Ok(wire)

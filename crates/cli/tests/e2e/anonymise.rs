@@ -202,7 +202,7 @@ fn what_is_there_is_not_overwritten_and_what_is_not_true_not_anonymised() {
     // Nobody trusts the laboratory's root unless asked to.
     assert_eq!(
         message(&laboratory.run(&["in.json", "out.json"]), 1),
-        "in.json: it does not replay as it says, and only what is true is anonymised: \
+        "in.json: its replay differs from its recorded verdict, and only a true one is anonymised: \
          verdict.outcome: recorded \"accepted\", replayed \"refused\""
     );
     fs::write(laboratory.path("junk.json"), "{}").unwrap();

@@ -42,7 +42,10 @@ fn a_machine_without_room_is_a_fault_that_is_told() {
         lines[0].starts_with("assay: a fault of the program at "),
         "{told}"
     );
-    assert!(lines[1].starts_with("assay: it broke off: "), "{told}");
+    assert!(
+        lines[1].starts_with("assay: the program panicked: "),
+        "{told}"
+    );
     assert_eq!(lines.len(), 2, "{told}");
     // What needs no runtime of threads and sockets goes on.
     let recordings =

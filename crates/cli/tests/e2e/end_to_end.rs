@@ -114,7 +114,7 @@ fn another_token_is_a_difference() {
     let file = recorded.write("token.json", evidence, Verdict::accepted());
     let said = message(&replay(&recorded, "out", &[&file]), 1);
     assert!(
-        said.contains("it came to no verdict: its token is none that this server gives out"),
+        said.contains("it came to no verdict: this server cannot issue its token"),
         "{said}"
     );
 }

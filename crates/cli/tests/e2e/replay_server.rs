@@ -131,7 +131,7 @@ fn scenario_123_any_other_server_plays_no_recording() {
     let bad = recorded.write("bad.json", evidence, Verdict::accepted());
     let said = message(&serve(bad.to_str().unwrap()), 2);
     assert!(
-        said.contains("its token is none that this server gives out"),
+        said.contains("this server cannot issue its token"),
         "{said}"
     );
 }

@@ -317,7 +317,7 @@ fn what_claims_another_verdict_is_not_anonymised() {
     contents.claims = Claims::refused("expired");
     assert_eq!(
         refusal(&Recording::new(contents).unwrap()),
-        "it does not replay as it says, and only what is true is anonymised: \
+        "its replay differs from its recorded verdict, and only a true one is anonymised: \
          verdict.outcome: recorded \"refused\", replayed \"accepted\""
     );
 }

@@ -128,7 +128,7 @@ fn token_bytes(token: &str) -> anyhow::Result<[u8; 32]> {
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .context(
-            "its token is none that this server gives out (the base64url of 32 bytes): only `assay replay` without --end-to-end can judge it",
+            "this server cannot issue its token (not the base64url of 32 bytes): only `assay replay` without --end-to-end can judge it",
         )
 }
 
