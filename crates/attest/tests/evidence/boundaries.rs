@@ -1,9 +1,9 @@
 //! Values at the edge of what a certificate may hold, and just beyond it.
 
-use assay_attest::Reason;
+use assay_attest::{Reason, limits::MAX_CERTIFICATE_BYTES};
 use assay_simulator::evidence::{CertificateTemplate, Extension, der, oids};
 
-use crate::laboratory::Laboratory;
+use crate::laboratory::{Laboratory, object};
 
 /// Why a leaf with this change is refused.
 fn refused(
@@ -112,5 +112,22 @@ fn an_extension_of_apples_may_be_critical() {
             *extension = extension.clone().critical();
         });
         assert_eq!(found, expected, "{oid}");
+    }
+}
+
+/// No certificate is read before all of them are known to be small.
+#[test]
+fn a_large_certificate_is_refused_before_a_malformed_one() {
+    let laboratory = Laboratory::new();
+    let garbage = b"garbage".to_vec();
+    let large = vec![0x30; MAX_CERTIFICATE_BYTES + 1];
+    let good = laboratory.authority.sub_der().to_vec();
+    for (chain, expected) in [
+        ([&garbage, &large], Reason::CertificateTooLarge),
+        ([&large, &garbage], Reason::CertificateTooLarge),
+        ([&garbage, &good], Reason::CertificateMalformed),
+    ] {
+        let chain = chain.map(Clone::clone).to_vec();
+        assert_eq!(laboratory.judge(&object(chain)).err(), Some(expected));
     }
 }
