@@ -100,7 +100,7 @@ fn describe(dir: &Dir, plan: &Plan<'_>) -> Result<(), Stop> {
     };
     print(format_args!(
         "{mark}Made a new server in {shown}.\n\n\
-         Next:\n  1. Take {} offline: `serve` never opens it, and whoever has it can make CAs of this name.\n  \
+         Next:\n  1. Take {} offline: `serve` never opens it, and anyone who has it can issue CAs of this name.\n  \
          2. Let devices and clients trust {}.\n  \
          3. Install {} beside it where certificates are verified (RADIUS, VPN, web servers): Apple devices send only their own certificate.\n  \
          4. {devices}\n  \

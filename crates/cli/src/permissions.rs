@@ -54,7 +54,7 @@ impl Owners {
         [ROOT, self.this, self.directory].contains(&uid)
     }
 
-    /// Checks a file or directory that influences decisions: whoever can write
+    /// Checks a file or directory that influences decisions: a user that can write
     /// it controls them. `None` if it does not exist or is safe.
     pub fn look_at(self, path: &Path) -> Option<Fault> {
         self.judge(path, &fs::metadata(path).ok()?)

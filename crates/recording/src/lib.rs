@@ -169,7 +169,7 @@ impl Recording {
     }
 
     /// The root certificate that the file brings, DER. It is never used by
-    /// itself: whoever trusts it makes a [`TrustAnchor`](assay_attest::TrustAnchor) of
+    /// itself: a caller that trusts it makes a [`TrustAnchor`](assay_attest::TrustAnchor) of
     /// it and knows that such a file proves only itself.
     #[must_use]
     pub fn embedded_root(&self) -> Option<&[u8]> {

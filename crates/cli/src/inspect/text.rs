@@ -309,7 +309,7 @@ fn csr(request: &Request, out: &mut dyn Write) -> io::Result<()> {
     if let Some(fault) = &request.fault {
         return field("Refused", fault, out);
     }
-    let signature = "verifies: whoever made this has the key, and no more is known";
+    let signature = "verifies: its maker has the key, and no more is known";
     field("Self-signature", signature, out)?;
     let wants_ca = match request.wants_ca {
         Some(true) => "yes",

@@ -34,7 +34,7 @@ pub fn report(rows: &[Row], totals: &Totals) -> String {
     }
     if totals.own_root > 0 {
         lines.push(format!(
-            "ATTENTION: {} of these were judged under a root that the file brings itself. Such a recording proves only itself: whoever made the file can have made the device, too.",
+            "ATTENTION: {} of these were judged under a root that the file brings itself. Such a recording proves only itself: the author of the file can have made the device, too.",
             totals.own_root
         ));
     }

@@ -104,7 +104,7 @@ const ACCEPTS: &[Difference] = &[
     ),
     (
         "key-not-supported",
-        "Both: webpki does not look at the leaf's key until a signature by it is verified; we hand that key to whoever issues for it.",
+        "Both: webpki does not look at the leaf's key until a signature by it is verified; we hand that key to the code that issues for it.",
     ),
     (
         "key-usage",
