@@ -228,6 +228,11 @@ pub enum IssuanceRefusal {
         "the profile's {0} would be empty or too long, or contain a character that is not allowed"
     )]
     NameDoesNotFit(&'static str),
+    /// The profile gives no name to a certificate of this order.
+    #[error(
+        "the profile has no subject, and its san has no entry for the type of the ordered identifier: the certificate would have no name"
+    )]
+    NoName,
     /// The device is no longer admitted.
     #[error("the device is no longer admitted")]
     NoLongerAdmitted,
@@ -265,6 +270,7 @@ impl IssuanceRefusal {
             Self::AttributeNotAttested(_) => "attribute-not-attested",
             Self::EvidenceDisagrees => "evidence-disagrees",
             Self::NameDoesNotFit(_) => "name-does-not-fit",
+            Self::NoName => "no-name",
             Self::NoLongerAdmitted => "no-longer-admitted",
             Self::ProfileNotOffered => "profile-not-offered",
             Self::RootNoLongerTrusted => "root-no-longer-trusted",

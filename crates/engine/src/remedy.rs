@@ -227,6 +227,10 @@ pub const REMEDIES: &[(&str, &str)] = &[
         "the order requested a validity that is no longer allowed: install the profile again",
     ),
     (
+        "no-name",
+        "the profile has no subject and no `san` entry for the type of identifier that the device orders: add one in `assay.toml`",
+    ),
+    (
         "name-does-not-fit",
         "the server's profile and the serial number or UDID give a name that a certificate cannot contain: at most 64 characters per attribute, exactly 2 for `C`, and no invisible characters; change the profile in `assay.toml`",
     ),

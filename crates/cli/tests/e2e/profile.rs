@@ -64,6 +64,19 @@ async fn what_does_not_fit_a_certificate_refuses_it() {
     }
 }
 
+#[tokio::test]
+async fn a_profile_without_a_name_for_the_order_refuses_it() {
+    let module = format!("{SERIAL}/1.2.840.113635.100.8.9.1");
+    for (san, identifier) in [
+        ("hardware-module", ("permanent-identifier", SERIAL)),
+        ("permanent-identifier", ("hardware-module", module.as_str())),
+    ] {
+        let profile = format!("subject = \"\"\nprofile.default.san = [\"{san}\"]");
+        let device = Device::new(DeviceProperties::mac(SERIAL, "UDID"), KeyType::P256).unwrap();
+        assert_eq!(refused(&profile, &device, identifier).await, "no-name");
+    }
+}
+
 /// Such a certificate could be signed, and then not be recorded.
 #[tokio::test]
 async fn names_that_are_too_long_only_together_refuse_a_certificate() {

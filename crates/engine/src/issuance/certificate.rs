@@ -77,6 +77,7 @@ pub(super) fn not_prepared(fault: PrepareError) -> Error {
         PrepareError::BadSubject(place) | PrepareError::BadName(place) => {
             Error::Issuance(IssuanceRefusal::NameDoesNotFit(place))
         }
+        PrepareError::NoName => Error::Issuance(IssuanceRefusal::NoName),
         fault => Error::Internal(format!("the certificate cannot be built: {fault}")),
     }
 }

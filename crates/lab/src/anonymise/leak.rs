@@ -37,6 +37,9 @@ pub(super) fn find(old: &Recording, original: &Original, new: &Recording) -> Opt
     if original.names().any(|name| kept(&name)) {
         return Some("serial number or UDID");
     }
+    if ordered(old).iter().any(|name| kept(&name.as_str())) {
+        return Some("identifier");
+    }
     needles(old, original)
         .into_iter()
         .find(|(_, needle)| {
@@ -45,6 +48,18 @@ pub(super) fn find(old: &Recording, original: &Original, new: &Recording) -> Opt
                 || stands(BASE64URL_NOPAD.encode(needle).as_bytes())
         })
         .map(|(name, _)| name)
+}
+
+/// The names that were ordered and admitted.
+fn ordered(old: &Recording) -> Vec<String> {
+    match &old.contents().evidence {
+        Evidence::Acme(acme) => ordered_device(acme)
+            .into_iter()
+            .map(|name| name.to_string())
+            .chain([acme.admission.value.clone()])
+            .collect(),
+        Evidence::DeviceInformation(_) => Vec::new(),
+    }
 }
 
 /// What identifies the device, its order, or the authority that vouched for it.

@@ -309,6 +309,23 @@ fn what_repeats_a_name_where_it_cannot_be_replaced_is_not_anonymised() {
     }
 }
 
+/// What was ordered is a name too, whatever the leaf says.
+#[test]
+fn an_ordered_name_in_a_text_that_is_kept_is_not_anonymised() {
+    for ordered in ["J413A", "j413"] {
+        let laboratory = Laboratory::of(DeviceProperties {
+            model: Some("J413AP".to_owned()),
+            ..DeviceProperties::mac(SERIAL, UDID)
+        });
+        let answer = laboratory.object(|_| {});
+        let acme = laboratory.acme(Attribute::Serial, ordered, answer);
+        assert_eq!(
+            refusal(&laboratory.recording(acme)),
+            "the identifier stands in another place of it too, where it cannot be replaced"
+        );
+    }
+}
+
 #[test]
 fn what_claims_another_verdict_is_not_anonymised() {
     let laboratory = Laboratory::new();

@@ -255,11 +255,9 @@ fn why_a_certificate_cannot_be_built() {
         let refusal = refused(Err(not_prepared(fault)));
         assert_eq!(refusal, IssuanceRefusal::NameDoesNotFit(place));
     }
-    for fault in [
-        PrepareError::Spki,
-        PrepareError::NoName,
-        PrepareError::Validity,
-    ] {
+    let nameless = refused(Err(not_prepared(PrepareError::NoName)));
+    assert_eq!(nameless, IssuanceRefusal::NoName);
+    for fault in [PrepareError::Spki, PrepareError::Validity] {
         let text = fault.to_string();
         let error = not_prepared(fault);
         assert!(
