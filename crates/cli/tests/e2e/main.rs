@@ -33,8 +33,6 @@ mod permissions;
 mod preflight;
 mod processes;
 mod profile;
-#[cfg(feature = "foreign-programs")]
-mod proxies;
 mod recordings;
 mod reload;
 mod replay_server;
@@ -43,8 +41,6 @@ mod revocation;
 mod service;
 mod setting_up;
 mod setup_faults;
-#[cfg(feature = "foreign-programs")]
-mod small_disk;
 mod status;
 mod store;
 mod strangers;
@@ -52,5 +48,3 @@ mod support;
 mod support_desk;
 mod surface;
 mod tls;
-#[cfg(feature = "foreign-programs")]
-mod unit;
