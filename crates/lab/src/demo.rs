@@ -2,7 +2,7 @@
 //! name of the first.
 
 use assay_simulator::{
-    EnrollError, Enrolled, Enrollment, Step, authority::AttestationAuthority, enroll,
+    EnrollError, Enrolled, Enrollment, Watch, authority::AttestationAuthority, enroll,
     evidence::DeviceProperties,
 };
 
@@ -29,7 +29,7 @@ pub const OTHER: DemoDevice = DemoDevice {
 
 impl DemoDevice {
     /// Lets this device order a certificate for the [`LISTED`] device; each step
-    /// is passed to `on_step`.
+    /// is reported to `watch`.
     ///
     /// # Errors
     /// The server refuses, or cannot be reached.
@@ -38,10 +38,10 @@ impl DemoDevice {
         directory: &str,
         ca_bundle: &str,
         authority: &AttestationAuthority,
-        on_step: &mut (dyn FnMut(Step) + Send),
+        watch: Watch<'_>,
     ) -> Result<Enrolled, EnrollError> {
         let properties = DeviceProperties::mac(self.serial, self.udid);
         let enrollment = Enrollment::new(directory, ca_bundle, LISTED.serial, properties);
-        enroll(&enrollment, authority, on_step).await
+        enroll(&enrollment, authority, watch).await
     }
 }

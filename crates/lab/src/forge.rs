@@ -9,40 +9,13 @@ use assay_simulator::{
     authority::AttestationAuthority,
     corpus::{self, CorpusError, CorpusFile},
     evidence::DeviceProperties,
-    faults::{Fault, ForgeError, Good},
+    faults::{ForgeError, Shape},
 };
 use sha2::{Digest, Sha256};
 
 /// The longest nonce of a DeviceInformation query, in bytes (Apple's schema
 /// `information.device.yaml`, key `DeviceAttestationNonce`).
 pub const MAX_NONCE_LEN: usize = 32;
-
-/// What evidence is forged.
-#[derive(Clone, Copy, Debug)]
-pub enum Shape {
-    /// Good evidence.
-    Good(&'static Good),
-    /// Evidence with one fault.
-    Fault(&'static Fault),
-}
-
-impl Shape {
-    /// Its stable name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Good(good) => good.name(),
-            Self::Fault(fault) => fault.name(),
-        }
-    }
-
-    /// The fault, if it has one.
-    pub fn fault(self) -> Option<&'static Fault> {
-        match self {
-            Self::Good(_) => None,
-            Self::Fault(fault) => Some(fault),
-        }
-    }
-}
 
 /// What the freshness code is made from.
 #[derive(Clone, Debug)]
@@ -61,10 +34,8 @@ pub struct Request<'a> {
     pub shape: Shape,
     /// The authority that signs.
     pub authority: &'a AttestationAuthority,
-    /// The serial number of the device.
-    pub serial: &'a str,
-    /// The UDID of the device.
-    pub udid: &'a str,
+    /// What the evidence states of the device.
+    pub properties: DeviceProperties,
     /// The kind of the device's key.
     pub key: KeyType,
     /// What the freshness code is made from.
@@ -97,8 +68,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn forge(request: &Request<'_>) -> Result<Forged, Error> {
-    let properties = DeviceProperties::mac(request.serial, request.udid);
-    let device: Device = corpus::device(properties, request.key)?;
+    let device: Device = corpus::device(request.properties.clone(), request.key)?;
     let mut forger = corpus::forger(request.authority, &device);
     forger.now = request.time;
     match &request.freshness {
@@ -109,12 +79,8 @@ pub fn forge(request: &Request<'_>) -> Result<Forged, Error> {
         }
         Freshness::Code(code) => forger.freshness.clone_from(code),
     }
-    let forged = match request.shape {
-        Shape::Good(good) => good.forge(&forger),
-        Shape::Fault(fault) => fault.forge(&forger),
-    };
     Ok(Forged {
-        object: forged?.attestation_object(),
+        object: request.shape.forge(&forger)?.attestation_object(),
         freshness: forger.freshness,
     })
 }
@@ -211,10 +177,9 @@ mod tests {
         let authority = corpus::authority().unwrap();
         let forged = |freshness| {
             let request = Request {
-                shape: Shape::Good(Good::usual()),
+                shape: Shape::default(),
                 authority: &authority,
-                serial: corpus::SERIAL,
-                udid: corpus::UDID,
+                properties: DeviceProperties::mac(corpus::SERIAL, corpus::UDID),
                 key: KeyType::P256,
                 freshness,
                 time: corpus::NOW,

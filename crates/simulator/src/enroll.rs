@@ -17,7 +17,7 @@ use crate::{
     client::{ClientError, ClientKind},
     device::{CsrRequest, Device},
     evidence::DeviceProperties,
-    faults::{Fault, Misstep},
+    faults::{Misstep, Shape},
     http::Trust,
     jose::{AccountKey, Algorithm, SignatureStyle},
     key::KeyType,
@@ -40,8 +40,8 @@ pub struct Enrollment {
     pub key: KeyType,
     /// What the CSR requests (`Subject`, `SubjectAltName`).
     pub request: CsrRequest,
-    /// What goes wrong; `None` for a correct enrolment.
-    pub fault: Option<&'static Fault>,
+    /// The shape of the evidence, or what goes wrong in the requests; by default nothing is unusual.
+    pub shape: Shape,
     /// How the client handles delays and errors.
     pub client: ClientKind,
     /// The local address to connect from. If absent, the system chooses it.
@@ -72,7 +72,7 @@ impl Enrollment {
                 common_name: "Simulated device".to_owned(),
                 names: Vec::new(),
             },
-            fault: None,
+            shape: Shape::default(),
             client: ClientKind::default(),
             source: None,
             patience: Duration::from_secs(60),
@@ -130,6 +130,26 @@ impl Step {
     }
 }
 
+/// A report on an enrolment in progress.
+#[derive(Clone, Copy, Debug)]
+pub enum EnrollProgress<'a> {
+    /// A step begins. After an error, the last step reported is the one that failed.
+    Step(Step),
+    /// The device has its evidence and sends it next.
+    Attested(Attested<'a>),
+}
+
+/// What a device sends to the server, accepted or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Attested<'a> {
+    /// The challenge's token.
+    pub token: &'a str,
+    /// The attestation object (CBOR).
+    pub attestation_object: &'a [u8],
+    /// The certification request, DER. A server that refuses the evidence never receives it.
+    pub csr_der: &'a [u8],
+}
+
 /// The result of a successful enrolment.
 #[derive(Clone, Debug)]
 pub struct Enrolled {
@@ -153,6 +173,9 @@ pub struct Enrolled {
     pub csr_der: Vec<u8>,
 }
 
+/// Receives the reports on an enrolment.
+pub type Watch<'a> = &'a mut (dyn FnMut(EnrollProgress<'_>) + Send);
+
 /// The parts of an enrolment that can be made before any request: keys and CSR. The load generator
 /// makes them in advance, so that the client's work does not slow the server down.
 #[derive(Debug)]
@@ -174,7 +197,7 @@ impl Prepared {
         let make = || Device::new(enrollment.properties.clone(), enrollment.key);
         let device = make().map_err(EnrollError::local)?;
         let mut signer = None;
-        let misstep = enrollment.fault.and_then(Fault::misstep);
+        let misstep = enrollment.shape.misstep();
         if misstep == Some(Misstep::CsrOfAnotherKey) {
             signer = Some(make().map_err(EnrollError::local)?);
         }
@@ -197,8 +220,7 @@ impl Prepared {
         })
     }
 
-    /// Performs the steps. `on_step` is called as each step begins; after an error, the last step
-    /// reported is the one that failed.
+    /// Performs the steps and reports each to `watch`.
     ///
     /// # Errors
     ///
@@ -207,9 +229,9 @@ impl Prepared {
         self,
         enrollment: &Enrollment,
         authority: &AttestationAuthority,
-        on_step: &mut (dyn FnMut(Step) + Send),
+        watch: Watch<'_>,
     ) -> Result<Enrolled, EnrollError> {
-        walk::walk(self, enrollment, authority, on_step).await
+        walk::walk(self, enrollment, authority, watch).await
     }
 }
 
@@ -224,12 +246,12 @@ impl Prepared {
 pub async fn enroll(
     enrollment: &Enrollment,
     authority: &AttestationAuthority,
-    on_step: &mut (dyn FnMut(Step) + Send),
+    watch: Watch<'_>,
 ) -> Result<Enrolled, EnrollError> {
     let trust = Trust::from_pem(&enrollment.ca_bundle_pem)
         .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
     Prepared::new(enrollment, &trust)?
-        .enroll(enrollment, authority, on_step)
+        .enroll(enrollment, authority, watch)
         .await
 }
 

@@ -12,7 +12,7 @@ mod properties;
 
 pub use cbor::Cbor;
 pub use certificate::{CertificateTemplate, Extension, algorithm};
-pub use properties::{DeviceProperties, oids};
+pub use properties::{DeviceProperties, PropertyError, oids};
 
 /// A certificate chain as a device sends it: leaf first, then the intermediate, without the root.
 /// DER.

@@ -3,7 +3,8 @@
 //!
 //! [`Fault::find`] returns one fault, [`Fault::all`] all of them. [`Fault::forge`] makes the broken
 //! evidence. Faults in requests rather than in the evidence happen in an
-//! [`Enrollment`](crate::Enrollment) with that fault. [`Good`] lists the shapes that verify.
+//! [`Enrollment`](crate::Enrollment) with that fault. [`Good`] lists the shapes that verify, [`Shape`]
+//! is one of either.
 
 mod certificate;
 mod encoding;
@@ -15,10 +16,12 @@ mod path;
 mod posture;
 mod property;
 mod request;
+mod shape;
 mod signature;
 
 pub use forger::{ForgeError, Forger, Forgery};
 pub use good::Good;
+pub use shape::Shape;
 
 pub(crate) use request::Misstep;
 

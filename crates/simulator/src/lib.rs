@@ -28,7 +28,10 @@ mod script;
 pub use crate::{
     client::{AcmeClient, ClientError, ClientKind, JOSE_JSON},
     device::{CsrRequest, Device, DeviceError},
-    enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, enroll},
+    enroll::{
+        Attested, EnrollError, EnrollProgress, Enrolled, Enrollment, Prepared, Step,
+        UnexpectedAnswer, Watch, enroll,
+    },
     http::{HttpClient, HttpError, TlsCause, Trust},
     jose::{AccountKey, Algorithm, JoseError, SignatureStyle, external_account_binding},
     jws::Jws,

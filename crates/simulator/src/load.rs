@@ -27,7 +27,7 @@ pub use report::{Failure, Latency, LoadReport, ServerCpu};
 use crate::{
     authority::AttestationAuthority,
     client::ClientKind,
-    enroll::{EnrollError, Enrollment, Prepared, Step},
+    enroll::{EnrollError, EnrollProgress, Enrollment, Prepared, Step},
     evidence::DeviceProperties,
     http::{HttpError, Trust},
     key::KeyType,
@@ -189,8 +189,10 @@ async fn enroll_one(
     let started = Instant::now();
     let mut begun: Vec<(Step, Instant)> = Vec::new();
     let result = prepared
-        .enroll(enrollment, authority, &mut |step| {
-            begun.push((step, Instant::now()));
+        .enroll(enrollment, authority, &mut |progress| {
+            if let EnrollProgress::Step(step) = progress {
+                begun.push((step, Instant::now()));
+            }
         })
         .await;
     let finished = Instant::now();

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use assay_engine::ports::Store;
 use assay_lab::demo::{DemoDevice, LISTED, OTHER};
 use assay_proto::admin::{FindOrders, ListOrders, Request, Response};
-use assay_simulator::{EnrollError, Enrolled, Step, authority::AttestationAuthority};
+use assay_simulator::{EnrollError, EnrollProgress, Enrolled, authority::AttestationAuthority};
 use clap::Args;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
@@ -148,13 +148,16 @@ async fn attempt(
     authority: &AttestationAuthority,
 ) -> Result<Result<Enrolled, EnrollError>, Stop> {
     let mut printed = Ok(());
-    let on_step = &mut |step: Step| {
+    let watch = &mut |progress: EnrollProgress<'_>| {
+        let EnrollProgress::Step(step) = progress else {
+            return;
+        };
         if printed.is_ok() {
             printed = print(format_args!("     {}", step.describe()));
         }
     };
     let result = device
-        .enroll_as_listed(directory, ca_bundle, authority, on_step)
+        .enroll_as_listed(directory, ca_bundle, authority, watch)
         .await;
     printed.map(|()| result)
 }

@@ -1,9 +1,11 @@
-//! `assay simulate`: a pretended device, attestation authority, fleet.
+//! `assay simulate`: a simulated device, attestation authority, fleet.
 
 mod args;
+mod device;
 mod enroll;
 mod forge;
 mod load;
+mod suggest;
 mod table;
 
 use std::{fs, path::Path};
@@ -11,6 +13,8 @@ use std::{fs, path::Path};
 use assay_simulator::{KeyType, authority::AttestationAuthority};
 
 pub use args::{EnrollArgs, FaultChoice, ForgeArgs, LoadArgs, SimulateCommand};
+use device::DeviceArgs;
+use suggest::suggest;
 
 use crate::{
     args::KeyKind,

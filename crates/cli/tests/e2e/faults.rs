@@ -184,5 +184,6 @@ fn what_cannot_be_forged_is_a_mistake_of_the_command() {
         message(&command.output().unwrap(), 2)
     };
     assert!(enroll(&[]).contains("--directory is required"));
-    assert!(enroll(&["--fault", "deeper-chain"]).contains("is no fault"));
+    let both = enroll(&["--fault", "deeper-chain", "--platform", "os-blank"]);
+    assert!(both.contains("give one of them"), "{both}");
 }

@@ -41,6 +41,7 @@ mod revocation;
 mod service;
 mod setting_up;
 mod setup_faults;
+mod simulated_devices;
 mod status;
 mod store;
 mod strangers;

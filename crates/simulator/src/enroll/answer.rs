@@ -8,12 +8,12 @@ use crate::{
     authority::AttestationAuthority,
     device::Device,
     enroll::EnrollError,
-    faults::{Fault, Forger, Misstep},
+    faults::{Forger, Misstep, Shape},
 };
 
-/// Evidence for a challenge, with the fault if the fault is in the evidence.
+/// Evidence for a challenge, in its shape unless the fault is in the requests.
 pub(super) fn evidence(
-    fault: Option<&Fault>,
+    shape: Shape,
     authority: &AttestationAuthority,
     device: &Device,
     token: &str,
@@ -23,23 +23,21 @@ pub(super) fn evidence(
     // Apple's authority signs without knowing the account, so the freshness code is SHA-256 of the
     // token alone.
     let freshness = Sha256::digest(token);
-    match fault.filter(|fault| fault.is_forgeable()) {
-        None => authority
+    if shape.is_usual() || shape.misstep().is_some() {
+        let evidence = authority
             .attest(&device.properties, &device.spki_der(), &freshness, now)
-            .map(|evidence| evidence.attestation_object())
-            .map_err(EnrollError::local),
-        Some(fault) => {
-            let forger = Forger {
-                authority,
-                device,
-                freshness: freshness.to_vec(),
-                key_authorization: format!("{token}.{thumbprint}"),
-                now,
-            };
-            let forgery = fault.forge(&forger).map_err(EnrollError::local)?;
-            Ok(forgery.attestation_object())
-        }
+            .map_err(EnrollError::local)?;
+        return Ok(evidence.attestation_object());
     }
+    let forger = Forger {
+        authority,
+        device,
+        freshness: freshness.to_vec(),
+        key_authorization: format!("{token}.{thumbprint}"),
+        now,
+    };
+    let forgery = shape.forge(&forger).map_err(EnrollError::local)?;
+    Ok(forgery.attestation_object())
 }
 
 /// The payload of the response: the evidence, or the fault in its place.

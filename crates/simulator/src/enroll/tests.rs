@@ -36,7 +36,14 @@ async fn steps(
     authority: &AttestationAuthority,
 ) -> (Vec<Step>, Result<Enrolled, EnrollError>) {
     let mut steps = Vec::new();
-    let result = enroll(enrollment, authority, &mut |step| steps.push(step)).await;
+    let mut watch = |progress: EnrollProgress<'_>| match progress {
+        EnrollProgress::Step(step) => steps.push(step),
+        EnrollProgress::Attested(sent) => {
+            assert!(!sent.token.is_empty() && !sent.csr_der.is_empty());
+            assert_eq!(sent.attestation_object.first(), Some(&0xa2));
+        }
+    };
+    let result = enroll(enrollment, authority, &mut watch).await;
     (steps, result)
 }
 

@@ -10,8 +10,11 @@ use tokio::time::{Instant, sleep};
 use crate::{
     authority::AttestationAuthority,
     client::{AcmeClient, ClientError, ClientKind},
-    enroll::{EnrollError, Enrolled, Enrollment, Prepared, Step, UnexpectedAnswer, answer, chain},
-    faults::{Fault, Misstep},
+    enroll::{
+        Attested, EnrollError, EnrollProgress, Enrolled, Enrollment, Prepared, Step,
+        UnexpectedAnswer, Watch, answer, chain,
+    },
+    faults::{Fault, Misstep, Shape},
     http::HttpClient,
     jose::{AccountKey, Algorithm},
     response::Response,
@@ -27,7 +30,7 @@ pub(super) async fn walk(
     prepared: Prepared,
     enrollment: &Enrollment,
     authority: &AttestationAuthority,
-    on_step: &mut (dyn FnMut(Step) + Send),
+    watch: Watch<'_>,
 ) -> Result<Enrolled, EnrollError> {
     let Prepared {
         account_key,
@@ -36,9 +39,9 @@ pub(super) async fn walk(
         trust,
     } = prepared;
 
-    let misstep = enrollment.fault.and_then(Fault::misstep);
+    let misstep = enrollment.shape.misstep();
 
-    on_step(Step::Connect);
+    watch(EnrollProgress::Step(Step::Connect));
     let mut http = HttpClient::new(trust);
     http.set_timeout(enrollment.client.timeout());
     if let Some(source) = enrollment.source {
@@ -48,7 +51,7 @@ pub(super) async fn walk(
         .await
         .map_err(|error| EnrollError::client(Step::Connect, ClientError::Http(error)))?;
 
-    on_step(Step::Directory);
+    watch(EnrollProgress::Step(Step::Directory));
     let mut client = AcmeClient::connect_over(http, &enrollment.directory, account_key)
         .await
         .map_err(|error| EnrollError::client(Step::Directory, error))?;
@@ -56,7 +59,7 @@ pub(super) async fn walk(
     let mut walk = Walk {
         client,
         step: Step::Directory,
-        on_step,
+        watch,
         kind: enrollment.client,
         patience: enrollment.patience,
     };
@@ -82,8 +85,13 @@ pub(super) async fn walk(
         .map_err(EnrollError::local)?
         .as_secs();
     let thumbprint = walk.client.key().thumbprint();
-    let vouch = |fault| answer::evidence(fault, authority, &device, &token, &thumbprint, now);
-    let attestation_object = vouch(enrollment.fault)?;
+    let vouch = |shape| answer::evidence(shape, authority, &device, &token, &thumbprint, now);
+    let attestation_object = vouch(enrollment.shape)?;
+    (walk.watch)(EnrollProgress::Attested(Attested {
+        token: &token,
+        attestation_object: &attestation_object,
+        csr_der: &csr_der,
+    }));
 
     walk.begin(Step::Challenge);
     if misstep == Some(Misstep::OtherAccount) {
@@ -101,7 +109,8 @@ pub(super) async fn walk(
     let challenge = attestation_challenge(&authorization).unwrap_or(&Value::Null);
     walk.valid(&authorization, &challenge["error"])?;
     if misstep == Some(Misstep::AnswerAgain) {
-        let other = vouch(Fault::find("serial-of-another-device"))?;
+        let other = Fault::find("serial-of-another-device").map(Shape::Fault);
+        let other = vouch(other.unwrap_or_default())?;
         let payload = answer::payload(None, &other);
         let answer = walk.post(&placed.challenge_url, &payload).await?;
         let challenge = walk.object(&answer)?;
@@ -152,7 +161,7 @@ struct Placed {
 struct Walk<'a> {
     client: AcmeClient,
     step: Step,
-    on_step: &'a mut (dyn FnMut(Step) + Send),
+    watch: Watch<'a>,
     kind: ClientKind,
     patience: Duration,
 }
@@ -160,14 +169,14 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn begin(&mut self, step: Step) {
         self.step = step;
-        (self.on_step)(step);
+        (self.watch)(EnrollProgress::Step(step));
     }
 
     /// Orders, and reads the challenge.
     async fn order(&mut self, enrollment: &Enrollment) -> Result<Placed, EnrollError> {
         self.begin(Step::NewOrder);
         let WireIdentifier { kind, value } = &enrollment.identifier;
-        let value = match enrollment.fault.and_then(Fault::misstep) {
+        let value = match enrollment.shape.misstep() {
             Some(Misstep::UnlistedIdentifier) => &answer::with_another_end(value),
             _ => value,
         };

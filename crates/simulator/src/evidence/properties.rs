@@ -54,7 +54,57 @@ pub struct DeviceProperties {
     pub kernel_extensions: Option<u8>,
 }
 
+/// Why a property cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PropertyError {
+    /// It is stated as a number from 0 to 255.
+    #[error("not a number from 0 to 255")]
+    NotANumber,
+    /// There is no property of this name.
+    #[error("no property of this name")]
+    Unknown,
+}
+
 impl DeviceProperties {
+    /// The names of all properties, as recordings have them.
+    pub const NAMES: [&'static str; 9] = [
+        "serial",
+        "udid",
+        "model",
+        "os_version",
+        "sepos_version",
+        "llb_version",
+        "sip",
+        "secure_boot",
+        "kernel_extensions",
+    ];
+
+    /// Sets the property with this name; `None` omits it. The value is the one that the evidence
+    /// states: `1` for System Integrity Protection that is disabled.
+    ///
+    /// # Errors
+    /// There is no such property, or its value is a number and this is none.
+    pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), PropertyError> {
+        let text = || value.map(str::to_owned);
+        let number = || {
+            let number = value.map(str::parse).transpose();
+            number.map_err(|_| PropertyError::NotANumber)
+        };
+        match name {
+            "serial" => self.serial = text(),
+            "udid" => self.udid = text(),
+            "model" => self.model = text(),
+            "os_version" => self.os_version = text(),
+            "sepos_version" => self.sepos_version = text(),
+            "llb_version" => self.llb_version = text(),
+            "sip" => self.sip = number()?,
+            "secure_boot" => self.secure_boot = text(),
+            "kernel_extensions" => self.kernel_extensions = number()?,
+            _ => return Err(PropertyError::Unknown),
+        }
+        Ok(())
+    }
+
     /// The leaf's extensions for these properties and the freshness code, ordered by identifier,
     /// none critical.
     #[must_use]
@@ -82,5 +132,32 @@ impl DeviceProperties {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_sets_one_property_and_omits_it() {
+        let full = DeviceProperties::mac("SERIAL", "UDID");
+        for name in DeviceProperties::NAMES {
+            let mut changed = full.clone();
+            changed.set(name, Some("7")).unwrap();
+            assert_eq!(changed.extensions(&[]).len(), 10, "{name}");
+            assert_ne!(changed, full, "{name}");
+            changed.set(name, None).unwrap();
+            assert_eq!(changed.extensions(&[]).len(), 9, "{name}");
+        }
+        let mut properties = full.clone();
+        assert_eq!(
+            properties.set("SIP", Some("0")),
+            Err(PropertyError::Unknown)
+        );
+        let error = Err(PropertyError::NotANumber);
+        assert_eq!(properties.set("sip", Some("enabled")), error);
+        assert_eq!(properties.set("kernel_extensions", Some("256")), error);
+        assert_eq!(properties, full);
     }
 }

@@ -2,13 +2,10 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use assay_lab::forge::Shape;
-use assay_simulator::{
-    ClientKind,
-    faults::{Fault, Good},
-};
+use assay_simulator::{ClientKind, faults::Shape};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::{DeviceArgs, suggest};
 use crate::args::KeyKind;
 
 /// `assay simulate`
@@ -24,16 +21,16 @@ pub enum SimulateCommand {
     /// Enrol one simulated device over TLS.
     #[command(
         override_usage = "assay simulate enroll --directory URL --ca-bundle FILE --authority DIR --serial S --udid U [OPTIONS]\n       assay simulate enroll --fault list [--json]",
-        after_help = "Examples:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02TEST --udid 00008110-A\n  assay simulate enroll --fault list"
+        after_help = "Examples:\n  assay simulate enroll --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --serial C02TEST --udid 00008110-A\n  assay simulate enroll --platform iphone --os-version 18.6 --property model=D83AP ...\n  assay simulate enroll --fault list"
     )]
-    Enroll(EnrollArgs),
+    Enroll(Box<EnrollArgs>),
     /// Create the evidence of one simulated device, valid or broken, without a
     /// server. By default it comes from a laboratory whose keys are public,
     /// with the same bytes each time.
     #[command(
         after_help = "Examples:\n  assay simulate forge --fault sip-as-text --out attestation.cbor\n  assay simulate forge --fault none --token evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA --out good.cbor\n  assay simulate forge --fault list"
     )]
-    Forge(ForgeArgs),
+    Forge(Box<ForgeArgs>),
     /// Enrol many simulated devices, and measure the server.
     #[command(
         after_help = "Example:\n  assay simulate load --directory https://localhost:8443/acme/directory \\\n    --ca-bundle assay/ca/root.pem --authority authority --devices 1000 --concurrency 8"
@@ -73,6 +70,8 @@ pub struct EnrollArgs {
     /// The device's UDID; required.
     #[arg(long)]
     pub udid: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// The identifier to order; by default the serial number.
     #[arg(long, value_name = "ID")]
     pub client_identifier: Option<String>,
@@ -84,11 +83,12 @@ pub struct EnrollArgs {
     /// seconds.
     #[arg(long, value_enum, default_value = "standard")]
     pub client: ClientChoice,
-    /// The fault to simulate, or none; list prints all faults.
+    /// The fault to simulate, the name of an unusual shape of valid evidence,
+    /// or none; list prints them.
     #[arg(long, value_name = "NAME", default_value = "none")]
     pub fault: FaultChoice,
-    /// The directory to write key.pem, cert.pem, chain.pem and attestation.cbor
-    /// to.
+    /// The directory to write key.pem, cert.pem, chain.pem, attestation.cbor,
+    /// csr.der and token to; after a refusal, the last three.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print one JSON object.
@@ -100,7 +100,7 @@ pub struct EnrollArgs {
 #[derive(Debug, Args)]
 pub struct ForgeArgs {
     /// The fault of the evidence, or none; list prints all faults.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["all", "recordings"])]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["all", "recordings", "platform"])]
     pub fault: Option<FaultChoice>,
     /// The file to write the attestation object (CBOR) to; required except with
     /// list, --all and --recordings.
@@ -125,6 +125,8 @@ pub struct ForgeArgs {
     /// The device's UDID.
     #[arg(long, default_value = assay_simulator::corpus::UDID)]
     pub udid: String,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// The type of the device's key.
     #[arg(long, value_enum, default_value = "p256")]
     pub key: KeyKind,
@@ -156,16 +158,16 @@ pub enum FaultChoice {
 }
 
 impl FromStr for FaultChoice {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         if name == "list" {
             return Ok(Self::List);
         }
-        let good = Good::find(name).map(Shape::Good);
-        good.or_else(|| Fault::find(name).map(Shape::Fault))
-            .map(Self::Shape)
-            .ok_or("there is no such fault: --fault list prints all faults")
+        Shape::find(name).map(Self::Shape).ok_or_else(|| {
+            let nearest = suggest("fault", name, Shape::all().map(Shape::name));
+            format!("{nearest} --fault list prints all faults")
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use assay_lab::forge::{Corpus, Error, Forged, Freshness, MAX_NONCE_LEN, Request, Shape, forge};
+use assay_lab::forge::{Corpus, Error, Forged, Freshness, MAX_NONCE_LEN, Request, forge};
 use assay_proto::Timestamp;
-use assay_simulator::corpus;
+use assay_simulator::{corpus, faults::Shape};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
@@ -22,14 +22,9 @@ pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
     if let Some(dir) = &args.recordings {
         return write_corpus(dir, Corpus::Recordings, args.json);
     }
-    let choice = args
-        .fault
-        .ok_or_else(|| anyhow::anyhow!("--fault is required"))
-        .or_usage("nothing to forge")?;
-    let shape = match choice {
-        FaultChoice::List => return table::print_faults(args.json),
-        FaultChoice::Shape(shape) => shape,
-    };
+    if matches!(args.fault, Some(FaultChoice::List)) {
+        return table::print_faults(args.json);
+    }
     let out = args
         .out
         .as_ref()
@@ -49,10 +44,9 @@ pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
     };
     let authority = authority.or_fault("cannot use the authority")?;
     let request = Request {
-        shape,
+        shape: args.device.shape(args.fault)?,
         authority: &authority,
-        serial: &args.serial,
-        udid: &args.udid,
+        properties: args.device.properties(&args.serial, &args.udid)?,
         key: key_type(args.key),
         time: time(args.at.as_deref(), default_time)?,
         freshness: freshness(args)?,
