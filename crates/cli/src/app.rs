@@ -8,14 +8,18 @@ use std::{sync::Arc, time::Duration};
 
 use assay_attest::TrustAnchor;
 use assay_ca::Issuer;
-use assay_engine::{Engine, Issuers, Limits, Setup, health::Health, ports::Observer};
+use assay_engine::{
+    Engine, Issuers, Limits, Setup,
+    health::Health,
+    ports::{Observer, Store},
+};
 use assay_recording::Rule;
 use assay_server::RequestLog;
 
 pub use self::ledger::OnRebuild;
 use crate::{
     config::{BaseUrl, Config, Mode},
-    database::Database,
+    database::{Database, describe_restored},
     devices::Devices,
     dir::Dir,
     issuer,
@@ -24,7 +28,6 @@ use crate::{
     signing_threads::SigningThreads,
     space::FileSystem,
     stop::{OrStop, Stop},
-    store,
     system::{SystemClock, SystemRandom},
     tls::TlsEnd,
 };
@@ -37,10 +40,13 @@ const SIGNATURES: usize = 16;
 /// open yet.
 pub struct Parts {
     pub config: Config,
+    /// The roots that may vouch for devices.
     pub anchors: Vec<TrustAnchor>,
     pub devices: Option<Arc<Devices>>,
     pub issuer: Issuer,
+    /// Whether its CA says that it is a laboratory's.
     pub laboratory: bool,
+    /// Where TLS ends.
     pub tls: TlsEnd,
     pub tls_issuer: Option<Issuer>,
 }
@@ -57,6 +63,15 @@ pub struct App {
     pub request_log: Arc<RequestLog>,
     pub store: Arc<dyn Database>,
     pub tls: TlsEnd,
+}
+
+/// What clients and `assay orders` get to see: the server itself, or what it
+/// replays. The TLS certificate is the server's own either way.
+pub struct Served {
+    pub devices: Option<Arc<Devices>>,
+    pub engine: Arc<Engine>,
+    pub request_log: Arc<RequestLog>,
+    pub store: Arc<dyn Store>,
 }
 
 /// A database that is open, and the setup of the engine that is to run on it.
@@ -89,26 +104,9 @@ impl Opened {
 }
 
 impl Parts {
-    /// Where TLS ends.
-    pub fn tls(&self) -> &TlsEnd {
-        &self.tls
-    }
-
     /// The certificate of the server's own TLS CA, DER, where it has one.
     pub fn tls_ca(&self) -> Option<&[u8]> {
         self.tls_issuer.as_ref().map(Issuer::certificate_der)
-    }
-
-    /// The roots that may vouch for devices.
-    #[cfg(feature = "lab")]
-    pub fn anchors(&self) -> &[TrustAnchor] {
-        &self.anchors
-    }
-
-    /// Whether its CA says that it is a laboratory's.
-    #[cfg(feature = "lab")]
-    pub fn is_laboratory(&self) -> bool {
-        self.laboratory
     }
 
     /// What is kept of verdicts, and where.
@@ -226,7 +224,7 @@ fn warn_if_restored(store: &dyn Database) -> Result<(), Stop> {
         tracing::warn!(
             event = "restored_not_acknowledged",
             "{}: acknowledge it by `assay store acknowledge`",
-            store::in_words(&restored)
+            describe_restored(&restored)
         );
     }
     Ok(())

@@ -5,14 +5,17 @@
 //! and `SHA256SUMS` at the end. `sha256sum --check SHA256SUMS` verifies
 //! unpacked files.
 
-pub mod names;
+mod names;
 mod restore;
 mod write;
 
 use assay_proto::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::{restore::run as restore, write::run as backup};
+pub use self::{
+    restore::{RestoreArgs, run as restore},
+    write::{BackupArgs, run as backup},
+};
 
 /// The first file of a backup.
 const MANIFEST: &str = "assay-backup.json";

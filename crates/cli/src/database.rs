@@ -1,12 +1,24 @@
-//! What a server needs of its database beside the engine's [`Store`]. Where the
-//! database lies is decided in one place, `app/ledger.rs`.
+//! What the binary needs of its database beside the engine's [`Store`]. Where the
+//! database of a server lies is decided in one place, `app/ledger.rs`.
+
+use std::{io, sync::Arc};
 
 use assay_engine::{
     domain::Certificate,
     ports::{Store, StoreError},
 };
-use assay_store::{LedgerStore, maintenance::Restored};
+use assay_store::{
+    LedgerStore, Options,
+    maintenance::{Restored, RestoredFrom},
+};
 use async_trait::async_trait;
+
+use crate::{
+    dir::Dir,
+    permissions::give_to_owner_of,
+    progress::Progress,
+    stop::{OrStop, Stop},
+};
 
 /// The database of a server. What is not async may block: it is for the start
 /// of a server.
@@ -58,5 +70,45 @@ impl Database for LedgerStore {
 
     async fn poisoned(&self) -> StoreError {
         Self::poisoned(self).await
+    }
+}
+
+/// Ends a command that may have written the database: gives files that root
+/// created to the owner of the directory, whose server could not start
+/// otherwise.
+pub fn hand_over(dir: &Dir, ended: Result<(), Stop>) -> Result<(), Stop> {
+    let given = match give_to_owner_of(dir.path(), &dir.db()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let doing = format!("cannot give {} to its owner", dir.db().display());
+    ended.and(given.or_fault(&doing))
+}
+
+/// Options that show the progress of an index rebuild.
+pub fn with_progress() -> Options {
+    let progress = Progress::new("rebuild of the index");
+    let mut options = Options::default();
+    options.on_rebuild = Arc::new(move |done, total| progress.show(done, total));
+    options
+}
+
+/// Describes what happened to a restored database.
+pub fn describe_restored(restored: &Restored) -> String {
+    let Restored {
+        from,
+        sequence,
+        time,
+    } = restored;
+    match from {
+        RestoredFrom::Backup => format!(
+            "the database was restored from a backup that ends with commit {sequence} ({time}); certificates issued or revoked after that are unknown"
+        ),
+        RestoredFrom::Anew => format!(
+            "the database was lost, and an empty one was created for its CA at {time}: everything issued, revoked or ordered before that is unknown"
+        ),
+        RestoredFrom::Loss => format!(
+            "the database was damaged after commit {sequence}, and repaired with a loss; certificates issued or revoked after that may be unknown"
+        ),
     }
 }

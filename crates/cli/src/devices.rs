@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -30,23 +30,13 @@ use crate::{
     dir::Dir,
     files, now,
     permissions::{Fault, Owners},
-    serve::reload::Requests,
+    sighup::Requests,
 };
 
 /// The largest list of devices, in bytes: a million of them.
 pub const MAX_DEVICE_LIST: u64 = 64 * 1024 * 1024;
 
 const CHECK: Duration = Duration::from_secs(1);
-
-/// What distinguishes one state of a file from another. The time of the last
-/// change of the inode is among it: no program can set that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    modified: Option<SystemTime>,
-    changed: (i64, i64),
-    length: u64,
-    place: (u64, u64),
-}
 
 /// The files of the list of devices in a server's directory.
 #[derive(Clone, Debug)]
@@ -213,17 +203,6 @@ pub async fn watch(
         // Whole seconds lie between two looks, also after a SIGHUP.
         ticks.reset();
     }
-}
-
-/// What the file is like.
-pub fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        modified: metadata.modified().ok(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-        length: metadata.len(),
-        place: (metadata.dev(), metadata.ino()),
-    })
 }
 
 /// When the file was changed last.

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The server's last TLS certificate with its key, relative to the directory.
+pub const SERVING: &str = "ca/serving.pem";
+
 /// A server's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dir(PathBuf);
@@ -35,6 +38,11 @@ impl Dir {
     /// The key of the CA `name`: root, issuing or tls.
     pub fn ca_key(&self, name: &str) -> PathBuf {
         self.ca().join(format!("{name}.key"))
+    }
+
+    /// The server's last TLS certificate with its key.
+    pub fn serving(&self) -> PathBuf {
+        self.0.join(SERVING)
     }
 
     /// The database.

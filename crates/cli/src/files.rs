@@ -2,10 +2,11 @@
 
 use std::{
     ffi::OsStr,
-    fs::{Metadata, OpenOptions, Permissions},
+    fs::{self, Metadata, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -84,6 +85,28 @@ pub fn place(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// What distinguishes one state of a file from another. The time of the last
+/// change of the inode is among it: no program can set that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    changed: (i64, i64),
+    /// In bytes.
+    pub length: u64,
+    place: (u64, u64),
+}
+
+/// What the file is like.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(Stamp {
+        modified: metadata.modified().ok(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        length: metadata.len(),
+        place: (metadata.dev(), metadata.ino()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +115,7 @@ mod tests {
     fn only_regular_files_of_a_bounded_size_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
-        std::fs::write(&file, "12345").unwrap();
+        fs::write(&file, "12345").unwrap();
         assert_eq!(read_text(&file, 5).unwrap(), "12345");
         let error = |path: &Path| format!("{:#}", read(path, 4).unwrap_err());
         assert!(error(&file).ends_with("file is larger than 4 bytes"));
@@ -108,7 +131,7 @@ mod tests {
         )
         .unwrap();
         assert!(error(&fifo).ends_with("is not a regular file"));
-        std::fs::write(&file, [0xff]).unwrap();
+        fs::write(&file, [0xff]).unwrap();
         assert!(read_text(&file, 5).is_err());
     }
 }

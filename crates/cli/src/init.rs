@@ -14,16 +14,53 @@ use anyhow::Context as _;
 use assay_attest::TrustAnchor;
 use assay_ca::authority::{self, Authority, AuthorityPlan, Host};
 use assay_store::LedgerStore;
+use clap::Args;
 
 use crate::{
-    args::{InitArgs, KeyKind},
     config::{BaseUrl, Mode, UrlHost},
     devices::DeviceList,
     dir::Dir,
     files, now, print, print_json,
     staging::Staging,
     stop::{OrStop, Stop},
+    values::{KeyKind, plain_name},
 };
+
+/// `assay init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The operator's name, which becomes part of the CAs' names.
+    #[arg(long, default_value = "Assay", value_name = "N", value_parser = plain_name)]
+    pub name: String,
+    /// The origin of all URLs, for example `https://ca.example.org`.
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<BaseUrl>,
+    /// The key type of the CA that issues to devices.
+    #[arg(long, value_enum, default_value = "p256")]
+    pub key: KeyKind,
+    /// Mark the server as a laboratory (test mode). It can never become a
+    /// production server.
+    #[arg(long)]
+    pub laboratory: bool,
+    /// The certificate of an attestation authority to trust in addition to
+    /// Apple's; implies --laboratory.
+    #[arg(long, value_name = "FILE")]
+    pub laboratory_root: Vec<PathBuf>,
+    /// Who may order: devices in the list, or any attested device. any-attested
+    /// implies --laboratory.
+    #[arg(long, value_enum, default_value = "listed")]
+    pub admission: Mode,
+    /// Create an empty database for an existing CA whose database was lost;
+    /// everything else stays unchanged.
+    #[arg(
+        long,
+        conflicts_with_all = ["name", "base_url", "key", "laboratory", "laboratory_root", "admission"]
+    )]
+    pub keep_ca: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What a new server is to be.
 pub struct Plan<'a> {

@@ -47,7 +47,7 @@ pub(crate) struct InspectArgs {
     pub(crate) token: Option<String>,
     /// The time of the checks, as RFC 3339 has it or in seconds since 1970; now
     /// where not given.
-    #[arg(long, value_name = "TIME", value_parser = crate::args::time)]
+    #[arg(long, value_name = "TIME", value_parser = crate::values::time)]
     pub(crate) at: Option<Timestamp>,
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]

@@ -12,11 +12,10 @@ use data_encoding::HEXLOWER;
 
 use crate::{
     certificates::load_issuer,
-    database::Database,
+    database::{Database, with_progress},
     dir::Dir,
     print,
     stop::{OrStop, Stop},
-    store::with_progress,
 };
 
 /// How many certificates of a database that noted no CA are looked at: serial

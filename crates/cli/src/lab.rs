@@ -4,22 +4,14 @@
 mod demo;
 mod end_to_end;
 mod recording;
-mod replay_server;
 mod simulate;
-
-use std::sync::Arc;
-
-use assay_engine::ports::Observer;
-use assay_server::RequestLog;
 
 pub use self::{
     demo::{DemoArgs, run as run_demo},
     end_to_end::run as run_end_to_end,
     recording::{RecordingCommand, run as run_recording},
-    replay_server::Replay,
     simulate::{SimulateCommand, run as run_simulate},
 };
-use crate::logging::LogObserver;
 
 /// The examples of `assay --help`.
 pub const EXAMPLES: &str = "Examples:\n  assay demo\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
@@ -31,8 +23,3 @@ pub const SERVE_EXAMPLES: &str = "Examples:\n  assay --dir /var/lib/assay serve 
 /// The examples of `assay replay --help`.
 pub const REPLAY_EXAMPLES: &str = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
                                    assay replay --end-to-end --transcript sent recording.json";
-
-/// Logs the events of a replay server.
-fn observe(request_log: Arc<RequestLog>) -> Arc<dyn Observer> {
-    Arc::new(LogObserver::new(request_log))
-}

@@ -11,6 +11,7 @@ mod backup;
 mod certificates;
 mod clock;
 mod config;
+mod control;
 mod database;
 mod devices;
 mod dir;
@@ -32,7 +33,13 @@ mod preflight;
 mod progress;
 mod recordings;
 mod replay;
+#[cfg(feature = "lab")]
+mod replay_server;
+#[cfg(not(feature = "lab"))]
+#[path = "no_replay_server.rs"]
+mod replay_server;
 mod serve;
+mod sighup;
 mod signing_threads;
 mod socket;
 mod space;
@@ -43,6 +50,7 @@ mod store;
 mod system;
 mod terminal;
 mod tls;
+mod values;
 
 use std::{
     env, io, panic,
@@ -54,11 +62,13 @@ use anyhow::anyhow;
 use clap::Parser;
 
 use crate::{
-    args::{Cli, Command, ConfigCommand, StoreCommand},
+    args::{Cli, Command},
     dir::Dir,
     logging::{Delivery, Fatal},
     output::{print, print_json, print_styled},
+    preflight::command::ConfigCommand,
     stop::{OrStop, Stop},
+    store::StoreCommand,
 };
 
 /// Takes less processor time than the system's, and little memory, as it is

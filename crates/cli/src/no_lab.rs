@@ -3,14 +3,11 @@
 //! public. The commands are hidden from `--help`, and end with an error that
 //! says why they are not there.
 
-use std::{convert::Infallible, ffi::OsString};
+use std::ffi::OsString;
 
-use anyhow::anyhow;
 use clap::Args;
 
-use crate::{
-    app::Parts, args::ServeArgs, config::BaseUrl, replay::ReplayArgs, serve::Served, stop::Stop,
-};
+use crate::{replay::ReplayArgs, replay_server::absent, stop::Stop};
 
 /// The examples of `assay --help`.
 pub const EXAMPLES: &str = "Examples:\n  assay --dir /var/lib/assay init --name \"Example Corp\" --base-url https://ca.example.org\n  \
@@ -55,28 +52,4 @@ pub fn run_recording(_: &RecordingCommand) -> Result<(), Stop> {
 /// `assay simulate`
 pub async fn run_simulate(_: &SimulateCommand) -> Result<(), Stop> {
     Err(absent("simulate"))
-}
-
-/// `assay serve --replay`
-pub struct Replay(Infallible);
-
-impl Replay {
-    /// Refuses what the command line asks for.
-    pub fn load(_: &Parts, args: &ServeArgs) -> Result<Option<Self>, Stop> {
-        match args.replay {
-            None => Ok(None),
-            Some(_) => Err(absent("serve --replay")),
-        }
-    }
-
-    /// There is nothing to start.
-    pub async fn start(self, _: &BaseUrl) -> Result<Served, Stop> {
-        match self.0 {}
-    }
-}
-
-fn absent(command: &str) -> Stop {
-    Stop::usage(anyhow!(
-        "assay {command}: this build has no laboratory commands: build with default features, or with --features lab"
-    ))
 }

@@ -1,7 +1,6 @@
 //! `assay orders`: what became of orders, from the running server or, when
 //! none runs, from the database's ledger.
 
-pub mod control;
 mod find;
 mod list;
 mod refusals;
@@ -17,9 +16,11 @@ use assay_proto::{
     admin::{Request, Response},
 };
 use assay_store::LedgerView;
+use clap::Subcommand;
 
+use self::{find::ShowArgs, list::ListArgs, refusals::RefusalsArgs};
 use crate::{
-    args::OrdersCommand,
+    control,
     dir::Dir,
     logging, now,
     stop::{OrStop, Stop},
@@ -29,6 +30,32 @@ use crate::{
 /// of an order, and than a device's name may have. The control socket takes it
 /// however its JSON escapes it.
 const LONGEST_TEXT: usize = 512;
+
+/// `assay orders`
+#[derive(Debug, Subcommand)]
+pub enum OrdersCommand {
+    /// List the orders, newest last.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay orders list --limit 20\n  \
+                      assay --dir /var/lib/assay orders list --status invalid --since 24h\n  \
+                      assay --dir /var/lib/assay orders list --device C02XK0AAJHD2"
+    )]
+    List(ListArgs),
+    /// List requests that were refused before an order was created: devices
+    /// that are not admitted, exceeded limits.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay orders refusals --device C02XK0AAJHD2"
+    )]
+    Refusals(RefusalsArgs),
+    /// Show an order, or a device's orders: what was refused, why, and what to
+    /// do.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay orders show C02XK0AAJHD2\n  \
+                      assay --dir /var/lib/assay orders show _BndzaG99774uYffrGJwFA\n  \
+                      assay --dir /var/lib/assay orders show --certificate --pem 6c0686c00c7cecd1fe36465035111dcb"
+    )]
+    Show(ShowArgs),
+}
 
 /// `assay orders`
 pub async fn run(dir: &Dir, command: &OrdersCommand) -> Result<(), Stop> {
@@ -93,13 +120,6 @@ fn check_length(name: &str, text: &str) -> Result<(), Stop> {
         "{name} has {} bytes, at most {LONGEST_TEXT} are allowed: give an order's name or URL, a certificate's serial number or a device's name",
         text.len()
     )))
-}
-
-/// That the running server is of another version, most likely.
-pub fn another_answer() -> Stop {
-    Stop::fault(anyhow!(
-        "the running server answered something else than it was asked"
-    ))
 }
 
 /// Says something beside the results.

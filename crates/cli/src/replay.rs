@@ -27,7 +27,7 @@ pub struct ReplayArgs {
     pub paths: Vec<PathBuf>,
     /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
     /// of when they were recorded.
-    #[arg(long, value_name = "TIME", value_parser = crate::args::time, conflicts_with = "now")]
+    #[arg(long, value_name = "TIME", value_parser = crate::values::time, conflicts_with = "now")]
     pub at: Option<Timestamp>,
     /// Judges all of them as if they came now.
     #[arg(long)]

@@ -3,7 +3,7 @@
 mod background;
 mod health;
 mod open_files;
-pub mod reload;
+mod reload;
 mod starting;
 
 use std::{
@@ -12,21 +12,22 @@ use std::{
 };
 
 use anyhow::anyhow;
-use assay_engine::{Engine, health::Part, ports::Store};
-use assay_server::{RESERVED_CONNECTIONS, RequestLog, Server, ServerConfig, TlsIdentity};
+use assay_engine::{Engine, health::Part};
+use assay_server::{RESERVED_CONNECTIONS, Server, ServerConfig, TlsIdentity};
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::App,
-    args::ServeArgs,
+    app::{App, Served},
     config::{BaseUrl, Config},
-    devices::{self, Devices, ListFiles},
+    control,
+    devices::{self, ListFiles},
     dir::Dir,
-    lab::Replay,
     notify,
-    orders::control,
     preflight::{self, Listening},
-    print, socket, status,
+    print,
+    replay_server::{Replay, ReplayServerArgs},
+    socket,
     stop::{OrStop, Stop},
     tls::{OwnIdentity, TlsEnd},
 };
@@ -34,20 +35,23 @@ use crate::{
 use background::Background;
 use reload::{Reload, Started};
 
+/// `assay serve`
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// The address to listen on, instead of the configured one; port 0 selects
+    /// a free port.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// What to serve instead of the server itself.
+    #[command(flatten)]
+    pub replay: ReplayServerArgs,
+}
+
 /// A server that is ready: its socket is bound, its database open.
 pub struct Ready {
     pub app: App,
     background: Background,
     server: Server,
-}
-
-/// What clients and `assay orders` get to see: the server itself, or what it
-/// replays. The TLS certificate is the server's own either way.
-pub struct Served {
-    pub devices: Option<Arc<Devices>>,
-    pub engine: Arc<Engine>,
-    pub request_log: Arc<RequestLog>,
-    pub store: Arc<dyn Store>,
 }
 
 /// `assay serve`
@@ -89,7 +93,7 @@ pub async fn prepare(
     };
     let parts = preflight::start(dir, listening)?;
     let started = Started::now(dir, &parts.config);
-    let replay = Replay::load(&parts, args)?;
+    let replay = Replay::load(&parts, &args.replay)?;
     open_files::raise(parts.config.server.max_connections + RESERVED_CONNECTIONS);
     let socket = Socket::bind(inherited, args, &parts.config).await?;
     // From here on a hangup ends no server, however soon it comes.
@@ -104,7 +108,7 @@ pub async fn prepare(
         replay: replay.is_some(),
     };
     let app = starting::open(parts, opening, &socket.listener).await?;
-    status::begin();
+    control::begin();
     take_up(&app.engine).await?;
     background.keep(&app.engine);
     let served = match replay {

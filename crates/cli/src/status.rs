@@ -1,39 +1,29 @@
 //! `assay status`: shows whether the running server works, and what fails.
 
-use std::{fmt, sync::LazyLock, time::Instant};
+use std::fmt;
 
 use anyhow::anyhow;
-use assay_engine::{Engine, operator::Running};
 use assay_proto::{
     PartState,
     admin::{Request, Response, Status},
 };
+use clap::Args;
 
 use crate::{
-    args::StatusArgs,
+    control::{self, another_answer},
     dir::Dir,
-    orders::{another_answer, control},
     output::Text,
     print, print_json,
     stop::{OrStop, Stop},
     terminal,
 };
 
-/// When this process began to serve.
-static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Records the time at which the server begins to serve.
-pub fn begin() {
-    LazyLock::force(&STARTED);
-}
-
-/// The state that operator requests of `engine` are answered from.
-pub fn running(engine: &Engine) -> Running<'_> {
-    Running {
-        engine,
-        uptime_seconds: STARTED.elapsed().as_secs(),
-        version: env!("CARGO_PKG_VERSION"),
-    }
+/// `assay status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `assay status`

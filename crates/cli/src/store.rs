@@ -1,39 +1,73 @@
 //! `assay store`: checks and maintains the database.
 
-use std::{io, sync::Arc};
-
 use anyhow::anyhow;
 use assay_store::{
     LedgerStore, OpenMode, Options,
-    maintenance::{self, Repaired, Report, Restored, RestoredFrom},
+    maintenance::{self, Repaired, Report},
 };
+use clap::Subcommand;
 
 use crate::{
-    args::StoreCommand,
+    clock::command::ClockCommand,
+    database::{describe_restored, hand_over, with_progress},
     dir::Dir,
-    issuer,
-    permissions::give_to_owner_of,
-    print, print_json,
+    issuer, print, print_json,
     progress::Progress,
     stop::{OrStop, Stop},
 };
 
 /// `assay store`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read the whole ledger and list all damage. Exit code 0: intact, 1:
+    /// damaged, 3: unreadable.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store check")]
+    Check {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Repair a damaged ledger from the index; the damaged files are kept. The
+    /// server must not run.
+    #[command(
+        after_help = "Examples:\n  assay --dir /var/lib/assay store repair\n  assay --dir /var/lib/assay store repair --accept-loss"
+    )]
+    Repair {
+        /// Accept data loss: keep every intact entry, and list what is lost.
+        #[arg(long)]
+        accept_loss: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rebuild the index from the ledger. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store rebuild")]
+    Rebuild,
+    /// Remove files that were set aside: old indexes, damaged ledgers, files of
+    /// an older layout. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store clean")]
+    Clean {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Acknowledge that the database was restored, or repaired with a loss:
+    /// `serve` warns until then. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store acknowledge")]
+    Acknowledge,
+    /// Confirm that the issuing CA was replaced on purpose: `serve` refuses a
+    /// CA that the database does not belong to. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store accept-issuer")]
+    AcceptIssuer,
+    /// Decide which clock is right.
+    #[command(flatten)]
+    Clock(ClockCommand),
+}
+
+/// `assay store`
 pub fn run(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
     let ended = run_command(dir, command);
     hand_over(dir, ended)
-}
-
-/// Ends a command that may have written the database: gives files that root
-/// created to the owner of the directory, whose server could not start
-/// otherwise.
-pub fn hand_over(dir: &Dir, ended: Result<(), Stop>) -> Result<(), Stop> {
-    let given = match give_to_owner_of(dir.path(), &dir.db()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    let doing = format!("cannot give {} to its owner", dir.db().display());
-    ended.and(given.or_fault(&doing))
 }
 
 fn run_command(dir: &Dir, command: &StoreCommand) -> Result<(), Stop> {
@@ -187,14 +221,6 @@ fn repair(dir: &Dir, accept_loss: bool, json: bool) -> Result<(), Stop> {
     }
 }
 
-/// Options that show the progress of an index rebuild.
-pub fn with_progress() -> Options {
-    let progress = Progress::new("rebuild of the index");
-    let mut options = Options::default();
-    options.on_rebuild = Arc::new(move |done, total| progress.show(done, total));
-    options
-}
-
 fn rebuild(dir: &Dir) -> Result<(), Stop> {
     maintenance::rebuild(&dir.db(), with_progress())?;
     print("Rebuilt the index. The old one is kept until `assay store clean`.")
@@ -228,25 +254,8 @@ fn acknowledge(dir: &Dir) -> Result<(), Stop> {
     store
         .set_restored(None)
         .or_fault("cannot write the database")?;
-    print(format_args!("Acknowledged: {}", in_words(&restored)))
-}
-
-/// Describes what happened to a restored database.
-pub fn in_words(restored: &Restored) -> String {
-    let Restored {
-        from,
-        sequence,
-        time,
-    } = restored;
-    match from {
-        RestoredFrom::Backup => format!(
-            "the database was restored from a backup that ends with commit {sequence} ({time}); certificates issued or revoked after that are unknown"
-        ),
-        RestoredFrom::Anew => format!(
-            "the database was lost, and an empty one was created for its CA at {time}: everything issued, revoked or ordered before that is unknown"
-        ),
-        RestoredFrom::Loss => format!(
-            "the database was damaged after commit {sequence}, and repaired with a loss; certificates issued or revoked after that may be unknown"
-        ),
-    }
+    print(format_args!(
+        "Acknowledged: {}",
+        describe_restored(&restored)
+    ))
 }

@@ -2,15 +2,14 @@
 
 use std::path::{Component, Path};
 
+use crate::dir::SERVING;
+
 /// The directory of the ledger's files in a backup.
 pub const LEDGER: &str = "db/ledger";
 
-/// The server's last TLS certificate with its key. It is issued again at each
-/// start, so backups do not contain it.
-pub const SERVING: &str = "ca/serving.pem";
-
 /// Whether a backup may contain a file of this name: relative, without `..`,
-/// and part of a server's directory.
+/// and part of a server's directory. The server's last TLS certificate is issued
+/// again at each start, so backups do not contain it.
 pub fn is_known(name: &str) -> bool {
     let path = Path::new(name);
     let plain = path

@@ -3,23 +3,33 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use assay_store::maintenance;
+use clap::Args;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::{FORMAT, MANIFEST, Manifest, SUMS, names};
 use crate::{
-    args::RestoreArgs,
     dir::Dir,
     files, print, print_json,
     progress::Progress,
     staging::Staging,
     stop::{OrStop, Stop},
 };
+
+/// `assay restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup. The directory of --dir must be empty or not exist.
+    pub file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `assay restore`
 pub fn run(dir: &Dir, args: &RestoreArgs) -> Result<(), Stop> {

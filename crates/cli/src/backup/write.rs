@@ -7,6 +7,7 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use assay_proto::Timestamp;
 use assay_store::maintenance::Snapshot;
+use clap::Args;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
@@ -15,13 +16,25 @@ use super::{
     names::{self, LEDGER},
 };
 use crate::{
-    args::BackupArgs,
     config::{Config, Mode, Tls},
     dir::Dir,
     files, now, print, print_json,
     progress::Progress,
     stop::{OrStop, Stop},
 };
+
+/// `assay backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file to write, which must not exist yet: a tar archive, mode 0600.
+    pub file: PathBuf,
+    /// Leave out the private keys of the CAs and the nonce key.
+    #[arg(long)]
+    pub no_keys: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `assay backup`
 pub fn run(dir: &Dir, args: &BackupArgs) -> Result<(), Stop> {

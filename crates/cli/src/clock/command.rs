@@ -12,19 +12,39 @@ use assay_proto::{
     admin::{Request, Response},
 };
 use assay_store::{LedgerStore, OpenMode};
+use clap::Subcommand;
 
 use crate::{
-    args::ClockCommand,
     certificates::one_certificate,
+    control::{self, another_answer},
+    database::hand_over,
     dir::Dir,
-    files, now,
-    orders::{another_answer, control},
-    print,
+    files, now, print,
     stop::{OrStop, Stop},
-    store::hand_over,
     system::SystemRandom,
     tls::check::validity_of,
+    values,
 };
+
+/// `assay store accept-clock` and `reset-clock`
+#[derive(Debug, Subcommand)]
+pub enum ClockCommand {
+    /// Confirm that the clock is right although it is far ahead of the last
+    /// commit, or of the running server's time.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay store accept-clock 2026-11-28T09:30:00Z"
+    )]
+    AcceptClock {
+        /// The current time, to within an hour: RFC 3339, or seconds since
+        /// 1970.
+        #[arg(value_parser = values::time)]
+        time: Timestamp,
+    },
+    /// Reset the recorded time to the clock's, after a wrong clock was
+    /// recorded. Open orders become invalid. The server must not run.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay store reset-clock")]
+    ResetClock,
+}
 
 /// `assay store accept-clock` and `reset-clock`
 pub async fn run(dir: &Dir, command: &ClockCommand) -> Result<(), Stop> {

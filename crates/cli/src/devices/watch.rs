@@ -21,9 +21,12 @@ use assay_proto::Timestamp;
 
 use super::{
     DeviceList, DeviceListWarning, Devices, Difference, Doubt, DoubtCause, Findings, ListFiles,
-    MAX_DEVICE_LIST, Named, Stamp, stamp,
+    MAX_DEVICE_LIST, Named,
 };
-use crate::now;
+use crate::{
+    files::{Stamp, stamp},
+    now,
+};
 
 /// How far apart two looks are that must agree: almost the second between two
 /// ticks.

@@ -11,13 +11,14 @@ use clap::Args;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
-    args::{KeyKind, ServeArgs},
     config::Mode,
     dir::Dir,
     init, now, orders,
     output::Text,
-    print, serve,
+    print,
+    serve::{self, ServeArgs},
     stop::{OrStop, Stop},
+    values::KeyKind,
 };
 
 /// `assay demo`

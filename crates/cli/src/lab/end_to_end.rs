@@ -18,12 +18,12 @@ use assay_lab::replay::{End, Played, add_embedded_root, local_server, play};
 use assay_recording::{Evidence, MAX_RECORDING_BYTES, Recording, Verdict};
 use data_encoding::HEXLOWER;
 
-use super::observe;
 use crate::{
     certificates,
     config::Config,
     files, print, print_json,
     replay::{ReplayArgs, paths},
+    replay_server::observe,
     stop::Stop,
 };
 

@@ -17,9 +17,9 @@ use device::DeviceArgs;
 use suggest::suggest;
 
 use crate::{
-    args::KeyKind,
     now, print,
     stop::{OrStop, Stop},
+    values::KeyKind,
 };
 
 /// `assay simulate`

@@ -5,10 +5,29 @@ use std::fs;
 
 use anyhow::anyhow;
 use assay_proto::admin::{DeviceStory, FindOrders, Found, Request, Response, Story};
+use clap::Args;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::Source;
-use crate::{args::ShowArgs, dir::Dir, output::Text, print, print_json, stop::Stop};
+use crate::{control::another_answer, dir::Dir, output::Text, print, print_json, stop::Stop};
+
+/// `assay orders show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// An order (the last part of its URL), a device's serial number or UDID,
+    /// or a certificate's serial number in hex.
+    #[arg(allow_hyphen_values = true, value_name = "WHAT")]
+    pub what: String,
+    /// Treat WHAT as a certificate's serial number.
+    #[arg(long)]
+    pub certificate: bool,
+    /// Print the certificate and its issuer, PEM.
+    #[arg(long, conflicts_with = "json")]
+    pub pem: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `assay orders show`
 pub async fn run(source: &mut Source<'_>, args: &ShowArgs) -> Result<(), Stop> {
@@ -18,7 +37,7 @@ pub async fn run(source: &mut Source<'_>, args: &ShowArgs) -> Result<(), Stop> {
         certificate: args.certificate,
     };
     let Response::Found(found) = source.ask(&Request::Find(request)).await? else {
-        return Err(super::another_answer());
+        return Err(another_answer());
     };
     let Found {
         order,

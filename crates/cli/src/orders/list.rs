@@ -1,12 +1,74 @@
 //! `assay orders list`: pages of orders, the newest last.
 
+use assay_proto::admin;
 use assay_proto::{
     Timestamp,
     admin::{ListOrders, OrderFilter, Request, Response, Summary},
 };
+use clap::{Args, ValueEnum};
 
 use super::Source;
-use crate::{args::ListArgs, now, output::Text, print, print_json, progress::Progress, stop::Stop};
+use crate::{
+    control::another_answer,
+    now,
+    output::Text,
+    print, print_json,
+    progress::Progress,
+    stop::Stop,
+    values::{Since, since},
+};
+
+/// `assay orders list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The maximum number of orders to list.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Only orders of this device: a serial number or UDID, ordered or
+    /// attested.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub device: Option<String>,
+    /// Only orders with this status.
+    #[arg(long)]
+    pub status: Option<StatusFilter>,
+    /// Only orders since a time (RFC 3339 or seconds since 1970), or of the
+    /// last 90s, 30m, 24h, 7d.
+    #[arg(long, value_name = "TIME|SPAN", value_parser = since)]
+    pub since: Option<Since>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A status to filter orders by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusFilter {
+    /// Waiting for the device's attestation.
+    Pending,
+    /// Waiting for the CSR.
+    Ready,
+    /// The certificate is being signed.
+    Processing,
+    /// The certificate was issued.
+    Valid,
+    /// Refused, expired or abandoned.
+    Invalid,
+    /// The certificate was issued and later revoked.
+    Revoked,
+}
+
+impl From<StatusFilter> for admin::StatusFilter {
+    fn from(status: StatusFilter) -> Self {
+        match status {
+            StatusFilter::Pending => Self::Pending,
+            StatusFilter::Ready => Self::Ready,
+            StatusFilter::Processing => Self::Processing,
+            StatusFilter::Valid => Self::Valid,
+            StatusFilter::Invalid => Self::Invalid,
+            StatusFilter::Revoked => Self::Revoked,
+        }
+    }
+}
 
 /// `assay orders list`
 pub async fn run(source: &mut Source<'_>, args: &ListArgs) -> Result<(), Stop> {
@@ -67,7 +129,7 @@ async fn read(source: &mut Source<'_>, filter: OrderFilter, limit: usize) -> Res
     let (mut orders, mut matching, mut read, mut all) = (Vec::new(), 0, 0, None);
     loop {
         let Response::Page(page) = source.ask(&Request::Page(request.clone())).await? else {
-            return Err(super::another_answer());
+            return Err(another_answer());
         };
         request.limit -= page.orders.len().min(request.limit);
         orders.extend(page.orders);

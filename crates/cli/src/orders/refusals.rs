@@ -3,9 +3,24 @@
 
 use anyhow::anyhow;
 use assay_proto::admin::{ListRefusals, Request, Response};
+use clap::Args;
 
 use super::Source;
-use crate::{args::RefusalsArgs, output::Text, print, print_json, stop::Stop};
+use crate::{control::another_answer, output::Text, print, print_json, stop::Stop};
+
+/// `assay orders refusals`
+#[derive(Debug, Args)]
+pub struct RefusalsArgs {
+    /// Only refusals of this device: a serial number or UDID.
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub device: Option<String>,
+    /// The maximum number of refusals to list.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `assay orders refusals`
 pub async fn run(source: &mut Source<'_>, args: &RefusalsArgs) -> Result<(), Stop> {
@@ -22,7 +37,7 @@ pub async fn run(source: &mut Source<'_>, args: &RefusalsArgs) -> Result<(), Sto
         )));
     }
     let Response::Refusals(found) = source.ask(&request).await? else {
-        return Err(super::another_answer());
+        return Err(another_answer());
     };
     let left_out = found.total.saturating_sub(found.refusals.len());
     if args.json {

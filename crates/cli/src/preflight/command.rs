@@ -1,9 +1,22 @@
 //! `assay config check`: shows all problems in one run.
 
 use assay_attest::TrustAnchor;
+use clap::Subcommand;
 
 use super::{BadList, Listening, Report, look};
 use crate::{app::Parts, dir::Dir, print, print_json, stop::Stop, terminal};
+
+/// `assay config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check configuration, CAs and the list of devices, as serve does.
+    #[command(after_help = "Example:\n  assay --dir /var/lib/assay config check")]
+    Check {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// `assay config check`
 pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {

@@ -4,86 +4,18 @@
 use std::{
     future::pending,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use assay_engine::sha256;
-use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
+use tokio::signal::unix::Signal;
 
 use crate::{
     config::{Config, Tls},
     dir::Dir,
     files,
     preflight::{self, BadList, Listening},
+    sighup::{Asker, Outcome, Requests, channel},
 };
-
-/// How long a part may take before the line says that it is not done.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a part did when it was asked: what is in use now, or why that did not
-/// change.
-type Outcome = Result<String, String>;
-
-/// Asks one part of the server to read its files again.
-struct Asker {
-    name: &'static str,
-    requests: mpsc::Sender<()>,
-    outcomes: mpsc::Receiver<Outcome>,
-}
-
-/// The end of a part that reads files again: requests come here, and go back
-/// with their outcome.
-pub struct Requests {
-    requests: mpsc::Receiver<()>,
-    outcomes: mpsc::Sender<Outcome>,
-}
-
-impl Requests {
-    /// Waits for the next request. One follows for each SIGHUP, but for those
-    /// that come while an earlier one is served.
-    pub async fn recv(&mut self) {
-        if self.requests.recv().await.is_none() {
-            pending().await
-        }
-    }
-
-    /// Reports what came of the last request.
-    pub fn report(&self, outcome: Result<String, String>) {
-        // Full, or closed: the line was written without it.
-        let _ = self.outcomes.try_send(outcome);
-    }
-}
-
-fn channel(name: &'static str) -> (Asker, Requests) {
-    let (requests, requested) = mpsc::channel(1);
-    let (outcome, outcomes) = mpsc::channel(1);
-    let asker = Asker {
-        name,
-        requests,
-        outcomes,
-    };
-    let requests = Requests {
-        requests: requested,
-        outcomes: outcome,
-    };
-    (asker, requests)
-}
-
-impl Asker {
-    fn ask(&mut self) {
-        // What came too late for an earlier line.
-        while self.outcomes.try_recv().is_ok() {}
-        // Full: it was asked and has not begun, which is as good.
-        let _ = self.requests.try_send(());
-    }
-
-    async fn outcome(&mut self) -> Outcome {
-        match timeout(PATIENCE, self.outcomes.recv()).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => Err("not done yet: a line of its own follows".to_owned()),
-        }
-    }
-}
 
 /// What the server was started with.
 pub struct Started {
@@ -176,7 +108,7 @@ impl Reload {
             }
             let mut outcomes = Vec::new();
             for part in &mut self.parts {
-                outcomes.push((part.name, part.outcome().await));
+                outcomes.push((part.name(), part.outcome().await));
             }
             let started = self.started;
             let compared = tokio::task::spawn_blocking(move || {

@@ -44,7 +44,7 @@ pub async fn open(parts: Parts, opening: Opening, listener: &TcpListener) -> Res
         health,
         replay,
     } = opening;
-    let identity = match parts.tls() {
+    let identity = match &parts.tls {
         TlsEnd::Files(files) => Some(Arc::clone(&files.identity)),
         TlsEnd::Off => None,
         // Its own CA cannot sign yet: what it signs is recorded first, and

@@ -13,9 +13,9 @@ use std::{
 use anyhow::Context as _;
 use assay_ca::authority;
 use assay_proto::Timestamp;
+use clap::Subcommand;
 
 use crate::{
-    args::TlsCommand,
     certificates::load_root,
     config::{BaseUrl, Config, UrlHost},
     dir::Dir,
@@ -23,7 +23,29 @@ use crate::{
     permissions::{check_key, is_there},
     print, print_json,
     stop::{OrStop, Stop},
+    values,
 };
+
+/// `assay tls`
+#[derive(Debug, Subcommand)]
+pub enum TlsCommand {
+    /// Create a TLS CA for another host: the current one may certify no other.
+    #[command(
+        after_help = "Example:\n  assay --dir /var/lib/assay tls host ca.example.com --root-key /media/offline/root.key"
+    )]
+    Host {
+        /// The host of the new base URL: a DNS name or an address.
+        #[arg(value_parser = values::host)]
+        host: UrlHost,
+        /// The private key of the root, ca/root.pem: PEM, PKCS #8. It is only
+        /// read, never stored.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// `assay tls`
 pub fn run(dir: &Dir, command: &TlsCommand) -> Result<(), Stop> {

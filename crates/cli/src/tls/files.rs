@@ -16,9 +16,9 @@ use super::check::{check_server, validity_of};
 use crate::{
     certificates::pem_fault,
     config::UrlHost,
-    devices::{Stamp, stamp},
-    files, now, permissions,
-    serve::reload::Requests,
+    files::{self, Stamp, stamp},
+    now, permissions,
+    sighup::Requests,
 };
 
 const CHECK: Duration = Duration::from_secs(1);

@@ -2,11 +2,7 @@
 //! `ca/serving.pem`. It serves responses while the index is rebuilt, when
 //! nothing can be recorded and so nothing can be signed.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use assay_ca::certificate_pem;
@@ -22,7 +18,7 @@ use crate::{certificates::pem_fault, config::UrlHost, dir::Dir, files, now};
 pub fn keep(dir: &Dir, chain: &[Vec<u8>], key_pem: &str) {
     let mut text = key_pem.to_owned();
     text.extend(chain.iter().filter_map(|der| certificate_pem(der)));
-    let path = path(dir);
+    let path = dir.serving();
     let name = path.file_name().unwrap_or_default();
     if let Err(error) = files::replace(&dir.ca(), name, text.as_bytes(), 0o600) {
         tracing::warn!(
@@ -37,7 +33,7 @@ pub fn keep(dir: &Dir, chain: &[Vec<u8>], key_pem: &str) {
 /// Loads the stored certificate, if it can serve `host` now and was issued by
 /// the TLS CA with the certificate `ca` (DER).
 pub fn read(dir: &Dir, ca: &[u8], host: &UrlHost) -> Option<Arc<TlsIdentity>> {
-    let path = path(dir);
+    let path = dir.serving();
     if !path.exists() {
         return None;
     }
@@ -51,10 +47,6 @@ pub fn read(dir: &Dir, ca: &[u8], host: &UrlHost) -> Option<Arc<TlsIdentity>> {
             );
         })
         .ok()
-}
-
-fn path(dir: &Dir) -> PathBuf {
-    dir.resolve(Path::new(crate::backup::names::SERVING))
 }
 
 fn try_read(
@@ -115,7 +107,7 @@ mod tests {
         let host = UrlHost::Dns(HOST.to_owned());
         assert!(read(&dir, &chain[1], &host).is_none());
         keep(&dir, &chain, &key.serialize_pem());
-        let path = path(&dir);
+        let path = dir.serving();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(read(&dir, &chain[1], &host).is_some());
         // Another CA, another host, another time, another key, a readable key.

@@ -6,7 +6,7 @@ use assay_simulator::{ClientKind, faults::Shape};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{DeviceArgs, suggest};
-use crate::args::KeyKind;
+use crate::values::KeyKind;
 
 /// `assay simulate`
 #[derive(Debug, Subcommand)]

@@ -1,22 +1,37 @@
 //! `assay serve --replay FILE`: what a laboratory server serves instead of
-//! itself.
+//! itself. A build without the feature `lab` has `no_replay_server.rs` in the
+//! place of this module.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::anyhow;
 use assay_attest::TrustAnchor;
-use assay_engine::profile::Profile;
+use assay_engine::{ports::Observer, profile::Profile};
 use assay_lab::replay::{ReplayServer, Settings, add_embedded_root};
 use assay_recording::{Acme, Evidence, MAX_RECORDING_BYTES, Recording, Time};
+use assay_server::RequestLog;
+use clap::Args;
 
 use crate::{
-    app::Parts,
-    args::ServeArgs,
+    app::{Parts, Served},
     config::BaseUrl,
     files,
-    serve::Served,
+    logging::LogObserver,
     stop::{OrStop, Stop},
 };
+
+/// What `assay serve` serves instead of itself.
+#[derive(Debug, Default, Args)]
+pub struct ReplayServerArgs {
+    /// Serve a recorded enrolment instead: its token for every challenge, at
+    /// its time, from memory. Laboratory servers only.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// Trust the root that the recording contains: this proves nothing about a
+    /// real device.
+    #[arg(long, requires = "replay")]
+    pub trust_embedded_roots: bool,
+}
 
 /// A recording that is to be served.
 pub struct Replay {
@@ -32,11 +47,11 @@ pub struct Replay {
 impl Replay {
     /// Reads the recording that the command line names, if it names one, for
     /// the server made of `parts`.
-    pub fn load(parts: &Parts, args: &ServeArgs) -> Result<Option<Self>, Stop> {
+    pub fn load(parts: &Parts, args: &ReplayServerArgs) -> Result<Option<Self>, Stop> {
         let Some(path) = &args.replay else {
             return Ok(None);
         };
-        if !parts.is_laboratory() {
+        if !parts.laboratory {
             return Err(Stop::usage(anyhow!(
                 "serve --replay gives out tokens that are known, at a time that has passed: for laboratory servers only, \
                  and this one was not made as one: make another with `assay init --laboratory`"
@@ -44,7 +59,7 @@ impl Replay {
         }
         let read = || {
             let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
-            let mut anchors = parts.anchors().to_vec();
+            let mut anchors = parts.anchors.clone();
             let own_root = add_embedded_root(&mut anchors, &recording, args.trust_embedded_roots)?;
             let time = recording.time();
             match recording.into_contents().evidence {
@@ -71,7 +86,7 @@ impl Replay {
         let settings = Settings {
             anchors: self.anchors,
             base_url: base_url.to_string(),
-            observe: super::observe,
+            observe,
             profile: self.profile,
         };
         let server = ReplayServer::start(self.time, &self.acme, settings)
@@ -93,4 +108,9 @@ impl Replay {
             store: server.store,
         })
     }
+}
+
+/// Logs the events of a replay server.
+pub fn observe(request_log: Arc<RequestLog>) -> Arc<dyn Observer> {
+    Arc::new(LogObserver::new(request_log))
 }

@@ -6,12 +6,18 @@
 //! request that cannot be read or answered has [`Response::Failed`]. A user who may
 //! enter the directory (mode 0700) may ask.
 
-use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+use std::{
+    fs::Permissions,
+    io,
+    os::unix::fs::PermissionsExt as _,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use assay_engine::{
     Engine,
-    operator::{self, Sources},
+    operator::{self, Running, Sources},
     ports::Store,
 };
 use assay_proto::admin::{Request, Response};
@@ -22,10 +28,27 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{dir::Dir, permissions, status, stop::Stop};
+use crate::{dir::Dir, permissions, stop::Stop};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_QUESTION: usize = 4096;
+
+/// When this process began to serve.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Records the time at which the server begins to serve.
+pub fn begin() {
+    LazyLock::force(&STARTED);
+}
+
+/// The state that operator requests of `engine` are answered from.
+fn running(engine: &Engine) -> Running<'_> {
+    Running {
+        engine,
+        uptime_seconds: STARTED.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
 
 /// Asks the running server. `None` when none runs.
 ///
@@ -56,6 +79,13 @@ pub async fn ask(dir: &Dir, request: &Request) -> Result<Option<anyhow::Result<R
         Ok(answer) => answer,
         Err(late) => Err(late.into()),
     }))
+}
+
+/// That the running server is of another version, most likely.
+pub fn another_answer() -> Stop {
+    Stop::fault(anyhow!(
+        "the running server answered something else than it was asked"
+    ))
 }
 
 /// Listens for questions. The database must be open already: that nobody else
@@ -101,7 +131,7 @@ async fn reply(stream: UnixStream, store: &dyn Store, engine: &Engine) -> anyhow
     let (reader, mut writer) = stream.into_split();
     let answer = match question(&mut BufReader::new(reader)).await {
         Ok(request) => {
-            let running = Some(status::running(engine));
+            let running = Some(running(engine));
             // The clock may be wrong: the server's time counts.
             let answer = operator::answer(Sources { store, running }, &request, engine.now());
             answer.await.map_err(anyhow::Error::from)
