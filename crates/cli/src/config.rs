@@ -463,11 +463,11 @@ impl Tables {
 
 impl Bind {
     /// Converts to the engine's type.
-    pub fn engine(self) -> admission::Bind {
+    pub fn engine(self) -> admission::IdentifierBinding {
         match self {
-            Self::ByForm => admission::Bind::ByForm,
-            Self::Serial => admission::Bind::Serial,
-            Self::Udid => admission::Bind::Udid,
+            Self::ByForm => admission::IdentifierBinding::ByForm,
+            Self::Serial => admission::IdentifierBinding::Serial,
+            Self::Udid => admission::IdentifierBinding::Udid,
         }
     }
 }

@@ -104,7 +104,7 @@ pub fn describe_restored(restored: &Restored) -> String {
         RestoredFrom::Backup => format!(
             "the database was restored from a backup that ends with commit {sequence} ({time}); certificates issued or revoked after that are unknown"
         ),
-        RestoredFrom::Anew => format!(
+        RestoredFrom::Recreated => format!(
             "the database was lost, and an empty one was created for its CA at {time}: everything issued, revoked or ordered before that is unknown"
         ),
         RestoredFrom::Loss => format!(

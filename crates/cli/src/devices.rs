@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::watch::Watch;
 pub use self::{
-    inventory::{Devices, Doubt, DoubtCause},
+    inventory::{Devices, PendingCause, PendingList},
     last_good::LastGood,
     list::{DeviceList, DeviceListWarning, Difference, Findings, ListReading, Named},
 };
@@ -93,7 +93,7 @@ impl ListFiles {
             Fault::Group(_) => Ok(()),
         };
         owners
-            .look_along(&self.list)
+            .check_path(&self.list)
             .into_iter()
             .try_for_each(refuse)?;
         self.bytes(|opened| owners.judge(&self.list, opened).map_or(Ok(()), refuse))
@@ -128,12 +128,15 @@ impl ListFiles {
         let cause = match self.read_settled(&good) {
             Ok(reading) => match loss_since(&good, &reading.list) {
                 None => return Ok(Devices::new(reading.list)),
-                Some(text) => DoubtCause::KeptBack(text),
+                Some(text) => PendingCause::KeptBack(text),
             },
-            Err(error) => DoubtCause::Unusable(format!("{error:#}")),
+            Err(error) => PendingCause::Unusable(format!("{error:#}")),
         };
         let since = changed_at(&self.list).unwrap_or_else(|| Timestamp(now()));
-        Ok(Devices::in_doubt(good, Some(Doubt { since, cause })))
+        Ok(Devices::with_pending(
+            good,
+            Some(PendingList { since, cause }),
+        ))
     }
 }
 

@@ -8,7 +8,7 @@ mod text;
 
 use anyhow::anyhow;
 use assay_engine::{
-    operator::{self, Sources, Unanswered},
+    operator::{self, RequestError, Sources},
     ports::Store,
 };
 use assay_proto::{
@@ -100,7 +100,7 @@ impl Source<'_> {
 }
 
 /// Answers from a store that no server runs on.
-pub async fn answer(store: &dyn Store, request: &Request) -> Result<Response, Unanswered> {
+pub async fn answer(store: &dyn Store, request: &Request) -> Result<Response, RequestError> {
     // As the engine has it: never behind what was recorded.
     let now = Timestamp(now()).max(store.latest_time().await?);
     let sources = Sources {

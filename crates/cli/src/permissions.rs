@@ -56,14 +56,14 @@ impl Owners {
 
     /// Checks a file or directory that influences decisions: a user that can write
     /// it controls them. `None` if it does not exist or is safe.
-    pub fn look_at(self, path: &Path) -> Option<Fault> {
+    pub fn check_file(self, path: &Path) -> Option<Fault> {
         self.judge(path, &fs::metadata(path).ok()?)
     }
 
     /// Checks everything on the path to `path` that could be used to replace
     /// the file: its directory, and each symbolic link with the directory that
     /// contains the link.
-    pub fn look_along(self, path: &Path) -> Vec<Fault> {
+    pub fn check_path(self, path: &Path) -> Vec<Fault> {
         let mut faults = Vec::new();
         for step in way_to(path) {
             let fault = match fs::symlink_metadata(&step) {
@@ -357,7 +357,7 @@ mod tests {
             (0o602, Some("by every user (mode 602)")),
         ] {
             with_mode(&file, mode);
-            let found = owners.look_at(&file).map(|fault| match fault {
+            let found = owners.check_file(&file).map(|fault| match fault {
                 Fault::Group(what) => what,
                 Fault::Open { what, remedy } => {
                     assert!(remedy.starts_with("chmod o-w "), "{remedy}");
@@ -369,13 +369,13 @@ mod tests {
                 assert!(found.contains(expected), "{found}");
             }
         }
-        assert_eq!(owners.look_at(&dir.path().join("absent")), None);
+        assert_eq!(owners.check_file(&dir.path().join("absent")), None);
         // A directory like /tmp, in which only owners replace their files.
         with_mode(dir.path(), 0o1777);
-        assert_eq!(owners.look_at(dir.path()), None);
+        assert_eq!(owners.check_file(dir.path()), None);
         with_mode(dir.path(), 0o777);
         assert!(matches!(
-            owners.look_at(dir.path()),
+            owners.check_file(dir.path()),
             Some(Fault::Open { .. })
         ));
         with_mode(dir.path(), 0o700);
@@ -392,15 +392,16 @@ mod tests {
             directory: uid + 1,
         };
         // Files of root are trusted by every user.
-        assert_eq!(foreign.look_at(&file).is_some(), uid != ROOT);
+        assert_eq!(foreign.check_file(&file).is_some(), uid != ROOT);
         let trusted = Owners {
             this: uid + 1,
             directory: uid,
         };
-        assert_eq!(trusted.look_at(&file), None);
+        assert_eq!(trusted.check_file(&file), None);
         if uid == ROOT {
             std::os::unix::fs::chown(&file, Some(4711), None).unwrap();
-            let Some(Fault::Open { what, remedy }) = Owners::of(dir.path()).unwrap().look_at(&file)
+            let Some(Fault::Open { what, remedy }) =
+                Owners::of(dir.path()).unwrap().check_file(&file)
             else {
                 panic!("it was trusted");
             };
@@ -424,11 +425,11 @@ mod tests {
         let owners = Owners::of(dir.path()).unwrap();
         let paths = [ours.join("link"), ours.join("folder/list")];
         for path in &paths {
-            assert_eq!(owners.look_along(path), [], "{path:?}");
+            assert_eq!(owners.check_path(path), [], "{path:?}");
         }
         with_mode(&open, 0o777);
         for path in &paths {
-            let faults = owners.look_along(path);
+            let faults = owners.check_path(path);
             assert_eq!(faults.len(), 1, "{faults:?}");
             let Fault::Open { what, .. } = &faults[0] else {
                 panic!("{faults:?}");
@@ -438,12 +439,12 @@ mod tests {
         with_mode(&open, 0o755);
         // A loop of links.
         symlink("loop", ours.join("loop")).unwrap();
-        assert!(owners.look_along(&ours.join("loop")).is_empty());
+        assert!(owners.check_path(&ours.join("loop")).is_empty());
         if geteuid().is_root() {
             with_mode(&open, 0o1777);
             symlink("list", open.join("foreign")).unwrap();
             lchown(open.join("foreign"), Some(4711), None).unwrap();
-            let faults = owners.look_along(&open.join("foreign"));
+            let faults = owners.check_path(&open.join("foreign"));
             assert!(
                 matches!(&faults[..], [Fault::Open { what, .. }] if what.contains("user 4711"))
             );

@@ -100,7 +100,7 @@ pub enum BadList {
 
 /// Checks the files in `dir` before a start: logs warnings and refuses errors.
 pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
-    let (report, parts) = look(dir, listening, BadList::GivesWay);
+    let (report, parts) = check(dir, listening, BadList::GivesWay);
     report.log_warnings();
     if let Some(owner) = permissions::other_owner(dir.path()) {
         tracing::warn!(
@@ -122,9 +122,9 @@ pub fn start(dir: &Dir, listening: Listening) -> Result<Parts, Stop> {
 
 /// Checks the files in `dir`. The parts are returned unless one of their files
 /// is missing or unreadable; the report decides whether they may be served.
-pub fn look(dir: &Dir, listening: Listening, bad_list: BadList) -> (Report, Option<Parts>) {
+pub fn check(dir: &Dir, listening: Listening, bad_list: BadList) -> (Report, Option<Parts>) {
     let mut report = Report::default();
-    let parts = report.look(dir, listening, bad_list);
+    let parts = report.check(dir, listening, bad_list);
     (report, parts)
 }
 
@@ -210,7 +210,7 @@ impl Report {
         }
     }
 
-    fn look(&mut self, dir: &Dir, listening: Listening, bad_list: BadList) -> Option<Parts> {
+    fn check(&mut self, dir: &Dir, listening: Listening, bad_list: BadList) -> Option<Parts> {
         self.take(check_there(dir))?;
         let config = self.take(Config::load(&dir.config()));
         self.check_owners(dir, config.as_ref());

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use assay_engine::text::disturbs;
+use assay_engine::text::is_unsafe_to_print;
 use serde::Serialize;
 
 /// Escapes control and invisible characters.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if disturbs(letter) {
+        if is_unsafe_to_print(letter) {
             shown.extend(letter.escape_unicode());
         } else {
             shown.push(letter);
@@ -34,7 +34,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_string(value)?;
     let mut safe = String::with_capacity(json.len());
     for letter in json.chars() {
-        if disturbs(letter) {
+        if is_unsafe_to_print(letter) {
             for unit in letter.encode_utf16(&mut [0; 2]) {
                 // Writing to a String does not fail.
                 let _ = write!(safe, "\\u{unit:04x}");

@@ -1,6 +1,6 @@
 //! Values of the command line that several commands take, and their parsers.
 
-use assay_engine::text::disturbs;
+use assay_engine::text::is_unsafe_to_print;
 use assay_proto::Timestamp;
 use clap::ValueEnum;
 
@@ -58,7 +58,7 @@ pub fn since(text: &str) -> Result<Since, String> {
 /// Parses a name without control characters, invisible characters and
 /// characters that change the direction of text.
 pub fn plain_name(text: &str) -> Result<String, String> {
-    match text.chars().find(|letter| disturbs(*letter)) {
+    match text.chars().find(|letter| is_unsafe_to_print(*letter)) {
         None => Ok(text.to_owned()),
         Some(letter) => Err(format!(
             "it contains {}, a control or invisible character: remove it",

@@ -21,8 +21,8 @@ use std::{
 };
 
 use assay_engine::{
-    Context, Engine, Issuers, Limits, Request, Setup,
-    admission::{Admission, AdmissionPolicy, Bind},
+    Context, Engine, Issuers, Limits, RequestInfo, Setup,
+    admission::{Admission, AdmissionPolicy, IdentifierBinding},
     directories::{Directories, DirectoryPlan, Profiles},
     ports::Store,
     profile::Profile,
@@ -64,7 +64,9 @@ impl House {
                 "https://localhost",
                 &Profiles::single(Profile::privacy_preserving()),
                 DirectoryPlan::new(AdmissionPolicy {
-                    admission: Admission::AnyAttested { bind: Bind::Serial },
+                    admission: Admission::AnyAttested {
+                        bind: IdentifierBinding::Serial,
+                    },
                     assigners: std::collections::HashSet::new(),
                 }),
             )
@@ -100,7 +102,7 @@ impl House {
                 for n in (task..count).step_by(AT_ONCE as usize) {
                     let (high, low) = ((n >> 8) as u16, n as u16);
                     let client = IpAddr::from([0x2001, 0xdb8, high, low, 0, 0, 0, 1]);
-                    let context = Context::new(any_key(), Request::from(client));
+                    let context = Context::new(any_key(), RequestInfo::from(client));
                     let request = NewAccount::default();
                     let made = house.engine.new_account(&context, &request);
                     made.await.unwrap();

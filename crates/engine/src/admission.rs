@@ -40,7 +40,7 @@ pub trait Inventory: Send + Sync {
 
     /// Returns the other attribute of the device that is known by `name`, and
     /// its value, if known.
-    async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
+    async fn other_attribute(&self, name: &str) -> Option<(Attribute, String)> {
         let _ = name;
         None
     }
@@ -57,7 +57,7 @@ pub enum Admission {
     /// Apple device in the world: only for laboratories.
     AnyAttested {
         /// What a permanent identifier names.
-        bind: Bind,
+        bind: IdentifierBinding,
     },
     /// The devices of an inventory.
     Listed(Arc<dyn Inventory>),
@@ -65,7 +65,7 @@ pub enum Admission {
 
 /// What a permanent identifier names when no list says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bind {
+pub enum IdentifierBinding {
     /// The UDID if it has the form of one, else the serial number.
     ByForm,
     /// The serial number.
@@ -74,7 +74,7 @@ pub enum Bind {
     Udid,
 }
 
-impl Bind {
+impl IdentifierBinding {
     /// Returns the attribute that evidence for `name` is compared with.
     #[must_use]
     pub fn attribute(self, name: &str) -> Attribute {
@@ -151,13 +151,13 @@ impl AdmissionPolicy {
 
     /// Returns the other attribute under which the device of `identifier` is
     /// listed, and its value, if known.
-    pub(crate) async fn listed_beside(
+    pub(crate) async fn listed_other_attribute(
         &self,
         identifier: &Identifier,
     ) -> Option<(Attribute, String)> {
         match &self.admission {
             Admission::AnyAttested { .. } => None,
-            Admission::Listed(inventory) => inventory.beside(identifier.device()).await,
+            Admission::Listed(inventory) => inventory.other_attribute(identifier.device()).await,
         }
     }
 }

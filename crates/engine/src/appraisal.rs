@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     sha256,
     stale::{self, SecondLooks},
-    text::disturbs,
+    text::is_unsafe_to_print,
 };
 
 /// The longest text of a device's own error that is kept, in characters.
@@ -337,7 +337,7 @@ fn clean(error: &serde_json::Value) -> String {
         other => other.to_string(),
     };
     text.chars()
-        .map(|c| if disturbs(c) { '\u{fffd}' } else { c })
+        .map(|c| if is_unsafe_to_print(c) { '\u{fffd}' } else { c })
         .take(MAX_DEVICE_ERROR)
         .collect()
 }

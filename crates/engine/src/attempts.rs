@@ -9,7 +9,7 @@ use std::{
 use assay_proto::{Timestamp, admin::CommitCount};
 
 use crate::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     ports::{Change, CommitError, ConflictOn},
 };
 
@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 8;
 /// ```
 pub(crate) struct Attempts<'a> {
     engine: &'a Engine,
-    request: &'a Request,
+    request: &'a RequestInfo,
     left: usize,
     conflict: Option<ConflictOn>,
 }
@@ -92,7 +92,7 @@ impl CommitCounts {
 
 impl Engine {
     /// Starts the attempts at a decision for `request`.
-    pub(crate) fn attempts<'a>(&'a self, request: &'a Request) -> Attempts<'a> {
+    pub(crate) fn attempts<'a>(&'a self, request: &'a RequestInfo) -> Attempts<'a> {
         Attempts {
             engine: self,
             request,

@@ -4,7 +4,7 @@
 use std::{fmt, net::IpAddr};
 
 use assay_jws::{Envelope, PublicKey, Signer, Verified};
-use assay_proto::{Object, cut};
+use assay_proto::{Object, truncate_quote};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 /// A request without its payload and signer. The default value stands for work
 /// that no request caused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestInfo {
     /// The client's address.
     pub client: Option<IpAddr>,
     /// The directory of the request.
@@ -44,7 +44,7 @@ pub struct Context<By> {
     /// Who signed the request.
     pub by: By,
     /// The request.
-    pub request: Request,
+    pub request: RequestInfo,
 }
 
 /// A request signed by an account's key.
@@ -86,7 +86,7 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-        request: Request,
+        request: RequestInfo,
     ) -> Result<(AccountContext, Payload), Unauthenticated> {
         let (context, payload) = self.authenticate(body, url, request).await?;
         match context.by {
@@ -106,7 +106,7 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-        request: Request,
+        request: RequestInfo,
     ) -> Result<(KeyContext, Payload), Unauthenticated> {
         let (context, payload) = self.authenticate(body, url, request).await?;
         match context.by {
@@ -125,7 +125,7 @@ impl Engine {
         &self,
         body: &[u8],
         url: &str,
-        request: Request,
+        request: RequestInfo,
     ) -> Result<(Context<Requester>, Payload), Unauthenticated> {
         let directory =
             (self.directory(&request.directory)).map_err(Unauthenticated::without_nonce)?;
@@ -157,7 +157,7 @@ impl Engine {
         {
             return Err(Unauthenticated::with_nonce(Error::AccountDeactivated));
         }
-        let request = Request {
+        let request = RequestInfo {
             redemption,
             ..request
         };
@@ -243,7 +243,7 @@ impl From<Unauthenticated> for Error {
     }
 }
 
-impl Request {
+impl RequestInfo {
     /// Returns a request from `client`.
     #[must_use]
     pub fn from(client: IpAddr) -> Self {
@@ -281,7 +281,7 @@ impl<By> Context<By> {
     /// Builds the context of a request by `by`. Requests of clients get theirs
     /// from [`Engine::authenticate`].
     #[must_use]
-    pub fn new(by: By, request: Request) -> Self {
+    pub fn new(by: By, request: RequestInfo) -> Self {
         Self { by, request }
     }
 }
@@ -321,7 +321,7 @@ impl Payload {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let read = serde_json::from_slice(self.bytes());
         read.map(|Object(value)| value)
-            .map_err(|error| Error::Payload(cut(&error.to_string())))
+            .map_err(|error| Error::Payload(truncate_quote(&error.to_string())))
     }
 
     /// Checks that the payload is empty.

@@ -83,12 +83,12 @@ pub(crate) struct Bound {
     pub(crate) protected: u64,
     /// Which new members are refused when no member is old enough to be
     /// displaced.
-    pub(crate) refused: Refused,
+    pub(crate) refused: RefusalRule,
 }
 
 /// Which new members are refused when no member is old enough to be displaced.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Refused {
+pub(crate) enum RefusalRule {
     /// Those whose networks have more members than an equal share, on every
     /// level.
     AboveEqualShare,
@@ -314,7 +314,7 @@ impl<T: Copy + Ord> Census<T> {
     fn is_refused(&self, origin: Option<Origin>, bound: Bound) -> bool {
         let networks = Network::around(origin);
         match bound.refused {
-            Refused::AboveEqualShare => {
+            RefusalRule::AboveEqualShare => {
                 // Check level by level: a customer of a provider is not refused
                 // for other customers' requests.
                 let (mut within, mut room) = (None, bound.limit);
@@ -329,7 +329,7 @@ impl<T: Copy + Ord> Census<T> {
                     own + 1 > share.max(1)
                 })
             }
-            Refused::Heaviest => {
+            RefusalRule::Heaviest => {
                 let mut within = None;
                 networks.iter().all(|network| {
                     let heaviest = self.heaviest(within).map(|(_, heaviest)| heaviest);

@@ -202,14 +202,14 @@ impl Directory {
 
 /// The directory and route of a request.
 #[derive(Clone)]
-pub struct Place {
+pub struct RequestTarget {
     /// The directory.
     pub directory: Arc<Directory>,
     /// The route in it.
     pub route: Route,
 }
 
-impl Place {
+impl RequestTarget {
     /// Returns the path pattern for logs. Resource IDs are not logged: only
     /// their holders may know them.
     #[must_use]
@@ -280,17 +280,17 @@ impl Directories {
 
     /// Returns the directory and route of `path`; `None` if there is none.
     #[must_use]
-    pub fn place(&self, path: &str) -> Option<Place> {
+    pub fn target(&self, path: &str) -> Option<RequestTarget> {
         let tail = below_root(path)?;
         if let Some(route) = Route::of(tail) {
             let directory = Arc::clone(&self.default);
-            return Some(Place { directory, route });
+            return Some(RequestTarget { directory, route });
         }
         let (name, tail) = tail.split_once('/')?;
         let route = Route::of(tail)?;
         let directory = self.named.get(&DirectoryName::parse(name).ok()?)?;
         let directory = Arc::clone(directory);
-        Some(Place { directory, route })
+        Some(RequestTarget { directory, route })
     }
 }
 
@@ -299,7 +299,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::admission::{Admission, Bind};
+    use crate::admission::{Admission, IdentifierBinding};
 
     const BASE: &str = "https://ca.example.org";
 
@@ -309,7 +309,9 @@ mod tests {
             default_profile: name(&default),
             profiles: profiles.iter().map(name).collect(),
             ..DirectoryPlan::new(AdmissionPolicy {
-                admission: Admission::AnyAttested { bind: Bind::Serial },
+                admission: Admission::AnyAttested {
+                    bind: IdentifierBinding::Serial,
+                },
                 assigners: HashSet::new(),
             })
         }
@@ -382,19 +384,19 @@ mod tests {
     #[test]
     fn a_path_leads_to_its_directory() {
         let directories = two();
-        let place = |path: &str| {
-            let place = directories.place(path)?;
-            let pattern = place.pattern().to_owned();
-            Some((place.directory.name(), place.route, pattern))
+        let target = |path: &str| {
+            let target = directories.target(path)?;
+            let pattern = target.pattern().to_owned();
+            Some((target.directory.name(), target.route, pattern))
         };
         for directory in directories.iter() {
             for route in Route::ALL {
                 let path = directory.pattern(*route).to_owned();
                 let expected = Some((directory.name(), *route, path.clone()));
-                assert_eq!(place(&path), expected);
+                assert_eq!(target(&path), expected);
             }
         }
-        let found = place("/acme/wifi/order/AbC/finalize").unwrap();
+        let found = target("/acme/wifi/order/AbC/finalize").unwrap();
         let pattern = "/acme/wifi/order/{id}/finalize".to_owned();
         assert_eq!(found, (wifi(), Route::Finalize, pattern));
         for path in [
@@ -415,7 +417,7 @@ mod tests {
             "acme/directory",
             "/acme-directory",
         ] {
-            assert_eq!(place(path), None, "{path}");
+            assert_eq!(target(path), None, "{path}");
         }
     }
 }

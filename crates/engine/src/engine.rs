@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::{
     Error,
     attempts::CommitCounts,
-    authenticate::Request,
+    authenticate::RequestInfo,
     directories::{Directories, Directory},
     events::Event,
     health::{Health, Part},
@@ -266,7 +266,7 @@ impl Engine {
     /// When the store fails.
     pub async fn record_time(&self, name: &'static str) -> Result<Timestamp, Error> {
         let now = self.now();
-        self.commit(&Request::default(), name, now, Vec::new())
+        self.commit(&RequestInfo::default(), name, now, Vec::new())
             .await?;
         Ok(now)
     }
@@ -387,7 +387,7 @@ impl Engine {
 
     pub(crate) async fn commit(
         &self,
-        request: &Request,
+        request: &RequestInfo,
         name: &'static str,
         now: Timestamp,
         changes: Vec<Change>,

@@ -18,7 +18,7 @@ use assay_proto::{Identifier, ProblemType, RevocationReason, Timestamp};
 pub use self::kind::{Kind, Severity};
 pub use crate::census::Network;
 use crate::{
-    Engine, Request,
+    Engine, RequestInfo,
     domain::{Attribute, DeviceFacts, EvidenceRecord, Failure, Gate, Revoker, Token},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Answer, StoreError},
@@ -32,7 +32,7 @@ pub enum Event<'a> {
     /// The contacts of an account were replaced. Only their number is reported:
     /// addresses are personal data.
     AccountChanged {
-        request: &'a Request,
+        request: &'a RequestInfo,
         account: AccountId,
         contacts_before: usize,
         contacts: usize,
@@ -40,7 +40,7 @@ pub enum Event<'a> {
     },
     /// newAccount created an account.
     AccountCreated {
-        request: &'a Request,
+        request: &'a RequestInfo,
         account: AccountId,
         thumbprint: &'a Thumbprint,
         at: Timestamp,
@@ -48,14 +48,14 @@ pub enum Event<'a> {
     /// An account was deactivated by its holder; this many open orders ended
     /// with it.
     AccountDeactivated {
-        request: &'a Request,
+        request: &'a RequestInfo,
         account: AccountId,
         orders_ended: usize,
         at: Timestamp,
     },
     /// keyChange replaced an account's key (RFC 8555 section 7.3.5).
     AccountKeyChanged {
-        request: &'a Request,
+        request: &'a RequestInfo,
         account: AccountId,
         old: &'a Thumbprint,
         new: &'a Thumbprint,
@@ -64,7 +64,7 @@ pub enum Event<'a> {
     /// An authorization was deactivated (RFC 8555 section 7.5.2); its order may
     /// have ended with it.
     AuthorizationDeactivated {
-        request: &'a Request,
+        request: &'a RequestInfo,
         account: AccountId,
         authorization: AuthorizationId,
         order: OrderId,
@@ -130,17 +130,17 @@ pub enum Event<'a> {
     },
     /// Pending orders were displaced by newer ones for the same identifiers, or
     /// newer ones were refused: the sum over a second.
-    OrdersDisplaced(Displaced),
+    OrdersDisplaced(DisplacedCounts),
     /// The signature of an authenticated request lacked leading zero bytes.
-    PaddedSignature { request: &'a Request },
+    PaddedSignature { request: &'a RequestInfo },
     /// Accounts without a valid authorization were displaced by newer ones, or
     /// newer ones were refused: the sum over a second.
-    ProvisionalAccountsDropped(Displaced),
+    ProvisionalAccountsDropped(DisplacedCounts),
     /// A gate refused.
     Refused(Refused<'a>),
     /// A certificate was revoked.
     Revoked {
-        request: &'a Request,
+        request: &'a RequestInfo,
         /// The account and order of the certificate; `None` for the server's
         /// own.
         ordered: Option<(AccountId, OrderId)>,
@@ -161,7 +161,7 @@ pub enum Event<'a> {
 /// A refusal by a gate.
 #[expect(missing_docs, reason = "fields are what their names and types say")]
 pub struct Refused<'a> {
-    pub request: &'a Request,
+    pub request: &'a RequestInfo,
     pub gate: Gate,
     /// The problem type in the response.
     pub kind: ProblemType,
@@ -207,7 +207,7 @@ pub struct Judged<'a> {
 /// Good evidence, and what it contradicts.
 #[expect(missing_docs, reason = "fields are what their names and types say")]
 pub struct UdidDiffers<'a> {
-    pub request: &'a Request,
+    pub request: &'a RequestInfo,
     pub account: AccountId,
     pub order: OrderId,
     pub identifier: &'a Identifier,
@@ -220,7 +220,7 @@ pub struct UdidDiffers<'a> {
 
 /// How many were displaced and refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Displaced {
+pub struct DisplacedCounts {
     /// How many were displaced.
     pub count: u64,
     /// How many newer ones were refused.
@@ -269,7 +269,7 @@ impl Event<'_> {
 
     /// Returns the request that caused the event.
     #[must_use]
-    pub fn request(&self) -> Option<&Request> {
+    pub fn request(&self) -> Option<&RequestInfo> {
         match self {
             Self::AccountChanged { request, .. }
             | Self::AccountCreated { request, .. }

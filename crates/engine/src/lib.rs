@@ -47,7 +47,8 @@ pub use assay_ca::SerialNumber;
 pub use assay_jws::{PublicKey, Thumbprint};
 
 pub use authenticate::{
-    AccountContext, Context, KeyContext, Payload, Request, RequestId, Requester, Unauthenticated,
+    AccountContext, Context, KeyContext, Payload, RequestId, RequestInfo, Requester,
+    Unauthenticated,
 };
 pub use engine::{Engine, Limits, Setup};
 pub use error::{CsrRefusal, Error, IdentifierFault, IdentifierRefusal, IssuanceRefusal};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Engine, Request,
+    Engine, RequestInfo,
     domain::Note,
     ids::OrderId,
     ports::{Change, StoreError},
@@ -47,7 +47,13 @@ impl Drop for Turn<'_> {
 impl Engine {
     /// Records that a request was refused without ending `order`. A failure to
     /// write the note does not change the response; the refusal is also logged.
-    pub(crate) async fn note(&self, request: &Request, order: OrderId, reason: &str, detail: &str) {
+    pub(crate) async fn note(
+        &self,
+        request: &RequestInfo,
+        order: OrderId,
+        reason: &str,
+        detail: &str,
+    ) {
         let Some(_turn) = self.noting.begin(order, reason) else {
             return;
         };
@@ -58,7 +64,7 @@ impl Engine {
 
     async fn try_to_note(
         &self,
-        request: &Request,
+        request: &RequestInfo,
         order: OrderId,
         reason: &str,
         detail: &str,

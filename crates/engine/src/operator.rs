@@ -44,16 +44,16 @@ pub struct Running<'a> {
 
 /// Why a request cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
+pub enum RequestError {
     /// Only a running server can answer.
     #[error("only a running server can answer this request")]
     NeedsServer,
     /// A filter is not an account ID.
     #[error("{0:?} is not an account ID")]
-    NoAccount(String),
+    InvalidAccountId(String),
     /// A cursor is invalid.
     #[error("the cursor is not a position in the list")]
-    NoPlace,
+    InvalidCursor,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,14 +62,14 @@ pub enum Unanswered {
 /// Answers a request as of `now`.
 ///
 /// # Errors
-/// [`Unanswered`].
+/// [`RequestError`].
 pub async fn answer(
     sources: Sources<'_>,
     request: &Request,
     now: Timestamp,
-) -> Result<Response, Unanswered> {
+) -> Result<Response, RequestError> {
     let Sources { store, running } = sources;
-    let running = running.ok_or(Unanswered::NeedsServer);
+    let running = running.ok_or(RequestError::NeedsServer);
     Ok(match request {
         Request::AcceptClock(time) => {
             let accepted = accept_clock::accept(running?.engine, Timestamp(*time)).await;

@@ -123,13 +123,13 @@ pub trait Validator: Send + Sync {
     /// that another process may make the next one.
     ///
     /// # Errors
-    /// [`NotValidated`], which says whether a retry may succeed.
-    async fn validate(&self, asked: AskedToValidate) -> Result<(), NotValidated>;
+    /// [`ValidationError`], which says whether a retry may succeed.
+    async fn validate(&self, asked: ValidationRequest) -> Result<(), ValidationError>;
 }
 
 /// What a [`Validator`] must check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedToValidate {
+pub struct ValidationRequest {
     /// The identifier that the client must prove control over.
     pub identifier: Identifier,
     /// The challenge's token.
@@ -141,7 +141,7 @@ pub struct AskedToValidate {
 
 /// A failed validation attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotValidated {
+pub struct ValidationError {
     /// The problem document for the client.
     pub problem: Problem,
     /// The stable name of the reason.

@@ -5,7 +5,7 @@ use std::fmt;
 use assay_ca::{SubjectAltName, SubjectAttribute};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::{domain::DeviceFacts, error::IssuanceRefusal, text::disturbs};
+use crate::{domain::DeviceFacts, error::IssuanceRefusal, text::is_unsafe_to_print};
 
 /// Everything but RFC 3986's unreserved characters.
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -104,7 +104,7 @@ pub enum ProfileError {
 }
 
 /// Attested values for the placeholders of a template.
-pub struct Attested<'a> {
+pub struct TemplateValues<'a> {
     /// What was attested about the device.
     pub facts: &'a DeviceFacts,
     /// SHA-256 of the attested key's SubjectPublicKeyInfo.
@@ -229,7 +229,7 @@ impl SanRule {
 
     pub(crate) fn uri(
         template: &Template,
-        attested: &Attested<'_>,
+        attested: &TemplateValues<'_>,
     ) -> Result<SubjectAltName, IssuanceRefusal> {
         template
             .fill(attested, |value| {
@@ -243,7 +243,7 @@ impl SubjectField {
     pub(crate) fn with(
         self,
         template: &Template,
-        attested: &Attested<'_>,
+        attested: &TemplateValues<'_>,
     ) -> Result<SubjectAttribute, IssuanceRefusal> {
         let value = template.fill(attested, str::to_owned)?;
         Ok(match self {
@@ -259,7 +259,7 @@ impl SubjectField {
 /// Checks that a device's value is readable in a name: a reader must not take
 /// it for another one.
 pub(crate) fn legible<'a>(value: &'a str, place: &'static str) -> Result<&'a str, IssuanceRefusal> {
-    if value.chars().any(disturbs) {
+    if value.chars().any(is_unsafe_to_print) {
         Err(IssuanceRefusal::NameDoesNotFit(place))
     } else {
         Ok(value)
@@ -370,7 +370,7 @@ impl Template {
 
     fn fill(
         &self,
-        attested: &Attested<'_>,
+        attested: &TemplateValues<'_>,
         escape: fn(&str) -> String,
     ) -> Result<String, IssuanceRefusal> {
         let mut text = String::new();
@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn templates_are_filled_with_attested_values_only() {
         let facts = facts();
-        let attested = Attested {
+        let attested = TemplateValues {
             facts: &facts,
             spki_sha256: &[0xab; 32],
         };
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn subjects() {
         let facts = facts();
-        let attested = Attested {
+        let attested = TemplateValues {
             facts: &facts,
             spki_sha256: &[0; 32],
         };

@@ -9,7 +9,7 @@ use assay_proto::Timestamp;
 use ipnet::IpNet;
 
 use crate::{
-    census::{Bound, Census, Displaced, Member, Refused, Room},
+    census::{Bound, Census, Displaced, Member, RefusalRule, Room},
     domain::{Account, Origin},
     ids::AccountId,
     ports::ProvisionalAccount,
@@ -44,7 +44,7 @@ impl Provisional {
             bound: Bound {
                 limit,
                 protected: PROTECTED,
-                refused: Refused::AboveEqualShare,
+                refused: RefusalRule::AboveEqualShare,
             },
             exempt,
         }

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use assay_proto::{Identifier, Timestamp, WireIdentifier, cut};
+use assay_proto::{Identifier, Timestamp, WireIdentifier, truncate_quote};
 
 use crate::{AccountContext, Engine, census::Network, domain::Origin, ids::AccountId};
 
@@ -171,8 +171,8 @@ impl Engine {
         self.recent_refusals.add(RecentRefusal {
             at: self.now(),
             identifier: WireIdentifier {
-                kind: cut(&identifier.kind),
-                value: cut(&identifier.value),
+                kind: truncate_quote(&identifier.kind),
+                value: truncate_quote(&identifier.value),
             },
             account: context.account(),
             client: context.request.client,

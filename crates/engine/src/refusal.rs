@@ -4,7 +4,7 @@
 use assay_proto::{ProblemType, WireIdentifier};
 
 use crate::{
-    AccountContext, Engine, Error, Request,
+    AccountContext, Engine, Error, RequestInfo,
     domain::{Authorization, Failure, Gate},
     events::{Event, Refused},
     ids::{AccountId, OrderId},
@@ -105,7 +105,7 @@ impl Engine {
     /// Reports a failed challenge.
     pub(crate) fn report_challenge_failure(
         &self,
-        request: &Request,
+        request: &RequestInfo,
         authorization: &Authorization,
         failure: &Failure,
     ) {
@@ -117,7 +117,7 @@ impl Engine {
     /// Reports a failed order, or a failed challenge of an order.
     pub(crate) fn report_failure(
         &self,
-        request: &Request,
+        request: &RequestInfo,
         failure: &Failure,
         (account, order): (AccountId, OrderId),
         identifier: &str,

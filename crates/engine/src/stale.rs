@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use assay_attest::{Check, Examination};
 use assay_proto::Timestamp;
 
-use crate::text::disturbs;
+use crate::text::is_unsafe_to_print;
 
 /// The most examinations in a burst.
 const BURST: u64 = 20;
@@ -106,7 +106,7 @@ pub(crate) fn describe(examination: &Examination) -> String {
 /// log.
 fn quote(text: &str) -> String {
     text.chars()
-        .map(|c| if disturbs(c) { '\u{fffd}' } else { c })
+        .map(|c| if is_unsafe_to_print(c) { '\u{fffd}' } else { c })
         .take(MAX_QUOTE)
         .collect()
 }

@@ -3,11 +3,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::{census, events::Displaced};
+use crate::{census, events::DisplacedCounts};
 
 /// How many were displaced and refused since the last report.
 #[derive(Default)]
-pub(crate) struct Tally(Mutex<Displaced>);
+pub(crate) struct Tally(Mutex<DisplacedCounts>);
 
 impl Tally {
     pub(crate) fn add_displaced<T>(&self, displaced: &[census::Displaced<T>]) {
@@ -24,7 +24,7 @@ impl Tally {
     }
 
     /// Returns the counts since the last call, if they are not zero.
-    pub(crate) fn take(&self) -> Option<Displaced> {
+    pub(crate) fn take(&self) -> Option<DisplacedCounts> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         (counts.count + counts.refused > 0).then_some(counts)
     }

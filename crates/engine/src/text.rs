@@ -5,7 +5,7 @@
 /// and invisible characters (most of Unicode's Default_Ignorable_Code_Point,
 /// and blanks that look empty).
 #[must_use]
-pub fn disturbs(character: char) -> bool {
+pub fn is_unsafe_to_print(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use assay_engine::{
-    Error, KeyContext, Payload, Request, RequestId, Unauthenticated,
+    Error, KeyContext, Payload, RequestId, RequestInfo, Unauthenticated,
     nonce::{FAILURES, NonceError},
     ports::StoreError,
 };
@@ -43,7 +43,7 @@ impl Client {
     async fn read(&self, payload: Option<&Value>) -> (KeyContext, Payload) {
         let body = self.sign(payload, None, &self.harness.engine.nonce());
         let engine = &self.harness.engine;
-        let read = engine.authenticate_key(body.as_bytes(), &self.url, Request::default());
+        let read = engine.authenticate_key(body.as_bytes(), &self.url, RequestInfo::default());
         read.await.unwrap()
     }
 
@@ -51,7 +51,7 @@ impl Client {
     async fn attempt(&self, kid: &str, nonce: &str, url: &str) -> Result<(), Error> {
         let body = self.sign(None, Some(kid), nonce);
         let engine = &self.harness.engine;
-        let attempt = engine.authenticate_account(body.as_bytes(), url, Request::default());
+        let attempt = engine.authenticate_account(body.as_bytes(), url, RequestInfo::default());
         attempt.await.map(drop).map_err(Error::from)
     }
 }
@@ -60,7 +60,7 @@ impl Client {
 fn a_request_is_what_was_said_of_it() {
     let address = "192.0.2.7".parse().unwrap();
     let directory = directory_name("other");
-    let request = Request::from(address)
+    let request = RequestInfo::from(address)
         .in_directory(directory)
         .named(Some(RequestId(0x1f)));
     assert_eq!(request.client, Some(address));
@@ -68,8 +68,8 @@ fn a_request_is_what_was_said_of_it() {
     assert_eq!(request.id, Some(RequestId(0x1f)));
     assert_eq!(RequestId(0x1f).to_string(), "000000000000001f");
     // Behind the server's own work there is none of it.
-    assert_eq!(Request::from(address).id, None);
-    assert_eq!(Request::default().client, None);
+    assert_eq!(RequestInfo::from(address).id, None);
+    assert_eq!(RequestInfo::default().client, None);
 }
 
 /// RFC 8555 section 6.3: a POST-as-GET has "a payload of a zero-length octet

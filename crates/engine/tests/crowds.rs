@@ -11,7 +11,7 @@ use std::sync::{
 };
 
 use assay_engine::{
-    Context, Engine, Error, Limits, Request,
+    Context, Engine, Error, Limits, RequestInfo,
     domain::{Account, AccountState, Order},
     ports::Store,
 };
@@ -159,7 +159,7 @@ async fn the_bound_holds_over_a_restart() {
     let heavy = harness.account_from("192.0.2.1").await.unwrap();
     harness.clock.advance(600);
     let engine = harness.restart(&[&harness.authority], &harness.cas);
-    let from = Request::from("198.51.100.1".parse().unwrap());
+    let from = RequestInfo::from("198.51.100.1".parse().unwrap());
     let (context, request) = (Context::new(any_key(), from), NewAccount::default());
     let made = engine.new_account(&context, &request);
     made.await.unwrap();

@@ -5,7 +5,7 @@
 mod support;
 
 use assay_engine::{
-    AccountContext, Context, CsrRefusal, Error, Request, Requester, SerialNumber,
+    AccountContext, Context, CsrRefusal, Error, RequestInfo, Requester, SerialNumber,
     domain::{AuthorizationStatus, Certificate, NotReady, Order, OrderState, Revocation, Revoker},
     ports::{Change, ChangeSet, Store, Version, Versioned},
 };
@@ -52,7 +52,7 @@ impl Issued {
             certificate: Base64Url(der.to_vec()),
             reason,
         };
-        let context = Context::new(by, Request::default());
+        let context = Context::new(by, RequestInfo::default());
         self.harness.engine.revoke(&context, &asked).await
     }
 

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use assay_engine::{
-    Context, Engine, Error, IssuanceRefusal, Payload, Request, Requester, SerialNumber,
+    Context, Engine, Error, IssuanceRefusal, Payload, RequestInfo, Requester, SerialNumber,
     directories::Directory,
     domain::{Account, Order, OrderState},
     ports::Store,
@@ -59,14 +59,14 @@ async fn asks(
     let nonce = engine.nonce();
     let signed = Jws::new(&url, payload).sign(key, kid, Some(&nonce));
     let body = signed.unwrap().to_string();
-    let request = Request::default().in_directory(directory.name());
+    let request = RequestInfo::default().in_directory(directory.name());
     let authenticated = engine.authenticate(body.as_bytes(), &url, request);
     authenticated.await.map_err(Error::from)
 }
 
 /// newAccount in `directory`, with an authenticated key.
 async fn new_account_of(engine: &Engine, directory: &Directory, key: PublicKey) -> (Account, bool) {
-    let request = Request::default().in_directory(directory.name());
+    let request = RequestInfo::default().in_directory(directory.name());
     let context = Context::new(key, request);
     let made = engine.new_account(&context, &NewAccount::default()).await;
     made.unwrap()

@@ -12,7 +12,7 @@ use std::{
 };
 
 use assay_engine::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     domain::{Account, Lease, Order, ServerIntent, Work},
     nonce::{Genuine, NonceError, Nonces},
     ports::{NonceService, NotRedeemed, Redemption, Store, StoreError},
@@ -97,7 +97,7 @@ async fn authenticate(engine: &Engine, key: &AccountKey, nonce: &str) -> Result<
     let body = Jws::post_as_get(&url).sign(key, None, Some(nonce));
     let body = body.unwrap().to_string();
     let authenticated = engine
-        .authenticate_key(body.as_bytes(), &url, Request::default())
+        .authenticate_key(body.as_bytes(), &url, RequestInfo::default())
         .await;
     authenticated.map(drop).map_err(Error::from)
 }

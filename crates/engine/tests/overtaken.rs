@@ -5,7 +5,7 @@ mod support;
 
 use assay_ca::SerialNumber;
 use assay_engine::{
-    AccountContext, Error, Payload, Request,
+    AccountContext, Error, Payload, RequestInfo,
     domain::{Account, Failure, Gate, Intent, Processing},
     operator::{Running, Sources, answer},
     ports::{Change, ChangeSet, Store, Versioned},
@@ -46,7 +46,7 @@ impl Asking {
         let body = outer.unwrap().to_string();
         let (context, payload) = harness
             .engine
-            .authenticate_account(body.as_bytes(), &url, Request::default())
+            .authenticate_account(body.as_bytes(), &url, RequestInfo::default())
             .await
             .unwrap();
         Self {

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::Ordering;
 
 use assay_engine::{
-    Error, Limits, Request,
+    Error, Limits, RequestInfo,
     domain::Order,
     ports::{OpenOrders, Store},
 };
@@ -138,7 +138,7 @@ async fn a_note_that_cannot_be_kept_changes_no_answer() {
 async fn an_order_that_is_not_made_is_remembered_by_its_device() {
     let harness = Harness::new();
     let account = harness.account().await;
-    let from = Request::from("192.0.2.7".parse().unwrap());
+    let from = RequestInfo::from("192.0.2.7".parse().unwrap());
     let mut request = new_order(&["C02ZZZ"]);
     request.identifiers.push(WireIdentifier {
         kind: "dns".to_owned(),
@@ -204,7 +204,7 @@ async fn a_used_up_limit_is_remembered_by_its_device() {
     assert_eq!(refusals(&harness, "C02CCC").last(), Some(&expected));
 
     // The rate limit of the address, which the server counts.
-    let from = Request::from("192.0.2.8".parse().unwrap());
+    let from = RequestInfo::from("192.0.2.8".parse().unwrap());
     let context = harness.authenticated_from(&account, from).await;
     let named = new_order(&["C02DDD"]).identifiers;
     let why = "too many newOrder requests".to_owned();

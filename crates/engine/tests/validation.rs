@@ -13,7 +13,7 @@ use assay_engine::{
         AuthorizationStatus, Basis, Challenge, ChallengeState, Failure, Order, OrderState,
         Validating,
     },
-    ports::{Change, ChangeSet, NotValidated, Store},
+    ports::{Change, ChangeSet, Store, ValidationError},
     reset_clock,
 };
 use assay_proto::{
@@ -274,7 +274,7 @@ async fn a_final_failure_ends_challenge_and_order() {
     let fixture = Fixture::begun().await;
     fixture.validator.plan(Err(not_validated(true)));
     assert_eq!(fixture.validate_due(&fixture.harness.engine).await, Ok(1));
-    let NotValidated {
+    let ValidationError {
         problem,
         reason,
         detail,

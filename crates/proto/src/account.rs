@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use crate::{cut, wire::or_null};
+use crate::{truncate_quote, wire::or_null};
 
 /// The payload of newAccount (RFC 8555 section 7.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ impl Contact {
     /// # Errors
     /// See [`ContactError`].
     pub fn parse(url: &str) -> Result<Self, ContactError> {
-        let quoted = || cut(url);
+        let quoted = || truncate_quote(url);
         let Some(address) = url
             .get(..7)
             .filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"))

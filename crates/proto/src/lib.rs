@@ -41,4 +41,4 @@ pub use order::{Finalize, NewOrder, Order, OrderStatus};
 pub use problem::{Problem, ProblemType, Subproblem};
 pub use revocation::{RevocationReason, RevokeCert};
 pub use timestamp::{Timestamp, TimestampError};
-pub use wire::{Object, cut};
+pub use wire::{Object, truncate_quote};

@@ -12,7 +12,7 @@ const LONGEST_QUOTE: usize = 128;
 
 /// Truncates `text` to the length that an error may quote.
 #[must_use]
-pub fn cut(text: &str) -> String {
+pub fn truncate_quote(text: &str) -> String {
     text.chars().take(LONGEST_QUOTE).collect()
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_quote_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"é".repeat(129)), "é".repeat(128));
+        assert_eq!(truncate_quote("short"), "short");
+        assert_eq!(truncate_quote(&"é".repeat(129)), "é".repeat(128));
     }
 }

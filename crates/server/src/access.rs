@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use assay_engine::directories::Place;
+use assay_engine::directories::RequestTarget;
 use axum::{
     body::{Body, HttpBody},
     http::{Method, Response, StatusCode},
 };
 
-use crate::current::Current;
+use crate::current::CurrentRequest;
 
 /// The log target of access lines. Since every request causes one, logs keep
 /// them apart, so that they do not push out other lines.
@@ -19,9 +19,9 @@ pub const ACCESS_TARGET: &str = "assay_server::access";
 pub(crate) struct Access {
     answer: Option<Answer>,
     begun: Instant,
-    current: Arc<Current>,
+    current: Arc<CurrentRequest>,
     method: Method,
-    place: Option<Place>,
+    target: Option<RequestTarget>,
 }
 
 struct Answer {
@@ -32,13 +32,17 @@ struct Answer {
 impl Access {
     /// Begins a request. Only the route of its path is kept: resource names are
     /// private to the account, and any other path is untrusted input.
-    pub(crate) fn begin(current: &Arc<Current>, method: &Method, place: Option<Place>) -> Self {
+    pub(crate) fn begin(
+        current: &Arc<CurrentRequest>,
+        method: &Method,
+        target: Option<RequestTarget>,
+    ) -> Self {
         Self {
             answer: None,
             begun: Instant::now(),
             current: Arc::clone(current),
             method: method.clone(),
-            place,
+            target,
         }
     }
 
@@ -53,7 +57,7 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        if !self.current.logs_access() {
+        if !self.current.count_access() {
             return;
         }
         let status = self.answer.as_ref().map(|answer| answer.status.as_u16());
@@ -66,7 +70,7 @@ impl Drop for Access {
             event = "request",
             client = %self.current.client(),
             method = %self.method,
-            route = self.place.as_ref().map_or("none", Place::pattern),
+            route = self.target.as_ref().map_or("none", RequestTarget::pattern),
             status,
             aborted = status.is_none().then_some(true),
             // Round to whole microseconds.

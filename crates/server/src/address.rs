@@ -22,7 +22,7 @@ pub struct Peer(pub IpAddr);
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    /// Returns what [`Surface`](crate::Surface) noted for a request, or the
+    /// Returns what [`HttpService`](crate::HttpService) noted for a request, or the
     /// unspecified address.
     pub(crate) fn noted_in(extensions: &Extensions) -> IpAddr {
         extensions
@@ -72,7 +72,7 @@ impl Forwarders {
     const MOST: usize = 32;
 
     /// Checks the header of a request that came in from `peer`.
-    pub(crate) fn look(&self, peer: Option<&Peer>, headers: &HeaderMap, trusted: &[IpNet]) {
+    pub(crate) fn check(&self, peer: Option<&Peer>, headers: &HeaderMap, trusted: &[IpNet]) {
         let Some(Peer(peer)) = peer else { return };
         if headers.contains_key(FORWARDED_FOR) && !is_in(trusted, *peer) && self.is_new(*peer) {
             let peer = peer.to_canonical();

@@ -29,14 +29,14 @@ use crate::{
     activity::{Activity, GRACE},
     address::Peer,
     config::{HEADER_TIMEOUT, IDLE_TIMEOUT},
+    http_service::HttpService,
     limits::RateLimits,
     places::Place,
     proxy_protocol::{ProxyProtocol, read_header},
     refusal::Aftermath,
-    refused::{Cause, ProxyRefusal, Refused, TlsRefusal},
+    refused::{Cause, ProxyRefusal, RefusedConnections, TlsRefusal},
     request_log::RequestLog,
     standing::{STREAMS_IN_CROWD, Standing},
-    surface::Surface,
     tls::TlsIdentity,
 };
 
@@ -65,14 +65,14 @@ pub(crate) struct Connections {
     http2_in_crowd: Builder<TokioExecutor>,
     idle_timeout: Duration,
     proxy_protocol: Option<ProxyProtocol>,
-    refused: Refused,
-    surface: Surface,
+    refused: RefusedConnections,
+    service: HttpService,
     tls: Option<TlsAcceptor>,
 }
 
 impl Connections {
     pub(crate) fn new(
-        surface: Surface,
+        service: HttpService,
         tls: Option<&TlsIdentity>,
         proxy_protocol: Option<ProxyProtocol>,
         header_timeout: Duration,
@@ -99,19 +99,19 @@ impl Connections {
             http2_in_crowd: in_crowd.http2_only(),
             idle_timeout,
             proxy_protocol,
-            refused: Refused::default(),
-            surface,
+            refused: RefusedConnections::default(),
+            service,
             tls: tls.map(|identity| TlsAcceptor::from(identity.config())),
         }
     }
 
     /// Waits for the last task that outlives its request.
     pub(crate) async fn work_ended(&self) {
-        self.surface.work_ended().await;
+        self.service.work_ended().await;
     }
 
     /// The connections that ended without a request.
-    pub(crate) fn refused(&self) -> &Refused {
+    pub(crate) fn refused(&self) -> &RefusedConnections {
         &self.refused
     }
 
@@ -178,7 +178,7 @@ impl Connections {
             }
         }
         let activity = Activity::new(accepted);
-        let crowd = Arc::clone(self.surface.crowd());
+        let crowd = Arc::clone(self.service.crowd());
         let standing = Arc::new(Standing::new(Arc::clone(&activity), crowd, Some(place)));
         // Answers are small and complete, so that delaying them gains nothing.
         if let Err(error) = stream.set_nodelay(true) {
@@ -222,7 +222,7 @@ impl Connections {
                 }
                 let builder = match connection.is_http2 {
                     false => &self.http1,
-                    true if connection.standing.is_crowded() => &self.http2_in_crowd,
+                    true if connection.standing.has_short_timeout() => &self.http2_in_crowd,
                     true => &self.http2,
                 };
                 self.drive(builder, stream, connection, stopped).await;
@@ -260,15 +260,15 @@ impl Connections {
             let extensions = request.extensions_mut();
             extensions.insert(Peer(peer));
             extensions.insert(Arc::clone(&standing));
-            let surface = self.surface.clone();
+            let service = self.service.clone();
             let failed = Arc::clone(&failed);
             let busy = activity.begin();
             let request = request.map(|body| Body::new(activity.arriving(body)));
             async move {
-                let mut response = surface.answer(request).await;
+                let mut response = service.answer(request).await;
                 let aftermath = response.extensions().get().copied();
                 let Aftermath { closes, .. } = aftermath.unwrap_or_default();
-                let closes = closes && !surface.is_proxy(peer);
+                let closes = closes && !service.is_proxy(peer);
                 if closes && is_http2 {
                     failed.notify_one();
                 }
@@ -355,13 +355,13 @@ pub async fn serve_stream<S>(engine: Arc<Engine>, request_log: Arc<RequestLog>, 
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let surface = Surface::new(engine, request_log, Vec::new(), RateLimits::off());
-    let connections = Connections::new(surface, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
+    let service = HttpService::repeatable(engine, request_log, Vec::new(), RateLimits::off());
+    let connections = Connections::new(service, None, None, HEADER_TIMEOUT, IDLE_TIMEOUT);
     // Kept until the end, so that the connection is never stopped.
     let (_stop, stopped) = watch::channel(false);
     let accepted = Instant::now();
     let activity = Activity::new(accepted);
-    let crowd = Arc::clone(connections.surface.crowd());
+    let crowd = Arc::clone(connections.service.crowd());
     let connection = Open {
         accepted,
         activity: Arc::clone(&activity),

@@ -28,13 +28,13 @@ impl Crowd {
     }
 
     /// Sets whether more than half of the memory is taken.
-    pub(crate) fn memory(&self, taken: bool) {
-        self.change(|reasons| reasons.memory = taken);
+    pub(crate) fn set_memory_scarce(&self, scarce: bool) {
+        self.change(|reasons| reasons.memory = scarce);
     }
 
     /// Sets whether more than half of the places are taken.
-    pub(crate) fn places(&self, taken: bool) {
-        self.change(|reasons| reasons.places = taken);
+    pub(crate) fn set_places_scarce(&self, scarce: bool) {
+        self.change(|reasons| reasons.places = scarce);
     }
 
     fn change(&self, change: impl FnOnce(&mut Reasons)) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use assay_engine::{RequestId, ids::AccountId};
-use assay_proto::{Problem, ProblemType, WireIdentifier, cut};
+use assay_proto::{Problem, ProblemType, WireIdentifier, truncate_quote};
 use tracing::Span;
 
 use crate::{request_log::RequestLog, standing::Standing};
@@ -21,11 +21,11 @@ use crate::{request_log::RequestLog, standing::Standing};
 const LONGEST_IDENTIFIERS: usize = 256;
 
 tokio::task_local! {
-    static CURRENT: Arc<Current>;
+    static CURRENT: Arc<CurrentRequest>;
 }
 
 /// What is known of the current request.
-pub(crate) struct Current {
+pub(crate) struct CurrentRequest {
     account: OnceLock<AccountId>,
     authenticated: AtomicBool,
     client: IpAddr,
@@ -68,7 +68,7 @@ impl RequestIds {
     }
 }
 
-impl Current {
+impl CurrentRequest {
     /// Creates the state of a request of `client` that is not authenticated
     /// yet.
     pub(crate) fn new(
@@ -109,10 +109,10 @@ impl Current {
         self.span.get_or_init(|| span.clone());
     }
 
-    /// Returns whether its access log line is written. Otherwise it is counted.
-    pub(crate) fn logs_access(&self) -> bool {
+    /// Counts it, unless its access log line is written: returns whether it is.
+    pub(crate) fn count_access(&self) -> bool {
         let authenticated = self.authenticated.load(Ordering::Relaxed);
-        self.log.access(self.client, authenticated)
+        self.log.count_access(self.client, authenticated)
     }
 
     fn note(&self, field: &str, value: impl fmt::Display) {
@@ -133,13 +133,13 @@ impl Current {
 
 /// The id of the current request.
 pub(crate) fn id() -> Option<RequestId> {
-    Current::get().map(|current| current.id)
+    CurrentRequest::get().map(|current| current.id)
 }
 
 /// Runs `work` with the caller's current request, in whatever task it is
 /// polled.
 pub(crate) fn in_current<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let current = Current::get();
+    let current = CurrentRequest::get();
     async {
         match current {
             Some(current) => current.scope(work).await,
@@ -151,7 +151,7 @@ pub(crate) fn in_current<F: Future>(work: F) -> impl Future<Output = F::Output> 
 /// Marks the current request as authenticated: its signature was verified and
 /// its nonce redeemed. `account` is the signer's, if it has one.
 pub(crate) fn authenticated(account: Option<AccountId>) {
-    if let Some(current) = Current::get() {
+    if let Some(current) = CurrentRequest::get() {
         current.authenticated.store(true, Ordering::Relaxed);
         if let Some(connection) = &current.connection {
             connection.authenticated();
@@ -164,7 +164,7 @@ pub(crate) fn authenticated(account: Option<AccountId>) {
 
 /// Sets the account that the current request belongs to, or created.
 pub(crate) fn note_account(account: AccountId) {
-    if let Some(current) = Current::get()
+    if let Some(current) = CurrentRequest::get()
         && current.account.set(account).is_ok()
     {
         current.note("account", account);
@@ -173,14 +173,14 @@ pub(crate) fn note_account(account: AccountId) {
 
 /// Notes what the current request orders. It must be authenticated.
 pub(crate) fn note_identifiers(identifiers: &[WireIdentifier]) {
-    if let Some(current) = Current::get() {
+    if let Some(current) = CurrentRequest::get() {
         let mut all = String::new();
         for identifier in identifiers {
             if all.len() >= LONGEST_IDENTIFIERS {
                 break;
             }
             let separator = if all.is_empty() { "" } else { ", " };
-            let value = cut(&identifier.value);
+            let value = truncate_quote(&identifier.value);
             all = format!("{all}{separator}{value}");
         }
         current.note("identifier", all);
@@ -190,7 +190,7 @@ pub(crate) fn note_identifiers(identifiers: &[WireIdentifier]) {
 /// Notes the name of the resource that the current request is for. It must be
 /// authenticated.
 pub(crate) fn note_resource(name: &str) {
-    if let Some(current) = Current::get() {
+    if let Some(current) = CurrentRequest::get() {
         current.note("resource", name);
     }
 }
@@ -224,22 +224,23 @@ pub(crate) fn log_refusal(problem: &Problem) {
 }
 
 fn is_logged(kind: ProblemType) -> bool {
-    Current::get().is_some_and(|current| {
+    CurrentRequest::get().is_some_and(|current| {
         let log = &current.log;
         if current.authenticated.load(Ordering::Relaxed) {
-            log.refused(kind, current.client)
+            log.count_refusal(kind, current.client)
         } else {
-            log.refused_unauthenticated(kind, current.client);
+            log.count_unauthenticated_refusal(kind, current.client);
             false
         }
     })
 }
 
-/// Returns whether a fault of the current request gets its own line.
-pub(crate) fn logs_fault(kind: ProblemType) -> bool {
-    Current::get().is_none_or(|current| {
+/// Counts a fault of the current request, unless it gets a line of its own:
+/// returns whether it does.
+pub(crate) fn count_fault(kind: ProblemType) -> bool {
+    CurrentRequest::get().is_none_or(|current| {
         let authenticated = current.authenticated.load(Ordering::Relaxed);
-        current.log.fault(kind, current.client, authenticated)
+        current.log.count_fault(kind, current.client, authenticated)
     })
 }
 

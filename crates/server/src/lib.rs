@@ -2,7 +2,7 @@
 //!
 //! It parses requests into the engine's types and renders what the engine
 //! returns. It decides nothing about accounts, orders or certificates, but who
-//! gets a connection and memory, and how often a client may ask. [`Surface`] is the whole layer without
+//! gets a connection and memory, and how often a client may ask. [`HttpService`] is the whole layer without
 //! sockets; [`Server`] accepts connections for it.
 //!
 //! The extractor `Signed` is the only way to a payload. It checks the media
@@ -11,7 +11,6 @@
 mod access;
 mod activity;
 mod address;
-mod app;
 mod body;
 mod brief;
 mod clock_refusals;
@@ -20,6 +19,7 @@ mod connection;
 mod crowd;
 mod current;
 mod health;
+mod http_service;
 mod limits;
 mod memory;
 mod named;
@@ -34,7 +34,7 @@ mod server;
 mod signed;
 mod standing;
 mod starting;
-mod surface;
+mod state;
 mod tls;
 mod work;
 
@@ -43,9 +43,9 @@ pub use address::Peer;
 pub use config::{RESERVED_CONNECTIONS, ServerConfig};
 pub use connection::serve_stream;
 pub use health::{ReadReadiness, serve_health};
+pub use http_service::HttpService;
 pub use limits::{Limit, Override, Rate, RateLimits, Rates};
 pub use request_log::RequestLog;
 pub use server::Server;
 pub use starting::{Percent, answer_while_starting};
-pub use surface::Surface;
 pub use tls::{TlsIdentity, TlsIdentityError};

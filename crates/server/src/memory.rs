@@ -80,8 +80,9 @@ impl Memory {
     }
 
     /// Reports to the crowd whether memory is scarce.
-    fn look(&self) {
-        self.crowd.memory(self.free.available_permits() < TOTAL / 2);
+    fn update_crowd(&self) {
+        self.crowd
+            .set_memory_scarce(self.free.available_permits() < TOTAL / 2);
     }
 }
 
@@ -112,7 +113,7 @@ impl Held {
             Some(held) => held.merge(permit),
             none => *none = Some(permit),
         }
-        self.memory.look();
+        self.memory.update_crowd();
         Ok(())
     }
 
@@ -132,7 +133,7 @@ impl Held {
                 }
             }
         }
-        self.memory.look();
+        self.memory.update_crowd();
     }
 }
 

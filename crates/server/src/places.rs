@@ -47,13 +47,13 @@ pub(crate) struct Places {
 struct State {
     hosts: HashMap<IpAddr, Share>,
     sites: HashMap<IpAddr, Site>,
-    refused: Refused,
+    refused: NoPlaceCount,
     taken: usize,
 }
 
 /// Connections that got no place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct NoPlaceCount {
     pub(crate) count: u64,
     /// The peer of the last one.
     pub(crate) last: Option<IpAddr>,
@@ -118,7 +118,7 @@ impl Places {
     }
 
     /// Returns whether another connection can be accepted.
-    pub(crate) fn any(&self) -> bool {
+    pub(crate) fn has_free(&self) -> bool {
         self.ordinary.available_permits() > 0 || self.reserve.available_permits() > 0
     }
 
@@ -160,7 +160,7 @@ impl Places {
             return None;
         };
         state.count(sharer, &seat, 1);
-        self.look(&state);
+        self.update_crowd(&state);
         let give_way = sharer.and_then(|sharer| state.sites.get(&site(sharer)));
         let give_way = give_way.map(|site| Arc::clone(&site.give_way));
         drop(state);
@@ -173,13 +173,13 @@ impl Places {
     }
 
     /// Returns the connections that got no place since the last call.
-    pub(crate) fn refused(&self) -> Refused {
+    pub(crate) fn refused(&self) -> NoPlaceCount {
         std::mem::take(&mut self.lock().refused)
     }
 
     /// Reports to the crowd whether places are scarce.
-    fn look(&self, state: &State) {
-        self.crowd.places(state.taken > self.count / 2);
+    fn update_crowd(&self, state: &State) {
+        self.crowd.set_places_scarce(state.taken > self.count / 2);
     }
 }
 
@@ -292,7 +292,7 @@ impl Place {
             state.count(self.sharer, &seat, -1);
             *seat = Seat::Ordinary(permit);
             state.count(self.sharer, &seat, 1);
-            self.places.look(&state);
+            self.places.update_crowd(&state);
             drop(state);
             self.places.freed.notify_one();
         }
@@ -305,7 +305,7 @@ impl Drop for Place {
         let mut state = self.places.lock();
         state.count(self.sharer, &seat, -1);
         drop(seat);
-        self.places.look(&state);
+        self.places.update_crowd(&state);
         drop(state);
         self.places.freed.notify_one();
     }
@@ -349,12 +349,12 @@ mod tests {
             assert_eq!(place.is_some(), taken, "{peer}");
             held.extend(place);
         }
-        let refused = Refused {
+        let refused = NoPlaceCount {
             count: 2,
             last: "2001:db8:0:1::3".parse().ok(),
         };
         assert_eq!(places.refused(), refused);
-        assert_eq!(places.refused(), Refused::default());
+        assert_eq!(places.refused(), NoPlaceCount::default());
         held.clear();
         assert!(places.lock().hosts.is_empty() && places.lock().sites.is_empty());
         assert!(take(&places, "192.0.2.1").is_some());
@@ -451,14 +451,14 @@ mod tests {
             .collect();
         assert_eq!(held.len(), OF_RESERVE);
         assert!(take(&places, "192.0.2.2").is_some());
-        assert!(places.any());
+        assert!(places.has_free());
         let exempt: Vec<_> = (0..RESERVED_CONNECTIONS)
             .filter_map(|_| take(&places, "10.0.0.1"))
             .collect();
         assert_eq!(exempt.len(), RESERVED_CONNECTIONS - OF_RESERVE);
-        assert!(!places.any());
+        assert!(!places.has_free());
         drop(first);
-        assert!(places.any());
+        assert!(places.has_free());
     }
 
     #[test]

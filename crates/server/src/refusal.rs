@@ -13,7 +13,7 @@ use axum::{
 
 use crate::{
     clock_refusals, current,
-    limits::{Level, Limit, TooSoon},
+    limits::{Limit, Scope, TooSoon},
     standing::{self, NotEntered},
 };
 
@@ -126,9 +126,9 @@ fn rate_limited(limit: Limit, too_soon: &TooSoon) -> (Problem, u64) {
     let TooSoon { wait, level } = too_soon;
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let whose = match level {
-        Level::Address => "this address".to_owned(),
-        Level::Network(bits) => format!("the /{bits} network of this address"),
-        Level::All => "all networks, and the network of this address is over its share".to_owned(),
+        Scope::Address => "this address".to_owned(),
+        Scope::Network(bits) => format!("the /{bits} network of this address"),
+        Scope::All => "all networks, and the network of this address is over its share".to_owned(),
     };
     let detail = format!(
         "too many {} from {whose}: try again in {seconds} s",
@@ -148,7 +148,7 @@ impl From<Error> for Refusal {
             clock_refusals::log(doubt);
         }
         if error.is_fault() && !matches!(error, Error::Clock(_)) {
-            if current::logs_fault(problem.kind) {
+            if current::count_fault(problem.kind) {
                 tracing::error!(event = "fault", status = problem.status, %error, "fault");
             }
             Self {

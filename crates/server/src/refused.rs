@@ -192,7 +192,7 @@ type Sum = ((Cause, IpAddr), u64);
 
 /// Counts refused connections.
 #[derive(Default)]
-pub(crate) struct Refused(Mutex<State>);
+pub(crate) struct RefusedConnections(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -220,7 +220,7 @@ impl Others {
     }
 }
 
-impl Refused {
+impl RefusedConnections {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,11 +17,11 @@ struct Level {
     v4: u8,
     /// How many leading bits of an IPv6 address count.
     v6: u8,
-    rate: Rate,
+    rate: LineRate,
 }
 
 /// A rate of lines: a second in the long run, and at once after a pause.
-struct Rate {
+struct LineRate {
     per_second: u64,
     burst: u64,
 }
@@ -34,7 +34,7 @@ const LEVELS: [Level; 3] = [
     Level {
         v4: 32,
         v6: 64,
-        rate: Rate {
+        rate: LineRate {
             per_second: 10,
             burst: 50,
         },
@@ -42,7 +42,7 @@ const LEVELS: [Level; 3] = [
     Level {
         v4: 24,
         v6: 48,
-        rate: Rate {
+        rate: LineRate {
             per_second: 30,
             burst: 150,
         },
@@ -50,7 +50,7 @@ const LEVELS: [Level; 3] = [
     Level {
         v4: 0,
         v6: 0,
-        rate: Rate {
+        rate: LineRate {
             per_second: 100,
             burst: 1_000,
         },
@@ -58,14 +58,14 @@ const LEVELS: [Level; 3] = [
 ];
 
 /// Faults are the server's own, so all addresses share one rate.
-const FAULTS: Rate = Rate {
+const FAULTS: LineRate = LineRate {
     per_second: 10,
     burst: 50,
 };
 
 /// Lines of the access log for authenticated requests of all addresses: as many
 /// as a fleet makes that enrols at the server's full speed for a while.
-const ACCESS: Rate = Rate {
+const ACCESS: LineRate = LineRate {
     per_second: 1_000,
     burst: 50_000,
 };
@@ -163,10 +163,10 @@ impl RequestLog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether the refusal of an authenticated request gets its own
-    /// line. Otherwise it is counted.
+    /// Counts the refusal of an authenticated request, unless it gets a line of
+    /// its own: returns whether it does.
     #[must_use]
-    pub fn refused(&self, kind: ProblemType, client: IpAddr) -> bool {
+    pub fn count_refusal(&self, kind: ProblemType, client: IpAddr) -> bool {
         let now = self.clock.uptime();
         let mut state = self.lock();
         let logged = state.buckets.take(Topic::Refusal, client, now);
@@ -180,17 +180,17 @@ impl RequestLog {
     }
 
     /// Counts the refusal of an unauthenticated request.
-    pub fn refused_unauthenticated(&self, kind: ProblemType, client: IpAddr) {
+    pub fn count_unauthenticated_refusal(&self, kind: ProblemType, client: IpAddr) {
         let mut state = self.lock();
         let sum = state.sum(kind);
         sum.requests += 1;
         sum.client = Some(client);
     }
 
-    /// Returns whether a request gets an access log line. Otherwise it is
-    /// counted.
+    /// Counts a request, unless it gets an access log line: returns whether it
+    /// does.
     #[must_use]
-    pub fn access(&self, client: IpAddr, authenticated: bool) -> bool {
+    pub fn count_access(&self, client: IpAddr, authenticated: bool) -> bool {
         let now = self.clock.uptime();
         let mut state = self.lock();
         let logged = if authenticated {
@@ -204,9 +204,9 @@ impl RequestLog {
         logged
     }
 
-    /// Returns whether a fault gets its own line. Otherwise it is counted.
+    /// Counts a fault, unless it gets a line of its own: returns whether it does.
     #[must_use]
-    pub fn fault(&self, kind: ProblemType, client: IpAddr, authenticated: bool) -> bool {
+    pub fn count_fault(&self, kind: ProblemType, client: IpAddr, authenticated: bool) -> bool {
         let now = self.clock.uptime();
         let mut state = self.lock();
         let logged = FAULTS.take(&mut state.faults, now);
@@ -219,10 +219,10 @@ impl RequestLog {
         logged
     }
 
-    /// Returns whether a gate's finding gets its own line. Without a client no
-    /// request caused it, and no flood can.
+    /// Counts a gate's finding, unless it gets a line of its own: returns whether
+    /// it does. Without a client no request caused it, and no flood can.
     #[must_use]
-    pub fn found(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
+    pub fn count_finding(&self, gate: Gate, kind: ProblemType, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
             return true;
         };
@@ -242,10 +242,10 @@ impl RequestLog {
         logged
     }
 
-    /// Returns whether a new account gets its own line. Otherwise it is
-    /// counted.
+    /// Counts a new account, unless it gets a line of its own: returns whether it
+    /// does.
     #[must_use]
-    pub fn account_created(&self, client: Option<IpAddr>) -> bool {
+    pub fn count_account(&self, client: Option<IpAddr>) -> bool {
         let Some(client) = client else {
             return true;
         };
@@ -259,7 +259,7 @@ impl RequestLog {
     }
 
     /// Counts a signature whose leading zero bytes were missing.
-    pub fn padded_signature(&self) {
+    pub fn count_padded_signature(&self) {
         self.lock().padded_signatures += 1;
     }
 
@@ -326,7 +326,7 @@ impl State {
     }
 }
 
-impl Rate {
+impl LineRate {
     /// Computes when a bucket is full again that would be full at `full`, in
     /// ticks.
     fn full_at(&self, full: u64, now: u64) -> u64 {
@@ -415,7 +415,9 @@ mod tests {
     fn lines(log: &RequestLog, client: &str, requests: usize) -> usize {
         let client = client.parse().unwrap();
         let kind = ProblemType::Malformed;
-        (0..requests).filter(|_| log.refused(kind, client)).count()
+        (0..requests)
+            .filter(|_| log.count_refusal(kind, client))
+            .count()
     }
 
     fn sum(log: &RequestLog, kind: ProblemType) -> Sum {
@@ -453,10 +455,10 @@ mod tests {
     fn new_accounts_and_unauthenticated_requests_take_no_lines_of_refusals() {
         let (log, _) = log();
         let client = "192.0.2.1".parse().unwrap();
-        let created = (0..1_000).filter(|_| log.account_created(Some(client)));
+        let created = (0..1_000).filter(|_| log.count_account(Some(client)));
         assert_eq!(created.count(), 50);
         for _ in 0..1_000 {
-            log.refused_unauthenticated(ProblemType::BadNonce, client);
+            log.count_unauthenticated_refusal(ProblemType::BadNonce, client);
         }
         assert_eq!(lines(&log, "192.0.2.1", 60), 50);
         let left = sum(&log, ProblemType::BadNonce);
@@ -475,18 +477,18 @@ mod tests {
             (Gate::Admission, ProblemType::RateLimited, 50),
             (Gate::Appraisal, ProblemType::BadAttestationStatement, 1_000),
         ] {
-            let found = (0..most + 10).filter(|_| log.found(gate, kind, client));
+            let found = (0..most + 10).filter(|_| log.count_finding(gate, kind, client));
             assert_eq!(found.count(), most);
             assert_eq!(sum(&log, kind).findings, 10);
             assert!(
-                log.found(gate, kind, None),
+                log.count_finding(gate, kind, None),
                 "without a request there is no limit"
             );
         }
         let client = client.unwrap();
-        let faults = (0..60).filter(|_| log.fault(ProblemType::ServerInternal, client, true));
+        let faults = (0..60).filter(|_| log.count_fault(ProblemType::ServerInternal, client, true));
         assert_eq!(faults.count(), 50);
-        assert!(!log.fault(ProblemType::ServerInternal, client, false));
+        assert!(!log.count_fault(ProblemType::ServerInternal, client, false));
         let left = sum(&log, ProblemType::ServerInternal);
         assert_eq!((left.requests, left.authenticated), (11, 10));
         assert_eq!(left.client, Some(client));
@@ -497,7 +499,7 @@ mod tests {
         let (log, uptime) = log();
         let client = "192.0.2.1".parse().unwrap();
         let written = |count: usize, authenticated| -> usize {
-            let lines = (0..count).filter(|_| log.access(client, authenticated));
+            let lines = (0..count).filter(|_| log.count_access(client, authenticated));
             lines.count()
         };
         assert_eq!(written(2_000, false), 1_000);
@@ -515,8 +517,8 @@ mod tests {
     fn a_summary_has_a_line_for_each_kind_and_resets_the_counts() {
         let (log, _) = log();
         for kind in ProblemType::ALL {
-            log.refused_unauthenticated(*kind, Ipv4Addr::LOCALHOST.into());
-            log.refused_unauthenticated(*kind, Ipv4Addr::LOCALHOST.into());
+            log.count_unauthenticated_refusal(*kind, Ipv4Addr::LOCALHOST.into());
+            log.count_unauthenticated_refusal(*kind, Ipv4Addr::LOCALHOST.into());
         }
         assert_eq!(log.lock().sums.len(), ProblemType::ALL.len());
         log.summarize();

@@ -12,11 +12,11 @@ use crate::{
     config::ServerConfig,
     connection::Connections,
     crowd::Crowd,
+    http_service::HttpService,
     memory::Memory,
-    places::{Places, Refused},
+    places::{NoPlaceCount, Places},
     proxy_protocol::ProxyProtocol,
     request_log::RequestLog,
-    surface::Surface,
 };
 
 /// How long to wait when no connection can be accepted: probably there are no
@@ -59,7 +59,7 @@ impl Server {
             exempt.clone(),
             Arc::clone(&crowd),
         );
-        let surface = Surface::within(
+        let service = HttpService::new(
             Memory::new(exempt, crowd),
             engine,
             Arc::clone(&request_log),
@@ -69,7 +69,7 @@ impl Server {
         .with_access_log(config.access_log);
         Self {
             connections: Arc::new(Connections::new(
-                surface,
+                service,
                 config.tls.as_deref(),
                 proxy_protocol,
                 config.header_timeout,
@@ -107,7 +107,7 @@ impl Server {
                 }
                 Some(ended) = open.join_next() => report(ended),
                 () = self.places.freed() => {}
-                accepted = self.listen.accept(), if self.places.any() => {
+                accepted = self.listen.accept(), if self.places.has_free() => {
                     match accepted {
                         Ok((stream, peer)) => {
                             let peer = peer.ip();
@@ -149,7 +149,7 @@ impl Server {
 /// Logs what was counted since the last summary.
 fn summarize(request_log: &RequestLog, places: &Places) {
     request_log.summarize();
-    let Refused { count, last } = places.refused();
+    let NoPlaceCount { count, last } = places.refused();
     if count > 0 {
         tracing::info!(
             event = "connections_refused",

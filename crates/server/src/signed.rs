@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use assay_engine::{
     self as engine, Context, Engine, Payload, PublicKey, Requester, Unauthenticated,
-    directories::{Directory, Place},
+    directories::{Directory, RequestTarget},
     domain::Account,
     ids::AccountId,
     ports::Versioned,
@@ -13,8 +13,8 @@ use axum::{
 };
 
 use crate::{
-    address::ClientAddress, app::App, body::discard, current, limits::Limit, memory::Held,
-    refusal::Refusal,
+    address::ClientAddress, body::discard, current, limits::Limit, memory::Held, refusal::Refusal,
+    state::AppState,
 };
 
 /// The media type of every POST (RFC 8555 section 6.2).
@@ -40,7 +40,7 @@ impl<By> Signed<By> {
     ///
     /// # Errors
     /// 429.
-    pub(crate) fn charge(&self, app: &App, limit: Limit) -> Result<(), Refusal> {
+    pub(crate) fn charge(&self, app: &AppState, limit: Limit) -> Result<(), Refusal> {
         app.charge(limit, self.client)
     }
 }
@@ -52,7 +52,7 @@ pub(crate) trait Signer: Sized {
         engine: &Engine,
         body: &[u8],
         url: &str,
-        request: engine::Request,
+        request: engine::RequestInfo,
     ) -> impl Future<Output = Result<(Context<Self>, Payload), Unauthenticated>> + Send;
 
     /// The signer's account.
@@ -64,7 +64,7 @@ impl Signer for Versioned<Account> {
         engine: &Engine,
         body: &[u8],
         url: &str,
-        request: engine::Request,
+        request: engine::RequestInfo,
     ) -> Result<(Context<Self>, Payload), Unauthenticated> {
         engine.authenticate_account(body, url, request).await
     }
@@ -79,7 +79,7 @@ impl Signer for PublicKey {
         engine: &Engine,
         body: &[u8],
         url: &str,
-        request: engine::Request,
+        request: engine::RequestInfo,
     ) -> Result<(Context<Self>, Payload), Unauthenticated> {
         engine.authenticate_key(body, url, request).await
     }
@@ -94,7 +94,7 @@ impl Signer for Requester {
         engine: &Engine,
         body: &[u8],
         url: &str,
-        request: engine::Request,
+        request: engine::RequestInfo,
     ) -> Result<(Context<Self>, Payload), Unauthenticated> {
         engine.authenticate(body, url, request).await
     }
@@ -107,10 +107,10 @@ impl Signer for Requester {
     }
 }
 
-impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
+impl<By: Signer> FromRequest<Arc<AppState>> for Signed<By> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, app: &Arc<AppState>) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
         let client = ClientAddress::noted_in(&parts.extensions);
         if !is_media_type(&parts.headers) {
@@ -132,7 +132,7 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
         let url = app.engine.urls().of_request(path);
         let directory = directory_of(&parts.extensions, app);
         let turn = app.limits.turn(client).await;
-        let request = (engine::Request::from(client))
+        let request = (engine::RequestInfo::from(client))
             .in_directory(directory.name())
             .named(current::id());
         let authenticated = By::authenticate(&app.engine, &body.bytes, &url, request).await;
@@ -157,9 +157,9 @@ impl<By: Signer> FromRequest<Arc<App>> for Signed<By> {
 }
 
 /// Returns the directory that a request is for.
-pub(crate) fn directory_of(extensions: &Extensions, app: &App) -> Arc<Directory> {
-    let directory = match extensions.get::<Place>() {
-        Some(place) => &place.directory,
+pub(crate) fn directory_of(extensions: &Extensions, app: &AppState) -> Arc<Directory> {
+    let directory = match extensions.get::<RequestTarget>() {
+        Some(target) => &target.directory,
         None => app.engine.directories().default_directory(),
     };
     Arc::clone(directory)

@@ -63,7 +63,7 @@ impl Standing {
     }
 
     /// Returns whether an unproven connection has only the short time limit.
-    pub(crate) fn is_crowded(&self) -> bool {
+    pub(crate) fn has_short_timeout(&self) -> bool {
         self.is_unproven() && self.crowd.is_crowded()
     }
 
@@ -80,7 +80,7 @@ impl Standing {
     /// # Errors
     /// [`NotEntered`].
     pub(crate) async fn enter(&self) -> Result<(), NotEntered> {
-        if self.is_crowded() && self.activity.requests() > STREAMS_IN_CROWD as usize {
+        if self.has_short_timeout() && self.activity.requests() > STREAMS_IN_CROWD as usize {
             return Err(NotEntered::TooManyStreams);
         }
         match &self.place {
@@ -135,7 +135,7 @@ mod tests {
         let late = standing(&crowd, [192, 0, 2, 1]);
         let (cut, ()) = tokio::join!(cut_after(&late), async {
             tokio::time::sleep(Duration::from_secs(12)).await;
-            crowd.memory(true);
+            crowd.set_memory_scarce(true);
         });
         assert_eq!(cut, Some(12));
         assert_eq!(cut_after(&late).await, Some(5));
@@ -144,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_proven_or_exempt_connection_has_no_time_limit() {
         let crowd = Crowd::new();
-        crowd.memory(true);
+        crowd.set_memory_scarce(true);
         assert_eq!(cut_after(&standing(&crowd, [10, 0, 0, 1])).await, None);
         let proven = standing(&crowd, [192, 0, 2, 1]);
         proven.authenticated();
@@ -174,7 +174,7 @@ mod tests {
         let standing = standing(&crowd, [192, 0, 2, 1]);
         let requests: Vec<_> = (0..3).map(|_| standing.activity.begin()).collect();
         assert!(standing.enter().await.is_ok());
-        crowd.memory(true);
+        crowd.set_memory_scarce(true);
         assert_eq!(standing.enter().await, Err(NotEntered::TooManyStreams));
         standing.authenticated();
         assert!(standing.enter().await.is_ok());

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 #[derive(Debug)]
 pub struct TlsIdentity {
     config: Arc<ServerConfig>,
-    current: Arc<Current>,
+    current: Arc<ServedKey>,
 }
 
 /// Why a certificate and key cannot be used.
@@ -41,7 +41,7 @@ impl TlsIdentity {
     pub fn new(chain_der: Vec<Vec<u8>>, key_pkcs8_der: &[u8]) -> Result<Self, TlsIdentityError> {
         let provider = Arc::new(provider());
         let key = certified(&provider, chain_der, key_pkcs8_der)?;
-        let current = Arc::new(Current(RwLock::new(key)));
+        let current = Arc::new(ServedKey(RwLock::new(key)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsIdentityError::Unusable)?
@@ -114,9 +114,9 @@ fn certified(
 }
 
 /// The chain and key that are served now.
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct ServedKey(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for ServedKey {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let key = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&key))
@@ -124,8 +124,8 @@ impl ResolvesServerCert for Current {
 }
 
 /// The key is left out.
-impl fmt::Debug for Current {
+impl fmt::Debug for ServedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current").finish_non_exhaustive()
+        f.debug_struct("ServedKey").finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ impl Work {
     /// This is not an async function, which would hold `work` in its own state
     /// and in the handler's. Instead `work` is moved to the heap once. The task
     /// logs a refusal, whether the client still listens or not.
-    pub(crate) fn to_the_end<T, W>(
+    pub(crate) fn run_to_completion<T, W>(
         &self,
         work: W,
     ) -> impl Future<Output = Result<T, Refusal>> + use<T, W>
@@ -86,7 +86,7 @@ mod tests {
         let work = Work::default();
         let (go, gone) = oneshot::channel::<()>();
         let (done, ended) = oneshot::channel();
-        drop(work.to_the_end(async move {
+        drop(work.run_to_completion(async move {
             let _ = gone.await;
             let _ = done.send(());
             Ok(())
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_not_waited_for() {
         let work = Work::default();
-        drop(work.to_the_end::<(), _>(async { panic!("on purpose") }));
+        drop(work.run_to_completion::<(), _>(async { panic!("on purpose") }));
         timeout(Duration::from_secs(5), work.ended()).await.unwrap();
     }
 }

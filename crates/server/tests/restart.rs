@@ -190,7 +190,7 @@ async fn a_nonce_of_the_process_before_is_accepted() {
     let server = Restartable::new();
     let mut client = server.start().client().await;
     let nonce = client.nonce().await;
-    client.surface = server.start().surface;
+    client.service = server.start().service;
     let url = client.account.clone().unwrap();
     let body = Jws::post_as_get(&url).sign(&client.key, Some(&url), Some(&nonce));
     let body = body.unwrap().to_string();

@@ -17,7 +17,7 @@ const MAX_NAME: usize = 64;
 
 /// An inventory whose list can be replaced while it is in use.
 ///
-/// While a newer list is in [`Doubt`], the devices of the list in force are
+/// While a newer list is in [`PendingList`], the devices of the list in force are
 /// admitted, and it is undecided whether any other device is listed.
 #[derive(Debug, Default)]
 pub struct Devices {
@@ -27,21 +27,21 @@ pub struct Devices {
 #[derive(Clone, Debug, Default)]
 struct InForce {
     list: Arc<DeviceList>,
-    doubt: Option<Doubt>,
+    doubt: Option<PendingList>,
 }
 
 /// Why a list newer than the one in force is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct PendingList {
     /// Since when.
     pub since: Timestamp,
     /// Why.
-    pub cause: DoubtCause,
+    pub cause: PendingCause,
 }
 
 /// Why a list is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DoubtCause {
+pub enum PendingCause {
     /// The file is being written.
     Changing,
     /// It lacks too many devices of the list in force; the text says how many.
@@ -50,18 +50,18 @@ pub enum DoubtCause {
     Unusable(String),
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for PendingList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since;
         match &self.cause {
-            DoubtCause::Changing => write!(f, "the list is being written since {since}"),
-            DoubtCause::KeptBack(text) => {
+            PendingCause::Changing => write!(f, "the list is being written since {since}"),
+            PendingCause::KeptBack(text) => {
                 write!(
                     f,
                     "the list is kept back since {since} and not in use: {text}"
                 )
             }
-            DoubtCause::Unusable(text) => {
+            PendingCause::Unusable(text) => {
                 write!(
                     f,
                     "the list is at fault since {since} and not in use: {text}"
@@ -75,12 +75,12 @@ impl Devices {
     /// An inventory of this list.
     #[must_use]
     pub fn new(list: DeviceList) -> Self {
-        Self::in_doubt(list, None)
+        Self::with_pending(list, None)
     }
 
     /// An inventory of this list, with a newer list in doubt.
     #[must_use]
-    pub fn in_doubt(list: DeviceList, doubt: Option<Doubt>) -> Self {
+    pub fn with_pending(list: DeviceList, doubt: Option<PendingList>) -> Self {
         let list = Arc::new(list);
         Self {
             in_force: RwLock::new(InForce { list, doubt }),
@@ -94,7 +94,7 @@ impl Devices {
     }
 
     /// Keeps the list in force and sets or clears the doubt about a newer one.
-    pub fn doubt(&self, doubt: Option<Doubt>) {
+    pub fn set_pending(&self, doubt: Option<PendingList>) {
         self.set(|present| InForce {
             list: Arc::clone(&present.list),
             doubt,
@@ -109,7 +109,7 @@ impl Devices {
 
     /// Why a newer list is not used, if there is one.
     #[must_use]
-    pub fn doubts(&self) -> Option<Doubt> {
+    pub fn pending(&self) -> Option<PendingList> {
         self.in_force().doubt
     }
 
@@ -158,9 +158,9 @@ impl Inventory for Devices {
         self.list().hints(name)
     }
 
-    async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
+    async fn other_attribute(&self, name: &str) -> Option<(Attribute, String)> {
         let list = self.list();
-        let (attribute, other) = list.beside(name)?;
+        let (attribute, other) = list.other_attribute(name)?;
         Some((attribute, other.to_owned()))
     }
 }

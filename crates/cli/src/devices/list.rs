@@ -118,7 +118,7 @@ impl DeviceList {
 
     /// Returns the other attribute of the device listed as `name`.
     #[must_use]
-    pub fn beside(&self, name: &str) -> Option<(Attribute, &str)> {
+    pub fn other_attribute(&self, name: &str) -> Option<(Attribute, &str)> {
         let place = self.place(name)?;
         let row = self.row(place);
         let (attribute, other) = match place.attribute {

@@ -20,8 +20,8 @@ use assay_engine::{
 use assay_proto::Timestamp;
 
 use super::{
-    DeviceList, DeviceListWarning, Devices, Difference, Doubt, DoubtCause, Findings, ListFiles,
-    MAX_DEVICE_LIST, Named,
+    DeviceList, DeviceListWarning, Devices, Difference, Findings, ListFiles, MAX_DEVICE_LIST,
+    Named, PendingCause, PendingList,
 };
 use crate::{
     files::{Stamp, stamp},
@@ -58,7 +58,7 @@ pub struct Watch {
     /// The content that the operator confirms, whatever it lacks.
     confirmed: Option<[u8; 32]>,
     /// What was said of a list that is not used, to say it once.
-    said: Option<DoubtCause>,
+    said: Option<PendingCause>,
     /// Whether the last good list could not be kept.
     is_unkept: bool,
 }
@@ -78,7 +78,7 @@ impl Watch {
     /// Watches from now on. Reports where the server starts from the last good
     /// list.
     pub fn new(devices: Arc<Devices>, files: ListFiles, health: Arc<Health>) -> Self {
-        let doubt = devices.doubts();
+        let doubt = devices.pending();
         if let Some(doubt) = &doubt {
             health.degrade(Part::Devices, doubt.to_string());
             tracing::error!(
@@ -120,7 +120,7 @@ impl Watch {
         if self.pending.is_some() {
             return None;
         }
-        Some(match self.devices.doubts() {
+        Some(match self.devices.pending() {
             Some(doubt) => Err(doubt.to_string()),
             None => Ok(format!("{} devices", self.devices.list().len())),
         })
@@ -198,8 +198,8 @@ impl Watch {
             _ => self.pending = Some((content, now)),
         }
         // What is known of an earlier one goes on being true.
-        if self.devices.doubts().is_none() {
-            self.doubt(DoubtCause::Changing);
+        if self.devices.pending().is_none() {
+            self.set_pending(PendingCause::Changing);
         }
         let since = *self.changing.get_or_insert(now);
         if now.duration_since(since) >= MAX_CHANGING {
@@ -207,7 +207,7 @@ impl Watch {
                 "{} is another one at each look, a second apart: change it less often, and write the list beside it and rename it",
                 self.files.list.display()
             );
-            self.refuse(DoubtCause::Unusable(text));
+            self.refuse(PendingCause::Unusable(text));
         }
     }
 
@@ -215,7 +215,7 @@ impl Watch {
     fn judge(&mut self, content: Content, bytes: &[u8]) {
         self.pending = None;
         self.changing = None;
-        let unusable = |text| DoubtCause::Unusable(text);
+        let unusable = |text| PendingCause::Unusable(text);
         let cause = match &content {
             Err(error) => unusable(error.clone()),
             Ok(digest) => match DeviceList::read(bytes) {
@@ -231,7 +231,7 @@ impl Watch {
                         self.keep(bytes);
                         return;
                     }
-                    DoubtCause::KeptBack(loss(&changes, before.len(), reading.list.len()))
+                    PendingCause::KeptBack(loss(&changes, before.len(), reading.list.len()))
                 }
             },
         };
@@ -244,22 +244,22 @@ impl Watch {
     }
 
     /// The list in force stays, and this is why.
-    fn refuse(&mut self, cause: DoubtCause) {
-        self.doubt(cause.clone());
-        if let Some(doubt) = self.devices.doubts() {
+    fn refuse(&mut self, cause: PendingCause) {
+        self.set_pending(cause.clone());
+        if let Some(doubt) = self.devices.pending() {
             self.health.degrade(Part::Devices, doubt.to_string());
         }
         if self.said.as_ref() == Some(&cause) {
             return;
         }
         match &cause {
-            DoubtCause::Changing => {}
-            DoubtCause::KeptBack(reason) => tracing::error!(
+            PendingCause::Changing => {}
+            PendingCause::KeptBack(reason) => tracing::error!(
                 event = "devices_kept_back",
                 %reason,
                 "the new list of devices lacks most of them: the old one stays"
             ),
-            DoubtCause::Unusable(error) => tracing::error!(
+            PendingCause::Unusable(error) => tracing::error!(
                 event = "devices_refused",
                 %error,
                 "the list of devices cannot be used: the old one stays"
@@ -269,24 +269,24 @@ impl Watch {
     }
 
     /// A newer list is in doubt, since the first doubt about one.
-    fn doubt(&self, cause: DoubtCause) {
-        let since = match self.devices.doubts() {
+    fn set_pending(&self, cause: PendingCause) {
+        let since = match self.devices.pending() {
             // A change that came to rest, or the same again.
             Some(earlier)
-                if earlier.cause == DoubtCause::Changing
+                if earlier.cause == PendingCause::Changing
                     || discriminant(&earlier.cause) == discriminant(&cause) =>
             {
                 earlier.since
             }
             _ => Timestamp(now()),
         };
-        self.devices.doubt(Some(Doubt { since, cause }));
+        self.devices.set_pending(Some(PendingList { since, cause }));
     }
 
     /// The list in force is the one of the file. Returns whether it was not.
     fn settle(&mut self) -> bool {
         let was_refused = self.said.is_some() || self.refused.is_some();
-        self.devices.doubt(None);
+        self.devices.set_pending(None);
         self.health.recover(Part::Devices);
         self.pending = None;
         self.changing = None;

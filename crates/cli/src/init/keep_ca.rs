@@ -47,7 +47,7 @@ pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {
     let store = LedgerStore::create(staging.path(), laboratory)?;
     store.set_issuer(issuer.spki_sha256()).or_fault(&doing)?;
     let restored = Restored {
-        from: RestoredFrom::Anew,
+        from: RestoredFrom::Recreated,
         sequence: 0,
         time: Timestamp(now()),
     };

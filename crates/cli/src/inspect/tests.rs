@@ -260,7 +260,7 @@ fn nothing_reaches_a_terminal_that_it_would_obey() {
             let found = out
                 .replace('\n', "")
                 .chars()
-                .find(|c| assay_engine::text::disturbs(*c));
+                .find(|c| assay_engine::text::is_unsafe_to_print(*c));
             assert_eq!(found, None, "{out}");
         }
         let mut out = Vec::new();

@@ -21,7 +21,7 @@ use x509_cert::{
 };
 
 use super::json::Name;
-use assay_engine::text::disturbs;
+use assay_engine::text::is_unsafe_to_print;
 
 const PERMANENT_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.8.3");
 const HARDWARE_MODULE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.8.4");
@@ -164,7 +164,7 @@ pub(super) fn permanent_identifier(value: Option<&str>, assigner: Option<&str>) 
 /// that is no text stands there in hexadecimal.
 pub(super) fn hardware_module(serial: &[u8], hw_type: &str) -> Name {
     let serial = match std::str::from_utf8(serial) {
-        Ok(text) if !text.chars().any(disturbs) => text.to_owned(),
+        Ok(text) if !text.chars().any(is_unsafe_to_print) => text.to_owned(),
         _ => format!("0x{}", hex::encode(serial)),
     };
     Name {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use assay_engine::{
-    events::{Displaced, Event, Refused, UdidDiffers},
+    events::{DisplacedCounts, Event, Refused, UdidDiffers},
     ports::Observer,
 };
 use assay_proto::RevocationReason;
@@ -42,16 +42,15 @@ impl LogObserver {
     /// Whether an event is logged.
     fn logs(&self, event: &Event<'_>) -> bool {
         match event {
-            Event::AccountCreated { request, .. } => {
-                self.request_log.account_created(request.client)
-            }
+            Event::AccountCreated { request, .. } => self.request_log.count_account(request.client),
             Event::PaddedSignature { .. } => {
-                self.request_log.padded_signature();
+                self.request_log.count_padded_signature();
                 false
             }
             Event::Refused(refused) => {
                 let client = refused.request.client;
-                self.request_log.found(refused.gate, refused.kind, client)
+                self.request_log
+                    .count_finding(refused.gate, refused.kind, client)
             }
             _ => true,
         }
@@ -314,8 +313,8 @@ fn log_space(event: &Event<'_>) {
     }
 }
 
-fn log_displaced(event: &Event<'_>, displaced: &Displaced, message: &str) {
-    let Displaced {
+fn log_displaced(event: &Event<'_>, displaced: &DisplacedCounts, message: &str) {
+    let DisplacedCounts {
         count,
         refused,
         network,

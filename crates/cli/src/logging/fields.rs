@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use assay_engine::text::disturbs;
+use assay_engine::text::is_unsafe_to_print;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 
@@ -95,14 +95,14 @@ impl Fields {
         };
         // Writing fails once the buffer is full.
         let _ = start.write_fmt(value);
-        let text = cut(&start.text, limit);
+        let text = truncate(&start.text, limit);
         self.push(field, FieldValue::Shown(text));
     }
 }
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let text = cut(value, self.limit(field.name()));
+        let text = truncate(value, self.limit(field.name()));
         self.push(field, FieldValue::Text(text));
     }
 
@@ -167,7 +167,7 @@ impl fmt::Write for Start {
 
 /// Returns the text if its written form takes at most `limit` bytes, otherwise
 /// the start that fits with a mark.
-pub fn cut(text: &str, limit: usize) -> String {
+pub fn truncate(text: &str, limit: usize) -> String {
     let mut taken = 0;
     // The part that remains before a mark.
     let mut end = 0;
@@ -187,7 +187,7 @@ pub fn cut(text: &str, limit: usize) -> String {
 
 /// The maximum number of bytes that a character takes in either format.
 fn width(letter: char) -> usize {
-    if disturbs(letter) {
+    if is_unsafe_to_print(letter) {
         letter.escape_unicode().len().max(6 * letter.len_utf16())
     } else if matches!(letter, '"' | '\\') {
         2
@@ -202,16 +202,16 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_between_characters_and_marked() {
-        assert_eq!(cut("short", 8), "short");
-        assert_eq!(cut("12345678", 8), "12345678");
-        assert_eq!(cut("123456789", 8), "12345…");
-        assert_eq!(cut("12345678", 7), "1234…");
-        assert_eq!(cut("éééé", 8), "éééé");
-        assert_eq!(cut("ééééé", 8), "éé…");
+        assert_eq!(truncate("short", 8), "short");
+        assert_eq!(truncate("12345678", 8), "12345678");
+        assert_eq!(truncate("123456789", 8), "12345…");
+        assert_eq!(truncate("12345678", 7), "1234…");
+        assert_eq!(truncate("éééé", 8), "éééé");
+        assert_eq!(truncate("ééééé", 8), "éé…");
         // Counted as written.
-        assert_eq!(cut("\"\"\"\"\"", 8), "\"\"…");
-        assert_eq!(cut("a\u{1b}\u{1b}", 8), "a…");
-        assert_eq!(cut("", 0), "");
+        assert_eq!(truncate("\"\"\"\"\"", 8), "\"\"…");
+        assert_eq!(truncate("a\u{1b}\u{1b}", 8), "a…");
+        assert_eq!(truncate("", 0), "");
     }
 
     #[test]
@@ -234,8 +234,8 @@ mod tests {
             ("assay_server::refusal", "error", LONGEST_OWN),
             ("assay_engine::refusal", "detail", LONGEST_FINDING),
             ("assay_server::refusal", "detail", LONGEST),
-            ("assay_server::surface", "path", LONGEST),
-            ("assay_server::surface", "method", LONGEST),
+            ("assay_server::http_service", "path", LONGEST),
+            ("assay_server::http_service", "method", LONGEST),
             ("assay_serverless", "error", LONGEST),
             ("h2::codec", "message", LONGEST),
         ] {

@@ -9,7 +9,7 @@ use std::{
 use tracing::Level;
 
 use super::{
-    fields::{FieldValue, Fields, LONGEST_OWN, cut},
+    fields::{FieldValue, Fields, LONGEST_OWN, truncate},
     journal,
     line::{Format, Line, Style},
     queue::Kind,
@@ -62,7 +62,7 @@ pub fn panicked(style: Style, panic: &PanicHookInfo<'_>) -> String {
     let message = (payload.downcast_ref::<&str>().copied())
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    let message = cut(message, LONGEST_OWN);
+    let message = truncate(message, LONGEST_OWN);
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());

@@ -131,7 +131,7 @@ mod tests {
         for (target, event) in [
             ("assay", "debug"),
             ("assay::serve", "debug"),
-            ("assay_server::surface", "debug"),
+            ("assay_server::http_service", "debug"),
             ("assayer", "library"),
             ("h2::codec", "library"),
         ] {

@@ -130,9 +130,9 @@ fn the_lines_of_the_engines_events_stay_as_they_are() {
         eventful::many_accounts(&harness).await;
         eventful::short_signature(&harness).await;
         let client = "192.0.2.1".parse().unwrap();
-        log.refused_unauthenticated(ProblemType::BadNonce, client);
+        log.count_unauthenticated_refusal(ProblemType::BadNonce, client);
         for _ in 0..1_001 {
-            let _ = log.access(client, false);
+            let _ = log.count_access(client, false);
         }
         log.summarize();
     });

@@ -3,7 +3,7 @@
 use assay_attest::TrustAnchor;
 use clap::Subcommand;
 
-use super::{BadList, Listening, Report, look};
+use super::{BadList, Listening, Report, check};
 use crate::{app::Parts, dir::Dir, print, print_json, stop::Stop, terminal};
 
 /// `assay config`
@@ -20,7 +20,7 @@ pub enum ConfigCommand {
 
 /// `assay config check`
 pub fn run(dir: &Dir, json: bool) -> Result<(), Stop> {
-    let (report, parts) = look(dir, Listening::Configured, BadList::Fails);
+    let (report, parts) = check(dir, Listening::Configured, BadList::Fails);
     match (report.stop(), parts) {
         (None, Some(parts)) if json => print_json(&as_json(&report, &parts)),
         (None, Some(parts)) => describe(dir, &report, &parts),

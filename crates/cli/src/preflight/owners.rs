@@ -22,8 +22,8 @@ impl Report {
         for path in deciding(dir, config) {
             let faults = match path == dir.path() {
                 // Directories above are not checked.
-                true => owners.look_at(&path).into_iter().collect(),
-                false => owners.look_along(&path),
+                true => owners.check_file(&path).into_iter().collect(),
+                false => owners.check_path(&path),
             };
             for fault in faults {
                 match fault {

@@ -52,8 +52,8 @@ fn cells_of(row: &Row) -> [String; 5] {
         Ok(replayed) => [
             file,
             replayed.source.to_owned(),
-            cut(&replayed.recorded.to_string()),
-            cut(&replayed.verdict.to_string()),
+            truncate(&replayed.recorded.to_string()),
+            truncate(&replayed.verdict.to_string()),
             if replayed.own_root {
                 format!("{result} (UNDER ITS OWN ROOT)")
             } else {
@@ -64,7 +64,7 @@ fn cells_of(row: &Row) -> [String; 5] {
     }
 }
 
-fn cut(text: &str) -> String {
+fn truncate(text: &str) -> String {
     let escaped = escape(text);
     if escaped.chars().count() <= MAX_WIDTH {
         return escaped;

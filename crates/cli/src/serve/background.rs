@@ -54,7 +54,7 @@ impl Background {
 
 impl UnderWay {
     /// Runs `work` to its end, whatever becomes of the task that waits for it.
-    async fn to_the_end<T: Send + 'static>(
+    async fn run_to_completion<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
@@ -82,7 +82,7 @@ async fn recover(engine: Arc<Engine>, under_way: UnderWay) {
     loop {
         let recovering = Arc::clone(&engine);
         let recovered = under_way
-            .to_the_end(async move { recover_once(&recovering).await })
+            .run_to_completion(async move { recover_once(&recovering).await })
             .await;
         let wait = match recovered
             .map_err(anyhow::Error::from)
@@ -126,7 +126,7 @@ async fn validate(engine: Arc<Engine>, under_way: UnderWay) {
                     let (engine, under_way) = (Arc::clone(&engine), under_way.clone());
                     validations.spawn(async move {
                         let validation = async move { engine.validate(id).await };
-                        match under_way.to_the_end(validation).await {
+                        match under_way.run_to_completion(validation).await {
                             Ok(Ok(())) => {}
                             Ok(Err(error)) => {
                                 tracing::debug!(%id, %error, "an attempt to validate failed");

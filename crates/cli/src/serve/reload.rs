@@ -63,7 +63,7 @@ impl Started {
                 changed.push(path.display().to_string());
             }
         }
-        let (report, _) = preflight::look(&self.dir, Listening::Elsewhere, BadList::Unread);
+        let (report, _) = preflight::check(&self.dir, Listening::Elsewhere, BadList::Unread);
         let fault = report.stop().map(|stop| stop.to_string());
         (changed, fault)
     }

@@ -73,7 +73,7 @@ async fn scenario_54_a_csr_for_an_account_key_is_refused() {
     let device = mac(SERIAL);
     // The account's own key, attested; then the attested key of an order that
     // another account has as its key.
-    let mut own = server.stranger().await;
+    let mut own = server.client_without_account().await;
     own.acme.set_key(device.account_key().unwrap());
     assert_eq!(own.acme.new_account().await.unwrap().status, 201);
     let csr = device.csr(&CsrRequest::default()).unwrap();

@@ -178,7 +178,7 @@ async fn scenario_13_short_signatures_of_apples_client_are_accepted_and_logged()
         devices: &["C02ENROL0001,,"],
         ..Setup::default()
     });
-    let mut client = server.stranger().await;
+    let mut client = server.client_without_account().await;
     let key = AccountKey::generate(Algorithm::Es256).unwrap();
     client
         .acme
@@ -219,7 +219,7 @@ async fn scenario_16_account_keys_of_every_kind_enrol_another_key() {
         Algorithm::Es512,
         Algorithm::Rs256,
     ] {
-        let mut client = server.stranger().await;
+        let mut client = server.client_without_account().await;
         client
             .acme
             .set_key(AccountKey::generate(algorithm).unwrap());

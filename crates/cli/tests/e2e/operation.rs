@@ -391,7 +391,7 @@ async fn a_flood_of_accounts_is_bounded_and_logged_once_a_second() {
         server.client().await;
     }
     // All come from one network, and none is ten minutes old.
-    let mut stranger = server.stranger().await;
+    let mut stranger = server.client_without_account().await;
     let refused = stranger.acme.new_account().await.unwrap();
     assert_problem(&refused, 429, "rateLimited");
     let event = server

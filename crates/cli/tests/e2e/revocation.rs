@@ -77,7 +77,7 @@ async fn scenarios_110_and_113_the_certificates_key_revokes_with_a_signature_tha
     let mut client = server.client().await;
     let certificate = client.enrol(&server, &device, SERIAL).await;
     let url = client.acme.resource("revokeCert").unwrap();
-    let mut bearer = server.stranger().await;
+    let mut bearer = server.client_without_account().await;
     bearer.acme.set_key(device.account_key().unwrap());
     let jws = Jws::new(&url, &revocation(&certificate, None)).with_jwk();
     for garbage in [vec![1; 64], vec![0; 64], vec![], vec![1; 63]] {
@@ -86,7 +86,7 @@ async fn scenarios_110_and_113_the_certificates_key_revokes_with_a_signature_tha
         assert_problem(&answer, 403, "unauthorized");
     }
     // Another device's key signs well, but for another certificate.
-    let mut other = server.stranger().await;
+    let mut other = server.client_without_account().await;
     other.acme.set_key(mac(SERIAL).account_key().unwrap());
     let answer = other.acme.send(&jws).await.unwrap();
     assert_problem(&answer, 403, "unauthorized");

@@ -22,7 +22,7 @@ impl Inventory for &'static Known {
         Ok((name == self.name).then_some(self.attribute))
     }
 
-    async fn beside(&self, name: &str) -> Option<(Attribute, String)> {
+    async fn other_attribute(&self, name: &str) -> Option<(Attribute, String)> {
         (name == self.name).then(|| (Attribute::Udid, UDID.to_owned()))
     }
 }
@@ -43,7 +43,7 @@ fn policy(admission: Admission, assigners: &[&str]) -> AdmissionPolicy {
     }
 }
 
-fn any_attested(bind: Bind) -> AdmissionPolicy {
+fn any_attested(bind: IdentifierBinding) -> AdmissionPolicy {
     policy(Admission::AnyAttested { bind }, &[])
 }
 
@@ -78,12 +78,12 @@ async fn admit(
 async fn without_a_list_a_name_is_bound_as_the_operator_says() {
     use Attribute::{Serial, Udid};
     for (bind, name, attribute) in [
-        (Bind::ByForm, "C02A", Serial),
-        (Bind::ByForm, UDID, Udid),
-        (Bind::Serial, "C02A", Serial),
-        (Bind::Serial, UDID, Serial),
-        (Bind::Udid, "C02A", Udid),
-        (Bind::Udid, UDID, Udid),
+        (IdentifierBinding::ByForm, "C02A", Serial),
+        (IdentifierBinding::ByForm, UDID, Udid),
+        (IdentifierBinding::Serial, "C02A", Serial),
+        (IdentifierBinding::Serial, UDID, Serial),
+        (IdentifierBinding::Udid, "C02A", Udid),
+        (IdentifierBinding::Udid, UDID, Udid),
     ] {
         assert_eq!(bind.attribute(name), attribute);
         let policy = any_attested(bind);
@@ -100,7 +100,7 @@ async fn without_a_list_a_name_is_bound_as_the_operator_says() {
             let found = admit(&policy, &hardware(name, hw_type)).await;
             assert_eq!(found, admitted(attribute), "{bind:?} {name}");
         }
-        assert_eq!(policy.listed_beside(&permanent(name)).await, None);
+        assert_eq!(policy.listed_other_attribute(&permanent(name)).await, None);
     }
 }
 
@@ -124,9 +124,12 @@ async fn a_list_says_which_attribute_a_name_is() {
                 false => assert!(matches!(found, Err(IdentifierFault::NotAdmitted(_)))),
             }
         }
-        let beside = policy.listed_beside(&permanent("C02A")).await;
+        let beside = policy.listed_other_attribute(&permanent("C02A")).await;
         assert_eq!(beside, Some((Attribute::Udid, UDID.to_owned())));
-        assert_eq!(policy.listed_beside(&permanent("C02B")).await, None);
+        assert_eq!(
+            policy.listed_other_attribute(&permanent("C02B")).await,
+            None
+        );
     }
 }
 
@@ -150,7 +153,10 @@ async fn what_is_not_listed_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn other_hardware_types_cannot_be_proven() {
-    for policy in [any_attested(Bind::ByForm), listed(Attribute::Serial)] {
+    for policy in [
+        any_attested(IdentifierBinding::ByForm),
+        listed(Attribute::Serial),
+    ] {
         for hw_type in [
             "1.2.3",
             "1.2.840.113635.100.8.9",
@@ -193,5 +199,8 @@ async fn a_list_out_of_reach_is_a_fault_and_no_refusal() {
     let policy = policy(Admission::Listed(Arc::new(Down)), &[]);
     let fault = policy.admit(&permanent("C02A")).await.unwrap_err();
     assert_eq!(fault, Error::Inventory("no route".to_owned()));
-    assert_eq!(policy.listed_beside(&permanent("C02A")).await, None);
+    assert_eq!(
+        policy.listed_other_attribute(&permanent("C02A")).await,
+        None
+    );
 }

@@ -18,7 +18,7 @@ fn census(members: &[(&str, u64)]) -> Census<u32> {
     members.collect()
 }
 
-fn bound(limit: usize, refused: Refused) -> Bound {
+fn bound(limit: usize, refused: RefusalRule) -> Bound {
     Bound {
         limit,
         protected: 600,
@@ -29,7 +29,7 @@ fn bound(limit: usize, refused: Refused) -> Bound {
 /// Adds a new member from `address`: returns the displaced ids, or how long to
 /// wait.
 fn add(census: &mut Census<u32>, address: &str, limit: usize) -> Result<Vec<u32>, u64> {
-    add_under(census, address, bound(limit, Refused::AboveEqualShare))
+    add_under(census, address, bound(limit, RefusalRule::AboveEqualShare))
 }
 
 fn add_under(census: &mut Census<u32>, address: &str, bound: Bound) -> Result<Vec<u32>, u64> {
@@ -171,7 +171,7 @@ fn twice_the_limit_is_never_exceeded_and_the_heaviest_pays_for_it() {
 fn two_addresses_of_a_provider_lock_none_of_its_customers_out() {
     let bound = Bound {
         protected: 120,
-        ..bound(10, Refused::Heaviest)
+        ..bound(10, RefusalRule::Heaviest)
     };
     // Each is refused only while it is the heaviest, so both grow in turn.
     let mut census = Census::default();
@@ -215,7 +215,7 @@ fn the_narrowest_heaviest_network_alone_is_refused() {
         let mut census = census(&young);
         let bound = Bound {
             protected: 120,
-            ..bound(5, Refused::Heaviest)
+            ..bound(5, RefusalRule::Heaviest)
         };
         let added = add_under(&mut census, address, bound);
         assert_eq!(
@@ -263,7 +263,7 @@ proptest! {
                 };
                 let member = Member { id, created: NOW.minus(age), origin: origin(&address) };
                 let before = members.clone();
-                match census.make_room(member, NOW, bound(12, Refused::AboveEqualShare)) {
+                match census.make_room(member, NOW, bound(12, RefusalRule::AboveEqualShare)) {
                     Room::None(wait) => {
                         prop_assert!(before.len() >= 12);
                         prop_assert!((1..=600).contains(&wait));

@@ -199,7 +199,7 @@ impl Order {
     ///
     /// # Errors
     /// When it is not pending.
-    pub fn prove(self) -> Result<Self, IllegalTransition> {
+    pub fn record_valid_authorization(self) -> Result<Self, IllegalTransition> {
         self.proven_on_the_way_to("proven")
     }
 

@@ -9,7 +9,7 @@ use assay_proto::{Identifier, Timestamp};
 use crate::{
     domain::{EvidenceRecord, Order},
     error::{Error, IssuanceRefusal},
-    profile::{Attested, Profile, SanRule, legible},
+    profile::{Profile, SanRule, TemplateValues, legible},
 };
 
 /// The longest TBSCertificate, in bytes. With any signature the certificate has
@@ -31,7 +31,7 @@ pub fn leaf(
     profile: &Profile,
     validity: (Timestamp, Timestamp),
 ) -> Result<LeafTemplate, Error> {
-    let attested = Attested {
+    let attested = TemplateValues {
         facts: &evidence.facts,
         spki_sha256: &evidence.spki_sha256,
     };
@@ -85,7 +85,7 @@ pub(super) fn not_prepared(fault: PrepareError) -> Error {
 /// The subject required by the profile.
 pub(super) fn subject(
     profile: &Profile,
-    attested: &Attested<'_>,
+    attested: &TemplateValues<'_>,
 ) -> Result<Vec<SubjectAttribute>, Error> {
     profile
         .subject
@@ -99,7 +99,7 @@ pub(super) fn subject(
 pub(super) fn names(
     profile: &Profile,
     identifiers: &[Identifier],
-    attested: &Attested<'_>,
+    attested: &TemplateValues<'_>,
 ) -> Result<Vec<SubjectAltName>, Error> {
     let mut names = Vec::new();
     for rule in &profile.san {

@@ -19,7 +19,7 @@ use crate::{
         EXPIRES, NOW, authorization, challenge_id, evidence, failure, order, valid_by, validating,
     },
     error::Error,
-    profile::{Attested, CsrNames},
+    profile::{CsrNames, TemplateValues},
     sha256,
 };
 

@@ -6,7 +6,7 @@ use super::certificate::{names, recordable, subject};
 use crate::{
     domain::DeviceFacts,
     error::Error,
-    profile::{Attested, Profile},
+    profile::{Profile, TemplateValues},
     sha256,
 };
 
@@ -31,7 +31,7 @@ pub fn try_profile(issuer: &Issuer, profile: &Profile) -> Result<(), Error> {
         udid: Some("00008112-001A2B3C4D5E6F70".to_owned()),
         ..DeviceFacts::default()
     };
-    let attested = Attested {
+    let attested = TemplateValues {
         facts: &facts,
         spki_sha256: &sha256(&SAMPLE_SPKI),
     };

@@ -8,7 +8,7 @@ use assay_proto::{
 };
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::{Unanswered, list, refusals, story};
+use super::{RequestError, list, refusals, story};
 use crate::{Engine, domain::CertificateHolder, ids::OrderId, ports::Store};
 
 /// The most orders of a device that are reported in full.
@@ -22,7 +22,7 @@ pub(super) async fn find(
     engine: Option<&Engine>,
     request: &FindOrders,
     now: Timestamp,
-) -> Result<Found, Unanswered> {
+) -> Result<Found, RequestError> {
     let mut found = Found::default();
     let text = request.text.trim();
     if let Some(serial) = serial_number(text)
@@ -53,7 +53,7 @@ async fn story_of(
     store: &dyn Store,
     id: OrderId,
     now: Timestamp,
-) -> Result<Option<Story>, Unanswered> {
+) -> Result<Option<Story>, RequestError> {
     Ok(match store.order(id).await? {
         Some(order) => Some(story::story(store, order.value, now).await?),
         None => None,
@@ -65,7 +65,7 @@ async fn device(
     engine: Option<&Engine>,
     name: &str,
     now: Timestamp,
-) -> Result<Option<DeviceStory>, Unanswered> {
+) -> Result<Option<DeviceStory>, RequestError> {
     let request = ListOrders {
         filter: OrderFilter {
             device: Some(name.to_owned()),

@@ -9,7 +9,7 @@ use assay_proto::{
     admin::{ListOrders, Page, StatusFilter},
 };
 
-use super::{Unanswered, place, story};
+use super::{RequestError, place, story};
 use crate::{
     domain::{DeviceFacts, Order},
     ids::AccountId,
@@ -28,7 +28,7 @@ pub(super) async fn list(
     store: &dyn Store,
     request: &ListOrders,
     now: Timestamp,
-) -> Result<Page, Unanswered> {
+) -> Result<Page, RequestError> {
     let mut reading = Reading::new(store, request, now)?;
     let end = reading.read().await?;
     Ok(reading.finish(end).await?)
@@ -79,11 +79,11 @@ impl<'a> Reading<'a> {
         store: &'a dyn Store,
         request: &'a ListOrders,
         now: Timestamp,
-    ) -> Result<Self, Unanswered> {
+    ) -> Result<Self, RequestError> {
         let account = match &request.filter.account {
             Some(name) => {
                 let account = AccountId::parse(name);
-                Some(account.ok_or_else(|| Unanswered::NoAccount(name.clone()))?)
+                Some(account.ok_or_else(|| RequestError::InvalidAccountId(name.clone()))?)
             }
             None => None,
         };

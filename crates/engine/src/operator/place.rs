@@ -2,16 +2,16 @@
 
 use assay_proto::{Timestamp, admin::Cursor};
 
-use super::Unanswered;
+use super::RequestError;
 use crate::{
     ids::OrderId,
     ports::{Direction, OrderCursor},
 };
 
-pub(super) fn parse(cursor: &Cursor) -> Result<OrderCursor, Unanswered> {
+pub(super) fn parse(cursor: &Cursor) -> Result<OrderCursor, RequestError> {
     Ok(OrderCursor {
         created: cursor.created,
-        id: OrderId::parse(&cursor.id).ok_or(Unanswered::NoPlace)?,
+        id: OrderId::parse(&cursor.id).ok_or(RequestError::InvalidCursor)?,
     })
 }
 
@@ -68,7 +68,7 @@ mod tests {
         let mut cursor = wire(place);
         assert_eq!(parse(&cursor), Ok(place));
         cursor.id.pop();
-        assert_eq!(parse(&cursor), Err(Unanswered::NoPlace));
+        assert_eq!(parse(&cursor), Err(RequestError::InvalidCursor));
     }
 
     #[test]

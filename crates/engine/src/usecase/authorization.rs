@@ -1,4 +1,4 @@
-use assay_proto::{AuthorizationUpdate, cut};
+use assay_proto::{AuthorizationUpdate, truncate_quote};
 
 use super::end::end_order;
 use crate::{
@@ -64,7 +64,7 @@ impl Engine {
         update: &AuthorizationUpdate,
     ) -> Result<Authorization, Error> {
         if update.status != "deactivated" {
-            return Err(Error::StatusNotSettable(cut(&update.status)));
+            return Err(Error::StatusNotSettable(truncate_quote(&update.status)));
         }
         let mut attempts = self.attempts(&context.request);
         loop {

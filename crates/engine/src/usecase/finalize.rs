@@ -4,7 +4,7 @@ use assay_proto::{Problem, ProblemType, Timestamp};
 
 use super::end::end_order;
 use crate::{
-    AccountContext, Engine, Error, Request,
+    AccountContext, Engine, Error, RequestInfo,
     domain::{
         Authorization, Certificate, CertificateHolder, Failure, Gate, Intent, NotReady, Order,
         OrderState, Processing,
@@ -134,7 +134,7 @@ impl Engine {
         ];
         // The previous commit carried the request's nonce, if there is a
         // request.
-        let request = Request::default();
+        let request = RequestInfo::default();
         match self
             .commit(&request, "finalize-complete", now, changes)
             .await
@@ -164,7 +164,7 @@ impl Engine {
     ) -> Result<Order, Error> {
         let (id, now) = (order.value.id, failure.at);
         let ended = end_order(&*self.store, order, failure.clone(), &[]).await?;
-        let (failed, request) = (ended.order, Request::default());
+        let (failed, request) = (ended.order, RequestInfo::default());
         match self
             .commit(&request, "finalize-abandon", now, ended.changes)
             .await
@@ -306,7 +306,7 @@ impl Engine {
 
     /// Reports a refused certificate and notes the refusal at its order, which
     /// stays ready.
-    async fn report_issuance(&self, request: &Request, order: &Order, error: &Error) {
+    async fn report_issuance(&self, request: &RequestInfo, order: &Order, error: &Error) {
         let (kind, reason) = match error {
             Error::Csr(refused) => (ProblemType::BadCsr, refused.as_str()),
             Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),

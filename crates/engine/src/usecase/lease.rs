@@ -1,7 +1,7 @@
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     domain::{Held, Lease, Work},
     ports::{Change, CommitError, Versioned},
 };
@@ -61,7 +61,7 @@ impl Engine {
         now: Timestamp,
         change: Change,
     ) -> Result<(), CommitError> {
-        let request = Request::default();
+        let request = RequestInfo::default();
         self.commit(&request, name, now, vec![change])
             .await
             .map(drop)

@@ -11,7 +11,7 @@ use assay_proto::{Identifier, OrderStatus, Timestamp};
 use super::end::end_order;
 use crate::{
     Engine, Error,
-    census::{Bound, Census, Displaced, Member, Refused, Room},
+    census::{Bound, Census, Displaced, Member, RefusalRule, Room},
     domain::{Failure, Order},
     ids::OrderId,
     ports::{Change, OpenOrders, UnprovenOrder, Versioned},
@@ -129,7 +129,7 @@ impl Engine {
         let bound = Bound {
             limit: self.limits.open_orders.pending,
             protected: PROTECTED,
-            refused: Refused::Heaviest,
+            refused: RefusalRule::Heaviest,
         };
         let mut reserved = room.being_displaced.lock();
         let mut census: Census<OrderId> = (pending.iter())

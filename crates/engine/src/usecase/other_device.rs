@@ -1,7 +1,7 @@
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Request,
+    Engine, RequestInfo,
     domain::{Attribute, Authorization, DeviceFacts, EvidenceRecord, Note, Order},
     events::{Event, UdidDiffers},
     ids::OrderId,
@@ -72,7 +72,7 @@ impl Engine {
             Some(directory) => {
                 (directory
                     .admission()
-                    .listed_beside(&authorization.identifier))
+                    .listed_other_attribute(&authorization.identifier))
                 .await
             }
             None => None,
@@ -167,7 +167,7 @@ impl Engine {
     /// Reports the contradiction once it is durable.
     pub(crate) fn report_other_device(
         &self,
-        request: &Request,
+        request: &RequestInfo,
         authorization: &Authorization,
         other: &OtherDevice,
     ) {

@@ -1,7 +1,7 @@
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     domain::{AccountState, Authorization, Failure, Held, Order, OrderState, Processing, Work},
     ids::OrderId,
     ports::{Change, CommitError, Versioned},
@@ -41,7 +41,7 @@ impl Engine {
         let now = self.now();
         let value = order.value.resume(now.plus(Order::LEASE))?;
         let change = Change::UpdateOrder(value.clone(), order.version);
-        let request = Request::default();
+        let request = RequestInfo::default();
         match self
             .commit(&request, "finalize-resume", now, vec![change])
             .await

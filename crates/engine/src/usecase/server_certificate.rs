@@ -4,7 +4,7 @@ use assay_ca::{LeafTemplate, LeafUsage, SubjectAltName, authority::BACKDATE};
 use assay_proto::Timestamp;
 
 use crate::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     domain::{Certificate, CertificateHolder, Intent, ServerIntent},
     events::Event,
     issuance::end_of_ca,
@@ -76,7 +76,7 @@ impl Engine {
         };
         let version = self
             .commit(
-                &Request::default(),
+                &RequestInfo::default(),
                 "server-intent",
                 now,
                 vec![Change::InsertServerIntent(intent)],
@@ -95,7 +95,7 @@ impl Engine {
             revocation: None,
         };
         self.commit(
-            &Request::default(),
+            &RequestInfo::default(),
             "server-certificate",
             now,
             vec![
@@ -127,7 +127,7 @@ impl Engine {
                 continue;
             }
             let change = Change::DeleteServerIntent(value.serial.clone(), version);
-            let request = Request::default();
+            let request = RequestInfo::default();
             let dropped = self.commit(&request, "drop-server-intent", now, vec![change]);
             match dropped.await {
                 Ok(_) => self.report(&Event::ServerIntentDropped {

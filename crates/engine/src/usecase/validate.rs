@@ -9,14 +9,14 @@ use assay_proto::{OrderStatus, Problem, ProblemType, Timestamp};
 
 use super::challenge::{Answerable, Verdict};
 use crate::{
-    Engine, Error, Request,
+    Engine, Error, RequestInfo,
     attempts::Attempts,
     domain::{
         Account, AccountState, Authorization, AuthorizationStatus, Basis, Challenge, Failure, Gate,
         Validating,
     },
     ids::AuthorizationId,
-    ports::{AskedToValidate, Change, DueValidation, NotValidated, Validator, Versioned},
+    ports::{Change, DueValidation, ValidationError, ValidationRequest, Validator, Versioned},
 };
 
 /// Seconds between attempts. The challenge fails after the last one. A few are
@@ -73,7 +73,7 @@ impl Engine {
             return Ok(());
         };
         let token = attempt.challenge.token().clone();
-        let asked = AskedToValidate {
+        let asked = ValidationRequest {
             identifier: attempt.authorization.identifier.clone(),
             key_authorization: format!("{}.{}", token.as_str(), attempt.account_key),
             token,
@@ -85,7 +85,7 @@ impl Engine {
     /// Claims the due attempt. Returns `None` if there is none or another
     /// process claimed it first.
     async fn claim_attempt(&self, id: AuthorizationId) -> Result<Option<Attempt>, Error> {
-        let request = Request::default();
+        let request = RequestInfo::default();
         let mut attempts = self.attempts(&request);
         while let Some((answerable, before)) = self.due_attempt(id).await? {
             let now = answerable.now;
@@ -194,9 +194,9 @@ impl Engine {
     async fn conclude(
         &self,
         attempt: Attempt,
-        outcome: Result<(), NotValidated>,
+        outcome: Result<(), ValidationError>,
     ) -> Result<(), Error> {
-        let request = Request::default();
+        let request = RequestInfo::default();
         let mut attempts = self.attempts(&request);
         while let Some(answerable) = self.still_ours(&attempt).await? {
             let now = answerable.now;
@@ -229,7 +229,7 @@ impl Engine {
             self.provisional.established(established);
         }
         if let Some(failure) = failure {
-            let request = Request::default();
+            let request = RequestInfo::default();
             self.report_challenge_failure(&request, &verdict.authorization, &failure);
         }
         Ok(true)
@@ -240,7 +240,7 @@ impl Engine {
         &self,
         attempt: &Attempt,
         answerable: Answerable,
-        outcome: &Result<(), NotValidated>,
+        outcome: &Result<(), ValidationError>,
     ) -> Result<Conclusion, Error> {
         let now = answerable.now;
         let Some(account) = self.waiting_account(&answerable).await? else {
@@ -314,7 +314,7 @@ fn unfinished(validating: &Validating, at: Timestamp) -> Failure {
 }
 
 /// Returns the seconds until the next attempt; `None` if there is none.
-fn pause_after(attempt: &Attempt, fault: &NotValidated) -> Option<u64> {
+fn pause_after(attempt: &Attempt, fault: &ValidationError) -> Option<u64> {
     let made = usize::try_from(attempt.validating.attempts).ok()?;
     let pause = PAUSES.get(made.checked_sub(1)?)?;
     (!fault.is_final).then_some(*pause)
@@ -326,7 +326,7 @@ fn pause_after(attempt: &Attempt, fault: &NotValidated) -> Option<u64> {
 fn try_again(
     attempt: &Attempt,
     answerable: Answerable,
-    fault: &NotValidated,
+    fault: &ValidationError,
     next_attempt: Timestamp,
 ) -> Result<Verdict, Error> {
     let Versioned { value, version } = answerable.authorization;
@@ -339,7 +339,7 @@ fn try_again(
     Ok(Verdict::of(again, version))
 }
 
-fn not_validated(fault: &NotValidated, at: Timestamp) -> Failure {
+fn not_validated(fault: &ValidationError, at: Timestamp) -> Failure {
     Failure {
         problem: fault.problem.clone(),
         gate: Gate::Appraisal,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use assay_engine::{
     domain::{Order, OrderDetails, OrderState},
     ids::{AccountId, AuthorizationId, OrderId},
-    operator::{Sources, Unanswered, answer},
+    operator::{RequestError, Sources, answer},
     ports::{Change, ChangeSet, OpenOrders, OrderCursor, Store},
 };
 use assay_proto::{
@@ -119,7 +119,7 @@ pub(crate) async fn with_orders(count: u64) -> MemoryStore {
     store
 }
 
-pub(crate) async fn ask(store: &dyn Store, request: Request) -> Result<Response, Unanswered> {
+pub(crate) async fn ask(store: &dyn Store, request: Request) -> Result<Response, RequestError> {
     let sources = Sources {
         store,
         running: None,

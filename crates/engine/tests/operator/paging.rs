@@ -7,7 +7,7 @@ use assay_engine::{
         EvidenceRecord, KeyKind, Token,
     },
     ids::{AuthorizationId, ChallengeId},
-    operator::Unanswered,
+    operator::RequestError,
     ports::{Change, ChangeSet, OpenOrders, Store},
 };
 use assay_proto::{
@@ -188,7 +188,10 @@ async fn a_page_of_one_account_lists_no_other() {
     assert_eq!(ages(&page(&store, &request).await.orders), [5, 3, 1]);
     request.filter.account = Some("none".to_owned());
     let refused = ask(&store, Request::Page(request)).await;
-    assert_eq!(refused, Err(Unanswered::NoAccount("none".to_owned())));
+    assert_eq!(
+        refused,
+        Err(RequestError::InvalidAccountId("none".to_owned()))
+    );
 }
 
 #[tokio::test]

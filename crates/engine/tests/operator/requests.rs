@@ -1,6 +1,6 @@
 //! Requests other than lists, with and without a running server.
 
-use assay_engine::operator::{Running, Sources, Unanswered, answer};
+use assay_engine::operator::{RequestError, Running, Sources, answer};
 use assay_proto::admin::{FindOrders, ListRefusals, Request, Response};
 
 use super::{
@@ -41,7 +41,7 @@ async fn what_only_a_running_server_knows_has_no_answer_without_one() {
     let store = with_orders(1).await;
     for request in [Request::AcceptClock(1), Request::Status, refusals(None, 1)] {
         let refused = ask(&store, request).await.unwrap_err();
-        assert_eq!(refused, Unanswered::NeedsServer);
+        assert_eq!(refused, RequestError::NeedsServer);
         assert_eq!(
             refused.to_string(),
             "only a running server can answer this request"

@@ -9,7 +9,7 @@ use std::{
 };
 
 use assay_engine::{
-    AccountContext, Context, Limits, Request, Requester,
+    AccountContext, Context, Limits, RequestInfo, Requester,
     domain::{Account, Order, OrderState, ServerIntent},
     ports::{OpenOrders, Space, Store},
     time::MAX_JUMP,
@@ -57,7 +57,7 @@ pub async fn everything(settings: &Settings) {
 }
 
 async fn from_client(harness: &Harness, account: &Account) -> AccountContext {
-    let request = Request::from(CLIENT.parse().unwrap());
+    let request = RequestInfo::from(CLIENT.parse().unwrap());
     harness.authenticated_from(account, request).await
 }
 
@@ -89,7 +89,7 @@ pub async fn key_change(harness: &Harness) {
     let nonce = harness.engine.nonce();
     let outer = Jws::new(url, &inner).sign(&old, Some(&kid), Some(&nonce));
     let body = outer.unwrap().to_string();
-    let request = Request::from(CLIENT.parse().unwrap());
+    let request = RequestInfo::from(CLIENT.parse().unwrap());
     let authenticated = harness
         .engine
         .authenticate_account(body.as_bytes(), url, request);
@@ -110,7 +110,7 @@ pub async fn short_signature(harness: &Harness) {
     let nonce = harness.engine.nonce();
     let body = Jws::new(url, &json!({})).sign(&key, None, Some(&nonce));
     let body = body.unwrap().to_string();
-    let request = Request::from(CLIENT.parse().unwrap());
+    let request = RequestInfo::from(CLIENT.parse().unwrap());
     let authenticated = harness
         .engine
         .authenticate_key(body.as_bytes(), url, request);

@@ -30,7 +30,7 @@ use assay_ca::{
     authority::{self, Authority, AuthorityPlan, Host, KeyType as CaKey},
 };
 use assay_engine::{
-    AccountContext, Context, Engine, Error, Issuers, KeyContext, Limits, Request, Setup,
+    AccountContext, Context, Engine, Error, Issuers, KeyContext, Limits, RequestInfo, Setup,
     admission::{Admission, AdmissionPolicy, Inventory, InventoryUnavailable},
     directories::{Directories, DirectoryPlan},
     domain::{Account, Attribute, Authorization, Challenge, Order},
@@ -134,7 +134,7 @@ impl Inventory for Shared {
         Ok(serials.contains(name).then_some(Attribute::Serial))
     }
 
-    async fn beside(&self, _: &str) -> Option<(Attribute, String)> {
+    async fn other_attribute(&self, _: &str) -> Option<(Attribute, String)> {
         let udid = self.0.udid.lock().unwrap_or_else(PoisonError::into_inner);
         Some((Attribute::Udid, udid.clone()?))
     }
@@ -267,7 +267,7 @@ impl Harness {
 
     /// newAccount from an address.
     pub async fn account_from(&self, address: &str) -> Result<Account, Error> {
-        let context = Context::new(any_key(), Request::from(address.parse().unwrap()));
+        let context = Context::new(any_key(), RequestInfo::from(address.parse().unwrap()));
         let request = NewAccount::default();
         let made = self.engine.new_account(&context, &request);
         made.await.map(|(account, _)| account)
@@ -284,7 +284,7 @@ impl Harness {
             let mut listed = self.inventory.serials.lock().unwrap();
             listed.insert((*serial).to_owned());
         }
-        let request = Request::from(address.parse().unwrap());
+        let request = RequestInfo::from(address.parse().unwrap());
         let context = self.authenticated_from(account, request).await;
         self.engine.new_order(&context, &new_order(serials)).await
     }
@@ -315,10 +315,15 @@ impl Harness {
     /// An authenticated request of the account; if the account is gone, with
     /// its last state.
     pub async fn authenticated(&self, account: &Account) -> AccountContext {
-        self.authenticated_from(account, Request::default()).await
+        self.authenticated_from(account, RequestInfo::default())
+            .await
     }
 
-    pub async fn authenticated_from(&self, account: &Account, request: Request) -> AccountContext {
+    pub async fn authenticated_from(
+        &self,
+        account: &Account,
+        request: RequestInfo,
+    ) -> AccountContext {
         let stored = self.store.account(account.id).await.unwrap();
         let account = stored.unwrap_or_else(|| Versioned {
             value: account.clone(),
@@ -330,7 +335,7 @@ impl Harness {
     /// A request of the account with this ID.
     pub async fn by(&self, id: AccountId) -> AccountContext {
         let stored = self.store.account(id).await.unwrap().unwrap();
-        Context::new(stored, Request::default())
+        Context::new(stored, RequestInfo::default())
     }
 
     /// The ID of an order's challenge.
@@ -503,7 +508,7 @@ pub fn any_key() -> PublicKey {
 
 /// A request signed by a key.
 pub fn keyed(key: PublicKey) -> KeyContext {
-    Context::new(key, Request::default())
+    Context::new(key, RequestInfo::default())
 }
 
 pub fn account_key() -> PublicKey {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use assay_engine::ports::{AskedToValidate, NotValidated, Validator};
+use assay_engine::ports::{ValidationError, ValidationRequest, Validator};
 use assay_proto::{ChallengeType, Identifier, Problem, ProblemType};
 use async_trait::async_trait;
 
@@ -16,22 +16,22 @@ use async_trait::async_trait;
 /// planned.
 #[derive(Default)]
 pub struct TestValidator {
-    asked: Mutex<Vec<AskedToValidate>>,
-    outcomes: Mutex<VecDeque<Result<(), NotValidated>>>,
+    asked: Mutex<Vec<ValidationRequest>>,
+    outcomes: Mutex<VecDeque<Result<(), ValidationError>>>,
     /// While set, attempts do not end.
     held: AtomicBool,
 }
 
 impl TestValidator {
     /// Plans the outcome of the next attempt that has none.
-    pub fn plan(&self, outcome: Result<(), NotValidated>) {
+    pub fn plan(&self, outcome: Result<(), ValidationError>) {
         let outcomes = self.outcomes.lock();
         let mut outcomes = outcomes.unwrap_or_else(PoisonError::into_inner);
         outcomes.push_back(outcome);
     }
 
     /// All attempts so far.
-    pub fn asked(&self) -> Vec<AskedToValidate> {
+    pub fn asked(&self) -> Vec<ValidationRequest> {
         let asked = self.asked.lock();
         asked.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -76,7 +76,7 @@ impl Validator for TestValidator {
         true
     }
 
-    async fn validate(&self, asked: AskedToValidate) -> Result<(), NotValidated> {
+    async fn validate(&self, asked: ValidationRequest) -> Result<(), ValidationError> {
         let planned = {
             let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
             outcomes.pop_front()
@@ -93,8 +93,8 @@ impl Validator for TestValidator {
 }
 
 /// A failed attempt.
-pub fn not_validated(is_final: bool) -> NotValidated {
-    NotValidated {
+pub fn not_validated(is_final: bool) -> ValidationError {
+    ValidationError {
         problem: Problem::new(ProblemType::Unauthorized, "no route to the device"),
         reason: "test-unreachable",
         detail: "connect: no route to host".to_owned(),

@@ -22,7 +22,7 @@ use governor::clock::{Clock, MonotonicClock};
 use ipnet::IpNet;
 
 use nested::Nested;
-pub(crate) use nested::{Level, TooSoon};
+pub(crate) use nested::{Scope, TooSoon};
 pub(crate) use queue::Turn;
 pub use rates::{Limit, Override, Rate, RateLimits, Rates};
 

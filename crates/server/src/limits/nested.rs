@@ -45,7 +45,7 @@ const ACTIVE: Duration = Duration::from_secs(60);
 
 /// What a bucket covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum Scope {
     /// One address.
     Address,
     /// The network with this prefix length.
@@ -60,7 +60,7 @@ pub(crate) struct TooSoon {
     /// How long until the next request is let through.
     pub(crate) wait: Duration,
     /// The level whose bucket is empty.
-    pub(crate) level: Level,
+    pub(crate) level: Scope,
 }
 
 impl TooSoon {
@@ -68,8 +68,8 @@ impl TooSoon {
     fn at(wait: Duration, bits: u8, client: IpAddr) -> Self {
         let is_address = bits == if client.is_ipv4() { 32 } else { 128 };
         let level = match is_address {
-            true => Level::Address,
-            false => Level::Network(bits),
+            true => Scope::Address,
+            false => Scope::Network(bits),
         };
         Self { wait, level }
     }
@@ -250,7 +250,7 @@ impl<C: Clock + Clone> All<C> {
         if let (Some(share), Some(together)) = (share, together) {
             return Err(TooSoon {
                 wait: share.min(together),
-                level: Level::All,
+                level: Scope::All,
             });
         }
         // The result is ignored: the share is charged as far as it has tokens.

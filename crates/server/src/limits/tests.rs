@@ -41,7 +41,7 @@ impl Timed {
     }
 }
 
-fn too_soon(millis: u64, level: Level) -> Result<(), TooSoon> {
+fn too_soon(millis: u64, level: Scope) -> Result<(), TooSoon> {
     Err(TooSoon {
         wait: Duration::from_millis(millis),
         level,
@@ -61,14 +61,14 @@ fn scenario_108_a_burst_passes_and_then_the_rate_holds() {
         (0, Ok(())),
         (0, Ok(())),
         (0, Ok(())),
-        (0, too_soon(500, Level::Address)),
-        (200, too_soon(300, Level::Address)),
+        (0, too_soon(500, Scope::Address)),
+        (200, too_soon(300, Scope::Address)),
         (500, Ok(())),
-        (500, too_soon(500, Level::Address)),
+        (500, too_soon(500, Scope::Address)),
         (10_000, Ok(())),
         (10_000, Ok(())),
         (10_000, Ok(())),
-        (10_000, too_soon(500, Level::Address)),
+        (10_000, too_soon(500, Scope::Address)),
     ] {
         limit.clock.advance(Duration::from_millis(millis - at));
         at = millis;
@@ -84,10 +84,10 @@ fn an_ipv4_network_has_room_for_sixteen_of_its_addresses() {
     for host in 0..16 {
         assert_eq!(limit.burst_of(address(host)), 3, "{host}");
     }
-    assert_eq!(limit.take(address(0)), too_soon(1_000, Level::Address));
+    assert_eq!(limit.take(address(0)), too_soon(1_000, Scope::Address));
     assert_eq!(
         limit.take(address(16)).unwrap_err().level,
-        Level::Network(24)
+        Scope::Network(24)
     );
     assert_eq!(limit.burst_of([192, 0, 3, 0]), 3);
 }
@@ -108,18 +108,18 @@ fn an_ipv6_lan_a_home_and_a_site_have_room_for_two_four_and_sixteen_addresses() 
             }
         }
     };
-    assert_eq!(burst(0, 0), (6, Level::Network(64)));
-    assert_eq!(burst(0, 1), (6, Level::Network(64)));
-    assert_eq!(burst(0, 2), (0, Level::Network(56)));
+    assert_eq!(burst(0, 0), (6, Scope::Network(64)));
+    assert_eq!(burst(0, 1), (6, Scope::Network(64)));
+    assert_eq!(burst(0, 2), (0, Scope::Network(56)));
     for home in 1..4 {
-        assert_eq!(burst(home, 0), (6, Level::Network(64)));
-        assert_eq!(burst(home, 1), (6, Level::Network(64)));
+        assert_eq!(burst(home, 0), (6, Scope::Network(64)));
+        assert_eq!(burst(home, 1), (6, Scope::Network(64)));
     }
-    assert_eq!(burst(4, 0), (0, Level::Network(48)));
+    assert_eq!(burst(4, 0), (0, Scope::Network(48)));
     // One address has only its own rate; another site has its whole rate.
     let one = Ipv6Addr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 1]);
     assert_eq!(limit.burst_of(one), 3);
-    assert_eq!(limit.take(one).unwrap_err().level, Level::Address);
+    assert_eq!(limit.take(one).unwrap_err().level, Scope::Address);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn the_bucket_of_all_refuses_only_networks_above_an_equal_share() {
     // is less than its own bucket holds.
     assert_eq!(drain(5), 51);
     let refused = limit.take([198, 5, 1, 200]).unwrap_err();
-    assert_eq!(refused.level, Level::All);
+    assert_eq!(refused.level, Scope::All);
     // A network that asks for little is let through.
     for net in 10..20 {
         assert_eq!(limit.take([203, net, 0, 1]), Ok(()), "{net}");
@@ -191,7 +191,7 @@ fn a_refused_request_takes_no_tokens() {
     }
     let late = v4("192.0.2.99");
     for _ in 0..100 {
-        assert_eq!(limit.take(late).unwrap_err().level, Level::Network(24));
+        assert_eq!(limit.take(late).unwrap_err().level, Scope::Network(24));
     }
     limit.refill(1);
     assert_eq!(limit.burst_of(late), 4);

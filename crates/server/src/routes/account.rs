@@ -10,12 +10,12 @@ use axum::{
 };
 
 use crate::{
-    app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
+    current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed, state::AppState,
 };
 
 /// Answers newAccount (RFC 8555 section 7.3).
 pub(super) async fn create(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     request: Signed<PublicKey>,
 ) -> Result<Response, Refusal> {
     request.charge(&app, Limit::NewAccount)?;
@@ -25,7 +25,7 @@ pub(super) async fn create(
     // known.
     let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
-        .to_the_end(async move {
+        .run_to_completion(async move {
             let (account, made) = engine.new_account(&context, &new).await?;
             current::note_account(account.id);
             let urls = directory.urls();
@@ -42,7 +42,7 @@ pub(super) async fn create(
 /// Reads, updates or deactivates an account for its holder (RFC 8555 sections
 /// 7.3.2 and 7.3.6).
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     id: Named<AccountId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Account>, Refusal> {

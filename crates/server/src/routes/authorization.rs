@@ -4,11 +4,11 @@ use assay_engine::{domain::Account, ids::AuthorizationId, ports::Versioned};
 use assay_proto as proto;
 use axum::{Json, extract::State};
 
-use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
+use crate::{named::Named, refusal::Refusal, render, signed::Signed, state::AppState};
 
 /// Reads (RFC 8555 section 7.5) or deactivates (7.5.2) an authorization.
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     id: Named<AuthorizationId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Json<proto::Authorization>, Refusal> {
@@ -20,7 +20,9 @@ pub(super) async fn post(
     } else {
         let update: proto::AuthorizationUpdate = request.payload.read()?;
         app.work
-            .to_the_end(async move { engine.update_authorization(&context, id, &update).await })
+            .run_to_completion(
+                async move { engine.update_authorization(&context, id, &update).await },
+            )
             .await?
     };
     let now = app.engine.now();

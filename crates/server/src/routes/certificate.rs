@@ -7,11 +7,11 @@ use axum::{
     http::{HeaderName, StatusCode, header::CONTENT_TYPE},
 };
 
-use crate::{app::App, named::Named, refusal::Refusal, signed::Signed};
+use crate::{named::Named, refusal::Refusal, signed::Signed, state::AppState};
 
 /// Reads a certificate with its chain (RFC 8555 section 7.4.2).
 pub(super) async fn read(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     serial: Named<SerialNumber>,
     request: Signed<Versioned<Account>>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Refusal> {
@@ -26,13 +26,13 @@ pub(super) async fn read(
 /// certificate's own key. Runs in its own task: if the client hangs up, a
 /// revocation must still be logged.
 pub(super) async fn revoke(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     request: Signed<Requester>,
 ) -> Result<StatusCode, Refusal> {
     let revoke: RevokeCert = request.payload.read()?;
     let (engine, context) = (Arc::clone(&app.engine), request.context);
     app.work
-        .to_the_end(async move { engine.revoke(&context, &revoke).await })
+        .run_to_completion(async move { engine.revoke(&context, &revoke).await })
         .await?;
     Ok(StatusCode::OK)
 }

@@ -9,12 +9,12 @@ use axum::{
     response::{AppendHeaders, IntoResponse},
 };
 
-use crate::{app::App, named::Named, refusal::Refusal, render, signed::Signed};
+use crate::{named::Named, refusal::Refusal, render, signed::Signed, state::AppState};
 
 /// Reads a challenge if the payload is empty, else answers it (RFC 8555 section
 /// 7.5.1).
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     id: Named<ChallengeId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<impl IntoResponse, Refusal> {
@@ -25,7 +25,7 @@ pub(super) async fn post(
         let answer: AttestationResponse = request.payload.read()?;
         let engine = Arc::clone(&app.engine);
         app.work
-            .to_the_end(async move { engine.answer_challenge(&context, id, &answer).await })
+            .run_to_completion(async move { engine.answer_challenge(&context, id, &answer).await })
             .await?
     };
     let urls = request.directory.urls();

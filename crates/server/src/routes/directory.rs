@@ -8,13 +8,13 @@ use axum::{
 };
 
 use crate::{
-    app::App,
     refusal::Refusal,
     signed::{Signed, directory_of},
+    state::AppState,
 };
 
 /// Returns the directory (RFC 8555 section 7.1.1).
-pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Json<Directory> {
+pub(super) async fn get(State(app): State<Arc<AppState>>, request: Request) -> Json<Directory> {
     Json(body(&directory_of(request.extensions(), &app)))
 }
 

@@ -5,16 +5,19 @@ use axum::{
     http::StatusCode,
 };
 
-use crate::{address::ClientAddress, app::App, body::discard, refusal::Refusal};
+use crate::{address::ClientAddress, body::discard, refusal::Refusal, state::AppState};
 
 /// Answers requests for unknown paths.
-pub(super) async fn not_found(State(app): State<Arc<App>>, request: Request) -> Refusal {
+pub(super) async fn not_found(State(app): State<Arc<AppState>>, request: Request) -> Refusal {
     let detail = "there is no resource at this path: the directory lists the URLs";
     refuse_unread(&app, request, StatusCode::NOT_FOUND, detail).await
 }
 
 /// Answers requests with a method that the resource does not support.
-pub(super) async fn method_not_allowed(State(app): State<Arc<App>>, request: Request) -> Refusal {
+pub(super) async fn method_not_allowed(
+    State(app): State<Arc<AppState>>,
+    request: Request,
+) -> Refusal {
     // RFC 8555 section 6.3: "if the server receives a GET request, it MUST
     // return an error with status code 405 (Method Not Allowed) and type
     // "malformed"."
@@ -22,7 +25,12 @@ pub(super) async fn method_not_allowed(State(app): State<Arc<App>>, request: Req
     refuse_unread(&app, request, StatusCode::METHOD_NOT_ALLOWED, detail).await
 }
 
-async fn refuse_unread(app: &App, request: Request, status: StatusCode, detail: &str) -> Refusal {
+async fn refuse_unread(
+    app: &AppState,
+    request: Request,
+    status: StatusCode,
+    detail: &str,
+) -> Refusal {
     let client = ClientAddress::noted_in(request.extensions());
     discard(request.into_body()).await;
     app.fail(client, Refusal::malformed(status, detail), false)

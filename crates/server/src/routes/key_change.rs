@@ -3,11 +3,11 @@ use std::sync::Arc;
 use assay_engine::{domain::Account, ports::Versioned};
 use axum::{Json, extract::State, http::header::LOCATION, response::IntoResponse};
 
-use crate::{app::App, limits::Limit, refusal::Refusal, render, signed::Signed};
+use crate::{limits::Limit, refusal::Refusal, render, signed::Signed, state::AppState};
 
 /// Answers keyChange (RFC 8555 section 7.3.5).
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<impl IntoResponse, Refusal> {
     request.charge(&app, Limit::ChangeAccount)?;

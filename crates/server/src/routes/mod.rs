@@ -23,13 +23,13 @@ use axum::{
 
 pub(crate) use self::nonce::REPLAY_NONCE;
 use crate::{
-    app::App,
     health::{HEALTH, LIVE, READY, ready, well},
+    state::AppState,
 };
 
 /// Returns the handlers of all routes in each directory. The paths come from
 /// the engine's table.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<AppState>) -> Router {
     let engine = Arc::clone(&app.engine);
     let mut router = Router::new();
     for directory in engine.directories().iter() {
@@ -48,7 +48,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// Returns the handlers of a route, by method.
-fn handlers(route: Route) -> MethodRouter<Arc<App>> {
+fn handlers(route: Route) -> MethodRouter<Arc<AppState>> {
     match route {
         Route::Account => post(account::post),
         Route::Authorization => post(authorization::post),

@@ -7,7 +7,9 @@ use axum::{
     http::{HeaderName, StatusCode, header::CACHE_CONTROL},
 };
 
-use crate::{address::ClientAddress, app::App, limits::Limit, refusal::Refusal, signed::Signed};
+use crate::{
+    address::ClientAddress, limits::Limit, refusal::Refusal, signed::Signed, state::AppState,
+};
 
 /// The header of a nonce (RFC 8555 section 6.5.1).
 pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
@@ -17,7 +19,7 @@ pub(crate) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonc
 /// a Replay-Nonce header field containing a fresh nonce and SHOULD have status
 /// code 200 (OK)."
 pub(super) async fn head(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     client: Extension<ClientAddress>,
 ) -> Result<(StatusCode, [(HeaderName, String); 2]), Refusal> {
     Ok((StatusCode::OK, nonce(&app, client)?))
@@ -27,7 +29,7 @@ pub(super) async fn head(
 /// resource, returning an empty body (while still providing a Replay-Nonce
 /// header) with a status code of 204 (No Content)."
 pub(super) async fn get(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     client: Extension<ClientAddress>,
 ) -> Result<(StatusCode, [(HeaderName, String); 2]), Refusal> {
     Ok((StatusCode::NO_CONTENT, nonce(&app, client)?))
@@ -35,7 +37,7 @@ pub(super) async fn get(
 
 /// Answers POST-as-GET. Every answer to a POST carries a nonce in any case.
 pub(super) async fn read(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<StatusCode, Refusal> {
     request.charge(&app, Limit::NewNonce)?;
@@ -46,7 +48,7 @@ pub(super) async fn read(
 /// The same section: "The server MUST include a Cache-Control header field with
 /// the "no-store" directive in responses for the newNonce resource".
 fn nonce(
-    app: &App,
+    app: &AppState,
     Extension(ClientAddress(client)): Extension<ClientAddress>,
 ) -> Result<[(HeaderName, String); 2], Refusal> {
     app.charge(Limit::NewNonce, client)?;

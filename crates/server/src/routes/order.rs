@@ -20,12 +20,12 @@ use axum::{
 
 use super::account::check_holder;
 use crate::{
-    app::App, current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed,
+    current, limits::Limit, named::Named, refusal::Refusal, render, signed::Signed, state::AppState,
 };
 
 /// Answers newOrder (RFC 8555 section 7.4).
 pub(super) async fn create(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
     let new = request.payload.read::<NewOrder>();
@@ -51,7 +51,7 @@ pub(super) async fn create(
 
 /// Reads an order (RFC 8555 section 7.4).
 pub(super) async fn read(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     id: Named<OrderId>,
     request: Signed<Versioned<Account>>,
 ) -> Result<Response, Refusal> {
@@ -61,7 +61,7 @@ pub(super) async fn read(
     // In its own task, since this may complete an interrupted issuance.
     let (engine, directory) = (Arc::clone(&app.engine), request.directory);
     app.work
-        .to_the_end(async move {
+        .run_to_completion(async move {
             let order = engine.order(&context, id).await?;
             let urls = directory.urls();
             Ok(reply(&engine, urls, StatusCode::OK, &order.value))
@@ -71,7 +71,7 @@ pub(super) async fn read(
 
 /// Reads one page of an account's orders (RFC 8555 section 7.1.2.1).
 pub(super) async fn list(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     id: Named<AccountId>,
     uri: Uri,
     request: Signed<Versioned<Account>>,

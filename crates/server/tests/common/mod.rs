@@ -36,7 +36,7 @@ use assay_engine::{
     time::MAX_JUMP,
 };
 use assay_proto::Timestamp;
-use assay_server::{Peer, Rate, RateLimits, RequestLog, Surface};
+use assay_server::{HttpService, Peer, Rate, RateLimits, RequestLog};
 use assay_simulator::{AccountKey, Algorithm, JOSE_JSON, Jws, Response};
 use assay_store::MemoryStore;
 use async_trait::async_trait;
@@ -62,7 +62,7 @@ pub(crate) struct World {
     pub(crate) health: Arc<Health>,
     pub(crate) issuer_der: Vec<u8>,
     pub(crate) request_log: Arc<RequestLog>,
-    pub(crate) surface: Surface,
+    pub(crate) service: HttpService,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -155,7 +155,7 @@ impl World {
         let request_log = Arc::new(RequestLog::new(clock.clone()));
         let log = Arc::clone(&request_log);
         Self {
-            surface: Surface::new(engine.clone(), log, trusted, rate_limits),
+            service: HttpService::repeatable(engine.clone(), log, trusted, rate_limits),
             clock,
             engine,
             health,
@@ -168,7 +168,7 @@ impl World {
     /// Returns a client with a key but without an account.
     pub(crate) fn unregistered(&self) -> Client {
         Client {
-            surface: self.surface.clone(),
+            service: self.service.clone(),
             key: AccountKey::generate(Algorithm::Es256).unwrap(),
             account: None,
             peer: None,
@@ -215,7 +215,7 @@ pub(crate) fn url(path: &str) -> String {
 
 #[derive(Clone)]
 pub(crate) struct Client {
-    pub(crate) surface: Surface,
+    pub(crate) service: HttpService,
     pub(crate) key: AccountKey,
     pub(crate) account: Option<String>,
     pub(crate) peer: Option<Peer>,
@@ -249,7 +249,7 @@ impl Client {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        let answer = self.surface.answer(request).await;
+        let answer = self.service.answer(request).await;
         let (parts, body) = answer.into_parts();
         Response {
             status: parts.status.as_u16(),

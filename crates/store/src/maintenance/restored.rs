@@ -13,7 +13,7 @@ pub enum RestoredFrom {
     Loss,
     /// It was lost and created again beside its CA: all earlier commits are
     /// unknown.
-    Anew,
+    Recreated,
 }
 
 /// A restore of a database, and its source.
@@ -43,7 +43,7 @@ impl Restored {
             from: match self.from {
                 RestoredFrom::Backup => 0,
                 RestoredFrom::Loss => 1,
-                RestoredFrom::Anew => 2,
+                RestoredFrom::Recreated => 2,
             },
             sequence: self.sequence,
             time: self.time.0,
@@ -62,7 +62,7 @@ impl Restored {
         Self {
             from: match stored.from {
                 0 => RestoredFrom::Backup,
-                2 => RestoredFrom::Anew,
+                2 => RestoredFrom::Recreated,
                 _ => RestoredFrom::Loss,
             },
             sequence: stored.sequence,
@@ -77,7 +77,11 @@ mod tests {
 
     #[test]
     fn a_restore_is_read_back() {
-        for from in [RestoredFrom::Backup, RestoredFrom::Loss, RestoredFrom::Anew] {
+        for from in [
+            RestoredFrom::Backup,
+            RestoredFrom::Loss,
+            RestoredFrom::Recreated,
+        ] {
             let restored = Restored {
                 from,
                 sequence: 7,

@@ -229,7 +229,11 @@ pub(crate) fn in_state(order: Order, state: Stage) -> Order {
         Stage::Processing(processing) => begun(processing),
         Stage::Valid(processing) => begun(processing).complete().unwrap(),
         Stage::Invalid => pending.fail(failure()).unwrap(),
-        Stage::InvalidOnceProven => pending.prove().unwrap().fail(failure()).unwrap(),
+        Stage::InvalidOnceProven => pending
+            .record_valid_authorization()
+            .unwrap()
+            .fail(failure())
+            .unwrap(),
     }
 }
 

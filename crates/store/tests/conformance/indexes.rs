@@ -436,7 +436,10 @@ pub(crate) async fn pending_orders_are_limited_within_the_commit(store: Arc<dyn 
     assert_eq!(commit(&*store, vec![naming(5, &["A"])]).await, full);
     // So does one that is proven, and the passing of time.
     let found = store.order(order_id(2)).await.unwrap().unwrap();
-    let proven = Change::UpdateOrder(found.value.prove().unwrap(), found.version);
+    let proven = Change::UpdateOrder(
+        found.value.record_valid_authorization().unwrap(),
+        found.version,
+    );
     commit(&*store, vec![proven, naming(5, &["A"])])
         .await
         .unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use assay_engine::{admission::form::Unlikely, domain::Attribute, text::disturbs};
+use assay_engine::{admission::form::Unlikely, domain::Attribute, text::is_unsafe_to_print};
 
 /// The first findings of a kind, and the number of further ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub enum FaultKind {
     },
     /// A name contains a character that no serial or UDID has.
     #[error(
-        "{name:?} has U+{:04X}{}, which cannot be in a serial or UDID: remove white space, quotes, \"/\", control and invisible characters", u32::from(*character), if disturbs(*character) { " (invisible)" } else { "" }
+        "{name:?} has U+{:04X}{}, which cannot be in a serial or UDID: remove white space, quotes, \"/\", control and invisible characters", u32::from(*character), if is_unsafe_to_print(*character) { " (invisible)" } else { "" }
     )]
     Character {
         /// The name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_engine::{admission::form, domain::Attribute, sha256, text::disturbs};
+use assay_engine::{admission::form, domain::Attribute, sha256, text::is_unsafe_to_print};
 
 use super::{
     DeviceList, Place, Row,
@@ -243,7 +243,7 @@ impl Parser {
 /// Whether a character cannot be in a serial or UDID, or would be invisible
 /// there.
 pub(super) fn is_forbidden(letter: char) -> bool {
-    letter.is_whitespace() || disturbs(letter) || "\"'/".contains(letter)
+    letter.is_whitespace() || is_unsafe_to_print(letter) || "\"'/".contains(letter)
 }
 
 /// Whether a comment contains another device's `serial,udid`: two adjacent

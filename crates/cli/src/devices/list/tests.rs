@@ -47,8 +47,8 @@ fn an_entry_decides_which_attribute_is_compared() {
     assert_eq!(list.find("c02aaa"), None);
     assert_eq!(list.find(""), None);
     let beside = Some((Attribute::Udid, "00008110-000A1B2C3D4E5F61"));
-    assert_eq!(list.beside("C02BBB"), beside);
-    assert_eq!(list.beside("C02AAA"), None);
+    assert_eq!(list.other_attribute("C02BBB"), beside);
+    assert_eq!(list.other_attribute("C02AAA"), None);
 }
 
 #[test]

@@ -323,7 +323,7 @@ fn the_last_good_list_of_one_file_is_none_of_another() {
     fs::write(watched.home.path().join("pilot.csv"), rows(30, 31)).unwrap();
     let files = ListFiles::new(&dir, Path::new("pilot.csv"));
     let devices = Arc::new(files.at_start().unwrap());
-    assert_eq!((devices.list().len(), devices.doubts()), (1, None));
+    assert_eq!((devices.list().len(), devices.pending()), (1, None));
     let mut watch = Watch::new(devices, files, Arc::default());
     watch.look(false, Instant::now());
     // It has one of its own from now on, and the other one is gone.
@@ -341,10 +341,10 @@ fn another_fault_has_a_time_of_its_own() {
     watched.write(rows(0, 2));
     watched.look();
     watched.look();
-    let since = |watched: &Watched| watched.devices.doubts().unwrap().since;
-    let mut doubt = watched.devices.doubts().unwrap();
+    let since = |watched: &Watched| watched.devices.pending().unwrap().since;
+    let mut doubt = watched.devices.pending().unwrap();
     doubt.since = Timestamp(1);
-    watched.devices.doubt(Some(doubt));
+    watched.devices.set_pending(Some(doubt));
     watched.look();
     assert_eq!(since(&watched), Timestamp(1));
     watched.write("garbage");

@@ -185,14 +185,14 @@ impl Server {
 
     /// A client with an account of its own.
     pub(crate) async fn client(&self) -> Client {
-        let mut client = self.stranger().await;
+        let mut client = self.client_without_account().await;
         let answer = client.acme.new_account().await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.text());
         client
     }
 
     /// A client without an account.
-    pub(crate) async fn stranger(&self) -> Client {
+    pub(crate) async fn client_without_account(&self) -> Client {
         let process = self.process();
         let root = self.read("ca/root.pem");
         Client::connect(&process.directory, &self.origin(), &root).await

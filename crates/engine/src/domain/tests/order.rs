@@ -53,7 +53,12 @@ fn transitions_of_an_order() {
     let valid = OrderState::Valid { certificate };
     assert_only_from(&["processing"], "valid", &valid, Order::complete);
     let pending = OrderState::Pending;
-    assert_only_from(&["pending"], "proven", &pending, Order::prove);
+    assert_only_from(
+        &["pending"],
+        "proven",
+        &pending,
+        Order::record_valid_authorization,
+    );
     let ready = OrderState::Ready;
     assert_only_from(&["pending"], "ready", &ready, Order::authorize);
     let open = ["pending", "processing", "ready"];
@@ -120,7 +125,7 @@ fn an_order_is_proven_by_its_first_authorization_and_stays_so() {
     let pending = order(&[identifier("permanent-identifier", "C02A")]);
     assert!(!pending.is_proven());
     assert!(!pending.clone().fail(failure()).unwrap().is_proven());
-    let proven = pending.prove().unwrap();
+    let proven = pending.record_valid_authorization().unwrap();
     assert!(proven.is_proven());
     assert!(proven.clone().fail(failure()).unwrap().is_proven());
     assert!(proven.authorize().unwrap().is_proven());

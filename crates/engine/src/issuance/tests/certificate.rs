@@ -143,7 +143,7 @@ fn a_leaf_is_the_attested_key_with_the_profiles_names() {
 
 #[test]
 fn invisible_characters_of_an_ordered_name_are_refused() {
-    let attested = Attested {
+    let attested = TemplateValues {
         facts: &DeviceFacts::default(),
         spki_sha256: &KEY,
     };

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The state that all requests share.
-pub(crate) struct App {
+pub(crate) struct AppState {
     pub(crate) bodies: Bodies,
     pub(crate) engine: Arc<Engine>,
     pub(crate) forwarders: Forwarders,
@@ -25,7 +25,7 @@ pub(crate) struct App {
     pub(crate) work: Work,
 }
 
-impl App {
+impl AppState {
     /// Charges a request to a limit of its sender.
     ///
     /// # Errors

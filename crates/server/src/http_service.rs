@@ -9,7 +9,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use assay_engine::{Engine, directories::Place, urls::Route};
+use assay_engine::{Engine, directories::RequestTarget, urls::Route};
 use assay_proto::Timestamp;
 use axum::{
     Router,
@@ -28,10 +28,9 @@ use tracing::{Instrument, field::Empty};
 use crate::{
     access::Access,
     address::{ClientAddress, Forwarders, Peer, is_in},
-    app::App,
     body::{Bodies, discard},
     crowd::Crowd,
-    current::{Current, RequestIds},
+    current::{CurrentRequest, RequestIds},
     health::{HEALTH, LIVE, READY},
     limits::{Limits, RateLimits},
     memory::{Memory, head_size},
@@ -39,6 +38,7 @@ use crate::{
     request_log::RequestLog,
     routes::{REPLAY_NONCE, router},
     standing::Standing,
+    state::AppState,
     work::Work,
 };
 
@@ -47,24 +47,26 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The whole HTTP interface without sockets.
 #[derive(Clone)]
-pub struct Surface {
+pub struct HttpService {
     access_log: bool,
-    app: Arc<App>,
+    app: Arc<AppState>,
     request_ids: Arc<RequestIds>,
     router: Router,
 }
 
-impl Surface {
-    /// `trusted_proxies` are the peers whose X-Forwarded-For is trusted.
+impl HttpService {
+    /// Creates a service for replays and tests: it has a memory budget of its
+    /// own, and its request ids repeat. `trusted_proxies` are the peers whose
+    /// X-Forwarded-For is trusted.
     #[must_use]
-    pub fn new(
+    pub fn repeatable(
         engine: Arc<Engine>,
         request_log: Arc<RequestLog>,
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
     ) -> Self {
         let exempt = [&trusted_proxies[..], &rate_limits.exempt].concat();
-        let surface = Self::within(
+        let service = Self::new(
             Memory::new(exempt, Crowd::new()),
             engine,
             request_log,
@@ -74,7 +76,7 @@ impl Surface {
         Self {
             // The answers of a replay must be the same each time.
             request_ids: Arc::new(RequestIds::repeatable()),
-            ..surface
+            ..service
         }
     }
 
@@ -84,15 +86,15 @@ impl Surface {
         Self { access_log, ..self }
     }
 
-    /// Creates a surface with this memory budget for unauthenticated requests.
-    pub(crate) fn within(
+    /// Creates a service with this memory budget for unauthenticated requests.
+    pub(crate) fn new(
         memory: Arc<Memory>,
         engine: Arc<Engine>,
         request_log: Arc<RequestLog>,
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
     ) -> Self {
-        let app = Arc::new(App {
+        let app = Arc::new(AppState {
             bodies: Bodies::new(),
             engine,
             forwarders: Forwarders::default(),
@@ -140,23 +142,23 @@ impl Surface {
             request.headers(),
             &self.app.trusted_proxies,
         );
-        self.app.forwarders.look(
+        self.app.forwarders.check(
             request.extensions().get::<Peer>(),
             request.headers(),
             &self.app.trusted_proxies,
         );
         request.extensions_mut().insert(client);
         let method = request.method().clone();
-        let place = self.app.engine.directories().place(request.uri().path());
-        if let Some(place) = place.clone() {
-            request.extensions_mut().insert(place);
+        let target = self.app.engine.directories().target(request.uri().path());
+        if let Some(target) = target.clone() {
+            request.extensions_mut().insert(target);
         }
         let connection = request.extensions_mut().remove::<Arc<Standing>>();
         let log = Arc::clone(&self.app.request_log);
         let id = self.request_ids.next();
-        let current = Current::new(log, id, client.0, connection.clone());
+        let current = CurrentRequest::new(log, id, client.0, connection.clone());
         let path = request.uri().path();
-        let access = (self.access_log).then(|| Access::begin(&current, &method, place.clone()));
+        let access = (self.access_log).then(|| Access::begin(&current, &method, target.clone()));
         // At the error level, so that no filter removes the span's fields from
         // a line.
         let span = tracing::error_span!(
@@ -164,7 +166,7 @@ impl Surface {
             client = %client.0,
             method = %method,
             // An unknown path is logged as it is.
-            path = place.as_ref().map_or(path, Place::pattern),
+            path = target.as_ref().map_or(path, RequestTarget::pattern),
             request_id = %id,
             account = Empty,
             identifier = Empty,
@@ -173,7 +175,7 @@ impl Surface {
         current.within(&span);
         let answer = self.enter(request, client, connection).instrument(span);
         let response = current.scope(answer).await;
-        let mut response = finish(&self.app, &method, place.as_ref(), response);
+        let mut response = finish(&self.app, &method, target.as_ref(), response);
         if (response.status().is_client_error() || response.status().is_server_error())
             && let Ok(id) = HeaderValue::try_from(id.to_string())
         {
@@ -256,14 +258,19 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-fn finish(app: &App, method: &Method, place: Option<&Place>, mut response: Response) -> Response {
+fn finish(
+    app: &AppState,
+    method: &Method,
+    target: Option<&RequestTarget>,
+    mut response: Response,
+) -> Response {
     if method == Method::HEAD {
         // RFC 9110 section 9.3.2: "the server MUST NOT send content in the
         // response". The router sees to its own.
         *response.body_mut() = Body::empty();
     }
     let engine = &app.engine;
-    let is_directory = place.is_some_and(|place| place.route == Route::Directory)
+    let is_directory = target.is_some_and(|target| target.route == Route::Directory)
         && response.status().is_success();
     let is_limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let aftermath = response.extensions().get().copied();
@@ -289,7 +296,7 @@ fn finish(app: &App, method: &Method, place: Option<&Place>, mut response: Respo
     // resources other than the directory and indicates the URL of the
     // directory."
     if !is_directory {
-        let urls = place.map_or(engine.urls(), |place| place.directory.urls());
+        let urls = target.map_or(engine.urls(), |target| target.directory.urls());
         let link = format!("<{}>;rel=\"index\"", urls.directory());
         if let Ok(link) = HeaderValue::try_from(link) {
             headers.append(LINK, link);
@@ -304,7 +311,7 @@ fn finish(app: &App, method: &Method, place: Option<&Place>, mut response: Respo
 /// RFC 8555 section 6.6: "the server MAY send one or multiple link relations in
 /// the "Link" header field [RFC8288] pointing to documentation about the specific
 /// rate limit that was hit, using the "help" link relation type."
-fn help(app: &App) -> String {
+fn help(app: &AppState) -> String {
     match app.limits.help() {
         Some(url) => format!("<{url}>;rel=\"help\""),
         None => format!("<{}>;rel=\"help\"", app.engine.urls().of(Route::Limits)),
