@@ -1,7 +1,7 @@
 //! Every fault of the simulator, done to a server: each is refused with the very reason that
 //! the table names.
 
-use std::{fs, process::Output};
+use std::{fs, path::Path, process::Output};
 
 use assay_simulator::{
     corpus,
@@ -114,8 +114,8 @@ fn scenario_125_what_is_forged_is_the_corpus() {
     let out = home.path().join("object.cbor");
     let forge = |args: &[&str]| {
         let mut command = assay();
-        command.args(["simulate", "forge", "--out"]).arg(&out);
-        command.args(args).output().unwrap()
+        command.args(["simulate", "forge", "--force", "--out"]);
+        command.arg(&out).args(args).output().unwrap()
     };
     let all = home.path().join("all");
     let mut command = assay();
@@ -143,6 +143,29 @@ fn scenario_125_what_is_forged_is_the_corpus() {
     assert!(fs::read(&out).unwrap() == none);
     assert_exit(&forge(&["--fault", "none", "--token", "another"]), 0);
     assert!(fs::read(&out).unwrap() != none);
+}
+
+#[test]
+fn forge_replaces_no_file_unless_it_is_forced_to() {
+    let home = tempfile::tempdir().unwrap();
+    let [new, old] = ["new", "old"].map(|name| home.path().join(name));
+    fs::write(&old, "precious").unwrap();
+    let forge = |args: &[&str], out: &Path, root: &Path| {
+        let mut command = assay();
+        command.args(["simulate", "forge", "--fault", "none"]);
+        command.args(args).arg("--out").arg(out);
+        command.arg("--root-out").arg(root).output().unwrap()
+    };
+    for (out, root, option) in [(&old, &new, "--out "), (&new, &old, "--root-out ")] {
+        let told = message(&forge(&[], out, root), 2);
+        assert!(told.contains(option) && told.contains("--force"), "{told}");
+        assert!(!new.exists());
+        assert_eq!(fs::read(&old).unwrap(), b"precious");
+    }
+    assert_exit(&forge(&["--force"], &old, &new), 0);
+    assert_ne!(fs::read(&old).unwrap(), b"precious");
+    let null = Path::new("/dev/null");
+    assert_exit(&forge(&[], &home.path().join("other"), null), 0);
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub struct ForgeArgs {
     /// The file to write the attestation root to, PEM.
     #[arg(long, value_name = "FILE")]
     pub root_out: Option<PathBuf>,
+    /// Replace the files of --out and --root-out if they exist.
+    #[arg(long)]
+    pub force: bool,
     /// The attestation authority's directory, instead of the laboratory's.
     #[arg(long, value_name = "DIR")]
     pub authority: Option<PathBuf>,

@@ -38,6 +38,12 @@ pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
             file.display()
         )));
     }
+    if !args.force {
+        check_new("--out", out)?;
+        if let Some(file) = &args.root_out {
+            check_new("--root-out", file)?;
+        }
+    }
     let (authority, default_time) = match &args.authority {
         None => (corpus::authority(), corpus::NOW),
         Some(dir) => (read_authority(dir)?.deterministic(), now()),
@@ -133,6 +139,18 @@ fn write_corpus(dir: &Path, corpus: Corpus, as_json: bool) -> Result<(), Stop> {
         files.len(),
         dir.display()
     ))
+}
+
+/// Refuses a file that exists: it may be evidence that nobody can make again.
+/// What is no file, such as a pipe, loses nothing.
+fn check_new(option: &str, path: &Path) -> Result<(), Stop> {
+    if path.is_file() {
+        return Err(Stop::usage(anyhow::anyhow!(
+            "{option} {} exists already: name another file, or replace it with --force",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Stop> {
