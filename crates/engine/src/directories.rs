@@ -278,6 +278,16 @@ impl Directories {
         std::iter::once(&self.default).chain(self.named.values())
     }
 
+    /// Returns the directory that `path` lies in, whether it leads to a resource
+    /// or not: the named one whose URLs begin so, else the default one.
+    #[must_use]
+    pub fn containing(&self, path: &str) -> &Arc<Directory> {
+        let name = below_root(path).and_then(|tail| tail.split('/').next());
+        (name.and_then(|name| DirectoryName::parse(name).ok()))
+            .and_then(|name| self.named.get(&name))
+            .unwrap_or(&self.default)
+    }
+
     /// Returns the directory and route of `path`; `None` if there is none.
     #[must_use]
     pub fn target(&self, path: &str) -> Option<RequestTarget> {
@@ -418,6 +428,34 @@ mod tests {
             "/acme-directory",
         ] {
             assert_eq!(target(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_resource_lies_in_a_directory_too() {
+        let directories = two();
+        let within = |path: &str| directories.containing(path).name();
+        for path in [
+            "/acme/wifi",
+            "/acme/wifi/",
+            "/acme/wifi/order",
+            "/acme/wifi/wifi/directory",
+            "/acme/wifi/directory",
+        ] {
+            assert_eq!(within(path), wifi(), "{path}");
+        }
+        for path in [
+            "/",
+            "*",
+            "/acme",
+            "/acme/order/a/b",
+            "/acme/other/directory",
+            "/acme/default/directory",
+            "/acme/Wifi/directory",
+            "/acme//wifi",
+            "/wifi/directory",
+        ] {
+            assert_eq!(within(path), DirectoryName::DEFAULT, "{path}");
         }
     }
 }

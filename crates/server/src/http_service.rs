@@ -9,7 +9,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use assay_engine::{Engine, directories::RequestTarget, urls::Route};
+use assay_engine::{
+    Engine,
+    directories::{Directory, RequestTarget},
+    urls::Route,
+};
 use assay_proto::Timestamp;
 use axum::{
     Router,
@@ -149,7 +153,12 @@ impl HttpService {
         );
         request.extensions_mut().insert(client);
         let method = request.method().clone();
-        let target = self.app.engine.directories().target(request.uri().path());
+        let directories = self.app.engine.directories();
+        let target = directories.target(request.uri().path());
+        let directory = match &target {
+            Some(target) => Arc::clone(&target.directory),
+            None => Arc::clone(directories.containing(request.uri().path())),
+        };
         if let Some(target) = target.clone() {
             request.extensions_mut().insert(target);
         }
@@ -175,7 +184,7 @@ impl HttpService {
         current.within(&span);
         let answer = self.enter(request, client, connection).instrument(span);
         let response = current.scope(answer).await;
-        let mut response = finish(&self.app, &method, target.as_ref(), response);
+        let mut response = finish(&self.app, &method, target.as_ref(), &directory, response);
         if (response.status().is_client_error() || response.status().is_server_error())
             && let Ok(id) = HeaderValue::try_from(id.to_string())
         {
@@ -262,6 +271,7 @@ fn finish(
     app: &AppState,
     method: &Method,
     target: Option<&RequestTarget>,
+    directory: &Directory,
     mut response: Response,
 ) -> Response {
     if method == Method::HEAD {
@@ -296,8 +306,7 @@ fn finish(
     // resources other than the directory and indicates the URL of the
     // directory."
     if !is_directory {
-        let urls = target.map_or(engine.urls(), |target| target.directory.urls());
-        let link = format!("<{}>;rel=\"index\"", urls.directory());
+        let link = format!("<{}>;rel=\"index\"", directory.urls().directory());
         if let Ok(link) = HeaderValue::try_from(link) {
             headers.append(LINK, link);
         }

@@ -131,10 +131,18 @@ async fn nothing_of_a_directory_is_found_through_another_one() {
         "/acme/default/directory",
         "/acme/wifi/wifi/directory",
         "/acme/wifi",
+        "/acme/wifi/nothing",
     ] {
         let url = format!("{origin}{path}");
         let answer = default.acme.plain(Method::GET, &url).await.unwrap();
         assert_eq!(answer.status, 404, "{path}");
+        // RFC 8555 section 7.1: the index is the URL of the directory.
+        let root = match path.starts_with("/acme/wifi") {
+            true => "/acme/wifi/",
+            false => "/acme/",
+        };
+        let index = format!("<{origin}{root}directory>;rel=\"index\"");
+        assert_eq!(answer.header("link"), Some(index.as_str()), "{path}");
     }
 }
 
