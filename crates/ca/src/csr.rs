@@ -172,9 +172,10 @@ pub enum CsrError {
     /// Data follows the CSR.
     #[error("the CSR is followed by other data")]
     TrailingData,
-    /// A key that is not P-256, P-384, RSA of 2048 to 4096 bits or Ed25519.
+    /// A key that is not P-256 or P-384 with an uncompressed point, RSA of 2048 to
+    /// 4096 bits or Ed25519.
     #[error(
-        "the CSR's key is not supported; use P-256, P-384, RSA of 2048 to 4096 bits, or Ed25519"
+        "the CSR's key is not supported; use P-256 or P-384 with an uncompressed point, RSA of 2048 to 4096 bits, or Ed25519"
     )]
     UnsupportedKey,
     /// A signature algorithm that does not match the key, or uses SHA-1.

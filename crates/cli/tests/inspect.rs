@@ -506,6 +506,20 @@ fn csrs_are_accepted_or_shown_with_their_fault() {
 }
 
 #[test]
+fn a_key_with_another_encoding_of_its_point_is_named_so() {
+    for (encoding, expected) in [
+        ("compressed", "EC P-256, compressed point"),
+        ("hybrid", "EC P-256, hybrid point"),
+    ] {
+        let file = testdata(&format!("csr/bad/unsupported-key.{encoding}-point.der"));
+        let request = &as_json(&file)["request"];
+        assert_eq!(request["key"], expected);
+        let fault = request["fault"].as_str().unwrap();
+        assert!(fault.contains("an uncompressed point"), "{fault}");
+    }
+}
+
+#[test]
 fn standard_input_is_read() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_assay"))
         .args(["inspect", "--json", "-"])

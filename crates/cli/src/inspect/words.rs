@@ -55,20 +55,31 @@ struct RsaPublicKey<'a> {
     public_exponent: UintRef<'a>,
 }
 
-/// The kind of key in a SubjectPublicKeyInfo.
+/// The kind of key in a SubjectPublicKeyInfo; of an EC key also how its point is
+/// encoded, if that is not as every verifier takes it.
 pub(super) fn key(spki: &[u8]) -> String {
     let Ok(spki) = SubjectPublicKeyInfoRef::from_der(spki) else {
         return "cannot be decoded".to_owned();
     };
     let curve = |parameters: AnyRef<'_>| parameters.decode_as::<ObjectIdentifier>().ok();
     match spki.algorithm.oid {
-        ID_EC_PUBLIC_KEY => match spki.algorithm.parameters.and_then(curve) {
-            Some(SECP_256_R_1) => "EC P-256".to_owned(),
-            Some(SECP_384_R_1) => "EC P-384".to_owned(),
-            Some(SECP_521_R_1) => "EC P-521".to_owned(),
-            Some(other) => format!("EC {}", oid(other)),
-            None => "EC, no named curve".to_owned(),
-        },
+        ID_EC_PUBLIC_KEY => {
+            let curve = match spki.algorithm.parameters.and_then(curve) {
+                Some(SECP_256_R_1) => "P-256".to_owned(),
+                Some(SECP_384_R_1) => "P-384".to_owned(),
+                Some(SECP_521_R_1) => "P-521".to_owned(),
+                Some(other) => oid(other),
+                None => return "EC, no named curve".to_owned(),
+            };
+            // SEC 1 section 2.3.3. X9.62 also has 06 and 07.
+            let point = spki.subject_public_key.as_bytes();
+            let encoding = match point.and_then(|point| point.first()) {
+                Some(2 | 3) => ", compressed point",
+                Some(6 | 7) => ", hybrid point",
+                _ => "",
+            };
+            format!("EC {curve}{encoding}")
+        }
         ID_ED_25519 => "Ed25519".to_owned(),
         RSA_ENCRYPTION => {
             let bits = spki.subject_public_key.as_bytes().and_then(|der| {
