@@ -440,6 +440,15 @@ impl Report {
                 "set \"ignore\", unless all your clients send CSRs without a subject",
             );
         }
+        if !profile.names_device() {
+            self.warn(
+                "profile_names_no_device",
+                format_args!(
+                    "profile.{name} names neither the device nor its key: the certificates of all devices have the same subject and the same names"
+                ),
+                "write {serial}, {udid} or {spki-sha256} in subject, or add \"permanent-identifier\" to san",
+            );
+        }
         for variable in profile.foreign_variables() {
             self.warn(
                 "profile_variable",

@@ -98,6 +98,11 @@ pub enum ProfileError {
         "{0:?} is not a complete URI: it must begin with a scheme, for example uri:urn:serial:{{serial}} or uri:https://..., and contain no spaces"
     )]
     NotAUri(String),
+    /// A URI with a "%" that encodes nothing.
+    #[error(
+        "{0:?} is not a URI: % must be followed by two hexadecimal digits (%25 is the character itself). Variables of an MDM are not replaced here: write {{serial}}, {{udid}} or {{spki-sha256}}"
+    )]
+    PercentEncoding(String),
     /// A brace is not closed, or closed without being opened.
     #[error("{0:?} has an unbalanced brace")]
     Unbalanced(String),
@@ -189,6 +194,14 @@ impl Profile {
         Ok(rules)
     }
 
+    /// Returns whether subject or SAN name the device or its key. Otherwise all
+    /// certificates have the same names.
+    #[must_use]
+    pub fn names_device(&self) -> bool {
+        self.subject.iter().any(|(_, template)| template.varies())
+            || self.san.iter().any(SanRule::varies)
+    }
+
     /// Returns text in subject and SAN that looks like a variable of an MDM
     /// product, such as `$SERIALNUMBER`. Nothing replaces it here: it goes into
     /// every certificate unchanged.
@@ -206,6 +219,13 @@ impl Profile {
 }
 
 impl SanRule {
+    fn varies(&self) -> bool {
+        match self {
+            Self::HardwareModule | Self::PermanentIdentifier => true,
+            Self::Uri(template) => template.varies(),
+        }
+    }
+
     /// Parses one entry of a profile's `san`.
     ///
     /// # Errors
@@ -217,9 +237,12 @@ impl SanRule {
             _ => match text.strip_prefix("uri:") {
                 Some(template) => {
                     let parsed = Template::parse(template)?;
-                    match parsed.may_be_uri() {
+                    if !parsed.may_be_uri() {
+                        return Err(ProfileError::NotAUri(text.to_owned()));
+                    }
+                    match parsed.is_percent_encoded() {
                         true => Ok(Self::Uri(parsed)),
-                        false => Err(ProfileError::NotAUri(text.to_owned())),
+                        false => Err(ProfileError::PercentEncoding(text.to_owned())),
                     }
                 }
                 None => Err(ProfileError::UnknownSan(text.to_owned())),
@@ -340,6 +363,23 @@ impl Template {
         is_scheme && has_more && all_may_stand
     }
 
+    /// Returns whether it contains a placeholder.
+    fn varies(&self) -> bool {
+        self.0.iter().any(|part| !matches!(part, Part::Text(_)))
+    }
+
+    /// RFC 3986 section 2.1: pct-encoded = "%" HEXDIG HEXDIG. A placeholder cannot
+    /// complete one: its value is encoded by itself.
+    fn is_percent_encoded(&self) -> bool {
+        self.0.iter().all(|part| match part {
+            Part::Text(text) => text.split('%').skip(1).all(|rest| {
+                let digits = rest.as_bytes().get(..2);
+                digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            }),
+            Part::Serial | Part::SpkiSha256 | Part::Udid => true,
+        })
+    }
+
     /// Returns `$NAME` and `%NAME%` in the text between placeholders.
     fn variables(&self) -> Vec<String> {
         let name_length = |text: &str| {
@@ -406,171 +446,4 @@ impl fmt::Display for Template {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts() -> DeviceFacts {
-        DeviceFacts {
-            serial: Some("C02/é".to_owned()),
-            ..DeviceFacts::default()
-        }
-    }
-
-    #[test]
-    fn templates_are_filled_with_attested_values_only() {
-        let facts = facts();
-        let attested = TemplateValues {
-            facts: &facts,
-            spki_sha256: &[0xab; 32],
-        };
-        let uri = Template::parse("urn:device:{serial}:{spki-sha256}").unwrap();
-        assert_eq!(uri.to_string(), "urn:device:{serial}:{spki-sha256}");
-        assert_eq!(
-            SanRule::uri(&uri, &attested),
-            Ok(SubjectAltName::Uri(format!(
-                "urn:device:C02%2F%C3%A9:{}",
-                "ab".repeat(32)
-            )))
-        );
-        let missing = Template::parse("{udid}").unwrap();
-        assert_eq!(
-            SubjectField::CommonName.with(&missing, &attested),
-            Err(IssuanceRefusal::AttributeNotAttested("udid"))
-        );
-    }
-
-    #[test]
-    fn subjects() {
-        let facts = facts();
-        let attested = TemplateValues {
-            facts: &facts,
-            spki_sha256: &[0; 32],
-        };
-        let subject = Profile::parse_subject("C=DE,O=Example\\, Inc., CN={serial}").unwrap();
-        let filled: Vec<_> = subject
-            .iter()
-            .map(|(field, template)| field.with(template, &attested).unwrap())
-            .collect();
-        assert_eq!(
-            filled,
-            [
-                SubjectAttribute::Country("DE".to_owned()),
-                SubjectAttribute::Organization("Example, Inc.".to_owned()),
-                SubjectAttribute::CommonName("C02/é".to_owned()),
-            ]
-        );
-        assert_eq!(
-            Profile::parse_subject("X=1"),
-            Err(ProfileError::UnknownAttribute("X".to_owned()))
-        );
-        assert_eq!(
-            Profile::parse_subject("CN"),
-            Err(ProfileError::NoEquals("CN".to_owned()))
-        );
-    }
-
-    #[test]
-    fn a_country_is_two_capital_letters() {
-        for bad in ["C=de", "O=Example,C=De", "C=D1"] {
-            assert!(
-                matches!(
-                    Profile::parse_subject(bad),
-                    Err(ProfileError::Country(code)) if bad.ends_with(&code)
-                ),
-                "{bad}"
-            );
-        }
-        Profile::parse_subject("C=DE,CN={serial}").unwrap();
-    }
-
-    #[test]
-    fn a_uri_has_a_scheme_and_only_its_letters() {
-        for bad in [
-            "uri:{serial}",
-            "uri:device/{serial}",
-            "uri:",
-            "uri:urn:",
-            "uri:1a:b",
-            "uri::b",
-            "uri:{serial}:x",
-            "uri:https://example.org/a b",
-            "uri:urn:é",
-        ] {
-            assert_eq!(
-                SanRule::parse(bad),
-                Err(ProfileError::NotAUri(bad.to_owned()))
-            );
-        }
-        for good in [
-            "uri:urn:serial:{serial}",
-            "uri:https://example.org/{udid}?a=%20b#c",
-            "uri:tag:{serial}",
-        ] {
-            SanRule::parse(good).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_same_san_twice_is_refused() {
-        let read = |entries: &[&str]| {
-            Profile::parse_san(
-                &entries
-                    .iter()
-                    .map(|&entry| entry.to_owned())
-                    .collect::<Vec<_>>(),
-            )
-        };
-        for twice in ["permanent-identifier", "uri:urn:a:{serial}"] {
-            assert_eq!(
-                read(&["hardware-module", twice, "uri:urn:b", twice]),
-                Err(ProfileError::RepeatedSan(twice.to_owned()))
-            );
-        }
-        assert_eq!(read(&["uri:urn:a", "uri:urn:b"]).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn variables_of_an_mdm_are_found() {
-        let found = |subject: &str, san: &[&str]| {
-            let entries: Vec<_> = san.iter().map(|&entry| entry.to_owned()).collect();
-            Profile {
-                subject: Profile::parse_subject(subject).unwrap(),
-                san: Profile::parse_san(&entries).unwrap(),
-                ..Profile::privacy_preserving()
-            }
-            .foreign_variables()
-        };
-        assert_eq!(
-            found(
-                "CN=$SERIALNUMBER,OU=a $UDID b",
-                &["uri:urn:x:%SerialNumber%"]
-            ),
-            ["$SERIALNUMBER", "$UDID", "%SerialNumber%"]
-        );
-        assert_eq!(
-            found(
-                "CN={serial},O=Cash $ 5 and 100 % of it",
-                &["uri:urn:x:a%20b%2Fc"]
-            ),
-            [""; 0]
-        );
-    }
-
-    #[test]
-    fn bad_templates() {
-        for text in ["{", "}", "a}b{serial}", "{serial", "{serial}}"] {
-            assert_eq!(
-                Template::parse(text),
-                Err(ProfileError::Unbalanced(text.to_owned()))
-            );
-        }
-        assert_eq!(
-            Template::parse("{Serial}"),
-            Err(ProfileError::UnknownPlace("Serial".to_owned()))
-        );
-        assert_eq!(
-            SanRule::parse("dns"),
-            Err(ProfileError::UnknownSan("dns".to_owned()))
-        );
-    }
-}
+mod tests;

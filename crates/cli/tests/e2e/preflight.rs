@@ -374,12 +374,17 @@ fn the_port_of_the_base_url_is_the_listeners_or_a_proxys() {
 #[test]
 fn profiles_that_surprise_are_warned_of_and_wrong_ones_refused() {
     let server = Server::init(Setup::default());
-    for event in ["csr_names_refused", "profile_variable"] {
+    let events = [
+        "csr_names_refused",
+        "profile_names_no_device",
+        "profile_variable",
+    ];
+    for event in events {
         assert_eq!(warning(&server, event), None);
     }
     server.configure(
         "[profile.default]\ncsr_names = \"refuse\"\nsubject = \"CN=$SERIALNUMBER\"\n\
-         san = [\"uri:urn:x:%SerialNumber%\"]",
+         san = [\"uri:urn:x:$SerialNumber\"]",
     );
     let found = warning(&server, "csr_names_refused").unwrap();
     assert!(
@@ -388,6 +393,8 @@ fn profiles_that_surprise_are_warned_of_and_wrong_ones_refused() {
             .unwrap()
             .contains("every Apple device")
     );
+    let found = warning(&server, "profile_names_no_device").unwrap();
+    assert!(found["what"].as_str().unwrap().contains("profile.default"));
     let found = warning(&server, "profile_variable").unwrap();
     assert!(found["what"].as_str().unwrap().contains("$SERIALNUMBER"));
     let variables = problems(&server).into_iter();
@@ -396,6 +403,7 @@ fn profiles_that_surprise_are_warned_of_and_wrong_ones_refused() {
     server.configure("[profile.default]\ncsr_names = \"ignore\"\nsubject = \"CN={serial}\"");
     for (san, part) in [
         ("[\"uri:{serial}\"]", "must begin with a scheme"),
+        ("[\"uri:urn:%zz:\"]", "two hexadecimal digits"),
         (
             "[\"permanent-identifier\", \"permanent-identifier\"]",
             "is there twice",
