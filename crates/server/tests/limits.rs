@@ -14,13 +14,10 @@ use axum::{
 };
 use common::{
     BASE, Client, World, assert_problem, assert_refused, rate,
-    running::{Running, connector, identity, self_signed},
+    running::{Running, http2, identity, self_signed},
     url,
 };
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::version;
-use rustls_pki_types::ServerName;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -519,17 +516,7 @@ async fn a_failed_request_ends_an_http2_connection_after_the_answers_that_are_du
     let world = World::new();
     let client = world.client().await;
     let server = Running::of(&world, |config| config.tls = Some(identity(&key))).await;
-    let stream = connector(&key, &[&version::TLS13], &["h2"])
-        .connect(
-            ServerName::try_from("localhost").unwrap(),
-            server.connect().await,
-        )
-        .await
-        .unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+    let (mut sender, connection) = http2(&server, &key).await;
     let ended = tokio::spawn(connection);
     let request = |path: &str, body: String| {
         Request::builder()

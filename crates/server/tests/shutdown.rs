@@ -11,12 +11,11 @@ use assay_simulator::{CsrRequest, Device, JOSE_JSON, Jws, KeyType, evidence::Dev
 use axum::http::{Method, Request};
 use common::{
     BASE, Client, SLOW_LOOKUPS, World, fulfil,
-    running::{GET, Running, ask, closed, connector, identity, self_signed},
+    running::{GET, Running, ask, closed, connector, http2, identity, self_signed},
     url,
 };
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::version;
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
@@ -228,17 +227,7 @@ async fn running_http2_requests_are_answered() {
     let world = World::new();
     let client = world.client().await;
     let server = Running::of(&world, |config| config.tls = Some(identity(&key))).await;
-    let stream = connector(&key, &[&version::TLS13], &["h2"])
-        .connect(
-            ServerName::try_from("localhost").unwrap(),
-            server.connect().await,
-        )
-        .await
-        .unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+    let (mut sender, connection) = http2(&server, &key).await;
     let connection = tokio::spawn(connection);
     let body = slow_order(&world, &client, 1_500);
     let request = Request::builder()

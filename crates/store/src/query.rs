@@ -105,13 +105,7 @@ pub(crate) fn orders(
     let place = from.map(|from| keys::entry(list.clone(), from.created.0, from.id));
     let entries = match direction {
         Direction::Newer => {
-            let start = match place {
-                Some(mut place) => {
-                    place.push(0);
-                    place
-                }
-                None => list.clone(),
-            };
+            let start = start_after(&list, place);
             map.scan(&start, &keys::end_of(list))
         }
         Direction::Older => {
@@ -164,15 +158,11 @@ pub(crate) fn open_orders_of_all(
     limit: usize,
 ) -> Result<Vec<OpenOrder>, StoreError> {
     let list = keys::open_orders_of_all();
-    let from = match after {
-        Some(after) => {
-            let list = keys::open_orders(after.account, None);
-            let mut from = keys::entry(list, after.expires.0, after.id);
-            from.push(0);
-            from
-        }
-        None => list.clone(),
-    };
+    let after = after.map(|after| {
+        let list = keys::open_orders(after.account, None);
+        keys::entry(list, after.expires.0, after.id)
+    });
+    let from = start_after(&list, after);
     map.scan(&from, &keys::end_of(list))
         .take(limit)
         .map(|entry| {
@@ -275,6 +265,18 @@ pub(crate) fn has_pending(
     Ok(count == limit)
 }
 
+/// Returns where a page of `list` begins: at the first key behind `after`, or at
+/// the beginning.
+fn start_after(list: &[u8], after: Option<Vec<u8>>) -> Vec<u8> {
+    match after {
+        Some(mut key) => {
+            key.push(0);
+            key
+        }
+        None => list.to_vec(),
+    }
+}
+
 fn hash(identifier: &Identifier) -> [u8; 32] {
     let wire = identifier.to_wire();
     keys::identifier_hash(&wire.kind, &wire.value)
@@ -296,14 +298,8 @@ pub(crate) fn provisional_accounts(
     limit: usize,
 ) -> Result<Vec<ProvisionalAccount>, StoreError> {
     let list = vec![keys::PROVISIONAL_ACCOUNTS];
-    let from = match after {
-        Some(after) => {
-            let mut from = keys::provisional_account(after.created.0, after.id);
-            from.push(0);
-            from
-        }
-        None => list.clone(),
-    };
+    let after = after.map(|after| keys::provisional_account(after.created.0, after.id));
+    let from = start_after(&list, after);
     map.scan(&from, &keys::end_of(list))
         .take(limit)
         .map(|entry| {

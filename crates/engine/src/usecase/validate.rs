@@ -246,7 +246,7 @@ impl Engine {
         let Some(account) = self.waiting_account(&answerable).await? else {
             return over(answerable);
         };
-        let fault = match outcome {
+        let error = match outcome {
             Ok(()) => {
                 let basis = Basis::Control { at: now };
                 return Ok(Conclusion {
@@ -255,16 +255,16 @@ impl Engine {
                     failure: None,
                 });
             }
-            Err(fault) => fault,
+            Err(error) => error,
         };
-        if let Some(pause) = pause_after(attempt, fault) {
+        if let Some(pause) = pause_after(attempt, error) {
             return Ok(Conclusion {
                 name: "validation-retry",
-                verdict: try_again(attempt, answerable, fault, now.plus(pause))?,
+                verdict: try_again(attempt, answerable, error, now.plus(pause))?,
                 failure: None,
             });
         }
-        let failure = not_validated(fault, now);
+        let failure = not_validated(error, now);
         Ok(Conclusion {
             name: "validation-invalid",
             verdict: self.fail(answerable, failure.clone()).await?,
@@ -314,10 +314,10 @@ fn unfinished(validating: &Validating, at: Timestamp) -> Failure {
 }
 
 /// Returns the seconds until the next attempt; `None` if there is none.
-fn pause_after(attempt: &Attempt, fault: &ValidationError) -> Option<u64> {
+fn pause_after(attempt: &Attempt, error: &ValidationError) -> Option<u64> {
     let made = usize::try_from(attempt.validating.attempts).ok()?;
     let pause = PAUSES.get(made.checked_sub(1)?)?;
-    (!fault.is_final).then_some(*pause)
+    (!error.is_final).then_some(*pause)
 }
 
 /// RFC 8555 section 8.2: "The server MUST provide information about its retry
@@ -326,25 +326,25 @@ fn pause_after(attempt: &Attempt, fault: &ValidationError) -> Option<u64> {
 fn try_again(
     attempt: &Attempt,
     answerable: Answerable,
-    fault: &ValidationError,
+    error: &ValidationError,
     next_attempt: Timestamp,
 ) -> Result<Verdict, Error> {
     let Versioned { value, version } = answerable.authorization;
     let validating = Validating {
         next_attempt,
-        error: Some(fault.problem.clone()),
+        error: Some(error.problem.clone()),
         ..attempt.validating.clone()
     };
     let again = value.attempt(attempt.challenge.id(), validating)?;
     Ok(Verdict::of(again, version))
 }
 
-fn not_validated(fault: &ValidationError, at: Timestamp) -> Failure {
+fn not_validated(error: &ValidationError, at: Timestamp) -> Failure {
     Failure {
-        problem: fault.problem.clone(),
+        problem: error.problem.clone(),
         gate: Gate::Appraisal,
-        reason: fault.reason.to_owned(),
-        detail: fault.detail.clone(),
+        reason: error.reason.to_owned(),
+        detail: error.detail.clone(),
         object_sha256: None,
         at,
     }

@@ -3,9 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use assay_server::{Server, ServerConfig, TlsIdentity};
+use http_body_util::Full;
+use hyper::{
+    body::Bytes,
+    client::conn::http2::{Connection, SendRequest, handshake},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -13,7 +19,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::World;
 
@@ -54,6 +60,24 @@ impl Running {
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).await.unwrap()
     }
+}
+
+/// The requests and the connection of an HTTP/2 client.
+type Http2 = (
+    SendRequest<Full<Bytes>>,
+    Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>, TokioExecutor>,
+);
+
+/// Connects over TLS with HTTP/2. The connection must be polled.
+pub(crate) async fn http2(server: &Running, trusted: &CertifiedKey<KeyPair>) -> Http2 {
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connector(trusted, &[&version::TLS13], &["h2"])
+        .connect(name, server.connect().await)
+        .await
+        .unwrap();
+    handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap()
 }
 
 /// Sends a request and reads to the end of its answer.
