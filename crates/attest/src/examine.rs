@@ -11,7 +11,7 @@ use crate::{
     },
     check::Check,
     faults::during,
-    object,
+    object::{self, Statement},
     reason::{Finding, Refusal},
     verifier::{self, Verifier},
     x509::{
@@ -143,8 +143,8 @@ impl Verifier {
         freshness: Option<&[u8; 32]>,
         now: u64,
     ) -> Examination {
-        let x5c = match object::certificates(object) {
-            Ok(x5c) => x5c,
+        let x5c = match object::read(object) {
+            Ok(Statement::Apple(x5c)) => x5c,
             Err(finding) => return Examination::unreadable(finding.during(Check::Object)),
         };
         self.examine_chain(

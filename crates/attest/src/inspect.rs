@@ -10,7 +10,7 @@ use crate::{
     apple::properties::{self, FRESHNESS},
     check::Check,
     faults::during,
-    object,
+    object::{self, Statement},
     reason::{Finding, Refusal},
     x509::{
         Fault,
@@ -39,12 +39,9 @@ impl UnverifiedObject {
     /// The object's own shape is refused. What is wrong with a certificate
     /// stands in its place.
     pub fn decode(object: &[u8]) -> Result<Self, Refusal> {
+        let Statement::Apple(x5c) = object::read(object).map_err(during(Check::Object))?;
         Ok(Self {
-            certificates: object::certificates(object)
-                .map_err(during(Check::Object))?
-                .into_iter()
-                .map(UnverifiedCertificate::decode)
-                .collect(),
+            certificates: x5c.into_iter().map(UnverifiedCertificate::decode).collect(),
         })
     }
 }

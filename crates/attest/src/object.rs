@@ -18,12 +18,18 @@ use crate::{
     reason::{Finding, Reason},
 };
 
-/// The format of Apple's Managed Device Attestation.
-const FORMAT: &str = "apple";
+/// An object's statement, read as far as its format determines. Every reader of
+/// objects takes it apart, so that none compiles until it decides about a new
+/// format.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Statement<'b> {
+    /// Apple's Managed Device Attestation: the certificates of `x5c`, slices of
+    /// the input, one to [`MAX_CHAIN_CERTIFICATES`].
+    Apple(Vec<&'b [u8]>),
+}
 
-/// Reads an object of format "apple" down to the certificates of its `x5c`:
-/// slices of the input, one to [`MAX_CHAIN_CERTIFICATES`].
-pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Finding> {
+/// Reads an object.
+pub(crate) fn read(object: &[u8]) -> Result<Statement<'_>, Finding> {
     if object.is_empty() {
         return Err(Finding::new(Reason::ObjectEmpty, "0 bytes"));
     }
@@ -51,16 +57,22 @@ pub(crate) fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Finding> {
     let mut decoder = Decoder::new(format);
     expect(&decoder, Type::String, Reason::FormatMalformed)?;
     let format = read_text(&mut decoder)?;
-    if format != FORMAT.as_bytes() {
-        let shown = String::from_utf8_lossy(format.get(..64).unwrap_or(format));
-        return Err(Finding::new(
-            Reason::FormatNotSupported,
-            format!("fmt is {shown:?}, only {FORMAT:?} is supported"),
-        ));
-    }
-
     let statement =
-        statement.ok_or_else(|| Finding::new(Reason::StatementMissing, "no key \"attStmt\""))?;
+        statement.ok_or_else(|| Finding::new(Reason::StatementMissing, "no key \"attStmt\""));
+    match format {
+        b"apple" => read_x5c(statement?).map(Statement::Apple),
+        other => {
+            let shown = String::from_utf8_lossy(other.get(..64).unwrap_or(other));
+            Err(Finding::new(
+                Reason::FormatNotSupported,
+                format!("fmt is {shown:?}, only \"apple\" is supported"),
+            ))
+        }
+    }
+}
+
+/// Reads a statement that holds a chain.
+fn read_x5c(statement: &[u8]) -> Result<Vec<&[u8]>, Finding> {
     let mut decoder = Decoder::new(statement);
     let [chain] = read_map(&mut decoder, Reason::StatementMalformed, ["x5c"])?;
     read_chain(chain.ok_or_else(|| Finding::new(Reason::ChainMissing, "no key \"x5c\""))?)

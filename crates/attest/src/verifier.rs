@@ -9,7 +9,7 @@ use crate::{
     check::Check,
     device::{AttestedDevice, DeviceInformation},
     faults::during,
-    object,
+    object::{self, Statement},
     reason::{Finding, Reason, Refusal},
     x509::{
         cache::VerifiedIntermediates,
@@ -65,7 +65,7 @@ impl Verifier {
         freshness: &[u8; 32],
         now: u64,
     ) -> Result<AttestedDevice, Refusal> {
-        let x5c = object::certificates(object).map_err(during(Check::Object))?;
+        let Statement::Apple(x5c) = object::read(object).map_err(during(Check::Object))?;
         let (device, ()) = self.verify_chain(
             &x5c,
             |code| freshness::check_challenge(code, freshness),

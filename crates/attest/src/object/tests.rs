@@ -15,6 +15,11 @@ fn cbor(text: &str) -> Vec<u8> {
         .collect()
 }
 
+fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, Finding> {
+    let Statement::Apple(x5c) = read(object)?;
+    Ok(x5c)
+}
+
 /// `"fmt": "apple"`, an entry.
 const FMT: &str = "63 'fmt' 65 'apple'";
 /// `"attStmt": {"x5c": [h'01', h'0202']}`, an entry.
