@@ -66,16 +66,32 @@ pub struct Challenge {
     pub error: Option<Problem>,
 }
 
-/// The challenge types that Assay knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ChallengeType {
-    /// `device-attest-01`
-    #[serde(rename = "device-attest-01")]
-    DeviceAttest01,
-    /// `test-01`: a challenge that is validated in the background. No server
-    /// offers it; only tests give the engine a validator for it.
-    #[serde(rename = "test-01")]
-    Test01,
+/// Each challenge type, and its name on the wire.
+macro_rules! challenge_types {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// The challenge types that Assay knows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ChallengeType {
+            $(
+                #[doc = concat!("`", $name, "`.")]
+                $(#[$doc])*
+                #[serde(rename = $name)]
+                $variant,
+            )*
+        }
+
+        impl ChallengeType {
+            /// All challenge types.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+        }
+    };
+}
+
+challenge_types! {
+    DeviceAttest01 = "device-attest-01";
+    /// A challenge that is validated in the background. No server offers it;
+    /// only tests give the engine a validator for it.
+    Test01 = "test-01";
 }
 
 /// The status of a challenge (RFC 8555 section 7.1.6).

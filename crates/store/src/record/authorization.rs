@@ -268,15 +268,21 @@ impl Record for StoredAuthorization {
     }
 }
 
+/// Returns the number of a challenge type in records. Numbers are never used
+/// again.
+const fn number_of(kind: ChallengeType) -> u8 {
+    match kind {
+        ChallengeType::DeviceAttest01 => 0,
+        ChallengeType::Test01 => 1,
+    }
+}
+
 impl From<Challenge> for StoredChallenge {
     fn from(challenge: Challenge) -> Self {
         let (id, kind, token, state) = challenge.into_parts();
         Self {
             id: *id.as_bytes(),
-            kind: match kind {
-                ChallengeType::DeviceAttest01 => 0,
-                ChallengeType::Test01 => 1,
-            },
+            kind: number_of(kind),
             token: token.as_str().to_owned(),
             state: match state {
                 ChallengeState::Invalid(failure) => StoredState::Invalid(failure.into()),
@@ -297,11 +303,9 @@ impl TryFrom<StoredChallenge> for Challenge {
     type Error = Damage;
 
     fn try_from(stored: StoredChallenge) -> Result<Self, Damage> {
-        let kind = match stored.kind {
-            0 => ChallengeType::DeviceAttest01,
-            1 => ChallengeType::Test01,
-            _ => return Err(Damage::Field("challenge type")),
-        };
+        let kind = (ChallengeType::ALL.iter().copied())
+            .find(|kind| number_of(*kind) == stored.kind)
+            .ok_or(Damage::Field("challenge type"))?;
         let state = match stored.state {
             StoredState::Invalid(failure) => ChallengeState::Invalid(failure.try_into()?),
             StoredState::Pending => ChallengeState::Pending,
@@ -393,5 +397,29 @@ impl TryFrom<StoredEvidence> for EvidenceRecord {
             object_sha256: stored.object_sha256,
             at: Timestamp(stored.at),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_challenge_type_comes_back() {
+        for kind in ChallengeType::ALL {
+            let id = ChallengeId::from_bytes([1; 16]);
+            let token = Token::from_stored("t".to_owned());
+            let challenge = Challenge::new(id, *kind, token);
+            let stored = StoredChallenge::from(challenge.clone());
+            assert!(Challenge::try_from(stored) == Ok(challenge), "{kind:?}");
+        }
+        let unknown = StoredChallenge {
+            id: [1; 16],
+            kind: u8::MAX,
+            token: "t".to_owned(),
+            state: StoredState::Pending,
+        };
+        let refused = Challenge::try_from(unknown).err();
+        assert!(refused == Some(Damage::Field("challenge type")));
     }
 }
