@@ -291,6 +291,11 @@ mod tests {
 
     /// The source of this crate, but for this file.
     fn source() -> String {
+        read_all("src")
+    }
+
+    /// The source of a folder, from this crate's, but for files of this name.
+    fn read_all(folder: &str) -> String {
         fn read(dir: &Path, into: &mut String) {
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
@@ -303,7 +308,7 @@ mod tests {
         }
         let mut text = String::new();
         read(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
             &mut text,
         );
         text
@@ -319,10 +324,12 @@ mod tests {
             .collect()
     }
 
-    /// Every reason that the code can make: of the verifier's table, and what
-    /// this crate writes where reasons are made.
+    /// Every reason that the code can make: of the verifier's table, what this
+    /// crate writes where reasons are made, and what the program's validators
+    /// write (`NotValidated`).
     fn reasons() -> BTreeSet<String> {
         let text = source();
+        let program = read_all("../cli/src");
         let error =
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error.rs")).unwrap();
         let mut all: BTreeSet<&str> = assay_attest::Reason::ALL
@@ -339,6 +346,7 @@ mod tests {
         ] {
             all.extend(literals(&text, before));
         }
+        all.extend(literals(&program, "reason: \""));
         assert!(text.contains("format!(\"{what}-deactivated\")"));
         all.extend(["account-deactivated", "authorization-deactivated"]);
         all.insert(DEVICE_COULD_NOT_ATTEST);
