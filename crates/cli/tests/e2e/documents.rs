@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_engine::remedy::{REMEDIES, remedy};
+use assay_engine::{
+    remedy::{REMEDIES, remedy},
+    urls::Route,
+};
 
 use crate::log_events::written;
 
@@ -101,4 +104,14 @@ fn troubleshooting_md_names_reasons_and_events_that_there_are() {
     for document_name in ["errors.md", "getting-started.md"] {
         assert!(document(document_name).contains("(troubleshooting.md)"));
     }
+}
+
+#[test]
+fn configuration_md_lists_the_reserved_names_of_directories() {
+    let text = document("configuration.md");
+    let (_, rest) = text.split_once("These names are reserved:").unwrap();
+    let listed: BTreeSet<&str> = quoted(rest.lines().next().unwrap()).into_iter().collect();
+    let mut expected: BTreeSet<&str> = Route::ALL.iter().map(|one| one.first_segment()).collect();
+    expected.insert("default");
+    assert_eq!(listed, expected);
 }
