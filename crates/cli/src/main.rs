@@ -155,60 +155,48 @@ fn run(cli: Cli) -> Result<(), Stop> {
     let dir = Dir::new(cli.dir);
     match cli.command {
         Command::Backup(args) => backup::backup(&dir, &args),
-        Command::Restore(args) => backup::restore(&dir, &args),
-        Command::Store(command) if !matches!(command, StoreCommand::Clock(_)) => {
-            store::run(&dir, &command)
-        }
         Command::Config(ConfigCommand::Check { json }) => preflight::command::run(&dir, json),
+        Command::Demo(args) => on_runtime(async move { lab::run_demo(&args).await }),
         Command::Init(args) => init::run(&dir, &args),
         Command::Inspect(args) => inspect::run(&args, &mut io::stdout().lock()),
+        Command::Orders(command) => on_runtime(async move { orders::run(&dir, &command).await }),
         Command::Recording(command) => lab::run_recording(&command),
-        Command::Tls(command) => tls::command::run(&dir, &command),
-        Command::Replay(args) if !args.end_to_end => replay::run(&args),
-        Command::Replay(args) => {
+        Command::Replay(args) if args.end_to_end => {
             // Server and client talk in memory, one at a time.
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_time().build();
             let runtime = runtime.or_fault("cannot start the runtime")?;
             runtime.block_on(lab::run_end_to_end(&args))
         }
-        command => {
+        Command::Replay(args) => replay::run(&args),
+        Command::Restore(args) => backup::restore(&dir, &args),
+        Command::Serve(args) => {
             // While this is the only thread.
-            let inherited = match &command {
-                Command::Serve(_) => socket::inherited()?,
-                _ => None,
-            };
-            let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            let runtime = runtime.enable_all().build();
-            let runtime = runtime.or_fault("cannot start the runtime")?;
-            // A task, not the main thread: each connection would have to be
-            // handed from there to the runtime's threads, and back.
-            let work = async move {
-                match command {
-                    Command::Demo(args) => lab::run_demo(&args).await,
-                    Command::Orders(command) => orders::run(&dir, &command).await,
-                    Command::Serve(args) => serve::run(&dir, &args, inherited).await,
-                    Command::Status(args) => status::run(&dir, &args).await,
-                    Command::Simulate(command) => lab::run_simulate(&command).await,
-                    Command::Store(StoreCommand::Clock(command)) => {
-                        clock::command::run(&dir, &command).await
-                    }
-                    Command::Backup(_)
-                    | Command::Config(_)
-                    | Command::Init(_)
-                    | Command::Inspect(_)
-                    | Command::Recording(_)
-                    | Command::Replay(_)
-                    | Command::Restore(_)
-                    | Command::Store(_)
-                    | Command::Tls(_) => Ok(()),
-                }
-            };
-            match runtime.block_on(runtime.spawn(work)) {
-                Ok(ended) => ended,
-                Err(failed) => panic::resume_unwind(failed.into_panic()),
-            }
+            let inherited = socket::inherited()?;
+            on_runtime(async move { serve::run(&dir, &args, inherited).await })
         }
+        Command::Simulate(command) => on_runtime(async move { lab::run_simulate(&command).await }),
+        Command::Status(args) => on_runtime(async move { status::run(&dir, &args).await }),
+        Command::Store(StoreCommand::Clock(command)) => {
+            on_runtime(async move { clock::command::run(&dir, &command).await })
+        }
+        Command::Store(command) => store::run(&dir, &command),
+        Command::Tls(command) => tls::command::run(&dir, &command),
+    }
+}
+
+/// Runs a command that needs sockets, timers or several threads.
+fn on_runtime(
+    command: impl Future<Output = Result<(), Stop>> + Send + 'static,
+) -> Result<(), Stop> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().build();
+    let runtime = runtime.or_fault("cannot start the runtime")?;
+    // A task, not the main thread: each connection would have to be handed from
+    // there to the runtime's threads, and back.
+    match runtime.block_on(runtime.spawn(command)) {
+        Ok(ended) => ended,
+        Err(failed) => panic::resume_unwind(failed.into_panic()),
     }
 }
 
