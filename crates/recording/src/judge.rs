@@ -3,11 +3,41 @@
 use std::fmt;
 
 use assay_attest::{
-    AttestedDevice, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, Outcome, Refusal, Verifier,
+    AttestedDevice, Attribute, Check, DEVICE_COULD_NOT_ATTEST, DeviceInformation, IdentityFault,
+    Outcome, Property, Refusal, Verifier,
 };
 use sha2::{Digest, Sha256};
 
-use super::{Acme, Answer, Claims, DeviceInformationAnswer, Evidence, Recording, Verdict, excerpt};
+use super::{
+    Acme, Admission, Answer, Claims, DeviceInformationAnswer, Evidence, Facts, Recording, Verdict,
+    excerpt,
+};
+
+/// A new judgement of a recording: what a recording claims, and why the evidence
+/// was refused, which no recording claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// The verdict, the facts and the root.
+    pub claims: Claims,
+    /// Why the evidence was refused; `None` if it was accepted.
+    pub finding: Option<Finding>,
+}
+
+/// Why evidence was refused: the check that failed, and what exactly it found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The check's name: that of a [`Check`], `identity` (of the admitted
+    /// device) or `device-error` (the device sent evidence).
+    pub check: &'static str,
+    /// What holds once the check passed, in one sentence.
+    pub sentence: &'static str,
+    /// The stable name of the reason, as in [`Verdict::reason`].
+    pub reason: &'static str,
+    /// What was found. It may quote the evidence, which may be forged.
+    pub detail: String,
+}
 
 /// One claim that a new judgement does not bear out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +75,13 @@ impl Recording {
     /// that it contains are ignored.
     #[must_use]
     pub fn judge(&self, verifier: &Verifier, now: u64) -> Claims {
+        self.judge_with_finding(verifier, now).claims
+    }
+
+    /// The same judgement as [`judge`](Self::judge), with the finding behind a
+    /// refusal.
+    #[must_use]
+    pub fn judge_with_finding(&self, verifier: &Verifier, now: u64) -> Judgement {
         match &self.contents().evidence {
             Evidence::Acme(acme) => judge_acme(acme, verifier, now),
             Evidence::DeviceInformation(answer) => judge_information(answer, verifier, now),
@@ -110,32 +147,105 @@ impl Recording {
     }
 }
 
+impl Facts {
+    /// Each fact that is attested: its key under `facts`, and its text. Unknown
+    /// extensions are one text, of which a long one is cut.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(&'static str, String)> {
+        let fields = self.fields().into_iter();
+        fields
+            .filter_map(|(field, text)| {
+                let text = text.filter(|text| !text.is_empty())?;
+                let key = field.strip_prefix("facts.").unwrap_or(field);
+                Some((key, excerpt(text)))
+            })
+            .collect()
+    }
+}
+
+impl Judgement {
+    fn refused(refusal: Refusal) -> Self {
+        Self {
+            claims: Claims::refused(refusal.reason.as_str()),
+            finding: Some(Finding {
+                check: refusal.check.as_str(),
+                sentence: refusal.check.sentence(),
+                reason: refusal.reason.as_str(),
+                detail: refusal.detail,
+            }),
+        }
+    }
+
+    fn device_error(text: &str) -> Self {
+        Self {
+            claims: Claims::refused(DEVICE_COULD_NOT_ATTEST),
+            finding: Some(Finding {
+                check: "device-error",
+                sentence: "the device sent evidence, not an error of its own",
+                reason: DEVICE_COULD_NOT_ATTEST,
+                detail: format!("instead of evidence the device sent the error {text:?}"),
+            }),
+        }
+    }
+}
+
 /// As a server judges the answer to a challenge: genuine, fresh, and of the
 /// device that was ordered for.
-fn judge_acme(acme: &Acme, verifier: &Verifier, now: u64) -> Claims {
-    let device = match verify_acme(acme, verifier, now) {
-        None => return Claims::refused(DEVICE_COULD_NOT_ATTEST),
-        Some(Err(refusal)) => return Claims::refused(refusal.reason.as_str()),
-        Some(Ok(device)) => device,
+fn judge_acme(acme: &Acme, verifier: &Verifier, now: u64) -> Judgement {
+    let object = match &acme.answer {
+        Answer::DeviceError(text) => return Judgement::device_error(text),
+        Answer::Object(object) => object,
+    };
+    let device = match verify_object(acme, object, verifier, now) {
+        Err(refusal) => return Judgement::refused(refusal),
+        Ok(device) => device,
     };
     let admission = &acme.admission;
-    let verdict = match device.check_identity(admission.attribute, &admission.value) {
-        Ok(()) => Verdict::accepted(),
-        Err(fault) => Verdict::refused(fault.as_str()),
+    let fault = device
+        .check_identity(admission.attribute, &admission.value)
+        .err();
+    let verdict = match fault {
+        None => Verdict::accepted(),
+        Some(fault) => Verdict::refused(fault.as_str()),
     };
-    Claims::of_device(&device, verdict)
+    Judgement {
+        claims: Claims::of_device(&device, verdict),
+        finding: fault.map(|fault| identity(fault, &device, admission)),
+    }
+}
+
+fn identity(fault: IdentityFault, device: &AttestedDevice, admission: &Admission) -> Finding {
+    let (property, name) = match admission.attribute {
+        Attribute::Serial => (Property::Serial, "serial number"),
+        Attribute::Udid => (Property::Udid, "UDID"),
+    };
+    let expected = &admission.value;
+    Finding {
+        check: "identity",
+        sentence: "the evidence is of the device that was admitted",
+        reason: fault.as_str(),
+        detail: match device.text(property) {
+            Some(attested) => {
+                format!("the attested {name} is {attested:?}, the admitted one is {expected:?}")
+            }
+            None => format!("no {name} is attested, the admitted one is {expected:?}"),
+        },
+    }
 }
 
 /// As an MDM judges a DeviceInformation answer: genuine, and for one of the
 /// nonces that were sent. Which device it should be, the recording does not
 /// say.
-fn judge_information(answer: &DeviceInformationAnswer, verifier: &Verifier, now: u64) -> Claims {
+fn judge_information(answer: &DeviceInformationAnswer, verifier: &Verifier, now: u64) -> Judgement {
     match verify_information(answer, verifier, now) {
         Ok(information) => {
             let verdict = Verdict::accepted_as(information.freshness);
-            Claims::of_device(&information.device, verdict)
+            Judgement {
+                claims: Claims::of_device(&information.device, verdict),
+                finding: None,
+            }
         }
-        Err(refusal) => Claims::refused(refusal.reason.as_str()),
+        Err(refusal) => Judgement::refused(refusal),
     }
 }
 
@@ -148,8 +258,17 @@ fn verify_acme(
     let Answer::Object(object) = &acme.answer else {
         return None;
     };
+    Some(verify_object(acme, object, verifier, now))
+}
+
+fn verify_object(
+    acme: &Acme,
+    object: &[u8],
+    verifier: &Verifier,
+    now: u64,
+) -> Result<AttestedDevice, Refusal> {
     let freshness = Sha256::digest(&acme.token).into();
-    Some(verifier.verify_object(object, &freshness, now))
+    verifier.verify_object(object, &freshness, now)
 }
 
 fn verify_information(

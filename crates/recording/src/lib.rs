@@ -84,7 +84,7 @@ pub use self::{
     contents::{Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Rule},
     error::{Fault, RecordingError},
     file_name::FileName,
-    judge::Difference,
+    judge::{Difference, Finding, Judgement},
     time::Time,
 };
 
