@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::{self, Metadata, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -61,6 +61,58 @@ pub fn read_checked(
 pub fn read_text(path: &Path, limit: u64) -> anyhow::Result<String> {
     String::from_utf8(read(path, limit)?)
         .with_context(|| format!("{} is not UTF-8 text", path.display()))
+}
+
+/// Whether a command means standard input: the file `-`.
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// What a user names as the input of a command, evidence or a recording: a
+/// regular file, or standard input (`-`), which may be a pipe; at most `limit`
+/// bytes.
+pub fn read_input(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    if !is_standard_input(path) {
+        return read(path, limit);
+    }
+    let mut bytes = Vec::new();
+    io::stdin()
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
+    ensure!(
+        bytes.len() as u64 <= limit,
+        "standard input is larger than {limit} bytes"
+    );
+    Ok(bytes)
+}
+
+/// Replaces the content of a file, whole or not at all, and synchronises it to
+/// the disk. Mode and owner stay. A symbolic link is refused: it would become a
+/// file, or its target be changed.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let writing = || format!("cannot write {}", path.display());
+    let metadata = path.symlink_metadata().with_context(writing)?;
+    ensure!(
+        metadata.is_file(),
+        "cannot write {}: it is not a regular file",
+        path.display()
+    );
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let replaced = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        let own = file.as_file().metadata()?;
+        if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+            fchown(file.as_file(), Some(metadata.uid()), Some(metadata.gid()))?;
+        }
+        // After the owner, whose change may clear bits of the mode.
+        file.as_file().set_permissions(metadata.permissions())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    replaced().with_context(writing)
 }
 
 /// Writes a file into a folder, whole or not at all. What had the name before

@@ -22,4 +22,5 @@ pub const SERVE_EXAMPLES: &str = "Examples:\n  assay --dir /var/lib/assay serve 
 
 /// The examples of `assay replay --help`.
 pub const REPLAY_EXAMPLES: &str = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  \
+                                   assay replay --bless --root laboratory-root.pem testdata/recordings\n  \
                                    assay replay --end-to-end --transcript sent recording.json";

@@ -18,7 +18,7 @@ pub const SERVE_EXAMPLES: &str =
     "Example:\n  assay --dir /var/lib/assay serve --listen 0.0.0.0:8443";
 
 /// The examples of `assay replay --help`.
-pub const REPLAY_EXAMPLES: &str = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings";
+pub const REPLAY_EXAMPLES: &str = "Examples:\n  assay replay assay/recordings\n  assay replay --root laboratory-root.pem --junit report.xml testdata/recordings\n  assay replay --bless --root laboratory-root.pem testdata/recordings";
 
 /// The arguments of a command that this build does not have: anything.
 #[derive(Debug, Args)]

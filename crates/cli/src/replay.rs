@@ -2,29 +2,43 @@
 //! they say.
 
 pub mod batch;
+mod bless;
+mod details;
+mod foreign;
 mod json;
 mod junit;
 pub mod paths;
+mod replayed;
+mod roots;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::anyhow;
 use assay_proto::Timestamp;
-use assay_recording::{Difference, Time, Verdict};
 
 use crate::{
     certificates, now, print_json, print_styled,
-    replay::batch::{Batch, When},
+    replay::{
+        batch::{Batch, When},
+        paths::{Listed, Listing},
+        replayed::{Outcome, Replayed, Row, Totals},
+    },
     stop::{OrStop, Stop},
 };
 
 /// `assay replay`
 #[derive(Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// Recordings, or folders: all *.json in them.
+    /// Recordings, or folders: all *.json in them; `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Search folders in folders, too.
+    #[arg(long, conflicts_with = "end_to_end")]
+    pub recursive: bool,
     /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
     /// of when they were recorded.
     #[arg(long, value_name = "TIME", value_parser = crate::values::time, conflicts_with = "now")]
@@ -46,6 +60,14 @@ pub struct ReplayArgs {
     /// proves only itself.
     #[arg(long)]
     pub trust_embedded_roots: bool,
+    /// Rewrite each recording that is different, so that it says the new
+    /// verdict, facts and root: the difference is intended.
+    #[arg(long, conflicts_with_all = ["at", "now", "end_to_end"])]
+    pub bless: bool,
+    /// Show facts and checks of every recording, and the names of files that
+    /// were skipped.
+    #[arg(short, long, conflicts_with = "end_to_end")]
+    pub verbose: bool,
     /// Prints one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -54,41 +76,11 @@ pub struct ReplayArgs {
     pub junit: Option<PathBuf>,
 }
 
-/// What became of one file.
-pub struct Row {
-    file: String,
-    /// Or why it is no recording that can be judged.
-    replayed: Result<Replayed, String>,
-}
-
-/// A recording and its new judgement.
-struct Replayed {
-    source: &'static str,
-    time: Time,
-    judged_at: u64,
-    recorded: Verdict,
-    verdict: Verdict,
-    root_sha256: Option<String>,
-    /// Whether the root that the file brings was trusted.
-    own_root: bool,
-    differences: Vec<Difference>,
-}
-
-/// How many of each.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Totals {
-    recordings: usize,
-    same: usize,
-    different: usize,
-    unreadable: usize,
-    own_root: usize,
-}
-
 /// `assay replay`
 pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
-    let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    let listing = paths::list(&args.paths, args.recursive).map_err(Stop::usage)?;
     if let Some(path) = &args.junit {
-        spare(&files, path).map_err(Stop::usage)?;
+        spare(&listing.files, path).map_err(Stop::usage)?;
     }
     let roots = (args.root.iter())
         .map(|path| certificates::load_laboratory_root(path))
@@ -100,89 +92,66 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
         (None, false) => When::Recorded,
     };
     let batch = Batch::new(roots, args.trust_embedded_roots, when);
-    let rows = batch.judge_all(&files).or_fault("replay broke off")?;
+    let mut rows = batch
+        .judge_all(&listing.files)
+        .or_fault("replay broke off")?;
+    // What was judged is reported before the error of a file that was not written.
+    let blessed = match args.bless {
+        true => bless::bless(&mut rows, &listing.folders, &batch),
+        false => Ok(()),
+    };
     let totals = Totals::of(&rows);
+    report(args, &rows, &listing, &totals)?;
+    blessed?;
+    let ended = totals.end(&rows);
+    match empty_folder(&rows, &listing) {
+        Some(folder) if totals.unreadable == 0 => Err(Stop::usage(anyhow!(paths::empty(folder)))),
+        _ => ended,
+    }
+}
+
+/// Writes the reports that the command line asks for.
+fn report(args: &ReplayArgs, rows: &[Row], listing: &Listing, totals: &Totals) -> Result<(), Stop> {
     if let Some(path) = &args.junit {
-        std::fs::write(path, junit::report(&rows, &totals))
+        std::fs::write(path, junit::report(rows, totals))
             .or_fault(format_args!("cannot write {}", path.display()))?;
     }
-    if args.json {
-        print_json(&json::report(&rows, &totals))?;
-    } else {
-        print_styled(table::report(&rows, &totals))?;
+    let shown = |path: &PathBuf| path.display().to_string();
+    let hidden: Vec<_> = listing.hidden.iter().map(shown).collect();
+    // A folder without recordings is an error, which says so by itself.
+    if args.json && (totals.recordings > 0 || totals.skipped > 0 || !hidden.is_empty()) {
+        print_json(&json::report(rows, &hidden, totals))?;
+    } else if !args.json {
+        print_styled(table::report(rows, &hidden, totals, args.verbose))?;
     }
-    totals.end(&rows)
+    Ok(())
+}
+
+/// The first folder of the command line in which there is no recording.
+fn empty_folder<'a>(rows: &[Row], listing: &'a Listing) -> Option<&'a PathBuf> {
+    let has_recording: HashSet<_> = rows
+        .iter()
+        .filter(|row| !matches!(row.outcome, Outcome::Skipped(_)))
+        .filter_map(|row| row.listed.folder)
+        .collect();
+    let mut folders = listing.folders.iter().enumerate();
+    folders
+        .find(|(index, _)| !has_recording.contains(index))
+        .map(|(_, folder)| folder)
 }
 
 /// Whether the report may be written there: not over a recording.
-fn spare(files: &[PathBuf], report: &Path) -> anyhow::Result<()> {
+fn spare(files: &[Listed], report: &Path) -> anyhow::Result<()> {
     let Ok(there) = report.canonicalize() else {
         return Ok(());
     };
-    let same = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| file == there);
+    let same = |file: &&Listed| (file.path.canonicalize()).is_ok_and(|file| file == there);
     match files.iter().find(same) {
         None => Ok(()),
         Some(file) => Err(anyhow!(
             "the report would be written over the recording {}: name another file",
-            file.display()
+            file.path.display()
         )),
-    }
-}
-
-impl Row {
-    /// `same`, `different` or `unreadable`.
-    fn result(&self) -> &'static str {
-        match &self.replayed {
-            Err(_) => "unreadable",
-            Ok(replayed) if replayed.differences.is_empty() => "same",
-            Ok(_) => "different",
-        }
-    }
-
-    /// What is wrong, a line each.
-    fn findings(&self) -> Vec<String> {
-        match &self.replayed {
-            Ok(replayed) => replayed
-                .differences
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            Err(error) => vec![error.clone()],
-        }
-    }
-}
-
-impl Totals {
-    fn of(rows: &[Row]) -> Self {
-        let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
-        Self {
-            recordings: rows.len(),
-            same: count(&|row| row.result() == "same"),
-            different: count(&|row| row.result() == "different"),
-            unreadable: count(&|row| row.result() == "unreadable"),
-            own_root: count(&|row| row.replayed.as_ref().is_ok_and(|one| one.own_root)),
-        }
-    }
-
-    /// What cannot be read weighs more than what is different: that run judged
-    /// less than it was asked to.
-    fn end(&self, rows: &[Row]) -> Result<(), Stop> {
-        let (count, kind, doing) = match (self.unreadable, self.different) {
-            (0, 0) => return Ok(()),
-            (0, different) => (different, "different", "replay differently"),
-            (unreadable, _) => (unreadable, "unreadable", "cannot be judged"),
-        };
-        let first = rows.iter().find(|row| row.result() == kind);
-        let first = first.map_or_else(String::new, |row| {
-            let findings = row.findings();
-            let finding = findings.first().map_or("", String::as_str);
-            format!("{}: {finding}", row.file)
-        });
-        let error = anyhow!("{count} of {} recordings {doing}: {first}", self.recordings);
-        Err(match self.unreadable {
-            0 => Stop::refused(error),
-            _ => Stop::usage(error),
-        })
     }
 }
 

@@ -1,19 +1,38 @@
 //! A report in the dialect of JUnit that continuous integration reads.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use super::{Row, Totals};
+use super::{
+    details,
+    replayed::{Outcome, Row, Totals},
+};
+use crate::terminal;
 
-/// One test suite, a test case a file: what is different is a failure, what
-/// cannot be judged an error.
+/// One test suite, a test case a recording: what is different is a failure,
+/// unless it was blessed; what cannot be judged is an error.
 pub fn report(rows: &[Row], totals: &Totals) -> String {
+    let cases = rows
+        .iter()
+        .filter(|row| !matches!(row.outcome, Outcome::Skipped(_)));
+    let time: Duration = cases.map(|row| row.took).sum();
     let counts = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
-        totals.recordings, totals.different, totals.unreadable
+        "tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{}\"",
+        totals.recordings,
+        totals.different - totals.blessed,
+        totals.unreadable,
+        seconds(time),
     );
     let mut report = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"assay replay\" {counts}>\n"
     );
+    if totals.skipped > 0 {
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            report,
+            "    <properties><property name=\"skipped files that are no recordings\" value=\"{}\"/></properties>",
+            totals.skipped
+        );
+    }
     for row in rows {
         case(&mut report, row);
     }
@@ -22,49 +41,80 @@ pub fn report(rows: &[Row], totals: &Totals) -> String {
 }
 
 fn case(report: &mut String, row: &Row) {
-    let (source, element, own_root) = match &row.replayed {
-        Ok(replayed) => (replayed.source, "failure", replayed.own_root),
-        Err(_) => ("unreadable", "error", false),
+    let (class, element, kind) = match &row.outcome {
+        Outcome::Skipped(_) => return,
+        Outcome::Unreadable(_) => ("unreadable", "error", "unreadable"),
+        Outcome::Judged(replayed) => {
+            let reason = replayed.verdict.reason.as_deref();
+            (replayed.source, "failure", reason.unwrap_or("different"))
+        }
     };
-    let file = escape(&row.file);
-    // Writing into a string cannot fail.
     let _ = write!(
         report,
-        "    <testcase classname=\"{source}\" name=\"{file}\""
+        "    <testcase classname=\"{class}\" name=\"{}\" time=\"{}\">",
+        attribute(&row.file),
+        seconds(row.took)
     );
+    let details = details::of(row);
+    let blessed = row.replayed().is_some_and(|replayed| replayed.blessed);
     let findings = row.findings();
-    if findings.is_empty() && !own_root {
-        report.push_str("/>\n");
-        return;
+    match findings.first() {
+        Some(first) if !blessed => {
+            // The finding says more than the first difference that follows of it.
+            let finding = row.replayed().and_then(details::finding);
+            let message = match finding {
+                Some(finding) => format!("{first}: {finding}"),
+                None => first.clone(),
+            };
+            let lines: Vec<_> = findings.into_iter().chain(details.lines(true)).collect();
+            let _ = write!(
+                report,
+                "\n      <{element} message=\"{}\" type=\"{}\">{}</{element}>\n    ",
+                attribute(&message),
+                attribute(kind),
+                text(&lines)
+            );
+        }
+        _ => {
+            let mut lines = Vec::new();
+            if blessed {
+                lines.push("blessed: the file now says the new judgement".to_owned());
+                lines.extend(findings);
+            }
+            lines.extend(details.lines(true));
+            if !lines.is_empty() {
+                let _ = write!(
+                    report,
+                    "\n      <system-out>{}</system-out>\n    ",
+                    text(&lines)
+                );
+            }
+        }
     }
-    report.push_str(">\n");
-    if let Some(first) = findings.first() {
-        let _ = writeln!(
-            report,
-            "      <{element} message=\"{}\">{}</{element}>",
-            escape(first),
-            escape(&findings.join("\n"))
-        );
-    }
-    if own_root {
-        report.push_str(
-            "      <system-out>judged under the root that the file brings: it proves only itself</system-out>\n",
-        );
-    }
-    report.push_str("    </testcase>\n");
+    report.push_str("</testcase>\n");
 }
 
-/// XML 1.0 has no way to write most control characters.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+fn seconds(time: Duration) -> String {
+    format!("{:.6}", time.as_secs_f64())
+}
+
+fn text(lines: &[String]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| attribute(line)).collect();
+    lines.join("\n")
+}
+
+/// Text of one line, in an attribute or an element. XML 1.0 has no way to write
+/// most control characters, and readers replace white space in attributes: they
+/// are escaped as on a terminal.
+fn attribute(line: &str) -> String {
+    let mut escaped = String::with_capacity(line.len());
+    for c in terminal::escape(line).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
-            '\n' => escaped.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }

@@ -2,7 +2,7 @@ use std::fs;
 
 use assay_engine::domain::Attribute;
 use assay_proto::WireIdentifier;
-use assay_recording::{Acme, Admission, Answer, Claims, Contents, Evidence, Recording, Rule};
+use assay_recording::{Acme, Admission, Answer, Claims, Contents, Evidence, Recording, Rule, Time};
 use assay_simulator::{authority::AttestationAuthority, evidence::DeviceProperties};
 use rcgen::PublicKeyData;
 use sha2::{Digest, Sha256};
@@ -42,8 +42,18 @@ fn recording(authority: &AttestationAuthority) -> Recording {
     .unwrap()
 }
 
+/// As if the command line named each.
 fn rows(batch: &Batch, files: &[PathBuf]) -> Vec<Row> {
-    batch.judge_all(files).unwrap()
+    let files: Vec<_> = files.iter().cloned().map(named).collect();
+    batch.judge_all(&files).unwrap()
+}
+
+fn named(path: PathBuf) -> Listed {
+    Listed { path, folder: None }
+}
+
+fn shown(rows: &[Row]) -> String {
+    table::report(rows, &[], &Totals::of(rows), false)
 }
 
 #[test]
@@ -78,7 +88,7 @@ fn scenario_122_a_root_that_a_file_brings_counts_only_where_asked_for_and_is_tol
 
     let distrusted = rows(&Batch::new(Vec::new(), false, When::Recorded), &files);
     assert_eq!(distrusted[0].result(), "same");
-    let shown = table::report(&distrusted, &Totals::of(&distrusted));
+    let shown = shown(&distrusted);
     assert!(!shown.contains("ATTENTION"), "{shown}");
 
     let trusting = Batch::new(Vec::new(), true, When::Recorded);
@@ -86,9 +96,9 @@ fn scenario_122_a_root_that_a_file_brings_counts_only_where_asked_for_and_is_tol
         let rows = rows(&trusting, &files);
         let totals = Totals::of(&rows);
         assert_eq!((totals.different, totals.own_root), (1, 1));
-        let replayed = rows[0].replayed.as_ref().unwrap();
+        let replayed = rows[0].replayed().unwrap();
         assert!(replayed.verdict.is_accepted());
-        let shown = table::report(&rows, &totals);
+        let shown = self::shown(&rows);
         assert!(shown.contains("different (UNDER ITS OWN ROOT)"), "{shown}");
         assert!(
             shown.contains("ATTENTION: 1 of these were judged under a root"),
@@ -100,7 +110,7 @@ fn scenario_122_a_root_that_a_file_brings_counts_only_where_asked_for_and_is_tol
     let root = assay_attest::TrustAnchor::laboratory(authority.root_der(), "given").unwrap();
     let given = rows(&Batch::new(vec![root], true, When::Recorded), &files);
     assert_eq!(Totals::of(&given).own_root, 0);
-    assert!(given[0].replayed.as_ref().unwrap().verdict.is_accepted());
+    assert!(given[0].replayed().unwrap().verdict.is_accepted());
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn scenario_122_todays_clock_says_expired() {
     fs::write(&path, recording(&authority).to_json()).unwrap();
     let later = Batch::new(Vec::new(), true, When::At(TIME + 365 * 86_400));
     let rows = rows(&later, &[path]);
-    let replayed = rows[0].replayed.as_ref().unwrap();
+    let replayed = rows[0].replayed().unwrap();
     assert_eq!(replayed.verdict.to_string(), "refused: expired");
     assert_eq!(
         rows[0].findings(),
@@ -157,7 +167,9 @@ fn what_cannot_be_read_is_named_and_the_others_are_judged() {
             same: 0,
             different: 1,
             unreadable: 3,
-            own_root: 1
+            own_root: 1,
+            blessed: 0,
+            skipped: 0
         }
     );
     let stop = totals.end(&rows).unwrap_err().to_string();
@@ -178,32 +190,35 @@ fn a_report_for_machines_tells_of_a_root_that_the_file_brings() {
     let rows = rows(&Batch::new(Vec::new(), true, When::Recorded), &[file]);
     let told = junit::report(&rows, &Totals::of(&rows));
     assert!(
-        told.contains("<system-out>judged under the root that the file brings"),
+        told.contains("root    judged under the root that the file brings"),
         "{told}"
     );
 }
 
 #[test]
 fn a_report_for_machines_holds_whatever_a_stranger_wrote() {
+    let file = "<a>&\"\u{1b}.json";
     let row = Row {
-        file: "<a>&\"\u{1b}.json".to_owned(),
-        replayed: Err("bad \u{0} & <worse>\nmore".to_owned()),
+        file: file.to_owned(),
+        listed: named(file.into()),
+        took: std::time::Duration::from_micros(1_500),
+        outcome: Outcome::Unreadable("bad \u{0} & <worse>\nmore\u{ffff}".to_owned()),
     };
     let rows = [row];
     assert_eq!(
         junit::report(&rows, &Totals::of(&rows)),
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites tests=\"1\" failures=\"0\" errors=\"1\">\n\
-         \x20 <testsuite name=\"assay replay\" tests=\"1\" failures=\"0\" errors=\"1\">\n\
-         \x20   <testcase classname=\"unreadable\" name=\"&lt;a&gt;&amp;&quot;\u{fffd}.json\">\n\
-         \x20     <error message=\"bad \u{fffd} &amp; &lt;worse&gt;\nmore\">bad \u{fffd} &amp; &lt;worse&gt;\nmore</error>\n\
+         <testsuites tests=\"1\" failures=\"0\" errors=\"1\" time=\"0.001500\">\n\
+         \x20 <testsuite name=\"assay replay\" tests=\"1\" failures=\"0\" errors=\"1\" time=\"0.001500\">\n\
+         \x20   <testcase classname=\"unreadable\" name=\"&lt;a&gt;&amp;&quot;\\u{1b}.json\" time=\"0.001500\">\n\
+         \x20     <error message=\"bad \\u{0} &amp; &lt;worse&gt;\\u{a}more\u{fffd}\" type=\"unreadable\">bad \\u{0} &amp; &lt;worse&gt;\\u{a}more\u{fffd}</error>\n\
          \x20   </testcase>\n\
          \x20 </testsuite>\n\
          </testsuites>\n"
     );
-    let shown = table::report(&rows, &Totals::of(&rows));
+    let shown = shown(&rows);
     assert!(
-        shown.contains("<a>&\"\\u{1b}.json: bad \\u{0} & <worse>\\u{a}more\n"),
+        shown.contains("<a>&\"\\u{1b}.json: bad \\u{0} & <worse>\\u{a}more"),
         "{shown}"
     );
 }

@@ -1,6 +1,11 @@
 //! Recordings of the real server, judged again by `assay replay`.
 
+mod bless;
+mod explained;
+mod folders;
+mod junit;
 mod replay;
+mod roots;
 
 use std::{fs, path::PathBuf};
 
