@@ -15,11 +15,10 @@ mod tree;
 mod words;
 
 use std::{
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
 };
 
-use anyhow::Context as _;
 use assay_attest::{AwsLc, Refusal, TrustAnchor, Verifier};
 use assay_ca::CsrError;
 use assay_proto::Timestamp;
@@ -102,7 +101,7 @@ enum InspectError {
 /// inspected (refused). A thing with broken parts is shown with its faults.
 pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
     let shown = args.file.display();
-    let input = read(&args.file).map_err(Stop::usage)?;
+    let input = files::read_input(&args.file, MAX_INPUT_LEN).map_err(Stop::usage)?;
     let mut anchors = vec![TrustAnchor::apple()];
     for path in &args.root {
         anchors.push(certificates::load_laboratory_root(path).map_err(Stop::usage)?);
@@ -124,20 +123,6 @@ pub(crate) fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<(), Stop> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.or_fault("cannot write to standard output"),
     }
-}
-
-/// Of standard input one byte more than the limit at most, so that excess
-/// shows.
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return files::read(file, MAX_INPUT_LEN);
-    }
-    let mut input = Vec::new();
-    io::stdin()
-        .take(MAX_INPUT_LEN + 1)
-        .read_to_end(&mut input)
-        .context("cannot read standard input")?;
-    Ok(input)
 }
 
 fn report(input: &[u8], question: &Question<'_>) -> Result<json::Report, InspectError> {

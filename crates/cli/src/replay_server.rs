@@ -58,7 +58,8 @@ impl Replay {
             )));
         }
         let read = || {
-            let recording = Recording::parse(&files::read(path, MAX_RECORDING_BYTES as u64)?)?;
+            let recording =
+                Recording::parse(&files::read_input(path, MAX_RECORDING_BYTES as u64)?)?;
             let mut anchors = parts.anchors.clone();
             let own_root = add_embedded_root(&mut anchors, &recording, args.trust_embedded_roots)?;
             let time = recording.time();

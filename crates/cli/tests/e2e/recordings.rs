@@ -6,6 +6,7 @@ mod folders;
 mod junit;
 mod replay;
 mod roots;
+mod standard_input;
 
 use std::{fs, path::PathBuf};
 
