@@ -302,3 +302,67 @@ fn every_committed_recording_is_judged_as_it_says_by_both_back_ends() {
     }
     assert!(seen >= 90, "only {seen} recordings");
 }
+
+#[test]
+fn a_refusal_has_the_check_that_failed_and_its_detail() {
+    let bench = Bench::new();
+    let judge = |recording: &Recording, now| {
+        let judgement = recording.judge_with_finding(&bench.verifier, now);
+        assert_eq!(judgement.claims, recording.judge(&bench.verifier, now));
+        judgement
+    };
+    assert_eq!(judge(&bench.acme(), NOW).finding, None);
+    let nonces: &[(&[u8], u64)] = &[(b"latest", NOW - 9)];
+    let fresh = bench.information(b"latest", nonces);
+    assert_eq!(judge(&fresh, NOW).finding, None);
+
+    let object = || Answer::Object(bench.object());
+    let other = bench.record(acme(object(), Attribute::Udid, "other"));
+    let sorry = Answer::DeviceError("no\nway".to_owned());
+    let sorry = bench.record(acme(sorry, Attribute::Serial, SERIAL));
+    let empty = bench.record(acme(Answer::Object(Vec::new()), Attribute::Serial, SERIAL));
+    let year = NOW + 365 * DAY;
+    let mismatch = format!("the attested UDID is \"{UDID}\", the admitted one is \"other\"");
+    for (recording, now, check, detail) in [
+        (&bench.acme(), year, "validity", "certificate 0"),
+        (&other, NOW, "identity", mismatch.as_str()),
+        (
+            &sorry,
+            NOW,
+            "device-error",
+            "instead of evidence the device sent the error \"no\\nway\"",
+        ),
+        (&empty, NOW, "object", ""),
+        (
+            &bench.information(b"another's", nonces),
+            NOW,
+            "freshness",
+            "certificate 0",
+        ),
+    ] {
+        let judgement = judge(recording, now);
+        let finding = judgement.finding.unwrap();
+        assert_eq!(finding.check, check);
+        assert!(!finding.sentence.is_empty() && !finding.sentence.ends_with('.'));
+        assert_eq!(
+            Some(finding.reason),
+            judgement.claims.verdict.reason.as_deref()
+        );
+        assert!(finding.detail.starts_with(detail), "{}", finding.detail);
+    }
+}
+
+#[test]
+fn facts_are_listed_as_the_file_names_them() {
+    let bench = Bench::new();
+    let recording = bench.acme();
+    let mut facts = recording.contents().claims.facts.clone().unwrap();
+    let texts = facts.texts();
+    assert_eq!(texts[0], ("serial", SERIAL.to_owned()));
+    assert_eq!(texts[1], ("udid", UDID.to_owned()));
+    assert!(texts.contains(&("key", "p256".to_owned())));
+    // What is not attested is not listed.
+    assert!(texts.iter().all(|(key, _)| *key != "unknown_extensions"));
+    facts.serial = None;
+    assert_eq!(facts.texts()[0].0, "udid");
+}
