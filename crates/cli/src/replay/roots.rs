@@ -85,6 +85,14 @@ impl Advice {
                 let issuer = issuer(recording)?;
                 let claims = &recording.contents().claims;
                 let recorded = claims.root_sha256.clone();
+                // The root that vouched is trusted: the evidence is another.
+                let is_trusted = |sha256: &String| {
+                    let mut anchors = anchors.iter();
+                    anchors.any(|anchor| HEXLOWER.encode(anchor.sha256()) == *sha256)
+                };
+                if recorded.as_ref().is_some_and(is_trusted) {
+                    return None;
+                }
                 let untrusted = Untrusted::NotEmbedded {
                     issuer: issuer.clone(),
                     recorded,
