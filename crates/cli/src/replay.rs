@@ -37,7 +37,7 @@ pub struct ReplayArgs {
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Search folders in folders, too.
-    #[arg(long, conflicts_with = "end_to_end")]
+    #[arg(long)]
     pub recursive: bool,
     /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
     /// of when they were recorded.

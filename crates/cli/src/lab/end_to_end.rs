@@ -63,7 +63,7 @@ struct Player<'a> {
 
 /// `assay replay --end-to-end`
 pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
-    let files = paths::expand(&args.paths).map_err(Stop::usage)?;
+    let files = paths::expand(&args.paths, args.recursive).map_err(Stop::usage)?;
     let player = Player::new(args, &files).map_err(Stop::usage)?;
     let mut rows = Vec::with_capacity(files.len());
     let mut fault = None;
@@ -122,7 +122,8 @@ impl<'a> Player<'a> {
     /// the recording's fault.
     async fn play_file(&self, file: &Path) -> anyhow::Result<Outcome> {
         let read = || -> anyhow::Result<_> {
-            let recording = Recording::parse(&files::read(file, MAX_RECORDING_BYTES as u64)?)?;
+            let recording =
+                Recording::parse(&files::read_input(file, MAX_RECORDING_BYTES as u64)?)?;
             // Apple's root, those of the command line, and the recording's own.
             let mut anchors = self.roots.clone();
             let trusted = self.trust_embedded_roots;

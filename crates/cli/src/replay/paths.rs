@@ -67,8 +67,8 @@ pub fn list(paths: &[PathBuf], recursive: bool) -> anyhow::Result<Listing> {
 }
 
 /// The files, where each folder must have one.
-pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let Listing { files, folders, .. } = list(paths, false)?;
+pub fn expand(paths: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
+    let Listing { files, folders, .. } = list(paths, recursive)?;
     for (index, folder) in folders.iter().enumerate() {
         let is_in = |file: &Listed| file.folder == Some(index);
         ensure!(files.iter().any(is_in), empty(folder));

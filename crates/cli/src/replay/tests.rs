@@ -61,7 +61,7 @@ fn a_folder_means_its_json_files_in_order() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("folder");
     fs::create_dir_all(folder.join("inner")).unwrap();
-    let error = paths::expand(std::slice::from_ref(&folder)).unwrap_err();
+    let error = paths::expand(std::slice::from_ref(&folder), false).unwrap_err();
     assert!(
         error
             .to_string()
@@ -73,7 +73,7 @@ fn a_folder_means_its_json_files_in_order() {
     }
     let single = home.path().join("no-such-file");
     assert_eq!(
-        paths::expand(&[single.clone(), folder.clone()]).unwrap(),
+        paths::expand(&[single.clone(), folder.clone()], false).unwrap(),
         [single, folder.join("a.json"), folder.join("b.json")]
     );
 }

@@ -69,6 +69,15 @@ fn recursive_means_folders_in_folders_sorted_and_without_hidden_ones() {
 }
 
 #[test]
+fn end_to_end_searches_folders_in_folders_too() {
+    let tree = tree();
+    let output = replay(&["--json", "--recursive", "--end-to-end"], tree.path());
+    assert_exit(&output, 0);
+    let expected = ["a/b/one.json", "a/two.json", "three.json", "z/four.json"];
+    assert_eq!(judged(&output, tree.path()), expected);
+}
+
+#[test]
 fn loops_of_symbolic_links_end() {
     let tree = tree();
     symlink("..", tree.path().join("a/up")).unwrap();

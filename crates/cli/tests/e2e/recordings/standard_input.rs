@@ -70,6 +70,15 @@ fn replay_judges_a_recording_from_standard_input() {
 }
 
 #[test]
+fn replay_end_to_end_plays_a_recording_from_standard_input() {
+    let output = replay(&["--end-to-end", "--json", "-"], &MADE.accepted);
+    assert_exit(&output, 0);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["results"][0]["file"], "-");
+    assert_eq!(told["results"][0]["result"], "same");
+}
+
+#[test]
 fn anonymise_reads_a_recording_from_standard_input() {
     let home = tempfile::tempdir().unwrap();
     let out = home.path().join("out.json");
