@@ -17,7 +17,7 @@ const MAX_NAME: usize = 64;
 
 /// An inventory whose list can be replaced while it is in use.
 ///
-/// While a newer list is in [`PendingList`], the devices of the list in force are
+/// While a newer list is a [`PendingList`], the devices of the list in force are
 /// admitted, and it is undecided whether any other device is listed.
 #[derive(Debug, Default)]
 pub struct Devices {
@@ -27,7 +27,7 @@ pub struct Devices {
 #[derive(Clone, Debug, Default)]
 struct InForce {
     list: Arc<DeviceList>,
-    doubt: Option<PendingList>,
+    pending: Option<PendingList>,
 }
 
 /// Why a list newer than the one in force is not used.
@@ -78,26 +78,29 @@ impl Devices {
         Self::with_pending(list, None)
     }
 
-    /// An inventory of this list, with a newer list in doubt.
+    /// An inventory of this list, with a newer list that is not in use.
     #[must_use]
-    pub fn with_pending(list: DeviceList, doubt: Option<PendingList>) -> Self {
+    pub fn with_pending(list: DeviceList, pending: Option<PendingList>) -> Self {
         let list = Arc::new(list);
         Self {
-            in_force: RwLock::new(InForce { list, doubt }),
+            in_force: RwLock::new(InForce { list, pending }),
         }
     }
 
     /// Replaces the list in force.
     pub fn replace(&self, list: DeviceList) {
         let list = Arc::new(list);
-        self.set(|_| InForce { list, doubt: None });
+        self.set(|_| InForce {
+            list,
+            pending: None,
+        });
     }
 
-    /// Keeps the list in force and sets or clears the doubt about a newer one.
-    pub fn set_pending(&self, doubt: Option<PendingList>) {
+    /// Keeps the list in force and sets or clears a newer one that is not used.
+    pub fn set_pending(&self, pending: Option<PendingList>) {
         self.set(|present| InForce {
             list: Arc::clone(&present.list),
-            doubt,
+            pending,
         });
     }
 
@@ -110,7 +113,7 @@ impl Devices {
     /// Why a newer list is not used, if there is one.
     #[must_use]
     pub fn pending(&self) -> Option<PendingList> {
-        self.in_force().doubt
+        self.in_force().pending
     }
 
     fn in_force(&self) -> InForce {
@@ -133,14 +136,14 @@ impl Devices {
 impl Inventory for Devices {
     async fn find(&self, name: &str) -> Result<Option<Attribute>, InventoryUnavailable> {
         let in_force = self.in_force();
-        match (in_force.list.find(name), in_force.doubt) {
+        match (in_force.list.find(name), in_force.pending) {
             (Some(attribute), _) => Ok(Some(attribute)),
             (None, None) => Ok(None),
             // In no list at all.
             (None, Some(_)) if !DeviceList::can_hold(name) => Ok(None),
             // A refusal is final for a device, and the newer list may contain
             // it.
-            (None, Some(doubt)) => {
+            (None, Some(pending)) => {
                 let hint = if form::is_variable(name) {
                     " (it looks like a variable that the MDM did not fill in)"
                 } else {
@@ -148,7 +151,7 @@ impl Inventory for Devices {
                 };
                 let name: String = name.chars().take(MAX_NAME).collect();
                 Err(InventoryUnavailable(format!(
-                    "{name:?}{hint} is not in the list in force, and {doubt}"
+                    "{name:?}{hint} is not in the list in force, and {pending}"
                 )))
             }
         }

@@ -78,15 +78,15 @@ impl Watch {
     /// Watches from now on. Reports where the server starts from the last good
     /// list.
     pub fn new(devices: Arc<Devices>, files: ListFiles, health: Arc<Health>) -> Self {
-        let doubt = devices.pending();
-        if let Some(doubt) = &doubt {
-            health.degrade(Part::Devices, doubt.to_string());
+        let pending = devices.pending();
+        if let Some(pending) = &pending {
+            health.degrade(Part::Devices, pending.to_string());
             tracing::error!(
                 event = "devices_last_good",
                 devices = devices.list().len(),
                 list = %files.list.display(),
-                since = %doubt.since,
-                reason = %doubt,
+                since = %pending.since,
+                reason = %pending,
                 "the server starts from the last good list of devices"
             );
         }
@@ -99,7 +99,7 @@ impl Watch {
             changing: None,
             refused: None,
             confirmed: None,
-            said: doubt.map(|doubt| doubt.cause),
+            said: pending.map(|pending| pending.cause),
             is_unkept: false,
         }
     }
@@ -121,7 +121,7 @@ impl Watch {
             return None;
         }
         Some(match self.devices.pending() {
-            Some(doubt) => Err(doubt.to_string()),
+            Some(pending) => Err(pending.to_string()),
             None => Ok(format!("{} devices", self.devices.list().len())),
         })
     }
@@ -246,8 +246,8 @@ impl Watch {
     /// The list in force stays, and this is why.
     fn refuse(&mut self, cause: PendingCause) {
         self.set_pending(cause.clone());
-        if let Some(doubt) = self.devices.pending() {
-            self.health.degrade(Part::Devices, doubt.to_string());
+        if let Some(pending) = self.devices.pending() {
+            self.health.degrade(Part::Devices, pending.to_string());
         }
         if self.said.as_ref() == Some(&cause) {
             return;
@@ -268,7 +268,7 @@ impl Watch {
         self.said = Some(cause);
     }
 
-    /// A newer list is in doubt, since the first doubt about one.
+    /// A newer list is pending, since the first one that was.
     fn set_pending(&self, cause: PendingCause) {
         let since = match self.devices.pending() {
             // A change that came to rest, or the same again.

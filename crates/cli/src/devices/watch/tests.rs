@@ -342,9 +342,9 @@ fn another_fault_has_a_time_of_its_own() {
     watched.look();
     watched.look();
     let since = |watched: &Watched| watched.devices.pending().unwrap().since;
-    let mut doubt = watched.devices.pending().unwrap();
-    doubt.since = Timestamp(1);
-    watched.devices.set_pending(Some(doubt));
+    let mut pending = watched.devices.pending().unwrap();
+    pending.since = Timestamp(1);
+    watched.devices.set_pending(Some(pending));
     watched.look();
     assert_eq!(since(&watched), Timestamp(1));
     watched.write("garbage");
