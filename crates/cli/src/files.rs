@@ -167,10 +167,10 @@ mod tests {
     fn a_file_is_rewritten_with_its_mode_and_a_link_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
-        std::fs::write(&file, "before").unwrap();
-        std::fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
+        fs::write(&file, "before").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
         rewrite(&file, b"after").unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"after");
+        assert_eq!(fs::read(&file).unwrap(), b"after");
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o604);
         let link = dir.path().join("link");
@@ -178,8 +178,8 @@ mod tests {
         let error = format!("{:#}", rewrite(&link, b"again").unwrap_err());
         assert!(error.ends_with("link: it is not a regular file"), "{error}");
         assert!(link.is_symlink());
-        assert_eq!(std::fs::read(&file).unwrap(), b"after");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

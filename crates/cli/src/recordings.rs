@@ -21,11 +21,12 @@ use std::{
 
 use assay_ca::MAX_CSR_LEN;
 use assay_engine::{
-    events::{Event, Judged},
+    events::{Event, Judged, Refused},
     health::{Health, Part},
     ids::{AuthorizationId, OrderId},
     ports::Observer,
 };
+use assay_recording::{Issuance, RecordedProfile};
 
 pub use self::{
     place::check_place,
@@ -54,14 +55,31 @@ pub struct Recordings {
 
 /// What there is to write.
 enum Job {
-    /// The order's CSR completes its recordings.
-    Csr {
-        order: OrderId,
-        authorizations: Vec<AuthorizationId>,
-        csr: Vec<u8>,
-    },
     End,
+    /// What happened at finalize completes the order's recordings.
+    Finalize(Box<Finalize>),
     Judged(Box<Judged<'static>>),
+}
+
+/// What happened at finalize.
+struct Finalize {
+    order: OrderId,
+    authorizations: Vec<AuthorizationId>,
+    csr: SentCsr,
+    /// The order's profile, which is reported with the CSR.
+    profile: Option<RecordedProfile>,
+    /// How issuance ended; `None` if it has begun.
+    issuance: Option<Issuance>,
+}
+
+/// The CSR of a finalize.
+enum SentCsr {
+    /// The one that was recorded before, if there is one.
+    Earlier,
+    /// This one.
+    Sent(Vec<u8>),
+    /// One that is too long to be parsed, and is not kept.
+    TooLong,
 }
 
 /// What fails, and what was lost since the last time that all went well.
@@ -114,6 +132,10 @@ impl Recordings {
 }
 
 impl Queue {
+    fn put_finalize(&self, finalize: Finalize) {
+        self.put(Job::Finalize(Box::new(finalize)));
+    }
+
     fn put(&self, job: Job) {
         match self.jobs.try_send(job) {
             // Disconnected: the server is ending.
@@ -133,25 +155,75 @@ impl Observer for Queue {
             Event::ChallengeJudged(judged) if keeps_all || judged.refused.is_some() => {
                 self.put(Job::Judged(Box::new(judged.to_static())));
             }
-            // A refused order never gets as far. A CSR that is too long to be
-            // looked at is not kept either.
+            // Refused evidence never gets as far.
             Event::CsrReceived {
                 order,
                 authorizations,
                 csr,
-            } if keeps_all && csr.len() <= MAX_CSR_LEN => self.put(Job::Csr {
+                profile,
+                settings,
+            } if keeps_all => self.put_finalize(Finalize {
                 order: *order,
                 authorizations: authorizations.to_vec(),
-                csr: csr.to_vec(),
+                csr: SentCsr::of(Some(csr)),
+                profile: Some(file::profile(profile, *settings)),
+                issuance: None,
+            }),
+            Event::Issued {
+                order,
+                authorizations,
+                certificate,
+                csr,
+                ..
+            } if keeps_all => self.put_finalize(Finalize {
+                order: *order,
+                authorizations: authorizations.to_vec(),
+                csr: SentCsr::of(*csr),
+                profile: None,
+                issuance: Some(file::issued(certificate)),
+            }),
+            Event::Refused(Refused {
+                order: Some(order),
+                reason,
+                issuance: Some(refused),
+                ..
+            }) if keeps_all => self.put_finalize(Finalize {
+                order: *order,
+                authorizations: refused.authorizations.to_vec(),
+                csr: SentCsr::of(refused.csr),
+                profile: None,
+                issuance: Some(file::refused(reason, refused)),
+            }),
+            Event::IssuanceFailed {
+                order,
+                authorizations,
+                failure,
+                ..
+            } if keeps_all => self.put_finalize(Finalize {
+                order: *order,
+                authorizations: authorizations.to_vec(),
+                csr: SentCsr::Earlier,
+                profile: None,
+                issuance: Some(file::failed(failure)),
             }),
             _ => {}
         }
     }
 }
 
+impl SentCsr {
+    fn of(csr: Option<&[u8]>) -> Self {
+        match csr {
+            None => Self::Earlier,
+            Some(csr) if csr.len() <= MAX_CSR_LEN => Self::Sent(csr.to_vec()),
+            Some(_) => Self::TooLong,
+        }
+    }
+}
+
 impl Job {
-    /// How many recordings are lost with it. A CSR only completes one, which
-    /// may be there without it.
+    /// How many recordings are lost with it. What happens at finalize only
+    /// completes one, which may be there without it.
     fn loses(&self) -> u64 {
         u64::from(matches!(self, Self::Judged(_)))
     }
@@ -185,7 +257,7 @@ impl Lost {
             tracing::warn!(
                 event = "recording_resumed",
                 lost,
-                "recordings are kept again; so many were lost, others may lack their CSR"
+                "recordings are kept again; so many were lost, others may lack their CSR and how issuance ended"
             );
         }
     }

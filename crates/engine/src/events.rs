@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt, io, net::IpAddr};
 use assay_attest::AttestedDevice;
 use assay_ca::SerialNumber;
 use assay_jws::Thumbprint;
-use assay_proto::{Identifier, ProblemType, RevocationReason, Timestamp};
+use assay_proto::{Identifier, Problem, ProblemType, RevocationReason, Timestamp};
 
 pub use self::kind::{Kind, Severity};
 pub use crate::census::Network;
@@ -22,6 +22,7 @@ use crate::{
     domain::{Attribute, DeviceFacts, EvidenceRecord, Failure, Gate, Revoker, Token},
     ids::{AccountId, AuthorizationId, OrderId},
     ports::{Answer, StoreError},
+    profile::Profile,
     time::ClockReading,
 };
 
@@ -89,6 +90,10 @@ pub enum Event<'a> {
         order: OrderId,
         authorizations: &'a [AuthorizationId],
         csr: &'a [u8],
+        /// The name of the order's profile.
+        profile: &'a str,
+        /// The profile, unless the directory offers it no longer.
+        settings: Option<&'a Profile>,
     },
     /// Earlier orders of a device could not be read to compare them with its
     /// evidence.
@@ -106,6 +111,7 @@ pub enum Event<'a> {
     IssuanceFailed {
         account: AccountId,
         order: OrderId,
+        authorizations: &'a [AuthorizationId],
         failure: &'a Failure,
     },
     /// The certificate of an order is not signed yet: the order stays in
@@ -120,7 +126,12 @@ pub enum Event<'a> {
     Issued {
         account: AccountId,
         order: OrderId,
+        authorizations: &'a [AuthorizationId],
         serial: &'a SerialNumber,
+        /// The certificate, DER.
+        certificate: &'a [u8],
+        /// The CSR, DER, if the request that brought it also completed it.
+        csr: Option<&'a [u8]>,
         /// The evidence, if the profile requires any.
         evidence: Option<&'a EvidenceRecord>,
         /// The issuer's name.
@@ -175,6 +186,17 @@ pub struct Refused<'a> {
     pub detail: &'a dyn fmt::Display,
     /// SHA-256 of the attestation object.
     pub object_sha256: Option<&'a [u8; 32]>,
+    /// At the issuance gate: what was refused, and how.
+    pub issuance: Option<RefusedIssuance<'a>>,
+}
+
+/// A refusal of the issuance gate. `csr` is `None` if the CSR had been accepted
+/// before, and its order was refused when signing was resumed.
+#[expect(missing_docs, reason = "fields are what their names and types say")]
+pub struct RefusedIssuance<'a> {
+    pub authorizations: &'a [AuthorizationId],
+    pub csr: Option<&'a [u8]>,
+    pub problem: &'a Problem,
 }
 
 /// An answer to a challenge, all inputs of the check, and the verdict. It

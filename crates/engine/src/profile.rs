@@ -1,5 +1,7 @@
 //! Certificate profiles and their templates.
 
+mod text;
+
 use std::fmt;
 
 use assay_ca::{SubjectAltName, SubjectAttribute};

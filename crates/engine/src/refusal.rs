@@ -5,8 +5,8 @@ use assay_proto::{ProblemType, WireIdentifier};
 
 use crate::{
     AccountContext, Engine, Error, RequestInfo,
-    domain::{Authorization, Failure, Gate},
-    events::{Event, Refused},
+    domain::{Authorization, Failure, Gate, Order},
+    events::{Event, Refused, RefusedIssuance},
     ids::{AccountId, OrderId},
 };
 
@@ -95,6 +95,7 @@ impl Engine {
                 reason: limit.reason,
                 detail: &limit.detail,
                 object_sha256: None,
+                issuance: None,
             }));
         }
         for identifier in named {
@@ -114,24 +115,56 @@ impl Engine {
         self.report_failure(request, failure, order, &identifier);
     }
 
+    /// Reports an order that was refused after its CSR had been accepted.
+    pub(crate) fn report_failed_order(
+        &self,
+        request: &RequestInfo,
+        failure: &Failure,
+        order: &Order,
+        identifier: &str,
+    ) {
+        let issuance = RefusedIssuance {
+            authorizations: &order.authorizations,
+            csr: None,
+            problem: &failure.problem,
+        };
+        let ids = (order.account, order.id);
+        self.report(&Event::Refused(Refused {
+            issuance: Some(issuance),
+            ..refused(request, failure, ids, identifier)
+        }));
+    }
+
     /// Reports a failed order, or a failed challenge of an order.
     pub(crate) fn report_failure(
         &self,
         request: &RequestInfo,
         failure: &Failure,
-        (account, order): (AccountId, OrderId),
+        order: (AccountId, OrderId),
         identifier: &str,
     ) {
-        self.report(&Event::Refused(Refused {
-            request,
-            gate: failure.gate,
-            kind: failure.problem.kind,
-            account,
-            order: Some(order),
-            identifier,
-            reason: &failure.reason,
-            detail: &failure.detail,
-            object_sha256: failure.object_sha256.as_ref(),
-        }));
+        self.report(&Event::Refused(refused(
+            request, failure, order, identifier,
+        )));
+    }
+}
+
+fn refused<'a>(
+    request: &'a RequestInfo,
+    failure: &'a Failure,
+    (account, order): (AccountId, OrderId),
+    identifier: &'a str,
+) -> Refused<'a> {
+    Refused {
+        request,
+        gate: failure.gate,
+        kind: failure.problem.kind,
+        account,
+        order: Some(order),
+        identifier,
+        reason: &failure.reason,
+        detail: &failure.detail,
+        object_sha256: failure.object_sha256.as_ref(),
+        issuance: None,
     }
 }

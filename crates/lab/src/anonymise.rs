@@ -5,6 +5,7 @@
 
 mod invent;
 mod invented_device;
+mod issuance;
 mod leaf;
 mod leak;
 mod meaning;
@@ -12,9 +13,7 @@ mod original;
 
 use anyhow::{Context as _, bail};
 use assay_attest::{AwsLc, Check, Outcome, TrustAnchor, Verifier};
-use assay_recording::{
-    Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Recording,
-};
+use assay_recording::{Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Recording};
 use assay_simulator::faults::{Fault, ForgeError, Forger, Forgery};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -189,10 +188,10 @@ impl<'a> Work<'a> {
                 let Some(chain) = forgery.chain() else {
                     return Ok(None);
                 };
-                Evidence::DeviceInformation(DeviceInformationAnswer {
-                    nonces: self.invented.nonces(&answer.nonces)?,
-                    certificates: chain.to_vec(),
-                })
+                Evidence::DeviceInformation(DeviceInformationAnswer::new(
+                    self.invented.nonces(&answer.nonces)?,
+                    chain.to_vec(),
+                ))
             }
         };
         Ok(Some(Candidate { evidence, way }))
@@ -203,12 +202,10 @@ impl<'a> Work<'a> {
     fn hold(&self, candidate: Candidate) -> anyhow::Result<Result<Anonymised, String>> {
         let (old, at) = (self.recording, self.at);
         let Candidate { evidence, way } = candidate;
-        let expected = Recording::new(Contents {
-            time: old.time(),
-            evidence,
-            claims: self.expected()?,
-            embedded_root: Some(self.invented.authority.root_der().to_vec()),
-        })?;
+        // Note and labels are left out: they may contain anything.
+        let mut contents = Contents::new(old.time(), evidence, self.expected()?);
+        contents.embedded_root = Some(self.invented.authority.root_der().to_vec());
+        let expected = Recording::new(contents)?;
         let claims = expected.judge(&self.verifier, at);
         let checks = expected.checks(&self.verifier, at);
         if let Some(check) = self.first_changed(checks.as_deref()) {
@@ -247,22 +244,18 @@ impl<'a> Work<'a> {
                 .transpose()
         };
         let hash = |bytes: &[u8]| HEXLOWER.encode(&Sha256::digest(bytes));
-        let facts = judged.facts.as_ref().map(|facts| {
-            anyhow::Ok(Facts {
-                serial: name(&facts.serial)?,
-                udid: name(&facts.udid)?,
-                unknown_extensions: Vec::new(),
-                spki_sha256: hash(&self.invented.device.spki_der()),
-                ..facts.clone()
-            })
-        });
-        Ok(Claims {
-            verdict: judged.verdict.clone(),
-            root_sha256: facts
-                .is_some()
-                .then(|| hash(self.invented.authority.root_der())),
-            facts: facts.transpose()?,
-        })
+        let mut claims = Claims::of_verdict(judged.verdict.clone());
+        let Some(facts) = &judged.facts else {
+            return Ok(claims);
+        };
+        let mut new = facts.clone();
+        new.serial = name(&facts.serial)?;
+        new.udid = name(&facts.udid)?;
+        new.unknown_extensions = Vec::new();
+        new.spki_sha256 = hash(&self.invented.device.spki_der());
+        claims.facts = Some(new);
+        claims.root_sha256 = Some(hash(self.invented.authority.root_der()));
+        Ok(claims)
     }
 }
 

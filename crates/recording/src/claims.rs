@@ -17,6 +17,7 @@ const EXTENSIONS: &str = "facts.unknown_extensions";
 /// judgement. Both are text, so that one changed letter is a difference and
 /// not a file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Claims {
     /// The verdict.
     pub verdict: Verdict,
@@ -30,6 +31,7 @@ pub struct Claims {
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Verdict {
     /// `accepted` or `refused`.
     pub outcome: String,
@@ -47,6 +49,7 @@ macro_rules! facts {
         /// absent.
         #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
+        #[non_exhaustive]
         pub struct Facts {
             $(
                 $(#[$doc])*
@@ -66,6 +69,20 @@ macro_rules! facts {
         }
 
         impl Facts {
+            /// The facts about a key (SHA-256 in hex, and its kind) that is
+            /// attested from `not_before` to `not_after`, without any property.
+            #[must_use]
+            pub fn new(spki_sha256: String, key: &str, not_before: Time, not_after: Time) -> Self {
+                Self {
+                    $($field: None,)*
+                    unknown_extensions: Vec::new(),
+                    spki_sha256,
+                    key: key.to_owned(),
+                    not_before: not_before.to_string(),
+                    not_after: not_after.to_string(),
+                }
+            }
+
             /// The facts of a device.
             #[must_use]
             pub fn of(device: &AttestedDevice) -> Self {
@@ -112,6 +129,7 @@ with_properties!(facts);
 /// An Apple extension that has no other name than its identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RecordedExtension {
     /// The identifier in dotted form.
     pub oid: String,
@@ -119,7 +137,28 @@ pub struct RecordedExtension {
     pub value: String,
 }
 
+impl RecordedExtension {
+    /// An extension with this identifier and this value in base64url.
+    #[must_use]
+    pub fn new(oid: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            oid: oid.into(),
+            value: value.into(),
+        }
+    }
+}
+
 impl Claims {
+    /// A verdict without facts and root.
+    #[must_use]
+    pub fn of_verdict(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            facts: None,
+            root_sha256: None,
+        }
+    }
+
     /// The claims for an attested device and this verdict on it.
     #[must_use]
     pub fn of_device(device: &AttestedDevice, verdict: Verdict) -> Self {
@@ -133,11 +172,7 @@ impl Claims {
     /// Those of evidence that proves nothing.
     #[must_use]
     pub fn refused(reason: &str) -> Self {
-        Self {
-            verdict: Verdict::refused(reason),
-            facts: None,
-            root_sha256: None,
-        }
+        Self::of_verdict(Verdict::refused(reason))
     }
 }
 
@@ -219,7 +254,7 @@ impl fmt::Display for Verdict {
 
 /// Percent-encodes the separators of a list, so that no two lists look the same.
 /// Identifiers and base64url contain none of them.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace('%', "%25")
         .replace(' ', "%20")
         .replace('=', "%3D")

@@ -1,7 +1,8 @@
-use super::{MAX_RECORDING_BYTES, VERSION};
+use super::{MAX_RECORDING_BYTES, OLDEST_VERSION, VERSION};
 
 /// Why a file is no recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordingError {
     /// A value is not one that the format allows.
     #[error("{field:?}: {fault}")]
@@ -32,6 +33,16 @@ pub enum RecordingError {
         /// The recording's source.
         source_name: &'static str,
     },
+    /// A key belongs to a later version of the format than the file's.
+    #[error(
+        "{field:?} does not belong in a recording of version {version}: set \"assay_recording\" to {VERSION}"
+    )]
+    Newer {
+        /// The path of the key.
+        field: &'static str,
+        /// The file's version.
+        version: u64,
+    },
     /// Both or neither of the two answers that a device can give are there.
     #[error("exactly one of \"attestation_object\" and \"device_error\" must be there")]
     OneAnswer,
@@ -39,12 +50,15 @@ pub enum RecordingError {
     #[error("{0} bytes are more than the {MAX_RECORDING_BYTES} that a recording may have")]
     TooLarge(usize),
     /// The file is of another version of the format.
-    #[error("\"assay_recording\": version {0} is not known here, only {VERSION} is")]
+    #[error(
+        "\"assay_recording\": version {0} is not known here, only {OLDEST_VERSION} to {VERSION} are: use a newer Assay"
+    )]
     Version(u64),
 }
 
 /// What is wrong with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// It has too few or too many bytes.
     #[error("must have {0} bytes")]
@@ -61,6 +75,12 @@ pub enum Fault {
     /// It lies before the one in front of it.
     #[error("is earlier than the one before it")]
     OutOfOrder,
+    /// It is a number that is too large.
+    #[error("must be at most {0}")]
+    TooLarge(u64),
+    /// The list has too many entries.
+    #[error("must have at most {0} entries")]
+    TooMany(usize),
     /// It is none of the words that may stand there.
     #[error("must be {0}")]
     Word(&'static str),

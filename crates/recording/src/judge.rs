@@ -41,6 +41,7 @@ pub struct Finding {
 
 /// One claim that a new judgement does not bear out.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// The path of the key, for example `verdict.reason` or `facts.model`.
     pub field: &'static str,
@@ -104,28 +105,10 @@ impl Recording {
     #[must_use]
     pub fn differences(&self, judged: &Claims) -> Vec<Difference> {
         let claimed = &self.contents().claims;
-        let mut differences = Vec::new();
+        let mut differences = of_verdicts(&claimed.verdict, &judged.verdict);
         let mut compare = |field, recorded: Option<&str>, replayed: Option<&str>| {
-            if recorded != replayed {
-                differences.push(Difference {
-                    field,
-                    recorded: recorded.map(|text| excerpt(text.to_owned())),
-                    replayed: replayed.map(|text| excerpt(text.to_owned())),
-                });
-            }
+            differences.extend(Difference::between(field, recorded, replayed));
         };
-        let (said, is) = (&claimed.verdict, &judged.verdict);
-        compare("verdict.outcome", Some(&said.outcome), Some(&is.outcome));
-        compare(
-            "verdict.freshness",
-            said.freshness.as_deref(),
-            is.freshness.as_deref(),
-        );
-        compare(
-            "verdict.reason",
-            said.reason.as_deref(),
-            is.reason.as_deref(),
-        );
         match (&claimed.facts, &judged.facts) {
             (Some(said), Some(are)) => {
                 for ((field, said), (_, is)) in said.fields().iter().zip(are.fields()) {
@@ -187,6 +170,41 @@ impl Judgement {
             }),
         }
     }
+}
+
+impl Difference {
+    /// `None` if both are the same.
+    pub(super) fn between(
+        field: &'static str,
+        recorded: Option<&str>,
+        replayed: Option<&str>,
+    ) -> Option<Self> {
+        (recorded != replayed).then(|| Self {
+            field,
+            recorded: recorded.map(|text| excerpt(text.to_owned())),
+            replayed: replayed.map(|text| excerpt(text.to_owned())),
+        })
+    }
+}
+
+/// The differences between a recorded verdict and a new one.
+pub(super) fn of_verdicts(said: &Verdict, is: &Verdict) -> Vec<Difference> {
+    [
+        Difference::between("verdict.outcome", Some(&said.outcome), Some(&is.outcome)),
+        Difference::between(
+            "verdict.freshness",
+            said.freshness.as_deref(),
+            is.freshness.as_deref(),
+        ),
+        Difference::between(
+            "verdict.reason",
+            said.reason.as_deref(),
+            is.reason.as_deref(),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// As a server judges the answer to a challenge: genuine, fresh, and of the

@@ -1,7 +1,8 @@
 //! Recordings: what was judged, when, against what, and with which verdict, so
 //! that it can be judged again.
 //!
-//! One JSON object a file, version 1. The format is described for people in
+//! One JSON object a file. Version 2 is written; versions 1 and 2 are read. The
+//! format is described for people in
 //! `docs/recordings.md` and for programs in `docs/recording.schema.json`.
 //!
 //! A file is untrusted input. [`Recording::parse`] bounds its size, refuses
@@ -27,30 +28,17 @@
 //! # use assay_attest::Attribute;
 //! # use assay_proto::WireIdentifier;
 //! # use assay_recording::*;
-//! # let file = Recording::new(Contents {
-//! #     time: Time::from_seconds(now).ok_or("time")?,
-//! #     evidence: Evidence::Acme(Box::new(Acme {
-//! #         token: token.to_owned(),
-//! #         account: [0; 32],
-//! #         identifier: WireIdentifier {
-//! #             kind: "permanent-identifier".to_owned(),
-//! #             value: "C02XK0AAJHD2".to_owned(),
-//! #         },
-//! #         admission: Admission {
-//! #             rule: Rule::Listed,
-//! #             attribute: Attribute::Serial,
-//! #             value: "C02XK0AAJHD2".to_owned(),
-//! #         },
-//! #         answer: Answer::Object(object),
-//! #         csr: None,
-//! #     })),
-//! #     claims: Claims {
-//! #         verdict: Verdict::refused("expired"),
-//! #         facts: None,
-//! #         root_sha256: None,
-//! #     },
-//! #     embedded_root: None,
-//! # })?
+//! # let identifier = WireIdentifier {
+//! #     kind: "permanent-identifier".to_owned(),
+//! #     value: "C02XK0AAJHD2".to_owned(),
+//! # };
+//! # let admission = Admission::new(Rule::Listed, Attribute::Serial, "C02XK0AAJHD2");
+//! # let acme = Acme::new(token, identifier, admission, Answer::Object(object));
+//! # let file = Recording::new(Contents::new(
+//! #     Time::from_seconds(now).ok_or("time")?,
+//! #     Evidence::Acme(Box::new(acme)),
+//! #     Claims::refused("expired"),
+//! # ))?
 //! # .to_json();
 //! # let file = file.as_bytes();
 //!
@@ -69,11 +57,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod certificate;
 mod claims;
 mod contents;
+mod enrolment;
 mod error;
 mod file_name;
+mod issuance;
 mod judge;
+mod profile;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -82,9 +74,12 @@ mod wire;
 pub use self::{
     claims::{Claims, Facts, RecordedExtension, Verdict},
     contents::{Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Rule},
+    enrolment::{Comparison, EnrolmentResult, NotCompared},
     error::{Fault, RecordingError},
     file_name::FileName,
+    issuance::{CertificateFacts, Issuance, RecordedProblem},
     judge::{Difference, Finding, Judgement},
+    profile::{ProfileSettings, RecordedProfile},
     time::Time,
 };
 
@@ -93,8 +88,11 @@ use sha2::{Digest, Sha256};
 
 use self::wire::Wire;
 
-/// The version of the format.
-pub const VERSION: u64 = 1;
+/// The version of the format that is written.
+pub const VERSION: u64 = 2;
+
+/// The oldest version that is read.
+pub const OLDEST_VERSION: u64 = 1;
 
 /// Bytes of a recording, as it is read and as it is written. The largest
 /// attestation object has 86 KiB in base64url; a CSR, a root and the texts fit
@@ -106,66 +104,68 @@ const MAX_EXCERPT: usize = 1024;
 
 /// A recording that can be written and read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recording(Contents);
+pub struct Recording {
+    version: u64,
+    contents: Contents,
+}
 
 impl Recording {
-    /// A recording of these contents.
+    /// A recording of these contents, of the version that is written.
     ///
     /// # Errors
     /// [`RecordingError::Field`] where a value is one that the format does not
     /// allow; [`RecordingError::TooLarge`] where the file would be.
     pub fn new(contents: Contents) -> Result<Self, RecordingError> {
-        contents.check()?;
-        let recording = Self(contents);
-        check_size(recording.to_json().len())?;
-        Ok(recording)
+        Self::of_version(VERSION, contents)
     }
 
-    /// Reads a file, strictly.
+    /// Reads a file of any version, strictly.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(file: &[u8]) -> Result<Self, RecordingError> {
         check_size(file.len())?;
-        Self::new(Wire::parse(file)?.into_contents()?)
+        let wire = Wire::parse(file)?;
+        Self::of_version(wire.version(), wire.into_contents()?)
     }
 
-    /// The file: pretty-printed, its keys in a fixed order. Reading it gives an
-    /// equal recording.
+    fn of_version(version: u64, contents: Contents) -> Result<Self, RecordingError> {
+        contents.check()?;
+        let recording = Self { version, contents };
+        check_size(recording.to_json().len())?;
+        Ok(recording)
+    }
+
+    /// The file: pretty-printed, its keys in a fixed order, in the version that
+    /// it was read in. Reading it gives an equal recording.
     #[must_use]
     pub fn to_json(&self) -> String {
-        Wire::of(&self.0).to_json()
+        Wire::of(self.version, &self.contents).to_json()
+    }
+
+    /// The version of the format that it was read in, or is written in.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// When it was judged.
     #[must_use]
     pub fn time(&self) -> Time {
-        self.0.time
+        self.contents.time
     }
 
     /// Everything in it.
     #[must_use]
     pub fn contents(&self) -> &Contents {
-        &self.0
+        &self.contents
     }
 
-    /// Everything in it, to be changed.
+    /// Everything in it, to be changed. [`Recording::new`] writes it in the newest
+    /// version.
     #[must_use]
     pub fn into_contents(self) -> Contents {
-        self.0
-    }
-
-    /// The recording with its order's CSR, in the place of one that it may have.
-    /// `None` if this kind of recording has no CSR, or would be too large with
-    /// it.
-    #[must_use]
-    pub fn with_csr(self, csr: &[u8]) -> Option<Self> {
-        let mut contents = self.into_contents();
-        match &mut contents.evidence {
-            Evidence::Acme(acme) => acme.csr = Some(csr.to_vec()),
-            Evidence::DeviceInformation(_) => return None,
-        }
-        Self::new(contents).ok()
+        self.contents
     }
 
     /// The root certificate that the file brings, DER. It is never used by
@@ -173,7 +173,7 @@ impl Recording {
     /// it and knows that such a file proves only itself.
     #[must_use]
     pub fn embedded_root(&self) -> Option<&[u8]> {
-        self.0.embedded_root.as_deref()
+        self.contents.embedded_root.as_deref()
     }
 }
 

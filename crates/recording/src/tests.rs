@@ -1,5 +1,7 @@
 mod differences;
+mod enrolment;
 mod values;
+mod versions;
 
 use assay_attest::{Attribute, Freshness, SentNonce};
 use assay_proto::WireIdentifier;
@@ -17,18 +19,21 @@ fn acme() -> Contents {
         time: Time::from_seconds(TIME).unwrap(),
         evidence: Evidence::Acme(Box::new(Acme {
             token: "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw".to_owned(),
-            account: [7; 32],
+            account: Some([7; 32]),
             identifier: WireIdentifier {
                 kind: "hardware-module".to_owned(),
                 value: "C02XK0AAJHD2/1.2.840.113635.100.8.9.1".to_owned(),
             },
             admission: Admission {
                 rule: Rule::Listed,
+                rule_name: Some("fleet".to_owned()),
                 attribute: Attribute::Serial,
                 value: "C02XK0AAJHD2".to_owned(),
             },
+            profile: Some(profile()),
             answer: Answer::Object(vec![0xa0, 0xff]),
             csr: Some(vec![0x30, 0x00]),
+            issuance: Some(Issuance::issued(Some(certificate()))),
         })),
         claims: Claims {
             verdict: Verdict::accepted(),
@@ -54,6 +59,25 @@ fn acme() -> Contents {
             root_sha256: Some("0a".repeat(32)),
         },
         embedded_root: Some(vec![0x30, 0x00]),
+        note: Some("the first one".to_owned()),
+        labels: vec!["macOS 15".to_owned()],
+    }
+}
+
+fn profile() -> RecordedProfile {
+    let san = vec!["hardware-module".to_owned()];
+    let settings = ProfileSettings::new("CN={spki-sha256}", san, 7_776_000, "ignore");
+    RecordedProfile::new("default", Some(settings))
+}
+
+fn certificate() -> CertificateFacts {
+    CertificateFacts {
+        subject: format!("CN={}", "07".repeat(32)),
+        names: vec!["hardware-module:C02XK0AAJHD2/1.2.840.113635.100.8.9.1".to_owned()],
+        spki_sha256: "07".repeat(32),
+        key_usage: vec!["digitalSignature".to_owned()],
+        extended_key_usage: vec!["clientAuth".to_owned()],
+        lifetime: 7_776_300,
     }
 }
 
@@ -97,10 +121,19 @@ fn a_file_is_pretty_and_its_keys_have_their_order() {
     let mut contents = acme();
     contents.claims.facts = None;
     contents.claims.verdict = Verdict::refused("expired");
+    let problem = RecordedProblem::new("urn:ietf:params:acme:error:badCSR", "no")
+        .with_subproblems(vec!["urn:x".to_owned()]);
+    if let Evidence::Acme(acme) = &mut contents.evidence {
+        let refused = Issuance::refused(problem);
+        acme.issuance = Some(Issuance {
+            reason: Some("csr-unreadable".to_owned()),
+            ..refused
+        });
+    }
     assert_eq!(
         file(contents),
         r#"{
-  "assay_recording": 1,
+  "assay_recording": 2,
   "source": "acme",
   "time": "2026-11-18T12:26:40Z",
   "token": "nZ0tfg9vFLhUpmzoZr2Kf0Tn1WFHzSR3X4WbmSbYzzw",
@@ -111,8 +144,20 @@ fn a_file_is_pretty_and_its_keys_have_their_order() {
   },
   "admission": {
     "rule": "listed",
+    "rule_name": "fleet",
     "attribute": "serial",
     "value": "C02XK0AAJHD2"
+  },
+  "profile": {
+    "name": "default",
+    "settings": {
+      "subject": "CN={spki-sha256}",
+      "san": [
+        "hardware-module"
+      ],
+      "lifetime": 7776000,
+      "csr_names": "ignore"
+    }
   },
   "attestation_object": "oP8",
   "csr": "MAA",
@@ -121,7 +166,22 @@ fn a_file_is_pretty_and_its_keys_have_their_order() {
     "reason": "expired"
   },
   "root_sha256": "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
-  "embedded_root": "MAA"
+  "issuance": {
+    "end": "refused",
+    "reason": "csr-unreadable",
+    "problem": {
+      "type": "urn:ietf:params:acme:error:badCSR",
+      "detail": "no",
+      "subproblems": [
+        "urn:x"
+      ]
+    }
+  },
+  "embedded_root": "MAA",
+  "note": "the first one",
+  "labels": [
+    "macOS 15"
+  ]
 }
 "#
     );
@@ -200,6 +260,7 @@ fn a_file_of_another_shape_is_no_recording() {
         json("invalid type: integer `7`, expected a string at line 4 column 11")
     );
     let null = good.replace("\"MAA\",\n  \"verdict\"", "null,\n  \"verdict\"");
+    assert_ne!(null, good);
     assert_eq!(parse(&null), json(OTHER_SHAPE));
     let list = changed(acme(), |file| {
         file["identifier"] = json!(["permanent-identifier", "C02XK0AAJHD2"]);
@@ -220,14 +281,16 @@ fn a_file_of_another_shape_is_no_recording() {
 #[test]
 fn another_version_is_told_before_its_keys() {
     let later = changed(acme(), |value| {
-        value["assay_recording"] = json!(2);
+        value["assay_recording"] = json!(3);
         value["novelty"] = json!(true);
     });
-    assert_eq!(later, Err(RecordingError::Version(2)));
+    assert_eq!(later, Err(RecordingError::Version(3)));
     assert_eq!(
-        RecordingError::Version(2).to_string(),
-        "\"assay_recording\": version 2 is not known here, only 1 is"
+        RecordingError::Version(3).to_string(),
+        "\"assay_recording\": version 3 is not known here, only 1 to 2 are: use a newer Assay"
     );
+    let none = changed(acme(), |value| value["assay_recording"] = json!(0));
+    assert_eq!(none, Err(RecordingError::Version(0)));
 }
 
 #[test]
@@ -253,7 +316,7 @@ fn what_could_not_be_read_again_is_no_recording() {
         panic!("{refused}");
     };
     // The same without white space is small enough, but would not be written so.
-    let value = serde_json::to_value(Wire::of(&many)).unwrap();
+    let value = serde_json::to_value(Wire::of(VERSION, &many)).unwrap();
     assert!(value.to_string().len() < MAX_RECORDING_BYTES && bytes > MAX_RECORDING_BYTES);
     assert_eq!(parse(&value.to_string()), Err(refused));
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Facts, Fault,
-    RecordingError, Rule, Time, VERSION, Verdict,
+    Issuance, OLDEST_VERSION, RecordedProfile, RecordingError, Rule, Time, VERSION, Verdict,
     contents::{ACME, DEVICE_INFORMATION},
     excerpt,
 };
@@ -28,6 +28,8 @@ pub(super) struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     admission: Option<WireAdmission>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<RecordedProfile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attestation_object: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_error: Option<String>,
@@ -43,7 +45,13 @@ pub(super) struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
     root_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    issuance: Option<Issuance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     embedded_root: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
 }
 
 /// [`WireIdentifier`], which ignores unknown keys as ACME asks; a recording has
@@ -60,6 +68,8 @@ struct StrictIdentifier {
 #[serde(deny_unknown_fields)]
 struct WireAdmission {
     rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule_name: Option<String>,
     attribute: String,
     value: String,
 }
@@ -79,7 +89,9 @@ impl Wire {
             return Err(RecordingError::Json("not a JSON object".to_owned()));
         }
         match value.get("assay_recording").and_then(Value::as_u64) {
-            Some(version) if version != VERSION => return Err(RecordingError::Version(version)),
+            Some(version) if !(OLDEST_VERSION..=VERSION).contains(&version) => {
+                return Err(RecordingError::Version(version));
+            }
             _ => {}
         }
         let wire: Self = serde_json::from_slice(file).map_err(json)?;
@@ -89,7 +101,37 @@ impl Wire {
                 "somewhere a value is null, or an array where an object is required".to_owned(),
             ));
         }
+        wire.check_version()?;
         Ok(wire)
+    }
+
+    /// The version of the format that the file is of.
+    pub(super) fn version(&self) -> u64 {
+        self.assay_recording
+    }
+
+    /// Version 1 has fewer keys, and one more that it must have.
+    fn check_version(&self) -> Result<(), RecordingError> {
+        let version = self.assay_recording;
+        if version >= VERSION {
+            return Ok(());
+        }
+        let rule_name = self.admission.as_ref().map(|one| one.rule_name.is_some());
+        for (field, present) in [
+            ("admission.rule_name", rule_name == Some(true)),
+            ("profile", self.profile.is_some()),
+            ("issuance", self.issuance.is_some()),
+            ("note", self.note.is_some()),
+            ("labels", self.labels.is_some()),
+        ] {
+            if present {
+                return Err(RecordingError::Newer { field, version });
+            }
+        }
+        if self.source == ACME {
+            needed(ACME, "account", &self.account)?;
+        }
+        Ok(())
     }
 
     pub(super) fn into_contents(self) -> Result<Contents, RecordingError> {
@@ -113,6 +155,8 @@ impl Wire {
                 root_sha256: self.root_sha256,
             },
             embedded_root,
+            note: self.note,
+            labels: self.labels.unwrap_or_default(),
         })
     }
 
@@ -121,17 +165,19 @@ impl Wire {
         misplaced(ACME, "certificates", &self.certificates)?;
         let admission = needed(ACME, "admission", &self.admission)?;
         let identifier = needed(ACME, "identifier", &self.identifier)?;
-        let account = bytes("account", needed(ACME, "account", &self.account)?)?;
+        let account = (self.account.as_deref()).map(|account| {
+            let thirty_two = bytes("account", account)?.try_into();
+            thirty_two.map_err(|_| RecordingError::field("account", Fault::Length("32")))
+        });
         Ok(Evidence::Acme(Box::new(Acme {
             token: needed(ACME, "token", &self.token)?.clone(),
-            account: account
-                .try_into()
-                .map_err(|_| RecordingError::field("account", Fault::Length("32")))?,
+            account: account.transpose()?,
             identifier: WireIdentifier {
                 kind: identifier.kind.clone(),
                 value: identifier.value.clone(),
             },
             admission: admission.read()?,
+            profile: self.profile.clone(),
             answer: match (&self.attestation_object, &self.device_error) {
                 (Some(object), None) => Answer::Object(bytes("attestation_object", object)?),
                 (None, Some(text)) => Answer::DeviceError(text.clone()),
@@ -140,6 +186,7 @@ impl Wire {
             csr: (self.csr.as_deref())
                 .map(|csr| bytes("csr", csr))
                 .transpose()?,
+            issuance: self.issuance.clone(),
         })))
     }
 
@@ -148,10 +195,12 @@ impl Wire {
         misplaced(DEVICE_INFORMATION, "account", &self.account)?;
         misplaced(DEVICE_INFORMATION, "identifier", &self.identifier)?;
         misplaced(DEVICE_INFORMATION, "admission", &self.admission)?;
+        misplaced(DEVICE_INFORMATION, "profile", &self.profile)?;
         let object = &self.attestation_object;
         misplaced(DEVICE_INFORMATION, "attestation_object", object)?;
         misplaced(DEVICE_INFORMATION, "device_error", &self.device_error)?;
         misplaced(DEVICE_INFORMATION, "csr", &self.csr)?;
+        misplaced(DEVICE_INFORMATION, "issuance", &self.issuance)?;
         let nonces = needed(DEVICE_INFORMATION, "nonces", &self.nonces)?.iter();
         let certificates = needed(DEVICE_INFORMATION, "certificates", &self.certificates)?.iter();
         Ok(Evidence::DeviceInformation(DeviceInformationAnswer {
@@ -166,20 +215,21 @@ impl Wire {
         }))
     }
 
-    pub(super) fn of(contents: &Contents) -> Self {
+    pub(super) fn of(version: u64, contents: &Contents) -> Self {
         let Claims {
             verdict,
             facts,
             root_sha256,
         } = contents.claims.clone();
         let empty = Self {
-            assay_recording: VERSION,
+            assay_recording: version,
             source: String::new(),
             time: contents.time.to_string(),
             token: None,
             account: None,
             identifier: None,
             admission: None,
+            profile: None,
             attestation_object: None,
             device_error: None,
             csr: None,
@@ -188,7 +238,10 @@ impl Wire {
             verdict,
             facts,
             root_sha256,
+            issuance: None,
             embedded_root: contents.embedded_root.as_deref().map(text),
+            note: contents.note.clone(),
+            labels: (!contents.labels.is_empty()).then(|| contents.labels.clone()),
         };
         match &contents.evidence {
             Evidence::Acme(acme) => empty.with_acme(acme),
@@ -209,15 +262,17 @@ impl Wire {
         Self {
             source: ACME.to_owned(),
             token: Some(acme.token.clone()),
-            account: Some(text(&acme.account)),
+            account: acme.account.as_ref().map(text),
             identifier: Some(StrictIdentifier {
                 kind: acme.identifier.kind.clone(),
                 value: acme.identifier.value.clone(),
             }),
             admission: Some(WireAdmission::of(&acme.admission)),
+            profile: acme.profile.clone(),
             attestation_object,
             device_error,
             csr: acme.csr.as_deref().map(text),
+            issuance: acme.issuance.clone(),
             ..self
         }
     }
@@ -242,6 +297,7 @@ impl WireAdmission {
                 "listed" => Rule::Listed,
                 _ => return wrong("admission.rule", "\"listed\" or \"any-attested\""),
             },
+            rule_name: self.rule_name.clone(),
             attribute: match self.attribute.as_str() {
                 "serial" => Attribute::Serial,
                 "udid" => Attribute::Udid,
@@ -258,6 +314,7 @@ impl WireAdmission {
                 Rule::Listed => "listed",
             }
             .to_owned(),
+            rule_name: admission.rule_name.clone(),
             attribute: admission.attribute.as_str().to_owned(),
             value: admission.value.clone(),
         }
@@ -281,7 +338,7 @@ impl WireNonce {
     }
 }
 
-/// The error may quote what a stranger wrote, however long that is.
+/// The error may quote untrusted text, however long that is.
 fn json(error: serde_json::Error) -> RecordingError {
     RecordingError::Json(excerpt(error.to_string()))
 }

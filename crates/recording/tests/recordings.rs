@@ -65,12 +65,8 @@ impl Bench {
 
     /// A recording with the verdict that the verifier gives.
     fn record(&self, evidence: Evidence) -> Recording {
-        let mut contents = Contents {
-            time: Time::from_seconds(NOW).unwrap(),
-            evidence,
-            claims: Claims::refused("not-judged"),
-            embedded_root: None,
-        };
+        let time = Time::from_seconds(NOW).unwrap();
+        let mut contents = Contents::new(time, evidence, Claims::refused("not-judged"));
         let unjudged = Recording::new(contents.clone()).unwrap();
         contents.claims = unjudged.judge(&self.verifier, NOW);
         let recording = Recording::new(contents).unwrap();
@@ -86,13 +82,12 @@ impl Bench {
     }
 
     fn information(&self, answered: &[u8], nonces: &[(&[u8], u64)]) -> Recording {
-        self.record(Evidence::DeviceInformation(DeviceInformationAnswer {
-            nonces: nonces
-                .iter()
-                .map(|(nonce, sent)| SentNonce::new(nonce, *sent).unwrap())
-                .collect(),
-            certificates: self.chain(answered),
-        }))
+        let nonces = nonces
+            .iter()
+            .map(|(nonce, sent)| SentNonce::new(nonce, *sent).unwrap())
+            .collect();
+        let answer = DeviceInformationAnswer::new(nonces, self.chain(answered));
+        self.record(Evidence::DeviceInformation(answer))
     }
 
     fn fields(&self, recording: &Recording, now: u64) -> Vec<&'static str> {
@@ -103,21 +98,12 @@ impl Bench {
 }
 
 fn acme(answer: Answer, attribute: Attribute, value: &str) -> Evidence {
-    Evidence::Acme(Box::new(Acme {
-        token: TOKEN.to_owned(),
-        account: [7; 32],
-        identifier: WireIdentifier {
-            kind: "permanent-identifier".to_owned(),
-            value: value.to_owned(),
-        },
-        admission: Admission {
-            rule: Rule::Listed,
-            attribute,
-            value: value.to_owned(),
-        },
-        answer,
-        csr: None,
-    }))
+    let identifier = WireIdentifier {
+        kind: "permanent-identifier".to_owned(),
+        value: value.to_owned(),
+    };
+    let admission = Admission::new(Rule::Listed, attribute, value);
+    Evidence::Acme(Box::new(Acme::new(TOKEN, identifier, admission, answer)))
 }
 
 fn change(recording: &Recording, change: impl FnOnce(&mut Contents)) -> Recording {
@@ -285,7 +271,9 @@ fn every_committed_recording_is_judged_as_it_says_by_both_back_ends() {
         Verifier::new(vec![TrustAnchor::apple(), laboratory], backend)
     });
     let mut seen = 0;
-    for entry in fs::read_dir(home).unwrap() {
+    let first = home.with_file_name("recordings-format-1");
+    let folders = [home, first].map(|folder| fs::read_dir(folder).unwrap());
+    for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;

@@ -209,6 +209,7 @@ fn log_certificate(event: &Event<'_>) {
             account,
             order,
             failure,
+            ..
         } => tracing::error!(
             target: FINALIZE,
             event = event.name(),

@@ -13,18 +13,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::Context as _;
 use assay_attest::TrustAnchor;
-use assay_engine::{
-    health::Part,
-    ids::{AuthorizationId, OrderId},
-};
+use assay_engine::{health::Part, ids::AuthorizationId};
 use assay_proto::PartState;
 use assay_recording::{FileName, MAX_RECORDING_BYTES, Recording, Rule};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::NamedTempFile;
 
-use super::{Job, Lost, file};
+use super::{Finalize, Job, Lost, file};
 use crate::{config::Keep, files};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -169,14 +165,11 @@ impl Writer {
     /// Whether anything was written.
     fn keep(&self, job: Job) -> io::Result<bool> {
         match job {
-            Job::Csr {
-                order,
-                authorizations,
-                csr,
-            } => (authorizations.iter()).try_fold(false, |written, id| {
-                Ok(self.keep_csr(order, *id, &csr)? || written)
-            }),
             Job::End => Ok(false),
+            Job::Finalize(finalize) => (finalize.authorizations.iter())
+                .try_fold(false, |written, id| {
+                    Ok(self.keep_finalize(*id, &finalize)? || written)
+                }),
             Job::Judged(judged) => {
                 let name = file::name(judged.order, judged.authorization);
                 let roots = &self.plan.laboratory_roots;
@@ -191,33 +184,29 @@ impl Writer {
         }
     }
 
-    /// Completes a recording, where there is one, and says whether it did.
-    fn keep_csr(
+    /// Completes a recording, if there is one, and returns whether it did.
+    fn keep_finalize(
         &self,
-        order: OrderId,
         authorization: AuthorizationId,
-        csr: &[u8],
+        finalize: &Finalize,
     ) -> io::Result<bool> {
-        let name = file::name(order, authorization);
+        let name = file::name(finalize.order, authorization);
         let path = self.plan.directory.join(&name);
         if !path.exists() {
             return Ok(false);
         }
         let completed = files::read(&path, MAX_RECORDING_BYTES as u64)
             .and_then(|bytes| Ok(Recording::parse(&bytes)?))
-            .and_then(|recording| {
-                recording
-                    .with_csr(csr)
-                    .context("it would be too large, or is none of ours")
-            });
+            .and_then(|recording| file::completed(recording, finalize));
         match completed {
-            Ok(recording) => self.write(&name, &recording).map(|()| true),
+            Ok(Some(recording)) => self.write(&name, &recording).map(|()| true),
+            Ok(None) => Ok(false),
             Err(error) => {
                 tracing::warn!(
                     event = "csr_not_recorded",
                     name,
                     error = %format!("{error:#}"),
-                    "a recording cannot take its order's CSR"
+                    "a recording cannot take its order's CSR, or how issuance ended"
                 );
                 Ok(false)
             }

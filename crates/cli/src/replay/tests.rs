@@ -19,27 +19,19 @@ fn recording(authority: &AttestationAuthority) -> Recording {
     let mac = DeviceProperties::mac("C02AAA", "00008112-A");
     let freshness = Sha256::digest("token");
     let evidence = authority.attest(&mac, &key, &freshness, TIME).unwrap();
-    Recording::new(Contents {
-        time: Time::from_seconds(TIME).unwrap(),
-        evidence: Evidence::Acme(Box::new(Acme {
-            token: "token".to_owned(),
-            account: [7; 32],
-            identifier: WireIdentifier {
-                kind: "permanent-identifier".to_owned(),
-                value: "C02AAA".to_owned(),
-            },
-            admission: Admission {
-                rule: Rule::Listed,
-                attribute: Attribute::Serial,
-                value: "C02AAA".to_owned(),
-            },
-            answer: Answer::Object(evidence.attestation_object()),
-            csr: None,
-        })),
-        claims: Claims::refused("unknown-anchor"),
-        embedded_root: Some(authority.root_der().to_vec()),
-    })
-    .unwrap()
+    let identifier = WireIdentifier {
+        kind: "permanent-identifier".to_owned(),
+        value: "C02AAA".to_owned(),
+    };
+    let admission = Admission::new(Rule::Listed, Attribute::Serial, "C02AAA");
+    let answer = Answer::Object(evidence.attestation_object());
+    let mut contents = Contents::new(
+        Time::from_seconds(TIME).unwrap(),
+        Evidence::Acme(Box::new(Acme::new("token", identifier, admission, answer))),
+        Claims::refused("unknown-anchor"),
+    );
+    contents.embedded_root = Some(authority.root_der().to_vec());
+    Recording::new(contents).unwrap()
 }
 
 /// As if the command line named each.

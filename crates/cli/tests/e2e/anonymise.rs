@@ -54,7 +54,7 @@ fn scenario_124_accepted_by_serial_number_with_and_without_csr() {
         ];
         assert_eq!(checks(&told, "same"), same);
         let mut other = vec!["object", "certificates", "anchor", "signatures"];
-        other.extend(csr.then_some("csr"));
+        other.extend(["csr", "issuance"].into_iter().filter(|_| csr));
         assert_eq!(checks(&told, "else"), other);
         assert_eq!(told["fault"], Value::Null);
 

@@ -196,10 +196,10 @@ fn what_is_no_enrolment_is_not_played_and_not_counted_as_good() {
     let good = recorded.write_good("good.json");
     let information = recorded.write(
         "information.json",
-        Evidence::DeviceInformation(DeviceInformationAnswer {
-            nonces: vec![SentNonce::new(&[1; 16], Recorded::TIME).unwrap()],
-            certificates: vec![vec![0x30, 0]],
-        }),
+        Evidence::DeviceInformation(DeviceInformationAnswer::new(
+            vec![SentNonce::new(&[1; 16], Recorded::TIME).unwrap()],
+            vec![vec![0x30, 0]],
+        )),
         Verdict::refused("certificate-malformed"),
     );
     let said = message(&replay(&recorded, "out", &[&information]), 2);

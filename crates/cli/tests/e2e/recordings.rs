@@ -79,7 +79,7 @@ async fn scenario_122_record_mode_writes_what_was_judged() {
     assert!((began..=now()).contains(&time), "{time}");
     let root = BASE64URL_NOPAD.encode(server.authority.root_der());
     for (key, value) in [
-        ("assay_recording", json!(1)),
+        ("assay_recording", json!(2)),
         ("source", json!("acme")),
         ("token", json!(good.token)),
         ("account", json!(thumbprint)),

@@ -10,7 +10,7 @@ use crate::{
         OrderState, Processing,
     },
     error::{CsrRefusal, IssuanceRefusal},
-    events::{Event, Refused},
+    events::{Event, Refused, RefusedIssuance},
     health::Part,
     ids::OrderId,
     issuance,
@@ -49,13 +49,15 @@ impl Engine {
             order: id,
             authorizations: &order.value.authorizations,
             csr,
+            profile: order.value.profile.as_str(),
+            settings: self.profile_of(&order.value).ok(),
         });
         let authorizations = self.valid_authorizations(context, &order, now).await?;
         let prepared = self.prepare(&order.value, &authorizations, csr, &clock);
         let prepared = match prepared.await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.report_issuance(&context.request, &order.value, &error)
+                self.report_issuance(&context.request, &order.value, csr, &error)
                     .await;
                 return Err(error);
             }
@@ -78,7 +80,7 @@ impl Engine {
         {
             Ok(version) => {
                 let begun = Versioned { value, version };
-                self.complete(begun, &authorizations, prepared.signable)
+                self.complete(begun, &authorizations, Some(csr), prepared.signable)
                     .await
             }
             Err(CommitError::Conflict(_)) => {
@@ -93,11 +95,12 @@ impl Engine {
     /// certificate is returned only once it is durable. If another attempt took
     /// over or ended the order meanwhile, the stored state counts. On a signing
     /// timeout the order stays in processing, and recovery retries after the
-    /// lease.
+    /// lease. `csr` is the one that was just sent, if there is one.
     pub(crate) async fn complete(
         &self,
         order: Versioned<Order>,
         authorizations: &[Authorization],
+        csr: Option<&[u8]>,
         Signable { issuer, cert }: Signable<'_>,
     ) -> Result<Order, Error> {
         let signed = self.sign(issuer, cert).await;
@@ -143,7 +146,10 @@ impl Engine {
                 self.report(&Event::Issued {
                     account: finished.account,
                     order: finished.id,
+                    authorizations: &finished.authorizations,
                     serial: issued.serial(),
+                    certificate: issued.der(),
+                    csr,
                     evidence: authorizations.iter().find_map(Authorization::evidence),
                     issuer: issuer.name(),
                     not_after,
@@ -177,10 +183,11 @@ impl Engine {
             self.report(&Event::IssuanceFailed {
                 account: failed.account,
                 order: id,
+                authorizations: &failed.authorizations,
                 failure: &failure,
             });
         } else {
-            self.report_failure(&request, &failure, (failed.account, id), &names(&failed));
+            self.report_failed_order(&request, &failure, &failed, &names(&failed));
         }
         Ok(failed)
     }
@@ -306,7 +313,13 @@ impl Engine {
 
     /// Reports a refused certificate and notes the refusal at its order, which
     /// stays ready.
-    async fn report_issuance(&self, request: &RequestInfo, order: &Order, error: &Error) {
+    async fn report_issuance(
+        &self,
+        request: &RequestInfo,
+        order: &Order,
+        csr: &[u8],
+        error: &Error,
+    ) {
         let (kind, reason) = match error {
             Error::Csr(refused) => (ProblemType::BadCsr, refused.as_str()),
             Error::Issuance(refused) => (ProblemType::Unauthorized, refused.as_str()),
@@ -322,6 +335,11 @@ impl Engine {
             reason,
             detail: error,
             object_sha256: None,
+            issuance: Some(RefusedIssuance {
+                authorizations: &order.authorizations,
+                csr: Some(csr),
+                problem: &error.into(),
+            }),
         }));
         self.note(request, order.id, reason, &error.to_string())
             .await;

@@ -274,6 +274,7 @@ impl Engine {
                 reason: fault.as_str(),
                 detail: fault,
                 object_sha256: None,
+                issuance: None,
             }));
             let detail = fault.to_string();
             self.remember_refusal(context, identifier, fault.as_str(), &detail);

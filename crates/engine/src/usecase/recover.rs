@@ -28,7 +28,8 @@ impl Engine {
                 let Some(order) = self.resume(order).await? else {
                     return self.as_stored(id).await;
                 };
-                self.complete(order, &authorizations, prepared).await?
+                self.complete(order, &authorizations, None, prepared)
+                    .await?
             }
             Err(failure) => self.abandon(order, failure).await?,
         };

@@ -57,6 +57,7 @@ impl Observer for TestObserver {
                 order,
                 authorizations,
                 csr,
+                ..
             } => Seen::Csr(*order, authorizations.to_vec(), csr.to_vec()),
             other => Seen::Other(other.kind()),
         };

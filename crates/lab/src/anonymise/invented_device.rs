@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     invent::{Names, RandomSource, Table},
+    issuance,
     original::{Original, text_of},
 };
 
@@ -72,7 +73,7 @@ impl InventedDevice {
         let (codes, freshness) = match evidence {
             Evidence::Acme(acme) => {
                 let mut codes = codes_like(original.codes().map(<[u8]>::to_vec), random)?;
-                let old = acme_codes(&acme.token, &acme.account);
+                let old = acme_codes(&acme.token, &acme.account.unwrap_or_default());
                 let new = acme_codes(&token, &account);
                 let freshness = new[0].clone();
                 for (old, new) in old.into_iter().zip(new) {
@@ -122,11 +123,15 @@ impl InventedDevice {
     pub(super) fn enrolment(&self, acme: &Acme, original: &Original) -> anyhow::Result<Acme> {
         let mut new = acme.clone();
         new.token.clone_from(&self.token);
-        new.account = self.account;
+        new.account = acme.account.map(|_| self.account);
         let device = ordered_device(acme)?;
         let tail = acme.identifier.value.get(device.len()..);
         new.identifier.value = self.names.of(&device)? + tail.unwrap_or_default();
         new.admission.value = self.names.of(&acme.admission.value)?;
+        // Names that the operator chose may name people or sites.
+        new.admission.rule_name = None;
+        new.profile = None;
+        new.issuance = acme.issuance.as_ref().and_then(issuance::anonymised);
         new.csr = match acme.csr.as_deref().map(Csr::parse) {
             Some(Ok(csr)) => {
                 let attested = original

@@ -2,7 +2,7 @@
 
 use assay_attest::SentNonce;
 use assay_ca::Csr;
-use assay_recording::{Answer, Evidence, Recording};
+use assay_recording::{Acme, Answer, Evidence, Recording};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +20,9 @@ const SHORTEST_IN_KEPT: usize = 3;
 /// What of the original is left in the new recording, raw, in hexadecimal or in
 /// base64url: its name, not its value.
 pub(super) fn find(old: &Recording, original: &Original, new: &Recording) -> Option<&'static str> {
+    if let Some(text) = free_text(new) {
+        return Some(text);
+    }
     let hay: Vec<Vec<u8>> = hay(new)
         .iter()
         .map(|bytes| bytes.to_ascii_lowercase())
@@ -48,6 +51,44 @@ pub(super) fn find(old: &Recording, original: &Original, new: &Recording) -> Opt
                 || stands(BASE64URL_NOPAD.encode(needle).as_bytes())
         })
         .map(|(name, _)| name)
+}
+
+/// A text that may contain anything, which no new recording has: a label may be
+/// a word that stands elsewhere by right, so that its absence cannot be searched
+/// for.
+fn free_text(new: &Recording) -> Option<&'static str> {
+    let contents = new.contents();
+    let acme = match &contents.evidence {
+        Evidence::Acme(acme) => Some(acme),
+        Evidence::DeviceInformation(_) => None,
+    };
+    [
+        ("note", contents.note.is_some()),
+        ("label", !contents.labels.is_empty()),
+        ("profile", acme.is_some_and(|acme| acme.profile.is_some())),
+        (
+            "name of a rule",
+            acme.is_some_and(|acme| acme.admission.rule_name.is_some()),
+        ),
+    ]
+    .into_iter()
+    .find_map(|(name, present)| present.then_some(name))
+}
+
+/// The texts about the certificate and about its refusal.
+fn issued(acme: &Acme) -> impl Iterator<Item = (&'static str, &str)> {
+    let issuance = acme.issuance.as_ref();
+    let certificate = issuance.and_then(|one| one.certificate.as_ref());
+    let problem = issuance.and_then(|one| one.problem.as_ref());
+    let facts = certificate.into_iter().flat_map(|facts| {
+        let names = facts.names.iter();
+        let names = names.map(|name| ("name in the certificate", name.as_str()));
+        names.chain([
+            ("subject of the certificate", facts.subject.as_str()),
+            ("key of the certificate", facts.spki_sha256.as_str()),
+        ])
+    });
+    facts.chain(problem.map(|problem| ("detail of a problem", problem.detail.as_str())))
 }
 
 /// The names that were ordered and admitted.
@@ -85,9 +126,14 @@ fn needles(old: &Recording, original: &Original) -> Vec<(&'static str, Vec<u8>)>
         Evidence::Acme(acme) => {
             add("token", acme.token.as_bytes());
             add("token", &Sha256::digest(&acme.token));
-            let authorization = key_authorization(&acme.token, &acme.account);
-            add("key authorization", &Sha256::digest(authorization));
-            add("account", &acme.account);
+            if let Some(account) = &acme.account {
+                let authorization = key_authorization(&acme.token, account);
+                add("key authorization", &Sha256::digest(authorization));
+                add("account", account);
+            }
+            for (name, text) in issued(acme) {
+                add(name, text.as_bytes());
+            }
             let ordered = ordered_device(acme).unwrap_or_default();
             add("identifier", ordered.as_bytes());
             add("admission", acme.admission.value.as_bytes());
@@ -116,7 +162,7 @@ fn hay(new: &Recording) -> Vec<Vec<u8>> {
     let mut hay = vec![new.to_json().into_bytes()];
     match &new.contents().evidence {
         Evidence::Acme(acme) => {
-            hay.push(acme.account.to_vec());
+            hay.extend(acme.account.map(|account| account.to_vec()));
             hay.extend(acme.csr.clone());
             if let Answer::Object(object) = &acme.answer {
                 hay.push(object.clone());

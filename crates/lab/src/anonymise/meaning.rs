@@ -78,6 +78,10 @@ pub(super) fn all(
             let why = "a new one, of the attested key if it was that before: subject and names are left out. One that breaks a rule is left out as a whole";
             meanings.push(told("csr", Means::Else, why));
         }
+        if acme.issuance.is_some() {
+            let why = "only how it ended, and only if the new CSR cannot end otherwise; the profile and the facts about the certificate are left out";
+            meanings.push(told("issuance", Means::Else, why));
+        }
     }
     meanings
 }

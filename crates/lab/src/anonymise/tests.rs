@@ -1,6 +1,8 @@
 use assay_attest::{Attribute, SentNonce};
 use assay_proto::WireIdentifier;
-use assay_recording::{Acme, Admission, Rule, Time, Verdict};
+use assay_recording::{
+    Acme, Admission, CertificateFacts, Issuance, RecordedProfile, Rule, Time, Verdict,
+};
 use assay_simulator::{
     CsrRequest, Device, KeyType,
     authority::AttestationAuthority,
@@ -93,30 +95,25 @@ impl Laboratory {
     }
 
     fn contents(&self, evidence: Evidence) -> Contents {
-        Contents {
-            time: Time::from_seconds(TIME).unwrap(),
-            evidence,
-            claims: Claims::refused("to be judged"),
-            embedded_root: Some(self.authority.root_der().to_vec()),
-        }
+        let time = Time::from_seconds(TIME).unwrap();
+        let mut contents = Contents::new(time, evidence, Claims::refused("to be judged"));
+        contents.embedded_root = Some(self.authority.root_der().to_vec());
+        contents.note = Some("the device of Alice".to_owned());
+        contents.labels = vec!["accepted".to_owned()];
+        contents
     }
 
     fn acme(&self, attribute: Attribute, value: &str, answer: Answer) -> Acme {
-        Acme {
-            token: TOKEN.to_owned(),
-            account: [7; 32],
-            identifier: WireIdentifier {
-                kind: "permanent-identifier".to_owned(),
-                value: format!("{value}/1.2.840.113635"),
-            },
-            admission: Admission {
-                rule: Rule::Listed,
-                attribute,
-                value: value.to_owned(),
-            },
-            answer,
-            csr: None,
-        }
+        let identifier = WireIdentifier {
+            kind: "permanent-identifier".to_owned(),
+            value: format!("{value}/1.2.840.113635"),
+        };
+        let admission = Admission::new(Rule::Listed, attribute, value);
+        let mut acme = Acme::new(TOKEN, identifier, admission, answer);
+        acme.account = Some([7; 32]);
+        acme.admission.rule_name = Some("fleet of Alice".to_owned());
+        acme.profile = Some(RecordedProfile::new("alice", None));
+        acme
     }
 
     fn recording(&self, acme: Acme) -> Recording {
@@ -195,6 +192,10 @@ fn scenario_124_properties_validity_and_structure_stay() {
         }),
     );
     acme.csr = Some(laboratory.device.csr(&CsrRequest::default()).unwrap());
+    let hash = HEXLOWER.encode(&Sha256::digest(laboratory.device.spki_der()));
+    let mut certificate = CertificateFacts::new(hash, 900);
+    certificate.subject = "CN=the device of Alice".to_owned();
+    acme.issuance = Some(Issuance::issued(Some(certificate)));
     let recording = laboratory.recording(acme);
     let made = anonymised(&recording);
     let (old, new) = (recording.contents(), made.recording.contents());
@@ -204,15 +205,15 @@ fn scenario_124_properties_validity_and_structure_stay() {
         new.claims.facts.clone().unwrap(),
         old.claims.facts.clone().unwrap(),
     );
-    assert_eq!(
-        Facts {
-            serial: was.serial.clone(),
-            udid: was.udid.clone(),
-            spki_sha256: was.spki_sha256.clone(),
-            ..facts.clone()
-        },
-        was
-    );
+    let mut same = facts.clone();
+    same.serial.clone_from(&was.serial);
+    same.udid.clone_from(&was.udid);
+    same.spki_sha256.clone_from(&was.spki_sha256);
+    assert_eq!(same, was);
+    assert_eq!((new.note.clone(), new.labels.len()), (None, 0));
+    assert!(!made.recording.to_json().to_lowercase().contains("alice"));
+    let issuance = acme_of(&made.recording).issuance.clone();
+    assert_eq!(issuance, Some(Issuance::issued(None)));
     assert_ne!(facts.spki_sha256, was.spki_sha256);
     let (acme, had) = (acme_of(&made.recording), acme_of(&recording));
     let udid = facts.udid.unwrap();
@@ -355,10 +356,8 @@ fn what_no_name_can_stand_for_and_what_is_no_identifier_is_not_anonymised() {
 }
 
 fn information(certificates: Vec<Vec<u8>>, sent: u64) -> Evidence {
-    Evidence::DeviceInformation(DeviceInformationAnswer {
-        nonces: vec![SentNonce::new(b"a nonce of some length", sent).unwrap()],
-        certificates,
-    })
+    let nonces = vec![SentNonce::new(b"a nonce of some length", sent).unwrap()];
+    Evidence::DeviceInformation(DeviceInformationAnswer::new(nonces, certificates))
 }
 
 #[test]

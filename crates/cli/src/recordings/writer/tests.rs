@@ -4,15 +4,16 @@ use assay_ca::MAX_CSR_LEN;
 use assay_engine::{
     domain::{Attribute, Token},
     events::{Event, Judged},
+    ids::OrderId,
     ports::{self, Observer},
 };
 use assay_jws::Thumbprint;
 use assay_proto::{Identifier, Timestamp, WireIdentifier};
-use assay_recording::{Answer, Evidence};
+use assay_recording::{Answer, Evidence, Issuance, RecordedProblem};
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::recordings::{QUEUE, Queue};
+use crate::recordings::{QUEUE, Queue, SentCsr};
 
 const TIME: u64 = 1_795_000_000;
 
@@ -40,11 +41,17 @@ fn job(number: u8) -> Job {
 }
 
 fn csr(number: u8, csr: &[u8]) -> Job {
-    Job::Csr {
+    finalize(number, SentCsr::Sent(csr.to_vec()), None)
+}
+
+fn finalize(number: u8, csr: SentCsr, issuance: Option<Issuance>) -> Job {
+    Job::Finalize(Box::new(Finalize {
         order: OrderId::from_bytes([number; 16]),
         authorizations: vec![AuthorizationId::from_bytes([number; 16])],
-        csr: csr.to_vec(),
-    }
+        csr,
+        profile: None,
+        issuance,
+    }))
 }
 
 fn observe_csr(queue: &Queue, csr: &[u8]) {
@@ -52,6 +59,8 @@ fn observe_csr(queue: &Queue, csr: &[u8]) {
         order: OrderId::from_bytes([1; 16]),
         authorizations: &[],
         csr,
+        profile: "default",
+        settings: None,
     });
 }
 
@@ -146,6 +155,65 @@ fn a_csr_completes_its_recording_and_makes_none() {
 }
 
 #[test]
+fn the_end_of_issuance_belongs_to_the_csr_that_it_is_about() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = writer(home.path());
+    let now = Instant::now();
+    writer.take(job(1), now);
+    let read = || {
+        let bytes = fs::read(path(home.path(), 1)).unwrap();
+        match Recording::parse(&bytes).unwrap().into_contents().evidence {
+            Evidence::Acme(acme) => (acme.csr, acme.issuance),
+            Evidence::DeviceInformation(_) => panic!("not of a challenge"),
+        }
+    };
+    let refused = || Some(Issuance::refused(RecordedProblem::new("urn:x", "no")));
+    let issued = || Some(Issuance::issued(None));
+    let sent = |csr: &[u8]| SentCsr::Sent(csr.to_vec());
+    writer.take(finalize(1, sent(b"one"), None), now);
+    writer.take(finalize(1, sent(b"one"), refused()), now);
+    assert_eq!(read(), (Some(b"one".to_vec()), refused()));
+    // Another CSR: what became of it is not known yet.
+    writer.take(finalize(1, sent(b"two"), None), now);
+    assert_eq!(read(), (Some(b"two".to_vec()), None));
+    writer.take(finalize(1, SentCsr::TooLong, refused()), now);
+    assert_eq!(read(), (None, refused()));
+    // Two at the same time: the certificate is for the first.
+    writer.take(finalize(1, sent(b"three"), None), now);
+    writer.take(finalize(1, sent(b"four"), None), now);
+    writer.take(finalize(1, sent(b"three"), issued()), now);
+    assert_eq!(read(), (Some(b"three".to_vec()), issued()));
+    writer.take(finalize(1, sent(b"four"), refused()), now);
+    assert_eq!(read(), (Some(b"three".to_vec()), issued()));
+}
+
+/// A server that was restarted signs what it had begun.
+#[test]
+fn recovery_completes_a_recording_of_the_first_version() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer = writer(home.path());
+    let now = Instant::now();
+    writer.take(job(1), now);
+    writer.take(csr(1, b"csr"), now);
+    let path = path(home.path(), 1);
+    let text = fs::read_to_string(&path).unwrap();
+    let first = text.replace("\"assay_recording\": 2", "\"assay_recording\": 1");
+    assert_eq!(Recording::parse(first.as_bytes()).unwrap().version(), 1);
+    fs::write(&path, first).unwrap();
+    let issued = Issuance::issued(None);
+    writer.take(finalize(1, SentCsr::Earlier, Some(issued.clone())), now);
+    let recording = Recording::parse(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(recording.version(), 2);
+    let Evidence::Acme(acme) = recording.into_contents().evidence else {
+        panic!("not of a challenge");
+    };
+    assert_eq!(
+        (acme.csr, acme.issuance),
+        (Some(b"csr".to_vec()), Some(issued))
+    );
+}
+
+#[test]
 fn a_disk_that_fails_is_left_alone_and_used_again() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("recordings");
@@ -217,17 +285,21 @@ fn a_full_queue_holds_nobody_up() {
 }
 
 #[test]
-fn a_csr_that_is_too_long_to_be_looked_at_is_not_kept() {
+fn a_csr_that_is_too_long_to_be_parsed_is_not_kept() {
     let (jobs, waiting) = sync_channel(QUEUE);
     let queue = Queue {
         jobs,
         keep: Keep::All,
         lost: Arc::default(),
     };
+    let sent = || match waiting.try_recv() {
+        Ok(Job::Finalize(finalize)) => finalize.csr,
+        _ => panic!("no job"),
+    };
     observe_csr(&queue, &[0; MAX_CSR_LEN + 1]);
-    assert!(waiting.try_recv().is_err());
+    assert!(matches!(sent(), SentCsr::TooLong));
     observe_csr(&queue, &[0; MAX_CSR_LEN]);
-    assert!(matches!(waiting.try_recv(), Ok(Job::Csr { .. })));
+    assert!(matches!(sent(), SentCsr::Sent(csr) if csr.len() == MAX_CSR_LEN));
 }
 
 #[test]

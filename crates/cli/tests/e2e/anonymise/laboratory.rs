@@ -10,8 +10,8 @@ use std::{
 use assay_attest::{Attribute, RustCrypto, SentNonce, TrustAnchor, Verifier};
 use assay_proto::WireIdentifier;
 use assay_recording::{
-    Acme, Admission, Answer, Claims, Contents, DeviceInformationAnswer, Evidence, Recording, Rule,
-    Time,
+    Acme, Admission, Answer, CertificateFacts, Claims, Contents, DeviceInformationAnswer, Evidence,
+    Issuance, RecordedProfile, Recording, Rule, Time,
 };
 use assay_simulator::{
     CsrRequest, Device, KeyType, SubjectAltName,
@@ -76,12 +76,11 @@ impl Laboratory {
     /// Records the answer as a server with this laboratory's root judges it.
     fn record(&self, evidence: Evidence) -> Claims {
         let root = self.authority.root_der();
-        let mut contents = Contents {
-            time: Time::from_seconds(TIME).unwrap(),
-            evidence,
-            claims: Claims::refused("to be judged"),
-            embedded_root: Some(root.to_vec()),
-        };
+        let time = Time::from_seconds(TIME).unwrap();
+        let mut contents = Contents::new(time, evidence, Claims::refused("to be judged"));
+        contents.embedded_root = Some(root.to_vec());
+        contents.note = Some(SUBJECT.to_owned());
+        contents.labels = vec![SUBJECT.to_owned()];
         let roots = vec![TrustAnchor::laboratory(root, "laboratory").unwrap()];
         let verifier = Verifier::new(roots, Box::new(RustCrypto));
         let recording = Recording::new(contents.clone()).unwrap();
@@ -107,29 +106,31 @@ impl Laboratory {
             };
             self.device.csr(&request).unwrap()
         });
-        self.record(Evidence::Acme(Box::new(Acme {
-            token: TOKEN.to_owned(),
-            account: [7; 32],
-            identifier: WireIdentifier {
-                kind: "permanent-identifier".to_owned(),
-                value: value.to_owned(),
-            },
-            admission: Admission {
-                rule: Rule::Listed,
-                attribute,
-                value: value.to_owned(),
-            },
-            answer,
-            csr,
-        })))
+        let identifier = WireIdentifier {
+            kind: "permanent-identifier".to_owned(),
+            value: value.to_owned(),
+        };
+        let admission = Admission::new(Rule::Listed, attribute, value);
+        let mut acme = Acme::new(TOKEN, identifier, admission, answer);
+        acme.account = Some([7; 32]);
+        acme.csr = csr;
+        if acme.csr.is_some() {
+            let spki = Sha256::digest(self.device.spki_der());
+            let mut certificate = CertificateFacts::new(HEXLOWER.encode(&spki), 900);
+            certificate.subject = format!("CN={SUBJECT}");
+            certificate.names = vec![format!("permanent-identifier:{value}")];
+            acme.issuance = Some(Issuance::issued(Some(certificate)));
+            acme.profile = Some(RecordedProfile::new(SUBJECT, None));
+        }
+        self.record(Evidence::Acme(Box::new(acme)))
     }
 
     pub(super) fn information(&self, code: &[u8]) -> Claims {
         let sent = |nonce, at| SentNonce::new(nonce, at).unwrap();
-        self.record(Evidence::DeviceInformation(DeviceInformationAnswer {
-            nonces: vec![sent(&MONDAY[..32], TIME - DAY), sent(TUESDAY, TIME - 60)],
-            certificates: self.chain(code, |_| {}),
-        }))
+        self.record(Evidence::DeviceInformation(DeviceInformationAnswer::new(
+            vec![sent(&MONDAY[..32], TIME - DAY), sent(TUESDAY, TIME - 60)],
+            self.chain(code, |_| {}),
+        )))
     }
 
     pub(super) fn run(&self, args: &[&str]) -> Output {

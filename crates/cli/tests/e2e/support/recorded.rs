@@ -55,36 +55,24 @@ impl Recorded {
 
     /// The recording of the enrolment as it went well.
     pub(crate) fn acme(&self) -> Acme {
-        Acme {
-            token: Self::TOKEN.to_owned(),
-            account: [7; 32],
-            identifier: WireIdentifier {
-                kind: "permanent-identifier".to_owned(),
-                value: Self::SERIAL.to_owned(),
-            },
-            admission: Admission {
-                rule: Rule::Listed,
-                attribute: Attribute::Serial,
-                value: Self::SERIAL.to_owned(),
-            },
-            answer: Answer::Object(self.object()),
-            csr: Some(self.csr()),
-        }
+        let identifier = WireIdentifier {
+            kind: "permanent-identifier".to_owned(),
+            value: Self::SERIAL.to_owned(),
+        };
+        let admission = Admission::new(Rule::Listed, Attribute::Serial, Self::SERIAL);
+        let answer = Answer::Object(self.object());
+        let mut acme = Acme::new(Self::TOKEN, identifier, admission, answer);
+        acme.account = Some([7; 32]);
+        acme.csr = Some(self.csr());
+        acme
     }
 
     /// Writes a recording with the authority's root in it.
     pub(crate) fn write(&self, name: &str, evidence: Evidence, verdict: Verdict) -> PathBuf {
-        let recording = Recording::new(Contents {
-            time: Time::from_seconds(Self::TIME).unwrap(),
-            evidence,
-            claims: Claims {
-                verdict,
-                facts: None,
-                root_sha256: None,
-            },
-            embedded_root: Some(self.authority.root_der().to_vec()),
-        })
-        .unwrap();
+        let time = Time::from_seconds(Self::TIME).unwrap();
+        let mut contents = Contents::new(time, evidence, Claims::of_verdict(verdict));
+        contents.embedded_root = Some(self.authority.root_der().to_vec());
+        let recording = Recording::new(contents).unwrap();
         let path = self.folder().join(name);
         std::fs::write(&path, recording.to_json()).unwrap();
         path
