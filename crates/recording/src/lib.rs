@@ -63,6 +63,7 @@ mod contents;
 mod enrolment;
 mod error;
 mod file_name;
+pub mod forms;
 mod issuance;
 mod judge;
 mod profile;
