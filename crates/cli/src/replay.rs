@@ -48,8 +48,12 @@ pub struct ReplayArgs {
     pub now: bool,
     /// Plays each to a whole server in this process instead, from newAccount to
     /// the certificate, when it was recorded and with its token.
-    #[arg(long, hide = cfg!(not(feature = "lab")), conflicts_with_all = ["at", "now", "junit"])]
+    #[arg(long, hide = cfg!(not(feature = "lab")), conflicts_with_all = ["at", "now"])]
     pub end_to_end: bool,
+    /// With --end-to-end: accepts that a CSR is refused, if the recording does
+    /// not say how issuance ended.
+    #[arg(long, hide = cfg!(not(feature = "lab")), requires = "end_to_end")]
+    pub allow_refused_csr: bool,
     /// With --end-to-end: writes what the server sent, one file a recording.
     #[arg(long, hide = cfg!(not(feature = "lab")), value_name = "DIR", requires = "end_to_end")]
     pub transcript: Option<PathBuf>,

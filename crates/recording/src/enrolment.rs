@@ -15,7 +15,9 @@ use super::{
 /// Refusals that depend on the state of a server, which a recording does not
 /// hold: the list of devices, the roots, the profiles and the accounts at the
 /// time of finalize; the other authorizations of the order; its validity.
-const OF_THE_SERVER: [&str; 6] = [
+const OF_THE_SERVER: [&str; 8] = [
+    "account-deactivated",
+    "authorization-deactivated",
     "csr-account-key",
     "evidence-disagrees",
     "no-longer-admitted",

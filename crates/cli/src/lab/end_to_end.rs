@@ -1,6 +1,7 @@
 //! `assay replay --end-to-end`: recordings played to a whole server, byte for
 //! byte the same each time.
 
+mod junit;
 mod report;
 
 use std::{
@@ -11,11 +12,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use assay_attest::TrustAnchor;
 use assay_engine::profile::Profile;
-use assay_lab::replay::{End, Played, add_embedded_root, local_server, play};
-use assay_recording::{Evidence, MAX_RECORDING_BYTES, Recording, Verdict};
+use assay_lab::replay::{End, Played, add_embedded_root, local_server, play, recorded_profile};
+use assay_recording::{
+    Comparison, EnrolmentResult, Evidence, Issuance, MAX_RECORDING_BYTES, Recording, Verdict,
+};
 use data_encoding::HEXLOWER;
 
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     files, print, print_json,
     replay::{ReplayArgs, paths},
     replay_server::observe,
-    stop::Stop,
+    stop::{OrStop as _, Stop},
 };
 
 /// What became of one file.
@@ -40,17 +43,23 @@ enum Outcome {
     /// It is none of ACME's.
     NotApplicable,
     /// It was played to its end.
-    Played {
-        recorded: Verdict,
-        verdict: Verdict,
-        end: End,
-        /// Whether the root that the file brings was trusted.
-        own_root: bool,
-        /// SHA-256 of all that the server sent, hex.
-        transcript_sha256: String,
-    },
+    Played(Box<Replayed>),
     /// It is no recording.
     Unreadable { error: String },
+}
+
+/// A recording that was played to its end, and what it came to.
+struct Replayed {
+    recorded: Verdict,
+    /// How issuance ended, if the recording says it.
+    recorded_issuance: Option<Issuance>,
+    result: EnrolmentResult,
+    comparison: Comparison,
+    end: End,
+    /// Whether the root that the file brings was trusted.
+    own_root: bool,
+    /// SHA-256 of all that the server sent, hex.
+    transcript_sha256: String,
 }
 
 /// What every recording is played with.
@@ -58,12 +67,21 @@ struct Player<'a> {
     roots: Vec<TrustAnchor>,
     profile: Profile,
     trust_embedded_roots: bool,
+    allow_refused_csr: bool,
     transcripts: Option<&'a Path>,
 }
 
 /// `assay replay --end-to-end`
 pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
-    let files = paths::expand(&args.paths, args.recursive).map_err(Stop::usage)?;
+    let files = match paths::expand(&args.paths, args.recursive) {
+        Ok(files) => files,
+        Err(error) => {
+            // A job that collects the report finds the error in it.
+            write_junit(args, &junit::of_error(&format!("{error:#}")))?;
+            return Err(Stop::usage(error));
+        }
+    };
+    spare(args, &files).map_err(Stop::usage)?;
     let player = Player::new(args, &files).map_err(Stop::usage)?;
     let mut rows = Vec::with_capacity(files.len());
     let mut fault = None;
@@ -80,12 +98,36 @@ pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
             }
         }
     }
+    write_junit(args, &junit::report(&rows))?;
     if args.json {
         print_json(&report::json(&rows))?;
     } else {
         print(report::text(&rows))?;
     }
     fault.map_or_else(|| report::end(&rows), Err)
+}
+
+/// Writes the JUnit report, if the command line asks for one.
+fn write_junit(args: &ReplayArgs, report: &str) -> Result<(), Stop> {
+    let Some(path) = &args.junit else {
+        return Ok(());
+    };
+    fs::write(path, report).or_fault(format_args!("cannot write {}", path.display()))
+}
+
+/// Refuses a JUnit report that would be written over a recording.
+fn spare(args: &ReplayArgs, files: &[PathBuf]) -> anyhow::Result<()> {
+    let Some(Ok(report)) = args.junit.as_ref().map(|path| path.canonicalize()) else {
+        return Ok(());
+    };
+    let same = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| file == report);
+    match files.iter().find(same) {
+        None => Ok(()),
+        Some(file) => Err(anyhow!(
+            "the report would be written over the recording {}: name another file",
+            file.display()
+        )),
+    }
 }
 
 impl<'a> Player<'a> {
@@ -110,9 +152,10 @@ impl<'a> Player<'a> {
         }
         Ok(Self {
             roots,
-            // What certificates look like by default; a recording does not say.
+            // For recordings that do not say what certificates look like.
             profile: Config::parse("", std::iter::empty())?.profile,
             trust_embedded_roots: args.trust_embedded_roots,
+            allow_refused_csr: args.allow_refused_csr,
             transcripts,
         })
     }
@@ -138,33 +181,37 @@ impl<'a> Player<'a> {
                 });
             }
         };
-        let time = recording.time();
-        let contents = recording.into_contents();
-        let Evidence::Acme(acme) = contents.evidence else {
+        let Evidence::Acme(acme) = &recording.contents().evidence else {
             return Ok(Outcome::NotApplicable);
         };
         let failed = |error: anyhow::Error| Outcome::Failed {
             error: format!("{error:#}"),
         };
-        let server = local_server(time, &acme, anchors, self.profile.clone(), observe).await;
+        let profile = match recorded_profile(acme) {
+            Ok(profile) => profile.unwrap_or_else(|| self.profile.clone()),
+            Err(error) => return Ok(failed(error)),
+        };
+        let server = local_server(recording.time(), acme, anchors, profile, observe).await;
         let server = match server {
             Ok(server) => server,
             Err(error) => return Ok(failed(error)),
         };
-        let Played { result, transcript } = play(&server, &acme).await?;
+        let Played { result, transcript } = play(&server, acme).await?;
         if let Some(dir) = self.transcripts {
             let name = transcript_name(file);
             files::replace(dir, &name, &transcript, 0o666)
                 .with_context(|| format!("cannot write {}", dir.join(name).display()))?;
         }
         Ok(match result {
-            Ok((verdict, end)) => Outcome::Played {
-                recorded: contents.claims.verdict,
-                verdict,
+            Ok((result, end)) => Outcome::Played(Box::new(Replayed {
+                recorded: recording.contents().claims.verdict.clone(),
+                recorded_issuance: acme.issuance.clone(),
+                comparison: recording.compare_enrolment(&result, self.allow_refused_csr),
+                result,
                 end,
                 own_root,
                 transcript_sha256: HEXLOWER.encode(&assay_engine::sha256(&transcript)),
-            },
+            })),
             Err(error) => failed(error),
         })
     }
@@ -182,10 +229,8 @@ impl Outcome {
     /// `same`, `different`, `not-applicable` or `unreadable`.
     fn result(&self) -> &'static str {
         match self {
-            Self::Played {
-                recorded, verdict, ..
-            } if recorded == verdict => "same",
-            Self::Failed { .. } | Self::Played { .. } => "different",
+            Self::Played(replayed) if replayed.comparison.is_same() => "same",
+            Self::Failed { .. } | Self::Played(_) => "different",
             Self::NotApplicable => "not-applicable",
             Self::Unreadable { .. } => "unreadable",
         }

@@ -30,6 +30,50 @@ fn scenarios_12_and_122_the_committed_recordings_are_judged_as_they_say() {
     assert_exit(&replay(&["--at", "2028-01-01T00:00:00Z", FOLDER]), 1);
 }
 
+/// Files of the first format never change: they are read, judged and played as
+/// they say.
+#[test]
+fn recordings_of_format_1_are_judged_and_played_as_they_say() {
+    const FIRST: &str = "../../testdata/recordings-format-1";
+
+    let output = replay(&[FIRST]);
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.ends_with("8 recordings: 8 same, 0 different, 0 unreadable\n"),
+        "{told}"
+    );
+    let output = replay(&["--end-to-end", FIRST]);
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.ends_with(
+            "8 recordings end to end: 6 the same, 0 different, 2 not applicable, 0 unreadable\n"
+        ),
+        "{told}"
+    );
+}
+
+/// Every committed certificate is compared in every fact, with the simulator's
+/// own tables.
+#[test]
+fn scenario_12_committed_enrolments_end_with_the_certificate_that_they_say() {
+    let output = replay(&["--end-to-end", "--json", FOLDER]);
+    assert_exit(&output, 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = report["results"].as_array().unwrap();
+    let mut issued = 0;
+    for result in results
+        .iter()
+        .filter(|one| one["recorded_issuance"].is_object())
+    {
+        assert_eq!(result["recorded_issuance"], result["issuance"]);
+        assert_eq!(result["not_compared"], serde_json::json!([]));
+        issued += 1;
+    }
+    assert!(issued >= 15, "{issued}");
+}
+
 /// Anonymised shapes of the field: each brings the root that vouches for it.
 #[test]
 fn recordings_of_real_shapes_are_judged_as_they_say() {

@@ -3,7 +3,9 @@
 use std::{fs, path::Path, process::Output};
 
 use assay_attest::SentNonce;
-use assay_recording::{Acme, Answer, DeviceInformationAnswer, Evidence, Verdict};
+use assay_recording::{
+    Acme, Answer, DeviceInformationAnswer, Evidence, ProfileSettings, RecordedProfile, Verdict,
+};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
@@ -160,21 +162,160 @@ fn a_refused_recording_ends_with_its_problem() {
     );
 }
 
+/// A recording that does not say how issuance ended, with a CSR for another key.
+fn with_bad_csr(recorded: &Recorded) -> Evidence {
+    acme(recorded, |acme| {
+        acme.csr = Some(mac("C02STRANGER").csr(&Default::default()).unwrap());
+    })
+}
+
 #[test]
-fn a_refused_csr_is_told_and_changes_no_verdict() {
+fn a_refused_csr_of_which_nothing_is_recorded_is_a_difference() {
     let recorded = Recorded::new();
-    let stranger = mac("C02STRANGER");
-    let evidence = acme(&recorded, |acme| {
-        acme.csr = Some(stranger.csr(&Default::default()).unwrap());
-    });
-    let (result, problem) = one(&recorded, evidence, Verdict::accepted(), 0);
-    assert_eq!(result["result"], "same");
+    let (result, problem) = one(&recorded, with_bad_csr(&recorded), Verdict::accepted(), 1);
+    assert_eq!(result["result"], "different");
     assert_eq!(result["end"], "csr-refused");
+    assert_eq!(
+        result["differences"],
+        json!([{"field": "issuance.end", "recorded": null, "replayed": "refused"}])
+    );
+    assert_eq!(result["recorded_issuance"], Value::Null);
+    assert_eq!(result["issuance"]["problem"]["type"], problem["type"]);
     assert_eq!(problem["type"], "urn:ietf:params:acme:error:badCSR");
     let without = acme(&recorded, |acme| acme.csr = None);
     let (result, challenge) = one(&recorded, without, Verdict::accepted(), 0);
     assert_eq!(result["end"], "no-csr");
     assert_eq!(challenge["status"], "valid");
+}
+
+#[test]
+fn a_refused_csr_can_be_allowed() {
+    let recorded = Recorded::new();
+    let evidence = with_bad_csr(&recorded);
+    let file = recorded.write("one.json", evidence, Verdict::accepted());
+    let run = |args: &[&str]| {
+        let mut command = assay();
+        command.args(["replay", "--end-to-end", "--trust-embedded-roots"]);
+        command.args(args).arg(&file).output().unwrap()
+    };
+    let said = message(&run(&[]), 1);
+    assert!(
+        said.contains("different: issuance.end: recorded nothing, replayed \"refused\"")
+            && said.contains("pass --allow-refused-csr if it was refused then"),
+        "{said}"
+    );
+    let allowed = run(&["--allow-refused-csr"]);
+    assert_exit(&allowed, 0);
+    let told = String::from_utf8(allowed.stdout).unwrap();
+    assert!(
+        told.contains("same: accepted; ended with csr-refused"),
+        "{told}"
+    );
+    assert!(told.contains("not compared: issuance.end: "), "{told}");
+}
+
+#[test]
+fn the_facts_about_the_certificate_are_shown() {
+    let recorded = Recorded::new();
+    let file = recorded.write_good("good.json");
+    let mut command = assay();
+    command.args(["replay", "--end-to-end", "--trust-embedded-roots"]);
+    let output = command.arg(&file).output().unwrap();
+    assert_exit(&output, 0);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("names none, key ")
+            && told.contains(
+                "key usage digitalSignature, extended key usage clientAuth, lifetime 7776300 s"
+            ),
+        "{told}"
+    );
+    let report = json_of(&replay(&recorded, "out", &[&file]));
+    let certificate = &report["results"][0]["issuance"]["certificate"];
+    assert_eq!(certificate["lifetime"], 7_776_300);
+    assert_eq!(certificate["names"], json!([]));
+}
+
+#[test]
+fn junit_reports_differences_and_what_is_not_applicable() {
+    let recorded = Recorded::new();
+    let good = recorded.write_good("good.json");
+    let bad = recorded.write("bad.json", with_bad_csr(&recorded), Verdict::accepted());
+    let broken = recorded.folder().join("broken.json");
+    fs::write(&broken, "{}").unwrap();
+    let report = recorded.folder().join("report.xml");
+    let run = |paths: &[&Path]| {
+        let mut command = assay();
+        command.args([
+            "replay",
+            "--end-to-end",
+            "--trust-embedded-roots",
+            "--junit",
+        ]);
+        command.arg(&report).args(paths).output().unwrap()
+    };
+    assert_exit(&run(&[&good]), 0);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(
+        xml.contains("<testsuite name=\"assay replay --end-to-end\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"0\">"),
+        "{xml}"
+    );
+    assert_exit(&run(&[&good, &bad]), 1);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(
+        xml.contains("tests=\"2\" failures=\"1\" errors=\"0\""),
+        "{xml}"
+    );
+    assert!(
+        xml.contains(
+            "<failure message=\"issuance.end: recorded nothing, replayed &quot;refused&quot;\">"
+        ),
+        "{xml}"
+    );
+    assert_exit(&run(&[&good, &broken]), 2);
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(
+        xml.contains("tests=\"2\" failures=\"0\" errors=\"1\""),
+        "{xml}"
+    );
+
+    // The report is there although nothing was found, and says so.
+    let empty = recorded.folder().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let said = message(&run(&[&empty]), 2);
+    assert!(said.contains("has no recording in it"), "{said}");
+    let xml = fs::read_to_string(&report).unwrap();
+    assert!(
+        xml.contains("tests=\"1\" failures=\"0\" errors=\"1\""),
+        "{xml}"
+    );
+    assert!(xml.contains("has no recording in it"), "{xml}");
+
+    // A recording is not overwritten.
+    let mut command = assay();
+    command
+        .args(["replay", "--end-to-end", "--junit"])
+        .arg(&good);
+    let said = message(&command.arg(&good).output().unwrap(), 2);
+    assert!(
+        said.contains("would be written over the recording"),
+        "{said}"
+    );
+}
+
+#[test]
+fn settings_that_are_not_a_profile_are_a_difference() {
+    let recorded = Recorded::new();
+    let evidence = acme(&recorded, |acme| {
+        let settings = ProfileSettings::new("CN={imei}", Vec::new(), 600, "ignore");
+        acme.profile = Some(RecordedProfile::new("default", Some(settings)));
+    });
+    let file = recorded.write("one.json", evidence, Verdict::accepted());
+    let said = message(&replay(&recorded, "out", &[&file]), 1);
+    assert!(
+        said.contains("\"profile.settings\" are not those of a profile: subject: "),
+        "{said}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bless;
 mod explained;
 mod folders;
+mod issuance;
 mod junit;
 mod replay;
 mod roots;

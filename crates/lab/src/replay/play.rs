@@ -9,9 +9,11 @@ use assay_engine::{
     ports::Store,
     profile::Profile,
 };
-use assay_recording::{Acme, Answer, Time, Verdict};
+use assay_recording::{
+    Acme, Answer, CertificateFacts, EnrolmentResult, Issuance, RecordedProblem, Time, Verdict,
+};
 use assay_server::serve_stream;
-use assay_simulator::Response;
+use assay_simulator::{ProblemReport, Response};
 use data_encoding::BASE64URL_NOPAD;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -27,8 +29,9 @@ const PIPE: usize = 64 * 1024;
 
 /// The result of a replay.
 pub struct Played {
-    /// The verdict and how it ended; an error where the server did not judge.
-    pub result: anyhow::Result<(Verdict, End)>,
+    /// What the enrolment came to, and how it ended; an error if the server did
+    /// not judge.
+    pub result: anyhow::Result<(EnrolmentResult, End)>,
     /// All that the server sent: status lines, headers and bodies.
     pub transcript: Vec<u8>,
 }
@@ -44,6 +47,8 @@ pub enum End {
     EvidenceRefused(String),
     /// The evidence was good, and no CSR is recorded.
     NoCsr,
+    /// The CSR was accepted, and the order failed; the problem's detail.
+    OrderFailed(String),
 }
 
 impl End {
@@ -54,13 +59,16 @@ impl End {
             Self::CsrRefused(_) => "csr-refused",
             Self::EvidenceRefused(_) => "evidence-refused",
             Self::NoCsr => "no-csr",
+            Self::OrderFailed(_) => "order-failed",
         }
     }
 
     /// The problem's detail, where the server refused.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::CsrRefused(detail) | Self::EvidenceRefused(detail) => Some(detail),
+            Self::CsrRefused(detail)
+            | Self::EvidenceRefused(detail)
+            | Self::OrderFailed(detail) => Some(detail),
             Self::Certificate | Self::NoCsr => None,
         }
     }
@@ -106,7 +114,7 @@ async fn walk(
     client: &mut Client,
     server: &ReplayServer,
     acme: &Acme,
-) -> anyhow::Result<(Verdict, End)> {
+) -> anyhow::Result<(EnrolmentResult, End)> {
     let urls = server.engine.urls();
     let directory = good(
         client.plain(Method::GET, &urls.directory()).await?,
@@ -140,22 +148,57 @@ async fn walk(
     let answer = client.post(&challenge, &payload).await?;
     let verdict = verdict(server, &authorization_url, &answer).await?;
     if !verdict.is_accepted() {
-        return Ok((verdict, End::EvidenceRefused(answer.problem().to_string())));
+        let end = End::EvidenceRefused(answer.problem().to_string());
+        return Ok((EnrolmentResult::new(verdict, None), end));
     }
     let Some(csr) = &acme.csr else {
-        return Ok((verdict, End::NoCsr));
+        return Ok((EnrolmentResult::new(verdict, None), End::NoCsr));
     };
-
-    let payload = json!({"csr": BASE64URL_NOPAD.encode(csr)});
-    let answer = client.post(&text(&order, &["finalize"])?, &payload).await?;
-    if !(200..300).contains(&answer.status) {
-        return Ok((verdict, End::CsrRefused(answer.problem().to_string())));
-    }
     let order_url = order_url.context("newOrder gave no Location")?;
-    let order = good(client.read(&order_url).await?, "order")?;
+    let (issuance, end) = finalize(client, &order, &order_url, csr).await?;
+    Ok((EnrolmentResult::new(verdict, Some(issuance)), end))
+}
+
+/// Sends the CSR for an order that is ready, and downloads the certificate.
+async fn finalize(
+    client: &mut Client,
+    order: &Value,
+    order_url: &str,
+    csr: &[u8],
+) -> anyhow::Result<(Issuance, End)> {
+    let payload = json!({"csr": BASE64URL_NOPAD.encode(csr)});
+    let answer = client.post(&text(order, &["finalize"])?, &payload).await?;
+    if !(200..300).contains(&answer.status) {
+        let problem = answer.problem();
+        let issuance = Issuance::refused(recorded(&problem));
+        return Ok((issuance, End::CsrRefused(problem.to_string())));
+    }
+    let order = good(client.read(order_url).await?, "order")?;
+    if order["status"] == "invalid" {
+        let problem = ProblemReport::from_json(answer.status, &order["error"], String::new());
+        let issuance = Issuance::failed(recorded(&problem));
+        return Ok((issuance, End::OrderFailed(problem.to_string())));
+    }
     let certificate = client.read(&text(&order, &["certificate"])?).await?;
-    certificate.success().context("certificate")?;
-    Ok((verdict, End::Certificate))
+    let certificate = certificate.success().context("certificate")?;
+    let (_, leaf) = pem_rfc7468::decode_vec(first_pem(&certificate.text()))
+        .context("the certificate is not PEM")?;
+    let facts = CertificateFacts::of(&leaf).context("the certificate cannot be read")?;
+    Ok((Issuance::issued(Some(facts)), End::Certificate))
+}
+
+/// The first of several certificates, the leaf.
+fn first_pem(chain: &str) -> &[u8] {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    let end = chain.find(END).map_or(chain.len(), |at| at + END.len());
+    &chain.as_bytes()[..end]
+}
+
+fn recorded(problem: &ProblemReport) -> RecordedProblem {
+    let types = problem.subproblems.iter();
+    let types = types.filter_map(|one| one["type"].as_str());
+    RecordedProblem::new(problem.problem_type.as_str(), problem.detail.as_str())
+        .with_subproblems(types.map(str::to_owned).collect())
 }
 
 /// The verdict, from the server's own record: over HTTP a client is told less.

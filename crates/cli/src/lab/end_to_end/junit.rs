@@ -1,0 +1,111 @@
+//! A JUnit report of replays from end to end.
+
+use std::fmt::Write as _;
+
+use super::{
+    Outcome, Row,
+    report::{Totals, findings, not_compared},
+};
+use crate::terminal;
+
+/// One test suite, a test case for each recording: a difference is a failure, an
+/// unreadable file an error, and what is no enrolment is skipped.
+pub fn report(rows: &[Row]) -> String {
+    let totals = Totals::of(rows);
+    let skipped = rows.len() - totals.same - totals.different - totals.unreadable;
+    let cases: String = rows.iter().map(case).collect();
+    suite(
+        [rows.len(), totals.different, totals.unreadable, skipped],
+        &cases,
+    )
+}
+
+/// The report of a run that found no recordings.
+pub fn of_error(error: &str) -> String {
+    let mut case = String::from("    <testcase classname=\"unreadable\" name=\"recordings\">\n");
+    element(&mut case, "error", &[error.to_owned()]);
+    case.push_str("    </testcase>\n");
+    suite([1, 0, 1, 0], &case)
+}
+
+fn suite([tests, failures, errors, skipped]: [usize; 4], cases: &str) -> String {
+    let counts = format!(
+        "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\""
+    );
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  \
+         <testsuite name=\"assay replay --end-to-end\" {counts}>\n{cases}  \
+         </testsuite>\n</testsuites>\n"
+    )
+}
+
+fn case(row: &Row) -> String {
+    let class = match &row.outcome {
+        Outcome::Failed { .. } | Outcome::Played(_) => "acme",
+        Outcome::NotApplicable => "device-information",
+        Outcome::Unreadable { .. } => "unreadable",
+    };
+    let mut case = format!(
+        "    <testcase classname=\"{class}\" name=\"{}\">\n",
+        escape(&row.file)
+    );
+    match &row.outcome {
+        Outcome::Failed { error } => {
+            let finding = format!("there was no verdict: {error}");
+            element(&mut case, "failure", &[finding]);
+        }
+        Outcome::NotApplicable => case.push_str("      <skipped/>\n"),
+        Outcome::Unreadable { error } => element(&mut case, "error", std::slice::from_ref(error)),
+        Outcome::Played(replayed) => {
+            element(&mut case, "failure", &findings(replayed));
+            let comparison = &replayed.comparison;
+            let mut said: Vec<_> = comparison.not_compared.iter().map(not_compared).collect();
+            if replayed.own_root {
+                let text = "judged under the root that the file brings: it proves only itself";
+                said.push(text.to_owned());
+            }
+            if !said.is_empty() {
+                // Writing into a string cannot fail.
+                let _ = writeln!(case, "      <system-out>{}</system-out>", lines(&said));
+            }
+        }
+    }
+    case.push_str("    </testcase>\n");
+    case
+}
+
+/// An element whose message is the first finding; none if there is no finding.
+fn element(case: &mut String, name: &str, findings: &[String]) {
+    let Some(first) = findings.first() else {
+        return;
+    };
+    // Writing into a string cannot fail.
+    let _ = writeln!(
+        case,
+        "      <{name} message=\"{}\">{}</{name}>",
+        escape(first),
+        lines(findings)
+    );
+}
+
+fn lines(texts: &[String]) -> String {
+    let lines: Vec<_> = texts.iter().map(|text| escape(text)).collect();
+    lines.join("\n")
+}
+
+/// One line of text. XML 1.0 cannot express most control characters: they are
+/// escaped as on a terminal.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in terminal::escape(text).chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
