@@ -1,13 +1,15 @@
 //! Bytes as a recording. Where the first one is `{`, they are the file itself;
-//! else they choose one of `testdata/recordings` and change what it holds, so
-//! that the JSON is right and what matters is within it.
+//! else they choose one of `testdata/recordings` or `testdata/recordings-format-1`
+//! and change what it holds, so that the JSON is right and what matters is within
+//! it.
 
 use std::{collections::HashSet, sync::LazyLock};
 
 use arbitrary::{Result, Unstructured};
 use assay_attest::{Attribute, AwsLc, SentNonce, TrustAnchor, Verifier};
 use assay_recording::{
-    Answer, Claims, Contents, Evidence, Facts, RecordedExtension, Recording, Time,
+    Acme, Answer, CertificateFacts, Claims, Contents, EnrolmentResult, Evidence, Facts, Issuance,
+    ProfileSettings, RecordedExtension, RecordedProblem, RecordedProfile, Recording, Time,
 };
 
 use crate::testdata::{CORPUS, files};
@@ -20,8 +22,9 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
 });
 
 static COMMITTED: LazyLock<Vec<Contents>> = LazyLock::new(|| {
-    let recordings: Vec<Contents> = files("recordings")
-        .into_iter()
+    let all = files("recordings").into_iter();
+    let recordings: Vec<Contents> = all
+        .chain(files("recordings-format-1"))
         .filter(|(_, file)| file.starts_with(b"{"))
         .map(|(name, file)| {
             Recording::parse(&file)
@@ -65,6 +68,7 @@ pub fn run(data: &[u8]) {
     };
     let Some(recording) = recording else { return };
     comes_back(&recording);
+    compares_with_itself(&recording);
 
     let now = recording.time().seconds();
     let judged = recording.judge(&VERIFIER, now);
@@ -93,6 +97,24 @@ pub fn run(data: &[u8]) {
     let judged = own.judge(&VERIFIER, now);
     assert_eq!(own.differences(&judged), [], "another verdict on the same");
     comes_back(&own);
+}
+
+/// A replay that comes to what is recorded is the same, whatever that is: only a
+/// failure expects another end, a certificate.
+fn compares_with_itself(recording: &Recording) {
+    let Evidence::Acme(acme) = &recording.contents().evidence else {
+        return;
+    };
+    let verdict = recording.contents().claims.verdict.clone();
+    let replayed = match &acme.issuance {
+        Some(failed) if failed.end == "failed" => {
+            Some(Issuance::issued(failed.certificate.clone()))
+        }
+        issuance => issuance.clone(),
+    };
+    let same = EnrolmentResult::new(verdict, replayed);
+    let comparison = recording.compare_enrolment(&same, false);
+    assert!(comparison.is_same(), "{comparison:?}");
 }
 
 fn comes_back(recording: &Recording) {
@@ -129,7 +151,7 @@ fn proves_nothing_new(recording: &Recording, judged: &Claims) {
 fn changed(bytes: &mut Unstructured<'_>) -> Result<Contents> {
     let mut contents = bytes.choose(&COMMITTED)?.clone();
     while !bytes.is_empty() {
-        match bytes.int_in_range(0..=5)? {
+        match bytes.int_in_range(0..=7)? {
             0 => {
                 if let Some(time) = Time::from_seconds(moment(bytes)?) {
                     contents.time = time;
@@ -137,6 +159,15 @@ fn changed(bytes: &mut Unstructured<'_>) -> Result<Contents> {
             }
             1 => change_claims(&mut contents.claims, bytes)?,
             2 => contents.embedded_root = root(bytes)?,
+            3 => {
+                contents.note = bytes.arbitrary()?;
+                contents.labels = bytes.arbitrary()?;
+            }
+            4 => {
+                if let Evidence::Acme(acme) = &mut contents.evidence {
+                    change_issuance(acme, bytes)?;
+                }
+            }
             _ => change_evidence(&mut contents.evidence, bytes)?,
         }
     }
@@ -173,6 +204,44 @@ fn change_claims(claims: &mut Claims, bytes: &mut Unstructured<'_>) -> Result<()
             value: bytes.arbitrary()?,
         }),
         _ => claims.facts = None,
+    }
+    Ok(())
+}
+
+fn change_issuance(acme: &mut Acme, bytes: &mut Unstructured<'_>) -> Result<()> {
+    let kind = bytes.int_in_range(0..=7)?;
+    match (kind, acme.issuance.as_mut()) {
+        (0, _) => acme.admission.rule_name = bytes.arbitrary()?,
+        (1, _) => {
+            let settings = ProfileSettings::new(
+                bytes.arbitrary::<String>()?,
+                bytes.arbitrary()?,
+                bytes.arbitrary()?,
+                bytes.arbitrary::<String>()?,
+            );
+            let settings = bytes.arbitrary::<bool>()?.then_some(settings);
+            acme.profile = Some(RecordedProfile::new(bytes.arbitrary::<String>()?, settings));
+        }
+        (2, _) => {
+            let (kind, detail): (String, String) = bytes.arbitrary()?;
+            let problem = RecordedProblem::new(kind, detail);
+            let problem = problem.with_subproblems(bytes.arbitrary()?);
+            acme.issuance = Some(match bytes.arbitrary()? {
+                true => Issuance::refused(problem),
+                false => Issuance::failed(problem),
+            });
+        }
+        (3, _) => {
+            let mut facts = CertificateFacts::new(bytes.arbitrary::<String>()?, bytes.arbitrary()?);
+            facts.subject = bytes.arbitrary()?;
+            facts.names = bytes.arbitrary()?;
+            facts.extended_key_usage = bytes.arbitrary()?;
+            acme.issuance = Some(Issuance::issued(Some(facts)));
+        }
+        (4, Some(issuance)) => issuance.end = bytes.arbitrary()?,
+        (5, Some(issuance)) => issuance.reason = bytes.arbitrary()?,
+        (6, Some(issuance)) => issuance.identifiers = bytes.arbitrary()?,
+        _ => acme.issuance = None,
     }
     Ok(())
 }

@@ -84,7 +84,10 @@ impl Laboratory {
             };
             let csr = attested.is_some().then_some(csr.as_slice());
             let claims = self.claims(judged, facts.clone());
-            let recording = Recording::acme(attribute, value, &object, csr, claims);
+            let mut recording = Recording::acme(attribute, value, &object, csr, claims);
+            if csr.is_some() {
+                recording = recording.issued(value, &Sha256::digest(&leaf.spki));
+            }
             files.push(write(&format!("acme-{name}-by-{attribute}"), &recording)?);
         }
         self.files.extend(files);

@@ -1,4 +1,4 @@
-//! The recording format, version 1, as documented in `docs/recordings.md`.
+//! The recording format, version 2, as documented in `docs/recordings.md`.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub(super) struct Recording {
     #[serde(skip_serializing_if = "Option::is_none")]
     admission: Option<Admission>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     attestation_object: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_error: Option<String>,
@@ -42,6 +44,8 @@ pub(super) struct Recording {
     certificates: Option<Vec<String>>,
     #[serde(flatten)]
     claims: Claims,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuance: Option<Issuance>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +66,37 @@ struct Admission {
 struct Nonce {
     nonce: String,
     sent: String,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    name: &'static str,
+    settings: Settings,
+}
+
+#[derive(Serialize)]
+struct Settings {
+    subject: &'static str,
+    san: [&'static str; 1],
+    lifetime: u64,
+    csr_names: &'static str,
+}
+
+/// The end of an order whose certificate was issued.
+#[derive(Serialize)]
+struct Issuance {
+    end: &'static str,
+    certificate: Certificate,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    subject: String,
+    names: [String; 1],
+    spki_sha256: String,
+    key_usage: [&'static str; 1],
+    extended_key_usage: [&'static str; 1],
+    lifetime: u64,
 }
 
 #[derive(Serialize)]
@@ -115,7 +150,43 @@ struct UnknownExtension {
     value: String,
 }
 
+/// The lifetime of a certificate in the profile of [`Recording::issued`]: 30 days.
+const LIFETIME: u64 = 30 * 86_400;
+
+/// A certificate is valid from five minutes before it is issued.
+const BACKDATE: u64 = 300;
+
 impl Recording {
+    /// The enrolment that led to this recording ended with a certificate, under a profile that
+    /// shows the ordered identifier `value` and the SHA-256 of the key.
+    pub(super) fn issued(self, value: &str, spki_sha256: &[u8]) -> Self {
+        let key = HEXLOWER.encode(spki_sha256);
+        Self {
+            profile: Some(Profile {
+                name: "corpus",
+                settings: Settings {
+                    subject: "O=Example,CN={spki-sha256}",
+                    san: ["permanent-identifier"],
+                    lifetime: LIFETIME,
+                    csr_names: "ignore",
+                },
+            }),
+            issuance: Some(Issuance {
+                end: "issued",
+                certificate: Certificate {
+                    // RFC 4514 section 2.1: the last attribute is written first.
+                    subject: format!("CN={key},O=Example"),
+                    names: [format!("permanent-identifier:{value}")],
+                    spki_sha256: key,
+                    key_usage: ["digitalSignature"],
+                    extended_key_usage: ["clientAuth"],
+                    lifetime: LIFETIME + BACKDATE,
+                },
+            }),
+            ..self
+        }
+    }
+
     /// A response to a challenge.
     pub(super) fn acme(
         attribute: &'static str,
@@ -177,19 +248,21 @@ impl Recording {
 
     fn of(source: &'static str, claims: Claims) -> Self {
         Self {
-            assay_recording: 1,
+            assay_recording: 2,
             source,
             time: time(NOW),
             token: None,
             account: None,
             identifier: None,
             admission: None,
+            profile: None,
             attestation_object: None,
             device_error: None,
             csr: None,
             nonces: None,
             certificates: None,
             claims,
+            issuance: None,
         }
     }
 }
