@@ -6,6 +6,7 @@
 pub mod apple_extensions;
 pub mod attestation_object;
 pub mod csr;
+pub mod forms;
 pub mod jws_envelope;
 pub mod ledger;
 pub mod order_machine;

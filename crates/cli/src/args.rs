@@ -75,14 +75,16 @@ pub enum Command {
     /// Show orders and why they failed.
     #[command(subcommand)]
     Orders(OrdersCommand),
-    /// Show the content of an attestation object, a certificate or chain, or a
-    /// CSR.
+    /// Show the content of evidence in any form, of a certificate or chain, or of
+    /// a CSR.
     #[command(
         after_help = "Examples:\n  assay inspect attestation.cbor\n  assay inspect --json chain.pem\n  \
+                      journalctl -u mdm | assay inspect -\n  \
                       assay inspect --token TOKEN --at 2026-11-18T12:00:00Z --root authority/root.pem attestation.cbor"
     )]
     Inspect(InspectArgs),
-    /// Anonymise recordings, so that they can be shared.
+    /// Import evidence into recordings, and anonymise them, so that they can be
+    /// shared.
     #[cfg_attr(feature = "lab", command(subcommand))]
     #[cfg_attr(not(feature = "lab"), command(hide = true, disable_help_flag = true))]
     Recording(RecordingCommand),

@@ -29,6 +29,7 @@ mod notify;
 mod orders;
 mod output;
 mod permissions;
+mod pieces;
 mod preflight;
 mod progress;
 mod recordings;

@@ -166,7 +166,10 @@ fn notes_say_what_was_done_to_the_order_and_what_is_missing() {
         notes("challenge response with an error"),
         [Note::DeviceError]
     );
-    // Two chains of three in no order.
+    // Files of text may begin with a byte order mark.
+    let marked = format!("\u{feff}{}", pem("CERTIFICATE", &source.chain[0]));
+    assert_eq!(only(marked.as_bytes()).notes, [Note::LeafOnly]);
+    // A chain of three in no order.
     let deeper = source_of("deeper-chain");
     let [leaf, sub, top] = deeper.chain.as_slice() else {
         panic!("not three certificates");
@@ -215,6 +218,27 @@ fn a_log_with_several_pieces_gives_each_of_them_once() {
     let pieces = forms::read(file.as_bytes()).unwrap();
     let found: Vec<_> = pieces.into_iter().map(|piece| piece.content).collect();
     assert_eq!(found, chains.map(Content::Certificates));
+}
+
+/// Forms that other programs made: OpenSSL's PKCS #7, Python's property lists.
+#[test]
+fn the_seeds_of_the_fuzz_target_hold_evidence() {
+    let source = mac();
+    let contents = [
+        Content::Object(source.object.clone()),
+        Content::Certificates(source.chain.clone()),
+        Content::Certificates(vec![source.chain[0].clone()]),
+    ];
+    let seeds = testdata("../fuzz/seeds/forms");
+    let files: Vec<_> = fs::read_dir(seeds)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(files.len() > 10, "{files:?}");
+    for path in files {
+        let piece = only(&fs::read(&path).unwrap());
+        assert!(contents.contains(&piece.content), "{}", path.display());
+    }
 }
 
 #[test]

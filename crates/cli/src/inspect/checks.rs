@@ -17,6 +17,10 @@ pub(super) struct Question<'a> {
     pub(super) at: u64,
     /// The token of the challenge that it answers, where that is known.
     pub(super) token: Option<&'a str>,
+    /// Or the freshness code itself.
+    pub(super) nonce: Option<&'a [u8]>,
+    /// Or the nonces that a recording says were sent.
+    pub(super) nonces: &'a [SentNonce],
     /// Under which roots.
     pub(super) verifier: &'a Verifier,
 }
@@ -40,8 +44,8 @@ pub(super) fn is_attestation(leaf: Option<&Decoded>) -> bool {
 }
 
 impl Question<'_> {
-    /// Puts evidence through every check. Without a token the freshness code is
-    /// compared with nothing.
+    /// Puts evidence through every check. Without a token or nonce the freshness
+    /// code is compared with nothing.
     pub(super) fn judge(&self, evidence: &Evidence<'_>) -> Verdict {
         let examination = self.examine(evidence);
         Verdict {
@@ -57,16 +61,24 @@ impl Question<'_> {
     }
 
     fn examine(&self, evidence: &Evidence<'_>) -> Examination {
-        let expected: Option<[u8; 32]> = self.token.map(|token| Sha256::digest(token).into());
+        let code: Option<Vec<u8>> = match (self.nonce, self.token) {
+            (Some(nonce), _) => Some(nonce.to_owned()),
+            (None, Some(token)) => Some(Sha256::digest(token).to_vec()),
+            (None, None) => None,
+        };
         match evidence {
             Evidence::Object(object) => {
+                // A nonce of another length cannot be the code of an object,
+                // which has 32 bytes.
+                let expected = code.map(|code| code.try_into().unwrap_or([0; 32]));
                 self.verifier
                     .examine_object(object, expected.as_ref(), self.at)
             }
             Evidence::Chain(chain) => {
-                let nonces: Option<Vec<_>> = expected
-                    .and_then(|expected| SentNonce::new(&expected, self.at).ok())
-                    .map(|nonce| vec![nonce]);
+                let nonces = match code {
+                    Some(code) => SentNonce::new(&code, self.at).ok().map(|one| vec![one]),
+                    None => (!self.nonces.is_empty()).then(|| self.nonces.to_vec()),
+                };
                 self.verifier
                     .examine_device_information(chain, nonces.as_deref(), self.at)
             }

@@ -3,11 +3,18 @@
 //! | key | type | what |
 //! |---|---|---|
 //! | `kind` | text | `attestation-object`, `certificate`, `chain` or `csr` |
-//! | `verified` | boolean | whether the file is evidence and passed every check, the freshness code held against `--token` |
+//! | `verified` | boolean | whether the file is evidence and passed every check, the freshness code compared with a token or nonce |
 //! | `verdict` | object | evidence only: the outcome of the checks |
 //! | `format` | text | attestation objects only: `apple` |
-//! | `certificates` | array | all but CSRs: the certificates in the order of the file |
+//! | `certificates` | array | all but CSRs: the certificates in the order of the file; an attestation leaf is the first |
 //! | `request` | object | CSRs only |
+//! | `form` | array of texts | the forms around it, the outermost first |
+//! | `piece`, `pieces` | numbers | which piece of the input it is, and of how many |
+//! | `place` | text | where it is, if the input has places: `entry 3` of a HAR, `line 7` of a text |
+//! | `hints` | object | what the form says: `token`, `time`, `serial`, `udid`, `identifier`, `url`, `nonces` (their number) |
+//! | `notes` | array | each `note` (kebab case, stable) and `meaning` |
+//! | `lacks` | array | each `what`, and the `option` that gives it |
+//! | `others` | array | the other pieces: objects like this one, or `piece` and `error` |
 //!
 //! The `verdict`:
 //!
@@ -67,6 +74,8 @@ use std::io::{self, Write};
 use assay_proto::Timestamp;
 use serde::Serialize;
 
+use super::origin::Origin;
+
 /// What a file says.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Report {
@@ -75,6 +84,9 @@ pub(super) struct Report {
     pub(super) content: Content,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verdict: Option<Verdict>,
+    /// Where it came from; of a piece that was found in an input.
+    #[serde(flatten)]
+    pub(super) origin: Option<Origin>,
 }
 
 impl Report {
@@ -84,6 +96,7 @@ impl Report {
             verified: false,
             content,
             verdict: None,
+            origin: None,
         }
     }
 
@@ -94,6 +107,7 @@ impl Report {
             verified: checks.all(|check| check.outcome == CheckOutcome::Passed),
             content,
             verdict: Some(verdict),
+            origin: None,
         }
     }
 }

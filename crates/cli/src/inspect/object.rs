@@ -1,6 +1,7 @@
 //! Attestation objects.
 
 use assay_attest::UnverifiedObject;
+use assay_recording::forms::FormError;
 use minicbor::{Decoder, data::Type, decode};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 /// Its own shape cannot be decoded, or it is of another format.
 pub(super) fn report(object: &[u8], question: &Question<'_>) -> Result<Report, InspectError> {
     UnverifiedObject::decode(object).map_err(InspectError::Object)?;
-    let ders = certificates(object).map_err(|_| InspectError::Unknown)?;
+    let ders = certificates(object).map_err(|_| InspectError::Form(FormError::Unknown))?;
     let verdict = question.judge(&Evidence::Object(object));
     let content = Content::AttestationObject {
         format: "apple",

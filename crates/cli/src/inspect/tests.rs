@@ -1,12 +1,12 @@
 use std::fs;
 
 use assay_attest::{AwsLc, Reason, TrustAnchor, Verifier};
+use assay_recording::forms;
 use proptest::prelude::*;
 
 use super::{
-    InspectError, MAX_INPUT_LEN,
+    InspectError,
     checks::Question,
-    detect::{Found, detect},
     json::{self, Content},
     text, words,
 };
@@ -18,9 +18,11 @@ fn report(input: &[u8], at: u64) -> Result<json::Report, InspectError> {
     let question = Question {
         at,
         token: None,
+        nonce: None,
+        nonces: &[],
         verifier: &verifier,
     };
-    super::report(input, &question)
+    super::report(&forms::read(input)?[0], &question)
 }
 
 fn testdata(path: &str) -> Vec<u8> {
@@ -45,120 +47,6 @@ fn pem(label: &str, der: &[u8]) -> String {
         "-----BEGIN {label}-----\n{}{padding}\n-----END {label}-----\n",
         lines.join("\n")
     )
-}
-
-#[test]
-fn every_form_is_told_by_its_content() {
-    let root = testdata("evidence/root.der");
-    let csr = testdata("csr/good/subject.der");
-    let object = testdata("evidence/good/mac.cbor");
-    let base64url = assay_proto::Base64Url::encode;
-    let standard = |der: &[u8]| {
-        let pem = pem("X", der);
-        pem.lines()
-            .skip(1)
-            .take_while(|line| !line.starts_with("--"))
-            .collect::<Vec<_>>()
-            .join("\r\n")
-    };
-    let one = || Found::Certificates(vec![root.clone()]);
-    let request = || Found::Csr(csr.clone());
-    let evidence = || Found::Object(object.clone());
-    let certificate_pem = pem("CERTIFICATE", &root);
-    let response = format!("{{\"attObj\":\"{}\",\"x\":1}}", base64url(&object));
-    let cases: Vec<(&str, Vec<u8>, Found)> = vec![
-        ("certificate", root.clone(), one()),
-        ("csr", csr.clone(), request()),
-        ("object", object.clone(), evidence()),
-        ("pem certificate", certificate_pem.clone().into(), one()),
-        (
-            "pem chain with text and a key",
-            format!(
-                "subject=x\n{certificate_pem}{}\nnext\r\n{certificate_pem}",
-                pem("PRIVATE KEY", b"key")
-            )
-            .into(),
-            Found::Certificates(vec![root.clone(), root.clone()]),
-        ),
-        (
-            "pem csr",
-            pem("CERTIFICATE REQUEST", &csr).into(),
-            request(),
-        ),
-        ("base64url certificate", base64url(&root).into(), one()),
-        ("base64url csr", base64url(&csr).into(), request()),
-        (
-            "base64url object",
-            format!("\u{feff} {}\n", base64url(&object)).into(),
-            evidence(),
-        ),
-        ("base64 in lines", standard(&object).into(), evidence()),
-        (
-            "base64 of pem",
-            standard(certificate_pem.as_bytes()).into(),
-            one(),
-        ),
-        ("response", response.clone().into(), evidence()),
-        (
-            "base64url response",
-            base64url(response.as_bytes()).into(),
-            evidence(),
-        ),
-    ];
-    for (name, input, found) in cases {
-        assert_eq!(detect(&input), Ok(found), "{name}");
-    }
-}
-
-#[test]
-fn what_is_none_of_them_is_refused() {
-    let root = pem("CERTIFICATE", &testdata("evidence/root.der"));
-    let csr = pem("CERTIFICATE REQUEST", &testdata("csr/good/subject.der"));
-    let twice = assay_proto::Base64Url::encode(b"oWNmbXRlYXBwbGU");
-    for (input, error) in [
-        (String::new(), InspectError::Empty),
-        (" \r\n".to_owned(), InspectError::Empty),
-        ("hello, world".to_owned(), InspectError::Unknown),
-        ("AQID".to_owned(), InspectError::Unknown),
-        (twice, InspectError::Unknown),
-        ("{}".to_owned(), InspectError::JsonWithoutObject),
-        (
-            r#"{"error":"no"}"#.to_owned(),
-            InspectError::JsonWithoutObject,
-        ),
-        (
-            r#"{"attObj":7}"#.to_owned(),
-            InspectError::JsonWithoutObject,
-        ),
-        (
-            r#"{"attObj":"*"}"#.to_owned(),
-            InspectError::JsonWithoutObject,
-        ),
-        (pem("PRIVATE KEY", b"key"), InspectError::PemOther),
-        (format!("{root}{csr}"), InspectError::PemMixed),
-        (format!("{csr}{csr}"), InspectError::PemMixed),
-    ] {
-        assert_eq!(detect(input.as_bytes()), Err(error), "{input}");
-    }
-    assert!(matches!(
-        detect(&root.as_bytes()[..100]),
-        Err(InspectError::PemBroken(_))
-    ));
-    // DER of another shape, CBOR of another type, an unfinished certificate.
-    let root = testdata("evidence/root.der");
-    for input in [b"\x30\x81\x00".as_slice(), b"\x80", &root[..100]] {
-        assert_eq!(detect(input), Err(InspectError::Unknown), "{input:x?}");
-    }
-}
-
-#[test]
-fn more_than_a_mebibyte_is_not_read() {
-    let most = usize::try_from(MAX_INPUT_LEN).unwrap();
-    assert_eq!(report(&vec![b'*'; most], NOW), Err(InspectError::Unknown));
-    assert_eq!(
-        report(&vec![b'*'; most + 1], NOW),
-        Err(InspectError::TooLarge)
-    );
 }
 
 #[test]
@@ -308,16 +196,4 @@ proptest! {
         }
         show(&input);
     }
-}
-
-#[test]
-fn a_byte_order_mark_before_pem_is_skipped() {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let made = rcgen::CertificateParams::default()
-        .self_signed(&key)
-        .unwrap();
-    let marked = format!("\u{feff}{}", made.pem());
-    let found = detect(marked.as_bytes()).unwrap();
-    let expected = Found::Certificates(vec![made.der().to_vec()]);
-    assert_eq!(found, expected);
 }

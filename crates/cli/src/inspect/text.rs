@@ -8,6 +8,7 @@ use super::{
         AppleRoot, Certificate, CheckOutcome, Content, Entry, EntryContent, Extension, Facts,
         Fault, Report, Request, Root, Validity, Verdict,
     },
+    origin::Other,
     tree,
 };
 use crate::terminal::escape;
@@ -16,6 +17,24 @@ const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 
 /// Writes the report. Whatever stems from the file is escaped.
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(origin) = &report.origin {
+        origin.write(out)?;
+    }
+    content(report, out)?;
+    let others = report.origin.iter().flat_map(|origin| &origin.others);
+    for other in others {
+        writeln!(out)?;
+        match other {
+            Other::Fault { piece, error } => {
+                writeln!(out, "Piece {piece} cannot be shown: {}", escape(error))?;
+            }
+            Other::Shown(report) => write(report, out)?,
+        }
+    }
+    Ok(())
+}
+
+fn content(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     match &report.content {
         Content::AttestationObject {
             format,
@@ -143,7 +162,7 @@ fn facts(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Facts at {}", verdict.at)?;
     for (name, fact, good) in [
         ("chain", chain, signed.as_str()),
-        ("freshness", freshness, "made for this token's challenge"),
+        ("freshness", freshness, "made for this token or nonce"),
         ("dates", dates, "each certificate is valid"),
         ("key", key, "can be attested"),
         ("properties", properties, "can be read"),
@@ -166,7 +185,9 @@ fn checks(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Checks at {}", verdict.at)?;
     for check in &verdict.checks {
         let (outcome, words) = match (check.outcome, &check.fault) {
-            (CheckOutcome::NotAsked, _) => ("not asked", "give --token to compare".to_owned()),
+            (CheckOutcome::NotAsked, _) => {
+                ("not asked", "give --token or --nonce to compare".to_owned())
+            }
             (CheckOutcome::NotReached, _) => ("not reached", String::new()),
             (CheckOutcome::Failed, Some(fault)) => {
                 ("FAILED", format!("{}: {}", fault.reason, fault.detail))

@@ -1,5 +1,7 @@
-//! `assay recording`: what is done with recordings before others see them.
+//! `assay recording`: makes recordings of evidence from elsewhere, and others
+//! that can be shared.
 
+mod import;
 mod report;
 
 use std::{
@@ -26,6 +28,14 @@ pub enum RecordingCommand {
         after_help = "Example:\n  assay recording anonymise --root laboratory-root.pem order.json to-send.json"
     )]
     Anonymise(AnonymiseArgs),
+    /// Make a recording of evidence that something else captured, in any form:
+    /// judge it and show the verdict.
+    #[command(
+        after_help = "Examples:\n  assay recording import enrolment.har recording.json\n  \
+                      assay recording import --token TOKEN --serial C02XK0AAJHD2 --at 2026-11-18T12:00:00Z attestation.cbor recording.json\n  \
+                      assay recording import --nonce 0a1b2c --sent 2026-11-18T12:00:00Z answer.plist recording.json"
+    )]
+    Import(import::ImportArgs),
 }
 
 /// `assay recording anonymise`
@@ -50,7 +60,13 @@ pub struct AnonymiseArgs {
 
 /// `assay recording`
 pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
-    let RecordingCommand::Anonymise(args) = command;
+    match command {
+        RecordingCommand::Anonymise(args) => run_anonymise(args),
+        RecordingCommand::Import(args) => import::run(args),
+    }
+}
+
+fn run_anonymise(args: &AnonymiseArgs) -> Result<(), Stop> {
     let (input, output) = (args.input.display(), args.output.display());
     let taken = || {
         Stop::usage(anyhow!(

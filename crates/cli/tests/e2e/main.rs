@@ -20,6 +20,7 @@ mod enrolment;
 mod evidence;
 mod failures;
 mod faults;
+mod forms;
 mod handshakes;
 mod identifiers;
 mod inspect;

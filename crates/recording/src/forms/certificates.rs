@@ -5,7 +5,7 @@ use der::{
     asn1::{AnyRef, ObjectIdentifier},
 };
 
-use super::{Certainty, Content, FormError, Layer, Looked, MAX_CERTIFICATES, Search, order};
+use super::{Certainty, Content, FormError, Layer, Looked, MAX_CERTIFICATES, Note, Search, order};
 
 /// `id-signedData` (RFC 5652 section 5.1).
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
@@ -25,25 +25,27 @@ impl Search {
         let kinds: Option<Vec<Kind>> = elements
             .as_ref()
             .and_then(|list| list.iter().map(|der| kind(der)).collect());
+        let is_named = certainty == Certainty::Named;
         let list = match (kinds.as_deref(), elements) {
             (Some([Kind::SignedData]), _) => return self.pkcs7(input),
-            (Some([Kind::Csr]), _) => {
-                self.within(Layer::Der, |search| {
-                    search.found(Content::Csr(input.to_owned()), Vec::new());
-                });
-                return Ok(true);
-            }
+            (Some([Kind::Csr]), _) => return Ok(self.csr(input)),
             (Some(kinds), Some(list)) if kinds.iter().all(|kind| *kind == Kind::Certificate) => {
                 list.into_iter().map(<[u8]>::to_vec).collect()
             }
-            // A certificate with other bytes behind it, shown with that fault.
-            _ if certainty == Certainty::Named && kind(input) == Some(Kind::Certificate) => {
-                vec![input.to_owned()]
-            }
+            // With other bytes behind it: it is shown with that fault.
+            _ if is_named && kind(input) == Some(Kind::Certificate) => vec![input.to_owned()],
+            _ if is_named && kind(input) == Some(Kind::Csr) => return Ok(self.csr(input)),
             _ => return Ok(false),
         };
         self.within(Layer::Der, |search| search.certificates(list))?;
         Ok(true)
+    }
+
+    fn csr(&mut self, input: &[u8]) -> bool {
+        self.within(Layer::Der, |search| {
+            search.found(Content::Csr(input.to_owned()), Vec::new());
+        });
+        true
     }
 
     /// Certificates in DER, as they came.
@@ -84,8 +86,15 @@ impl Search {
                 lacks: "it has no certificates",
             });
         }
-        self.within(Layer::Pkcs7, |search| search.certificates(list))?;
-        Ok(true)
+        self.within(Layer::Pkcs7, |search| {
+            let before = search.pieces.len();
+            search.certificates(list)?;
+            // A SET has no order that could be wrong.
+            for piece in &mut search.pieces[before..] {
+                (piece.notes).retain(|note| !matches!(note, Note::Reordered | Note::Reversed));
+            }
+            Ok(true)
+        })
     }
 }
 

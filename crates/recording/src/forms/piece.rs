@@ -46,6 +46,7 @@ pub enum Layer {
     CertificateList,
     ChallengeResponse,
     Der,
+    DeviceInformation,
     Enrolment,
     Har,
     Hex,
@@ -166,8 +167,13 @@ impl Piece {
     /// Whether it is an MDM's DeviceInformation answer, or a recording of one.
     #[must_use]
     pub fn is_device_information(&self) -> bool {
-        let plist = |layer: &Layer| matches!(layer, Layer::BinaryPlist | Layer::XmlPlist);
-        self.form.iter().any(plist)
+        let is_answer = |layer: &Layer| {
+            matches!(
+                layer,
+                Layer::BinaryPlist | Layer::DeviceInformation | Layer::XmlPlist
+            )
+        };
+        self.form.iter().any(is_answer)
             || self.recording.as_ref().is_some_and(|recording| {
                 matches!(
                     recording.contents().evidence,
@@ -188,6 +194,7 @@ impl Layer {
             Self::CertificateList => "certificate-list",
             Self::ChallengeResponse => "challenge-response",
             Self::Der => "der",
+            Self::DeviceInformation => "device-information",
             Self::Enrolment => "enrolment",
             Self::Har => "har",
             Self::Hex => "hex",

@@ -78,7 +78,7 @@ impl Search {
         }
         if let Some(list) = value.get("DevicePropertiesAttestation") {
             self.look_beside(value);
-            let looked = self.within(Layer::X5c, |search| {
+            let looked = self.within(Layer::DeviceInformation, |search| {
                 search.named_list(list, "\"DevicePropertiesAttestation\"")
             });
             return Some(looked);

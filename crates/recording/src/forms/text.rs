@@ -90,11 +90,16 @@ impl Search {
 
     /// A word without blanks: a compact JWS, or runs of one alphabet.
     fn word(&mut self, word: &str) {
-        let looked = self.compact_jws(word);
-        if self.kept(looked) {
-            return;
+        for part in word.split('=') {
+            let looked = self.compact_jws(part);
+            if !self.kept(looked) {
+                self.runs(part);
+            }
         }
-        for run in word.split(['.', '=']) {
+    }
+
+    fn runs(&mut self, part: &str) {
+        for run in part.split('.') {
             // A fingerprint with colons is no base64.
             let runs: Vec<&str> = match hex(run) {
                 Some(_) => vec![run],
