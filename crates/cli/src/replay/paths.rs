@@ -67,6 +67,10 @@ pub fn list(paths: &[PathBuf], recursive: bool) -> anyhow::Result<Listing> {
 }
 
 /// The files, where each folder must have one.
+#[cfg_attr(
+    not(feature = "lab"),
+    allow(dead_code, reason = "for --end-to-end, and for tests")
+)]
 pub fn expand(paths: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
     let Listing { files, folders, .. } = list(paths, recursive)?;
     for (index, folder) in folders.iter().enumerate() {
