@@ -6,16 +6,13 @@ mod bless;
 mod details;
 mod foreign;
 mod json;
-mod junit;
+pub mod junit;
 pub mod paths;
 mod replayed;
 mod roots;
 mod table;
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::anyhow;
 use assay_proto::Timestamp;
@@ -24,7 +21,7 @@ use crate::{
     certificates, now, print_json, print_styled,
     replay::{
         batch::{Batch, When},
-        paths::{Listed, Listing},
+        paths::Listing,
         replayed::{Outcome, Replayed, Row, Totals},
     },
     stop::{OrStop, Stop},
@@ -84,7 +81,8 @@ pub struct ReplayArgs {
 pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
     let listing = paths::list(&args.paths, args.recursive).map_err(Stop::usage)?;
     if let Some(path) = &args.junit {
-        spare(&listing.files, path).map_err(Stop::usage)?;
+        let files = listing.files.iter().map(|listed| listed.path.as_path());
+        paths::check_report(files, path).map_err(Stop::usage)?;
     }
     let roots = (args.root.iter())
         .map(|path| certificates::load_laboratory_root(path))
@@ -142,21 +140,6 @@ fn empty_folder<'a>(rows: &[Row], listing: &'a Listing) -> Option<&'a PathBuf> {
     folders
         .find(|(index, _)| !has_recording.contains(index))
         .map(|(_, folder)| folder)
-}
-
-/// Whether the report may be written there: not over a recording.
-fn spare(files: &[Listed], report: &Path) -> anyhow::Result<()> {
-    let Ok(there) = report.canonicalize() else {
-        return Ok(());
-    };
-    let same = |file: &&Listed| (file.path.canonicalize()).is_ok_and(|file| file == there);
-    match files.iter().find(same) {
-        None => Ok(()),
-        Some(file) => Err(anyhow!(
-            "the report would be written over the recording {}: name another file",
-            file.path.display()
-        )),
-    }
 }
 
 #[cfg(test)]

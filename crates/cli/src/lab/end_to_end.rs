@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use assay_attest::TrustAnchor;
 use assay_engine::profile::Profile;
 use assay_lab::replay::{End, Played, add_embedded_root, local_server, play, recorded_profile};
@@ -81,7 +81,10 @@ pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
             return Err(Stop::usage(error));
         }
     };
-    spare(args, &files).map_err(Stop::usage)?;
+    if let Some(report) = &args.junit {
+        let files = files.iter().map(PathBuf::as_path);
+        paths::check_report(files, report).map_err(Stop::usage)?;
+    }
     let player = Player::new(args, &files).map_err(Stop::usage)?;
     let mut rows = Vec::with_capacity(files.len());
     let mut fault = None;
@@ -113,21 +116,6 @@ fn write_junit(args: &ReplayArgs, report: &str) -> Result<(), Stop> {
         return Ok(());
     };
     fs::write(path, report).or_fault(format_args!("cannot write {}", path.display()))
-}
-
-/// Refuses a JUnit report that would be written over a recording.
-fn spare(args: &ReplayArgs, files: &[PathBuf]) -> anyhow::Result<()> {
-    let Some(Ok(report)) = args.junit.as_ref().map(|path| path.canonicalize()) else {
-        return Ok(());
-    };
-    let same = |file: &&PathBuf| file.canonicalize().is_ok_and(|file| file == report);
-    match files.iter().find(same) {
-        None => Ok(()),
-        Some(file) => Err(anyhow!(
-            "the report would be written over the recording {}: name another file",
-            file.display()
-        )),
-    }
 }
 
 impl<'a> Player<'a> {

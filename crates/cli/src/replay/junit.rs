@@ -98,7 +98,8 @@ fn seconds(time: Duration) -> String {
     format!("{:.6}", time.as_secs_f64())
 }
 
-fn text(lines: &[String]) -> String {
+/// Lines of text, in an element.
+pub fn text(lines: &[String]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| attribute(line)).collect();
     lines.join("\n")
 }
@@ -106,7 +107,7 @@ fn text(lines: &[String]) -> String {
 /// Text of one line, in an attribute or an element. XML 1.0 has no way to write
 /// most control characters, and readers replace white space in attributes: they
 /// are escaped as on a terminal.
-fn attribute(line: &str) -> String {
+pub fn attribute(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len());
     for c in terminal::escape(line).chars() {
         match c {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
 use crate::files;
 
@@ -33,8 +33,9 @@ pub struct Listing {
 }
 
 /// Lists the files: a folder means its `*.json`, if `recursive` also those of
-/// the folders in it, without hidden files and folders. A symbolic link to a folder is followed, but no folder is
-/// visited twice, so that a loop of links ends.
+/// the folders in it, without hidden files and folders. A symbolic link to a
+/// folder is followed, but no folder is visited twice, so that a loop of links
+/// ends.
 ///
 /// # Errors
 /// A folder cannot be read; standard input is named twice.
@@ -86,6 +87,24 @@ pub fn empty(folder: &Path) -> String {
         "{} has no recording in it: a folder means its *.json",
         folder.display()
     )
+}
+
+/// Whether a report may be written there: not over one of the recordings.
+pub fn check_report<'a>(
+    mut files: impl Iterator<Item = &'a Path>,
+    report: &Path,
+) -> anyhow::Result<()> {
+    let Ok(report) = report.canonicalize() else {
+        return Ok(());
+    };
+    let same = |file: &&Path| file.canonicalize().is_ok_and(|file| file == report);
+    match files.find(same) {
+        None => Ok(()),
+        Some(file) => Err(anyhow!(
+            "the report would be written over the recording {}: name another file",
+            file.display()
+        )),
+    }
 }
 
 /// Every `*.json` in a folder, in no order.

@@ -8,6 +8,7 @@ use rcgen::PublicKeyData;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::replay::paths::Listed;
 
 const TIME: u64 = 1_795_000_000;
 

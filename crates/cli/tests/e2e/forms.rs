@@ -15,7 +15,7 @@ use std::{
 use assay_recording::Recording;
 use assay_simulator::authority::AttestationAuthority;
 use data_encoding::BASE64URL_NOPAD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use super::{
     Outcome, Row,
     report::{Totals, findings, not_compared},
 };
-use crate::terminal;
+use crate::replay::junit::{attribute, text};
 
 /// One test suite, a test case for each recording: a difference is a failure, an
 /// unreadable file an error, and what is no enrolment is skipped.
@@ -47,7 +47,7 @@ fn case(row: &Row) -> String {
     };
     let mut case = format!(
         "    <testcase classname=\"{class}\" name=\"{}\">\n",
-        escape(&row.file)
+        attribute(&row.file)
     );
     match &row.outcome {
         Outcome::Failed { error } => {
@@ -61,12 +61,12 @@ fn case(row: &Row) -> String {
             let comparison = &replayed.comparison;
             let mut said: Vec<_> = comparison.not_compared.iter().map(not_compared).collect();
             if replayed.own_root {
-                let text = "judged under the root that the file brings: it proves only itself";
-                said.push(text.to_owned());
+                let own_root = "judged under the root that the file brings: it proves only itself";
+                said.push(own_root.to_owned());
             }
             if !said.is_empty() {
                 // Writing into a string cannot fail.
-                let _ = writeln!(case, "      <system-out>{}</system-out>", lines(&said));
+                let _ = writeln!(case, "      <system-out>{}</system-out>", text(&said));
             }
         }
     }
@@ -83,29 +83,7 @@ fn element(case: &mut String, name: &str, findings: &[String]) {
     let _ = writeln!(
         case,
         "      <{name} message=\"{}\">{}</{name}>",
-        escape(first),
-        lines(findings)
+        attribute(first),
+        text(findings)
     );
-}
-
-fn lines(texts: &[String]) -> String {
-    let lines: Vec<_> = texts.iter().map(|text| escape(text)).collect();
-    lines.join("\n")
-}
-
-/// One line of text. XML 1.0 cannot express most control characters: they are
-/// escaped as on a terminal.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in terminal::escape(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
