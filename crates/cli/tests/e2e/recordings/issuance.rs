@@ -12,6 +12,9 @@ use crate::support::{Placed, Server, Setup, assert_exit, json_of, mac, message};
 
 const BAD_CSR: &str = "urn:ietf:params:acme:error:badCSR";
 
+/// What is changed in a recording.
+type Change = fn(&mut Value);
+
 /// A profile with every kind of name.
 const NAMES: &str = r#"
 recording.keep = "all"
@@ -127,7 +130,7 @@ async fn scenario_122_what_a_ca_loses_is_a_difference_of_the_issued_recording() 
     assert!(server.terminate().success());
     let path = file(&server, &placed);
     let good = fs::read(&path).unwrap();
-    let cases: [(fn(&mut Value), &str, Value); 6] = [
+    let cases: [(Change, &str, Value); 6] = [
         // A finalize that refuses.
         (
             |file| {
