@@ -68,7 +68,10 @@ pub fn read(input: &[u8]) -> Result<Vec<Piece>, FormError> {
     }
     let mut search = Search::new(input.len());
     let ended = search.start(input);
-    if !search.pieces.is_empty() {
+    if let Some(last) = search.pieces.last_mut() {
+        if search.stopped {
+            last.notes.push(Note::Incomplete);
+        }
         return Ok(search.pieces);
     }
     ended?;
@@ -85,6 +88,8 @@ struct Search {
     place: Option<Place>,
     /// The bytes that may still be looked at.
     work: usize,
+    /// Whether a limit ended the search.
+    stopped: bool,
     /// What was wrong with the first form that was recognised without result.
     fault: Option<FormError>,
 }
@@ -109,6 +114,7 @@ impl Search {
             hints: Hints::default(),
             place: None,
             work: bytes.saturating_add(1024).saturating_mul(MAX_WORK),
+            stopped: false,
             fault: None,
         }
     }
@@ -219,6 +225,7 @@ impl Search {
     fn found(&mut self, content: Content, notes: Vec<Note>) {
         if self.pieces.len() >= MAX_PIECES {
             self.work = 0;
+            self.stopped = true;
             return;
         }
         self.pieces.push(Piece {
@@ -252,6 +259,7 @@ impl Search {
             }
             None => {
                 self.work = 0;
+                self.stopped = true;
                 self.keep(FormError::TooMuchWork);
                 false
             }

@@ -220,6 +220,29 @@ fn a_log_with_several_pieces_gives_each_of_them_once() {
     assert_eq!(found, chains.map(Content::Certificates));
 }
 
+#[test]
+fn a_limit_that_ends_the_search_is_told() {
+    let chain = mac().chain;
+    let line = |number: usize| {
+        let mut leaf = chain[0].clone();
+        // Another signature makes another certificate.
+        let end = leaf.len();
+        leaf[end - 2..].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+        format!("line {}\n", BASE64.encode(&leaf))
+    };
+    let log = |count: usize| (0..count).map(line).collect::<String>();
+    let last = |count: usize| {
+        let pieces = forms::read(log(count).as_bytes()).unwrap();
+        (pieces.len(), pieces[pieces.len() - 1].notes.clone())
+    };
+    let most = forms::MAX_PIECES;
+    assert_eq!(last(most), (most, vec![Note::LeafOnly]));
+    assert_eq!(
+        last(most + 1),
+        (most, vec![Note::LeafOnly, Note::Incomplete])
+    );
+}
+
 /// Forms that other programs made: OpenSSL's PKCS #7, Python's property lists.
 #[test]
 fn the_seeds_of_the_fuzz_target_hold_evidence() {

@@ -100,6 +100,8 @@ pub struct Hints {
 pub enum Note {
     /// The device sent an error of its own beside the evidence.
     DeviceError,
+    /// A limit ended the search behind this piece: the input may hold more.
+    Incomplete,
     /// There is only an attestation leaf.
     LeafOnly,
     /// The certificates were in no order.
@@ -227,6 +229,7 @@ impl Note {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DeviceError => "device-error",
+            Self::Incomplete => "incomplete",
             Self::LeafOnly => "leaf-only",
             Self::Reordered => "reordered",
             Self::Reversed => "reversed",
@@ -239,6 +242,9 @@ impl Note {
         match self {
             Self::DeviceError => {
                 "the device sent an error of its own beside the evidence: a server that reads it refuses with device-could-not-attest"
+            }
+            Self::Incomplete => {
+                "the search ended behind this piece, at the limit of pieces or of work: the input may hold more"
             }
             Self::LeafOnly => {
                 "only the leaf is there: give the intermediate that issued it as well, otherwise the chain cannot be verified"
