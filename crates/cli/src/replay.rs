@@ -36,28 +36,28 @@ pub struct ReplayArgs {
     /// Search folders in folders, too.
     #[arg(long)]
     pub recursive: bool,
-    /// Judges all of them at this time, RFC 3339 or seconds since 1970, instead
+    /// Judge all of them at this time, RFC 3339 or seconds since 1970, instead
     /// of when they were recorded.
     #[arg(long, value_name = "TIME", value_parser = crate::values::time, conflicts_with = "now")]
     pub at: Option<Timestamp>,
-    /// Judges all of them as if they came now.
+    /// Judge all of them as if they came now.
     #[arg(long)]
     pub now: bool,
-    /// Plays each to a whole server in this process instead, from newAccount to
+    /// Play each to a whole server in this process instead, from newAccount to
     /// the certificate, when it was recorded and with its token.
     #[arg(long, hide = cfg!(not(feature = "lab")), conflicts_with_all = ["at", "now"])]
     pub end_to_end: bool,
-    /// With --end-to-end: accepts that a CSR is refused, if the recording does
+    /// With --end-to-end: accept that a CSR is refused, if the recording does
     /// not say how issuance ended.
     #[arg(long, hide = cfg!(not(feature = "lab")), requires = "end_to_end")]
     pub allow_refused_csr: bool,
-    /// With --end-to-end: writes what the server sent, one file a recording.
+    /// With --end-to-end: write what the server sent, one file a recording.
     #[arg(long, hide = cfg!(not(feature = "lab")), value_name = "DIR", requires = "end_to_end")]
     pub transcript: Option<PathBuf>,
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub root: Vec<PathBuf>,
-    /// Trusts the root that a recording brings, for that recording. It then
+    /// Trust the root that a recording brings, for that recording. It then
     /// proves only itself.
     #[arg(long)]
     pub trust_embedded_roots: bool,
@@ -69,10 +69,10 @@ pub struct ReplayArgs {
     /// were skipped.
     #[arg(short, long, conflicts_with = "end_to_end")]
     pub verbose: bool,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Writes a JUnit report.
+    /// Write a JUnit report.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 }

@@ -24,7 +24,7 @@ use crate::{
 /// `assay demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Keeps the directory, and leaves the server running until interrupted.
+    /// Keep the directory, and leave the server running until interrupted.
     #[arg(long)]
     pub keep: bool,
 }

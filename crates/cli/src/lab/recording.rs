@@ -22,8 +22,8 @@ use crate::{
 /// `assay recording`
 #[derive(Debug, clap::Subcommand)]
 pub enum RecordingCommand {
-    /// Writes a recording about an invented device that is judged the same, and
-    /// tells what each check means now.
+    /// Write a recording about an invented device that is judged the same, and
+    /// say what each check means now.
     #[command(
         after_help = "Example:\n  assay recording anonymise --root laboratory-root.pem order.json to-send.json"
     )]
@@ -50,10 +50,10 @@ pub struct AnonymiseArgs {
     /// A root to trust beside Apple's, one PEM certificate; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub root: Vec<PathBuf>,
-    /// Trusts the root that the recording brings: it then proves only itself.
+    /// Trust the root that the recording brings: it then proves only itself.
     #[arg(long)]
     pub trust_embedded_roots: bool,
-    /// Prints one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }

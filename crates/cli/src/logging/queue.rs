@@ -24,7 +24,6 @@ pub enum Kind {
     Requests = 1,
     /// Access lines, one per request, if enabled. Written last, so that they
     /// displace no other lines.
-    /// that they push out nothing else.
     Access = 2,
 }
 

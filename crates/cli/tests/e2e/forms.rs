@@ -131,9 +131,11 @@ fn scenario_122_an_imported_har_is_judged_and_replays_the_same() {
     assert_exit(&replay, 0);
     assert_eq!(json_of(&replay)["totals"]["same"], 1);
     // The CSR came from the HAR, too: it is for another key.
-    let args = ["--root", "root.pem", "--end-to-end"];
+    let args = ["--root", "root.pem", "--end-to-end", "--allow-refused-csr"];
     let replay = bench.run(&["replay", "--json"], Path::new("out.json"), &args);
     assert_eq!(json_of(&replay)["results"][0]["end"], "csr-refused");
+    let replay = bench.run(&["replay"], Path::new("out.json"), &args[..3]);
+    assert_exit(&replay, 1);
 }
 
 #[test]
@@ -281,7 +283,7 @@ fn without_out_the_verdict_is_shown_and_nothing_is_written() {
     let output = bench.run(&["recording", "import"], &file, &["--root", "root.pem"]);
     assert_exit(&output, 0);
     let text = String::from_utf8(output.stdout).unwrap();
-    let first = "Wrote nothing, because no OUT was given: source acme, judged at 2026-11-18T11:26:40Z: accepted.\nRead as: har > jws > base64 > challenge-response > base64 > cbor\nNote: the account's thumbprint is not in the form";
+    let first = "Wrote nothing, because no OUT was given: source acme, judged at 2026-11-18T11:26:40Z: accepted.\nRead as: har > jws > base64 > challenge-response > base64 > cbor\nThe evidence attests:\n";
     assert!(text.starts_with(first), "{text}");
     assert!(
         text.contains("\n  serial             C02XK0AAJHD2\n"),

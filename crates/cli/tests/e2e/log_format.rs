@@ -214,6 +214,8 @@ async fn with_json_every_line_of_a_server_is_json_and_has_an_event() {
         .new_order(&[("permanent-identifier", "C02OTHER")])
         .await;
     assert_eq!(refused.status, 403);
+    // Lines about requests are written after those of durable changes.
+    server.process().event(|event| event["event"] == "refused");
     server.process().signal(Signal::TERM);
     server.process().event(|event| event["event"] == "draining");
     let known = documented();
