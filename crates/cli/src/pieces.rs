@@ -7,6 +7,7 @@ use assay_attest::{
 };
 use assay_recording::forms::{Content, Piece};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use minicbor::{Decoder, data::Type, decode};
 
 /// The freshness code of Apple's leaf.
 const FRESHNESS: &str = "1.2.840.113635.100.8.11.1";
@@ -59,6 +60,31 @@ pub fn leaf(content: &Content) -> Option<UnverifiedCertificate> {
             object.certificates.into_iter().next()?.ok()
         }
     }
+}
+
+/// The certificates of an attestation object, DER, as they are in it. It is
+/// decoded strictly elsewhere: this is only the way to their bytes.
+pub fn certificates(object: &[u8]) -> Result<Vec<&[u8]>, decode::Error> {
+    let mut decoder = Decoder::new(object);
+    seek(&mut decoder, "attStmt")?;
+    seek(&mut decoder, "x5c")?;
+    let count = decoder.array()?.unwrap_or_default();
+    (0..count).map(|_| decoder.bytes()).collect()
+}
+
+/// Goes to the value of a map's key.
+fn seek(decoder: &mut Decoder<'_>, wanted: &str) -> Result<(), decode::Error> {
+    for _ in 0..decoder.map()?.unwrap_or_default() {
+        if decoder.datatype()? == Type::String {
+            if decoder.str()? == wanted {
+                return Ok(());
+            }
+        } else {
+            decoder.skip()?;
+        }
+        decoder.skip()?;
+    }
+    Err(decode::Error::end_of_input())
 }
 
 /// `--nonce`: a text may be hex and base64url, and mean two things.

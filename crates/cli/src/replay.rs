@@ -4,7 +4,7 @@
 pub mod batch;
 mod bless;
 mod details;
-mod foreign;
+pub mod foreign;
 mod json;
 pub mod junit;
 pub mod paths;

@@ -62,6 +62,7 @@ mod claims;
 mod contents;
 mod enrolment;
 mod error;
+mod fields;
 mod file_name;
 pub mod forms;
 mod issuance;
@@ -77,6 +78,7 @@ pub use self::{
     contents::{Acme, Admission, Answer, Contents, DeviceInformationAnswer, Evidence, Rule},
     enrolment::{Comparison, EnrolmentResult, NotCompared},
     error::{Fault, RecordingError},
+    fields::{Change, Field},
     file_name::FileName,
     issuance::{CertificateFacts, Issuance, RecordedProblem},
     judge::{Difference, Finding, Judgement},

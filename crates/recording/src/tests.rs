@@ -1,5 +1,6 @@
 mod differences;
 mod enrolment;
+mod fields;
 mod values;
 mod versions;
 

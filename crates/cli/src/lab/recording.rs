@@ -1,8 +1,12 @@
 //! `assay recording`: makes recordings of evidence from elsewhere, and others
 //! that can be shared.
 
+mod export;
 mod import;
+mod list;
 mod report;
+mod show;
+mod summary;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -28,6 +32,12 @@ pub enum RecordingCommand {
         after_help = "Example:\n  assay recording anonymise --root laboratory-root.pem order.json to-send.json"
     )]
     Anonymise(AnonymiseArgs),
+    /// Show what two recordings say differently.
+    #[command(after_help = "Example:\n  assay recording diff before.json after.json")]
+    Diff(show::DiffArgs),
+    /// Write the parts of a recording as files that other programs read.
+    #[command(after_help = "Example:\n  assay recording export recording.json --to parts")]
+    Export(export::ExportArgs),
     /// Make a recording of evidence that something else captured, in any form:
     /// judge it and show the verdict.
     #[command(
@@ -35,7 +45,14 @@ pub enum RecordingCommand {
                       assay recording import --token TOKEN --serial C02XK0AAJHD2 --at 2026-11-18T12:00:00Z attestation.cbor recording.json\n  \
                       assay recording import --nonce 0a1b2c --sent 2026-11-18T12:00:00Z answer.plist recording.json"
     )]
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
+    /// List recordings: time, device, outcome and reason, as the files say.
+    #[command(after_help = "Examples:\n  assay recording list assay/recordings\n  \
+                      assay recording list --outcome refused --since 2026-11-01T00:00:00Z --json assay/recordings")]
+    List(Box<list::ListArgs>),
+    /// Show every value of a recording.
+    #[command(after_help = "Example:\n  assay recording show recording.json")]
+    Show(show::ShowArgs),
 }
 
 /// `assay recording anonymise`
@@ -62,7 +79,11 @@ pub struct AnonymiseArgs {
 pub fn run(command: &RecordingCommand) -> Result<(), Stop> {
     match command {
         RecordingCommand::Anonymise(args) => run_anonymise(args),
+        RecordingCommand::Diff(args) => show::run_diff(args),
+        RecordingCommand::Export(args) => export::run(args),
         RecordingCommand::Import(args) => import::run(args),
+        RecordingCommand::List(args) => list::run(args),
+        RecordingCommand::Show(args) => show::run_show(args),
     }
 }
 

@@ -5,6 +5,7 @@ mod explained;
 mod folders;
 mod issuance;
 mod junit;
+mod read;
 mod replay;
 mod roots;
 mod standard_input;
