@@ -12,6 +12,12 @@ use minicbor::{Decoder, data::Type, decode};
 /// The freshness code of Apple's leaf.
 const FRESHNESS: &str = "1.2.840.113635.100.8.11.1";
 
+/// The serial number in Apple's leaf.
+const SERIAL: &str = "1.2.840.113635.100.8.9.1";
+
+/// The UDID in Apple's leaf.
+const UDID: &str = "1.2.840.113635.100.8.9.2";
+
 /// The longest nonce of a DeviceInformation query (Apple's schema,
 /// `DeviceAttestationNonce`), and the length of a freshness code of ACME.
 const MAX_NONCE: usize = 32;
@@ -43,6 +49,34 @@ pub fn verifier(piece: &Piece, given: &[TrustAnchor]) -> (Verifier, bool) {
     let is_own = own.is_some();
     anchors.extend(own);
     (Verifier::new(anchors, Box::new(AwsLc)), is_own)
+}
+
+/// Serial number and UDID in the leaf, **not verified**.
+pub fn claimed(piece: &Piece) -> (Option<String>, Option<String>) {
+    let leaf = leaf(&piece.content);
+    let text = |oid: &str| {
+        let mut extensions = leaf.as_ref()?.extensions.iter();
+        let one = extensions.find(|one| one.oid == oid)?;
+        let text = String::from_utf8(one.value.clone()).ok()?;
+        (!text.is_empty()).then_some(text)
+    };
+    (text(SERIAL), text(UDID))
+}
+
+/// The note on a piece whose form names another device than its evidence.
+pub const OTHER_DEVICE: (&str, &str) = (
+    "other-device",
+    "ATTENTION: the form names another device than the evidence",
+);
+
+/// Whether the form names another device than the evidence.
+pub fn names_other_device(piece: &Piece) -> bool {
+    let (serial, udid) = claimed(piece);
+    let differs = |form: &Option<String>, evidence: &Option<String>| {
+        let named = form.as_ref().zip(evidence.as_ref());
+        named.is_some_and(|(form, evidence)| form != evidence)
+    };
+    differs(&piece.hints.serial, &serial) || differs(&piece.hints.udid, &udid)
 }
 
 /// The attestation leaf, as far as it can be read. **Not verified.**

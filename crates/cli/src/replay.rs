@@ -79,11 +79,10 @@ pub struct ReplayArgs {
 
 /// `assay replay`
 pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
-    let listing = paths::list(&args.paths, args.recursive).map_err(Stop::usage)?;
-    if let Some(path) = &args.junit {
-        let files = listing.files.iter().map(|listed| listed.path.as_path());
-        paths::check_report(files, path).map_err(Stop::usage)?;
-    }
+    let listing = paths::list(&args.paths, args.recursive);
+    let files = listing.iter().flat_map(|listing| &listing.files);
+    junit::begin(args, files.map(|listed| listed.path.as_path()))?;
+    let listing = listing.map_err(Stop::usage)?;
     let roots = (args.root.iter())
         .map(|path| certificates::load_laboratory_root(path))
         .collect::<Result<_, _>>()
@@ -115,8 +114,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Stop> {
 /// Writes the reports that the command line asks for.
 fn report(args: &ReplayArgs, rows: &[Row], listing: &Listing, totals: &Totals) -> Result<(), Stop> {
     if let Some(path) = &args.junit {
-        std::fs::write(path, junit::report(rows, totals))
-            .or_fault(format_args!("cannot write {}", path.display()))?;
+        junit::write_to(path, &junit::report(rows, totals))?;
     }
     let shown = |path: &PathBuf| path.display().to_string();
     let hidden: Vec<_> = listing.hidden.iter().map(shown).collect();

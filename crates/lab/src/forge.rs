@@ -1,9 +1,13 @@
 //! Forges the evidence of one simulated device, good or with one fault, and
 //! whole corpora of it. No server is asked.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use assay_simulator::{
     Device, DeviceError, KeyType,
     authority::AttestationAuthority,
@@ -107,18 +111,31 @@ impl Corpus {
     }
 
     /// Writes its files into `dir`. A file of its kind that it does not have is
-    /// removed.
+    /// removed if `force`.
     ///
     /// # Errors
-    /// A folder or a file cannot be written.
-    pub fn write(self, dir: &Path, files: &[CorpusFile]) -> anyhow::Result<()> {
+    /// There is such a file and no `force`; a folder or a file cannot be written.
+    pub fn write(self, dir: &Path, files: &[CorpusFile], force: bool) -> anyhow::Result<()> {
         let (folders, kind) = match self {
             Self::Evidence => (vec![dir.join("good"), dir.join("bad")], "cbor"),
             Self::Recordings => (vec![dir.to_owned()], "json"),
         };
+        let own: HashSet<_> = files.iter().map(|file| dir.join(&file.path)).collect();
+        let mut others = Vec::new();
         for folder in folders {
-            empty(&folder, kind)
-                .with_context(|| format!("cannot write to {}", folder.display()))?;
+            let found = others_in(&folder, kind, &own);
+            let cannot = || format!("cannot write to {}", folder.display());
+            others.extend(found.with_context(cannot)?);
+        }
+        if let Some(other) = others.first().filter(|_| !force) {
+            bail!(
+                "{} is no file of the corpus, and would be removed: name another folder, or give --force",
+                other.display()
+            );
+        }
+        for other in others {
+            fs::remove_file(&other)
+                .with_context(|| format!("cannot remove {}", other.display()))?;
         }
         for file in files {
             let path = dir.join(&file.path);
@@ -129,16 +146,18 @@ impl Corpus {
     }
 }
 
-/// Creates the folder, or removes the files of this kind from it.
-fn empty(folder: &Path, kind: &str) -> io::Result<()> {
+/// Creates the folder, or finds the files of this kind in it that are not `own`.
+fn others_in(folder: &Path, kind: &str, own: &HashSet<PathBuf>) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
+    let mut others = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == kind) {
-            fs::remove_file(path)?;
+        let is_of_kind = path.extension().is_some_and(|extension| extension == kind);
+        if is_of_kind && !own.contains(&path) {
+            others.push(path);
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 #[cfg(test)]
@@ -159,7 +178,12 @@ mod tests {
             fs::write(good.join(name), "").unwrap();
         }
         let files = Corpus::Evidence.files().unwrap();
-        Corpus::Evidence.write(dir.path(), &files).unwrap();
+        let error = Corpus::Evidence
+            .write(dir.path(), &files, false)
+            .unwrap_err();
+        assert!(format!("{error:#}").contains("old.cbor is no file of the corpus"));
+        assert_eq!(fs::read_dir(&good).unwrap().count(), 2);
+        Corpus::Evidence.write(dir.path(), &files, true).unwrap();
         assert!(!good.join("old.cbor").exists());
         assert!(good.join("README.md").exists());
         for file in &files {
@@ -167,7 +191,7 @@ mod tests {
         }
         let taken = dir.path().join("file");
         fs::write(&taken, "").unwrap();
-        let error = Corpus::Recordings.write(&taken, &[]).unwrap_err();
+        let error = Corpus::Recordings.write(&taken, &[], true).unwrap_err();
         let said = format!("{error:#}");
         assert!(said.starts_with("cannot write to "), "{said}");
     }

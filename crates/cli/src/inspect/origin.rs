@@ -6,7 +6,7 @@ use assay_recording::forms::{Content, Note, Piece};
 use serde::Serialize;
 
 use super::{InspectArgs, json::Report};
-use crate::terminal::escape;
+use crate::{pieces, terminal::escape};
 
 /// The part of a report about the form.
 #[derive(Debug, PartialEq, Serialize)]
@@ -78,6 +78,10 @@ impl Origin {
                 note: "recorded-time",
                 meaning: "the checks are as of the recorded time; --at gives another one",
             });
+        }
+        if pieces::names_other_device(piece) {
+            let (note, meaning) = pieces::OTHER_DEVICE;
+            notes.push(NoteReport { note, meaning });
         }
         if own_root {
             notes.push(NoteReport {

@@ -25,9 +25,9 @@ use crate::{
     certificates,
     config::Config,
     files, print, print_json,
-    replay::{ReplayArgs, paths},
+    replay::{self, ReplayArgs, paths},
     replay_server::observe,
-    stop::{OrStop as _, Stop},
+    stop::Stop,
 };
 
 /// What became of one file.
@@ -71,20 +71,22 @@ struct Player<'a> {
     transcripts: Option<&'a Path>,
 }
 
+/// The name of the suite in a JUnit report.
+const SUITE: &str = "assay replay --end-to-end";
+
 /// `assay replay --end-to-end`
 pub async fn run(args: &ReplayArgs) -> Result<(), Stop> {
-    let files = match paths::expand(&args.paths, args.recursive) {
+    let files = paths::expand(&args.paths, args.recursive);
+    let named = files.iter().flatten();
+    replay::junit::begin(args, named.map(PathBuf::as_path))?;
+    let files = match files {
         Ok(files) => files,
         Err(error) => {
             // A job that collects the report finds the error in it.
-            write_junit(args, &junit::of_error(&format!("{error:#}")))?;
+            write_junit(args, &replay::junit::of_error(SUITE, &format!("{error:#}")))?;
             return Err(Stop::usage(error));
         }
     };
-    if let Some(report) = &args.junit {
-        let files = files.iter().map(PathBuf::as_path);
-        paths::check_report(files, report).map_err(Stop::usage)?;
-    }
     let player = Player::new(args, &files).map_err(Stop::usage)?;
     let mut rows = Vec::with_capacity(files.len());
     let mut fault = None;
@@ -115,7 +117,7 @@ fn write_junit(args: &ReplayArgs, report: &str) -> Result<(), Stop> {
     let Some(path) = &args.junit else {
         return Ok(());
     };
-    fs::write(path, report).or_fault(format_args!("cannot write {}", path.display()))
+    replay::junit::write_to(path, report)
 }
 
 impl<'a> Player<'a> {

@@ -17,8 +17,9 @@ use serde_json::{
 };
 
 use super::{
-    Outcome, Row,
+    Outcome, Replayed, Row,
     batch::{Batch, Opened},
+    roots,
 };
 use crate::{
     files,
@@ -45,6 +46,14 @@ pub fn bless(rows: &mut [Row], folders: &[PathBuf], batch: &Batch) -> Result<(),
                     let why = format!("it is different because a root is not trusted: {advice}");
                     return Err(refused(&row.file, &why));
                 }
+                if lacks_its_root(replayed) {
+                    let advice = replayed.advice.as_ref().map(ToString::to_string);
+                    let advice = advice.unwrap_or_else(|| "pass its root with --root FILE".into());
+                    let why = format!(
+                        "it verified when it was recorded, and no trusted root vouches for it now: {advice}"
+                    );
+                    return Err(refused(&row.file, &why));
+                }
                 let folder = row.listed.folder.and_then(|folder| folders.get(folder));
                 may_be_written(&row.listed.path, folder.map(PathBuf::as_path))
                     .and_then(|()| rewritten(&row.listed.path, &replayed.differences, batch))
@@ -68,6 +77,13 @@ pub fn bless(rows: &mut [Row], folders: &[PathBuf], batch: &Batch) -> Result<(),
         replayed.blessed = true;
     }
     Ok(())
+}
+
+/// Whether evidence that verified is refused now because of its root: then the
+/// command line lacks a root, and the recording is not at fault.
+fn lacks_its_root(replayed: &Replayed) -> bool {
+    let verified = replayed.recorded.is_accepted() || replayed.recorded_facts.is_some();
+    verified && replayed.finding.as_ref().is_some_and(roots::concerns)
 }
 
 /// Whether a file may be replaced: not through a symbolic link, and not outside

@@ -1,12 +1,69 @@
 //! A report in the dialect of JUnit that continuous integration reads.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::anyhow;
 
 use super::{
-    details,
+    ReplayArgs, details, foreign, paths,
     replayed::{Outcome, Row, Totals},
 };
-use crate::terminal;
+use crate::{
+    files,
+    stop::{OrStop as _, Stop},
+    terminal,
+};
+
+/// Leaves a report that says that the run did not finish, so that one of an
+/// earlier run is not taken for this one's. Refuses a place where a recording or
+/// a root is.
+///
+/// # Errors
+/// The report must not, or cannot, be written there.
+pub fn begin<'a>(
+    args: &'a ReplayArgs,
+    recordings: impl Iterator<Item = &'a Path>,
+) -> Result<(), Stop> {
+    let Some(report) = &args.junit else {
+        return Ok(());
+    };
+    let inputs = recordings.chain(args.root.iter().map(PathBuf::as_path));
+    paths::check_report(inputs, report).map_err(Stop::usage)?;
+    if foreign::is_recording(report) {
+        return Err(Stop::usage(anyhow!(
+            "the report would be written over the recording {}: name another file",
+            report.display()
+        )));
+    }
+    let error = "assay replay did not finish: its message on standard error says why";
+    write_to(report, &of_error("assay replay", error))
+}
+
+/// The report of a run that judged nothing.
+pub fn of_error(suite: &str, error: &str) -> String {
+    let error = attribute(error);
+    let counts = "tests=\"1\" failures=\"0\" errors=\"1\"";
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"{suite}\" {counts}>\n    <testcase classname=\"unreadable\" name=\"recordings\">\n      <error message=\"{error}\">{error}</error>\n    </testcase>\n  </testsuite>\n</testsuites>\n"
+    )
+}
+
+/// Writes a report, whole or not at all: another name of the file before keeps
+/// its content.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_to(path: &Path, report: &str) -> Result<(), Stop> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let name = path.file_name().unwrap_or_default();
+    let folder = folder.unwrap_or(Path::new("."));
+    files::replace(folder, name, report.as_bytes(), 0o666)
+        .or_fault(format_args!("cannot write {}", path.display()))
+}
 
 /// One test suite, a test case a recording: what is different is a failure,
 /// unless it was blessed; what cannot be judged is an error.

@@ -130,7 +130,7 @@ fn walk(folder: &Path, recursive: bool, hidden: &mut Vec<PathBuf>) -> anyhow::Re
             let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
             let is_json = path
                 .extension()
-                .is_some_and(|extension| extension == "json");
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
             match (is_folder, is_json) {
                 (true, _) if recursive && !is_hidden => inner.push(path),
                 (false, true) if recursive && is_hidden => hidden.push(path),

@@ -449,3 +449,20 @@ fn hints_are_escaped() {
         assert_eq!(found, None, "{command:?}: {text}");
     }
 }
+
+#[test]
+fn evidence_of_another_device_than_the_form_names_is_pointed_out() {
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/recordings");
+    let root = format!("{committed}/laboratory-root.pem");
+    let inspect = |name: &str| {
+        let mut command = assay();
+        command.args(["inspect", "--json", "--root", &root]);
+        let output = command.arg(format!("{committed}/{name}")).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let notes = report["notes"].as_array().unwrap();
+        notes.iter().any(|note| note["note"] == "other-device")
+    };
+    assert!(inspect("acme-other-device.json"));
+    assert!(!inspect("acme-mac-by-serial.json"));
+    assert!(!inspect("acme-mac-by-udid.json"));
+}

@@ -51,7 +51,7 @@ impl Search {
         let mut index = 0;
         self.pieces.retain(|piece| {
             index += 1;
-            index <= before || seen.insert(piece.content.clone())
+            index <= before || seen.insert((piece.content.clone(), piece.hints.token.clone()))
         });
     }
 

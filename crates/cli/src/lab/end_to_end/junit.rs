@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Outcome, Row,
+    Outcome, Row, SUITE,
     report::{Totals, findings, not_compared},
 };
 use crate::replay::junit::{attribute, text};
@@ -20,21 +20,13 @@ pub fn report(rows: &[Row]) -> String {
     )
 }
 
-/// The report of a run that found no recordings.
-pub fn of_error(error: &str) -> String {
-    let mut case = String::from("    <testcase classname=\"unreadable\" name=\"recordings\">\n");
-    element(&mut case, "error", &[error.to_owned()]);
-    case.push_str("    </testcase>\n");
-    suite([1, 0, 1, 0], &case)
-}
-
 fn suite([tests, failures, errors, skipped]: [usize; 4], cases: &str) -> String {
     let counts = format!(
         "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\""
     );
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  \
-         <testsuite name=\"assay replay --end-to-end\" {counts}>\n{cases}  \
+         <testsuite name=\"{SUITE}\" {counts}>\n{cases}  \
          </testsuite>\n</testsuites>\n"
     )
 }

@@ -109,7 +109,8 @@ pub struct ForgeArgs {
     /// The file to write the attestation root to, PEM.
     #[arg(long, value_name = "FILE")]
     pub root_out: Option<PathBuf>,
-    /// Replace the files of --out and --root-out if they exist.
+    /// Replace the files of --out and --root-out if they exist; with --all or
+    /// --recordings, remove files of the same kind that are not of the corpus.
     #[arg(long)]
     pub force: bool,
     /// The attestation authority's directory, instead of the laboratory's.

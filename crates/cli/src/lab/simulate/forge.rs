@@ -17,10 +17,10 @@ use crate::{
 /// `assay simulate forge`
 pub(super) fn run(args: &ForgeArgs) -> Result<(), Stop> {
     if let Some(dir) = &args.all {
-        return write_corpus(dir, Corpus::Evidence, args.json);
+        return write_corpus(dir, Corpus::Evidence, args);
     }
     if let Some(dir) = &args.recordings {
-        return write_corpus(dir, Corpus::Recordings, args.json);
+        return write_corpus(dir, Corpus::Recordings, args);
     }
     if matches!(args.fault, Some(FaultChoice::List)) {
         return table::print_faults(args.json);
@@ -127,10 +127,10 @@ fn report(args: &ForgeArgs, request: &Request<'_>, forged: &Forged) -> Result<()
 }
 
 /// Writes a whole corpus; what it does not have, and is of its kind, is removed.
-fn write_corpus(dir: &Path, corpus: Corpus, as_json: bool) -> Result<(), Stop> {
+fn write_corpus(dir: &Path, corpus: Corpus, args: &ForgeArgs) -> Result<(), Stop> {
     let files = corpus.files().or_fault("cannot forge the corpus")?;
-    corpus.write(dir, &files).map_err(Stop::usage)?;
-    if as_json {
+    corpus.write(dir, &files, args.force).map_err(Stop::usage)?;
+    if args.json {
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         return print_json(&serde_json::json!({"dir": dir.to_string_lossy(), "files": paths}));
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
     process::Output,
 };
 
@@ -25,6 +26,29 @@ fn of_another_model() -> String {
     let line = |model: &str| format!("\"model\": \"{model}\"");
     assert_eq!(MADE.accepted.matches(&line(model)).count(), 1);
     MADE.accepted.replace(&line(model), &line("J999AP"))
+}
+
+#[test]
+fn what_verified_is_not_blessed_as_refused_because_a_root_is_missing() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/recordings");
+    let name = "acme-mac-by-serial.json";
+    let good = fs::read_to_string(committed.join(name)).unwrap();
+    let mut garbage: Value = serde_json::from_str(&good).unwrap();
+    garbage["embedded_root"] = json!("AAAA");
+    for content in [good, garbage.to_string()] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, &content).unwrap();
+        let mut command = assay();
+        let output = command.args(["replay", "--bless"]).arg(&path).output();
+        let error = message(&output.unwrap(), 2);
+        assert!(error.contains("nothing was blessed"), "{error}");
+        assert!(
+            error.contains("no trusted root vouches for it now"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
 }
 
 #[test]

@@ -55,6 +55,50 @@ fn assert_escaped(text: &str) {
 }
 
 #[test]
+fn a_report_replaces_no_recording_and_no_root_and_an_earlier_one_at_once() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name);
+    let replay = |report: &str, more: &[&str]| {
+        let mut command = assay();
+        command.args(["replay", "--junit"]).arg(path(report));
+        command.args(more).arg(path("refused.json"));
+        command.output().unwrap()
+    };
+    // A recording that is not replayed, and the other name of one that is.
+    let before = fs::read(path("accepted.json")).unwrap();
+    let told = message(&replay("accepted.json", &[]), 2);
+    assert!(
+        told.contains("would be written over the recording"),
+        "{told}"
+    );
+    assert_eq!(fs::read(path("accepted.json")).unwrap(), before);
+    fs::hard_link(path("refused.json"), path("refused.xml")).unwrap();
+    message(&replay("refused.xml", &[]), 2);
+    assert_eq!(
+        fs::read_to_string(path("refused.json")).unwrap(),
+        MADE.refused
+    );
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/recordings");
+    fs::copy(format!("{committed}/laboratory-root.pem"), path("root.pem")).unwrap();
+    let root = path("root.pem");
+    message(&replay("root.pem", &["--root", root.to_str().unwrap()]), 2);
+    assert!(fs::read_to_string(&root).unwrap().starts_with("-----BEGIN"));
+
+    // A run that ends early leaves no report of an earlier one.
+    fs::write(path("report.xml"), "an earlier one").unwrap();
+    for more in [
+        &["--root", "/nowhere"][..],
+        &["--root", "/nowhere", "--end-to-end"],
+    ] {
+        message(&replay("report.xml", more), 2);
+        let report = fs::read_to_string(path("report.xml")).unwrap();
+        assert_xml(&report);
+        assert!(report.contains("errors=\"1\""), "{report}");
+        assert!(report.contains("did not finish"), "{report}");
+    }
+}
+
+#[test]
 fn a_case_has_its_time_and_a_failure_its_finding() {
     let folder = Folder::new();
     folder.write("accepted.json", &of_another_token());

@@ -122,7 +122,13 @@ fn a_file_that_is_no_recording_is_skipped_in_a_folder_and_a_broken_one_is_an_err
     let output = recording(&["list", "--json"], &[folder.path()]);
     let message = message(&output, 2);
     assert!(message.contains("broken.json"), "{message}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["outcome"], "accepted");
+    assert_eq!(lines[1]["error"]["exit_code"], 2);
 }
 
 #[test]

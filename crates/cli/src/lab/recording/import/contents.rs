@@ -57,7 +57,19 @@ pub(super) fn of(piece: &Piece, args: &ImportArgs, now: u64) -> Result<(Contents
         .ok_or(Missing::Wrong(
             "the clock is after the year 9999: give --at",
         ))?;
+    if pieces::names_other_device(piece) {
+        notes.push(pieces::OTHER_DEVICE);
+    }
     let evidence = evidence(piece, args, &mut notes)?;
+    if let (Evidence::Acme(acme), None) = (&evidence, &piece.recording) {
+        let named = Identifier::parse(&acme.identifier).ok();
+        if named.is_none_or(|named| named.device() != acme.admission.value) {
+            notes.push((
+                "other-identifier",
+                "the order is for an identifier that is not the value that the evidence must attest: right for a code, wrong for a serial number",
+            ));
+        }
+    }
     let mut contents = Contents::new(time, evidence, Claims::refused("not judged"));
     contents.embedded_root = (piece.hints.root.clone()).filter(|_| args.root.is_empty());
     if let Some(recording) = &piece.recording {
@@ -117,12 +129,17 @@ fn acme(piece: &Piece, object: Vec<u8>, args: &ImportArgs) -> Result<Evidence, M
     }
     let ordered = ordered(piece, args);
     if ordered.is_none() {
-        let identifier = piece.hints.identifier.as_ref();
-        let why = match identifier {
-            Some(one) => format!("which device the identifier {:?} is for", one.value),
-            None => "the device that was ordered for".to_owned(),
-        };
-        missing.push(format!("{why}: give --serial or --udid{}", claimed(piece)));
+        missing.push(match &piece.hints.identifier {
+            // Not the value to give: the device may have ordered for another.
+            Some(one) => format!(
+                "which device was allowed to order for {:?}. The evidence is of a device that is not called so: if that is the device's own number, it ordered for another one, and `--serial {}` records the refusal; if it is a code for a device, give that device's --serial or --udid",
+                one.value, one.value
+            ),
+            None => format!(
+                "the device that was ordered for: give --serial or --udid{}",
+                claimed(piece)
+            ),
+        });
     }
     let (Some(token), Some((identifier, attribute, value))) = (token, ordered) else {
         return Err(Missing::Values(missing));
@@ -168,7 +185,8 @@ fn ordered(piece: &Piece, args: &ImportArgs) -> Option<(WireIdentifier, Attribut
     // name; a one-time code could be for any.
     let wire = hints.identifier.clone()?;
     let device = Identifier::parse(&wire).ok()?.device().to_owned();
-    let (serial, udid) = attested(piece);
+    // A wrong guess only gives a recording that is refused.
+    let (serial, udid) = pieces::claimed(piece);
     if serial.as_ref() == Some(&device) || hints.serial.as_ref() == Some(&device) {
         Some((wire, Attribute::Serial, device))
     } else if udid.as_ref() == Some(&device) || hints.udid.as_ref() == Some(&device) {
@@ -178,22 +196,8 @@ fn ordered(piece: &Piece, args: &ImportArgs) -> Option<(WireIdentifier, Attribut
     }
 }
 
-/// What the leaf says, **not verified**: a wrong guess only gives a recording that
-/// is refused.
-fn attested(piece: &Piece) -> (Option<String>, Option<String>) {
-    let leaf = pieces::leaf(&piece.content);
-    let text = |suffix: &str| {
-        let leaf = leaf.as_ref()?;
-        let mut extensions = leaf.extensions.iter();
-        let one = extensions.find(|one| one.oid.strip_prefix(APPLE) == Some(suffix))?;
-        let text = String::from_utf8(one.value.clone()).ok()?;
-        (!text.is_empty()).then_some(text)
-    };
-    (text("9.1"), text("9.2"))
-}
-
 fn claimed(piece: &Piece) -> String {
-    let says: Vec<String> = match attested(piece) {
+    let says: Vec<String> = match pieces::claimed(piece) {
         (Some(serial), Some(udid)) => vec![
             format!("serial number {serial:?}"),
             format!("UDID {udid:?}"),
