@@ -199,10 +199,11 @@ fn change_claims(claims: &mut Claims, bytes: &mut Unstructured<'_>) -> Result<()
         (3, _) => claims.root_sha256 = bytes.arbitrary()?,
         (4, Some(facts)) => facts.serial = bytes.arbitrary()?,
         (5, Some(facts)) => facts.not_after = bytes.arbitrary()?,
-        (6, Some(facts)) => facts.unknown_extensions.push(RecordedExtension {
-            oid: bytes.arbitrary()?,
-            value: bytes.arbitrary()?,
-        }),
+        (6, Some(facts)) => {
+            let (oid, value): (String, String) = bytes.arbitrary()?;
+            let extensions = &mut facts.unknown_extensions;
+            extensions.push(RecordedExtension::new(oid, value));
+        }
         _ => claims.facts = None,
     }
     Ok(())
