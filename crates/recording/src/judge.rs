@@ -52,7 +52,7 @@ pub struct Difference {
     pub replayed: Option<String>,
 }
 
-/// The texts may be a stranger's: they are quoted, so that none of them can
+/// The texts may be an untrusted client's: they are quoted, so that none of them can
 /// disturb a terminal.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -174,9 +174,16 @@ async fn a_limit_of_an_address_is_logged_with_the_address() {
         config: "limits.new_nonce = { per_second = 1, burst = 1 }",
         ..SETUP
     });
-    let mut stranger = server.client_without_account().await;
-    let url = stranger.acme.resource("newNonce").unwrap();
-    while stranger.acme.plain(Method::GET, &url).await.unwrap().status != 429 {}
+    let mut other_client = server.client_without_account().await;
+    let url = other_client.acme.resource("newNonce").unwrap();
+    while other_client
+        .acme
+        .plain(Method::GET, &url)
+        .await
+        .unwrap()
+        .status
+        != 429
+    {}
     let line = server
         .process()
         .event(|event| event["event"] == "requests_refused" && event["kind"] == "rateLimited");

@@ -391,8 +391,8 @@ async fn a_flood_of_accounts_is_bounded_and_logged_once_a_second() {
         server.client().await;
     }
     // All come from one network, and none is ten minutes old.
-    let mut stranger = server.client_without_account().await;
-    let refused = stranger.acme.new_account().await.unwrap();
+    let mut other_client = server.client_without_account().await;
+    let refused = other_client.acme.new_account().await.unwrap();
     assert_problem(&refused, 429, "rateLimited");
     let event = server
         .process()

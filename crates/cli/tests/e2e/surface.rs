@@ -86,10 +86,10 @@ async fn scenario_98_the_account_goes_on_under_its_new_key() {
     let certificate = client.certificate(&placed, &csr).await;
     assert_eq!(certificate.spki, device.spki_der());
     // The old key is free: it makes another account.
-    let mut stranger = server.client_without_account().await;
-    stranger.acme.set_key(old);
-    assert_eq!(stranger.acme.new_account().await.unwrap().status, 201);
-    assert_ne!(stranger.acme.account(), Some(account.as_str()));
+    let mut other_client = server.client_without_account().await;
+    other_client.acme.set_key(old);
+    assert_eq!(other_client.acme.new_account().await.unwrap().status, 201);
+    assert_ne!(other_client.acme.account(), Some(account.as_str()));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! A profile as the texts that a configuration has, for whoever reads them
-//! again.
+//! A profile as the texts that a configuration has: reading them again gives
+//! the same profile.
 
 use super::{CsrNames, Profile, SanRule, SubjectField};
 
