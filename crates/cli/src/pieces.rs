@@ -12,11 +12,8 @@ use minicbor::{Decoder, data::Type, decode};
 /// The freshness code of Apple's leaf.
 const FRESHNESS: &str = "1.2.840.113635.100.8.11.1";
 
-/// The serial number in Apple's leaf.
-const SERIAL: &str = "1.2.840.113635.100.8.9.1";
-
-/// The UDID in Apple's leaf.
-const UDID: &str = "1.2.840.113635.100.8.9.2";
+/// Apple's arc for attestation.
+pub const APPLE: &str = "1.2.840.113635.100.8.";
 
 /// The longest nonce of a DeviceInformation query (Apple's schema,
 /// `DeviceAttestationNonce`), and the length of a freshness code of ACME.
@@ -54,13 +51,17 @@ pub fn verifier(piece: &Piece, given: &[TrustAnchor]) -> (Verifier, bool) {
 /// Serial number and UDID in the leaf, **not verified**.
 pub fn claimed(piece: &Piece) -> (Option<String>, Option<String>) {
     let leaf = leaf(&piece.content);
-    let text = |oid: &str| {
-        let mut extensions = leaf.as_ref()?.extensions.iter();
-        let one = extensions.find(|one| one.oid == oid)?;
-        let text = String::from_utf8(one.value.clone()).ok()?;
-        (!text.is_empty()).then_some(text)
-    };
-    (text(SERIAL), text(UDID))
+    let text = |suffix| claimed_text(leaf.as_ref()?, suffix);
+    (text("9.1"), text("9.2"))
+}
+
+/// The text in the leaf's extension with this suffix below Apple's arc, **not
+/// verified**; `None` if it is blank.
+pub fn claimed_text(leaf: &UnverifiedCertificate, suffix: &str) -> Option<String> {
+    let mut extensions = leaf.extensions.iter();
+    let one = extensions.find(|one| one.oid.strip_prefix(APPLE) == Some(suffix))?;
+    let text = String::from_utf8(one.value.clone()).ok()?;
+    (!text.is_empty()).then_some(text)
 }
 
 /// The note on a piece whose form names another device than its evidence.

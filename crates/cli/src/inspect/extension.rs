@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Apple's arc for attestation.
-pub(super) const APPLE: &str = "1.2.840.113635.100.8.";
+pub(super) use crate::pieces::APPLE;
 
 /// What the extensions say. Where the attestation verifier decodes it, its
 /// reading stands; other well-known ones are read here.

@@ -6,9 +6,6 @@ use serde_json::{Value, json};
 
 use crate::pieces;
 
-/// Apple's arc for attestation.
-const APPLE: &str = "1.2.840.113635.100.8.";
-
 /// What the file says of the device, the evidence and the verdict.
 pub struct Summary {
     pub file: String,
@@ -102,12 +99,7 @@ impl Summary {
 
 impl Device {
     fn of_leaf(leaf: Option<&UnverifiedCertificate>) -> Self {
-        let text = |suffix: &str| {
-            let mut extensions = leaf?.extensions.iter();
-            let one = extensions.find(|one| one.oid.strip_prefix(APPLE) == Some(suffix))?;
-            let text = String::from_utf8(one.value.clone()).ok()?;
-            (!text.is_empty()).then_some(text)
-        };
+        let text = |suffix| pieces::claimed_text(leaf?, suffix);
         Self {
             is_recorded: false,
             serial: text("9.1"),

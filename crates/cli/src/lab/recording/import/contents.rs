@@ -12,9 +12,6 @@ use assay_recording::{
 use super::ImportArgs;
 use crate::pieces;
 
-/// Apple's arc for attestation.
-const APPLE: &str = "1.2.840.113635.100.8.";
-
 /// Notes: stable names and sentences.
 pub(super) type Notes = Vec<(&'static str, &'static str)>;
 
@@ -99,7 +96,7 @@ fn evidence(piece: &Piece, args: &ImportArgs, notes: &mut Notes) -> Result<Evide
             let leaf = pieces::leaf(&piece.content);
             let leaf = leaf.filter(|leaf| {
                 let mut extensions = leaf.extensions.iter();
-                extensions.any(|one| one.oid.starts_with(APPLE))
+                extensions.any(|one| one.oid.starts_with(pieces::APPLE))
             });
             if leaf.is_none() {
                 return Err(Missing::Evidence);
